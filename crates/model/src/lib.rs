@@ -1,0 +1,22 @@
+//! The vocabulary of pgwright: what a server looks like (`Snapshot`), what was seen in it
+//! (`Finding`), what should be done (`Recommendation`, made of `Change`s) and at what price.
+//!
+//! Plain data with serde and nothing else: no I/O, no SQL parsing, no policy. Every other crate
+//! speaks in these words, so two crates that never see each other (`advice` and `apply`) still
+//! understand one another.
+
+pub mod change;
+pub mod finding;
+pub mod lock;
+pub mod name;
+pub mod recommendation;
+pub mod snapshot;
+pub mod units;
+
+pub use change::{Change, IndexDefinition, IndexKey, KeyTarget, NullsOrder, SortOrder};
+pub use finding::{Evidence, Finding, ObjectRef, Severity};
+pub use lock::LockLevel;
+pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use recommendation::{Benefit, Confidence, Price, Recommendation, Rejected, StatementEffect};
+pub use snapshot::Snapshot;
+pub use units::{Bytes, Lsn, Millis};
