@@ -186,8 +186,11 @@ impl IndexDefinition {
             let _ = write!(sql, " INCLUDE ({})", columns.join(", "));
         }
         if !self.with.is_empty() {
-            let options: Vec<_> =
-                self.with.iter().map(|(k, v)| format!("{} = {}", quote_identifier(k), crate::quote_literal(v))).collect();
+            let options: Vec<_> = self
+                .with
+                .iter()
+                .map(|(k, v)| format!("{} = {}", quote_identifier(k), crate::quote_literal(v)))
+                .collect();
             let _ = write!(sql, " WITH ({})", options.join(", "));
         }
         if let Some(predicate) = &self.predicate {
@@ -248,9 +251,10 @@ impl Change {
     /// The strongest table-level lock that is held for more than an instant.
     pub fn lock_level(&self) -> LockLevel {
         match self {
-            Self::CreateIndex { .. } | Self::DropIndex { .. } | Self::Analyze { .. } | Self::Vacuum { .. } => {
-                LockLevel::ShareUpdateExclusive
-            }
+            Self::CreateIndex { .. }
+            | Self::DropIndex { .. }
+            | Self::Analyze { .. }
+            | Self::Vacuum { .. } => LockLevel::ShareUpdateExclusive,
         }
     }
 }

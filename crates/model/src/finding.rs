@@ -135,7 +135,15 @@ impl Finding {
     ) -> Self {
         let check = check.into();
         let key = format!("{check}:{object}");
-        Self { check, object, severity, summary: summary.into(), detail: detail.into(), evidence: Vec::new(), key }
+        Self {
+            check,
+            object,
+            severity,
+            summary: summary.into(),
+            detail: detail.into(),
+            evidence: Vec::new(),
+            key,
+        }
     }
 
     /// Adds one piece of evidence.

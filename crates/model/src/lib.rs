@@ -6,6 +6,7 @@
 //! understand one another.
 
 pub mod change;
+pub mod cost_model;
 pub mod finding;
 pub mod lock;
 pub mod name;
@@ -14,6 +15,7 @@ pub mod snapshot;
 pub mod units;
 
 pub use change::{Change, IndexDefinition, IndexKey, KeyTarget, NullsOrder, SortOrder};
+pub use cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
 pub use finding::{Evidence, Finding, ObjectRef, Severity};
 pub use lock::LockLevel;
 pub use name::{QualifiedName, quote_identifier, quote_literal};

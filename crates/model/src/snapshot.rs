@@ -272,7 +272,13 @@ impl ColumnStatistics {
 
     /// The bounds of the histogram.
     pub fn histogram(&self) -> Vec<String> {
-        self.histogram_bounds.as_deref().map(array_elements).unwrap_or_default().into_iter().flatten().collect()
+        self.histogram_bounds
+            .as_deref()
+            .map(array_elements)
+            .unwrap_or_default()
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

@@ -1,0 +1,121 @@
+//! What would a statement cost if …? The question that `advice` asks and that the planner twin
+//! (or HypoPG, or a real server) answers. The trait stands here so that the one who asks and the
+//! one who answers need not know each other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::IndexDefinition;
+use crate::name::QualifiedName;
+use crate::units::Bytes;
+
+/// A candidate index known to a cost model, by its number in the order of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CandidateId(pub u32);
+
+/// What the cost model makes of a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Registered {
+    /// It can be planned with; switched off until a configuration names it.
+    Ready {
+        /// Its handle.
+        id: CandidateId,
+        /// Its predicted size when really built.
+        bytes: Bytes,
+    },
+    /// PostgreSQL refused it, with its own message.
+    Refused {
+        /// The message.
+        reason: String,
+    },
+}
+
+/// A set of indexes under which to plan: the existing ones less `dropped`, plus `added`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Configuration {
+    /// Candidates that are switched on, sorted.
+    pub added: Vec<CandidateId>,
+    /// Existing indexes that are switched off, sorted.
+    pub dropped: Vec<QualifiedName>,
+}
+
+impl Configuration {
+    /// The database as it is.
+    pub fn current() -> Self {
+        Self::default()
+    }
+
+    /// This configuration and one candidate more.
+    #[must_use]
+    pub fn with(&self, id: CandidateId) -> Self {
+        let mut next = self.clone();
+        if let Err(at) = next.added.binary_search(&id) {
+            next.added.insert(at, id);
+        }
+        next
+    }
+
+    /// This configuration without one candidate.
+    #[must_use]
+    pub fn without(&self, id: CandidateId) -> Self {
+        let mut next = self.clone();
+        next.added.retain(|a| *a != id);
+        next
+    }
+}
+
+/// A planned statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The total cost of the root node, in planner units.
+    pub total_cost: f64,
+    /// The object under `[0]` of `EXPLAIN (FORMAT JSON)`: `{"Plan": …}`.
+    pub explain: serde_json::Value,
+}
+
+/// Why a statement could not be planned or a model could not answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CostError {
+    /// PostgreSQL refused this statement; other statements can still be planned.
+    Statement {
+        /// Its message.
+        message: String,
+        /// Its SQLSTATE, when there is one.
+        sqlstate: Option<String>,
+    },
+    /// The model itself does not work any more.
+    Model {
+        /// Why.
+        message: String,
+    },
+}
+
+impl std::fmt::Display for CostError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Statement { message, .. } => write!(f, "statement could not be planned: {message}"),
+            Self::Model { message } => write!(f, "cost model failed: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for CostError {}
+
+/// Something that plans statements under hypothetical sets of indexes.
+#[allow(async_fn_in_trait)] // Used by generic code in one task; nobody needs the futures to be Send.
+pub trait CostModel {
+    /// Makes candidates known. The answers stand in the order of the definitions. Cheap in bulk and
+    /// dear one by one, so a caller registers all that it can foresee at once.
+    ///
+    /// # Errors
+    /// Fails only when the model itself does.
+    async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError>;
+
+    /// Plans one statement, values in place of parameters, under a configuration.
+    ///
+    /// # Errors
+    /// [`CostError::Statement`] when PostgreSQL refuses the statement.
+    async fn plan(&mut self, sql: &str, configuration: &Configuration) -> Result<Planned, CostError>;
+
+    /// How many times the planner has been called.
+    fn planner_calls(&self) -> u64;
+}
