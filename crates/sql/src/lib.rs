@@ -1,1 +1,27 @@
-//! sql
+//! What does a statement say? The only crate that links libpg_query, PostgreSQL's own parser.
+//!
+//! Text in, facts out, no I/O: texts of `pg_stat_statements` are parsed even when normalisation has
+//! made them invalid ([`ParsedStatement`]), their tables, predicates, joins and sort orders are
+//! resolved against a catalog ([`Analysis`]), values are put back in place of parameters
+//! ([`ParsedStatement::bind`]), and it is decided whether running a statement could change data
+//! ([`statement_safety`]).
+
+mod analysis;
+mod catalog;
+mod error;
+mod expression;
+mod lowering;
+mod safety;
+mod statement;
+mod text;
+
+pub use analysis::{
+    Analysis, JoinEquality, KeyExpression, Operator, ParameterContext, Predicate, RelationUse, SortItem,
+    SortNeed, SortOrigin, Target,
+};
+pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
+pub use error::SqlError;
+pub use expression::{ColumnUse, Expression, Literal};
+pub use safety::{Safety, statement_safety};
+pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
+pub use text::Value;

@@ -1,0 +1,302 @@
+//! Expressions with their names resolved: what is left of a parse tree when only the questions of an
+//! index advisor are asked.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use model::{quote_identifier, quote_literal};
+
+/// A column of one of the statement's relations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnUse {
+    /// The number of the relation in [`crate::Analysis::relations`].
+    pub relation: usize,
+    /// The unquoted column name.
+    pub column: String,
+}
+
+/// A constant in the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Literal {
+    /// A string constant, its quotes removed.
+    Text(String),
+    /// A number, as written.
+    Number(String),
+    /// A truth value.
+    Boolean(bool),
+    /// `NULL`.
+    Null,
+}
+
+impl Literal {
+    /// The constant as SQL.
+    pub fn sql(&self) -> String {
+        match self {
+            Self::Text(text) => quote_literal(text),
+            Self::Number(text) => text.clone(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Null => "NULL".into(),
+        }
+    }
+
+    /// The text form of the value, `None` for NULL.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Some(text.clone()),
+            Self::Boolean(value) => Some(if *value { "t".into() } else { "f".into() }),
+            Self::Null => None,
+        }
+    }
+}
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Expression {
+    /// A column of a relation of this statement.
+    Column(ColumnUse),
+    /// A parameter by its number.
+    Parameter(u32),
+    /// A constant.
+    Constant(Literal),
+    /// `now()` and its relatives.
+    Now,
+    /// A cast; also `interval '1 day'`, which is the cast of a constant.
+    Cast {
+        /// The type as written, without `pg_catalog`.
+        to: String,
+        /// What is cast.
+        inner: Box<Expression>,
+    },
+    /// A function call.
+    Function {
+        /// The name without its schema, in lower case as the parser folds it.
+        name: String,
+        /// The arguments.
+        args: Vec<Expression>,
+        /// Whether it is written as an aggregate or window function (`*`, `DISTINCT`, `FILTER`,
+        /// `OVER`, `ORDER BY`): never a key of an index.
+        special: bool,
+    },
+    /// An operator; `left` is `None` for a prefix operator.
+    Operator {
+        /// The operator, for instance `->>`.
+        name: String,
+        /// Its left side.
+        left: Option<Box<Expression>>,
+        /// Its right side.
+        right: Box<Expression>,
+    },
+    /// `coalesce(…)`.
+    Coalesce(Vec<Expression>),
+    /// `expression COLLATE …`.
+    Collate {
+        /// What is compared.
+        inner: Box<Expression>,
+        /// The collation as SQL.
+        collation: String,
+    },
+    /// `ARRAY[…]` and lists.
+    List(Vec<Expression>),
+    /// Anything else; what is inside was still looked at.
+    Other(Vec<Expression>),
+}
+
+impl Expression {
+    /// Visits this expression and everything in it.
+    pub fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Self)) {
+        see(self);
+        match self {
+            Self::Cast { inner, .. } | Self::Collate { inner, .. } => inner.visit(see),
+            Self::Function { args, .. } => args.iter().for_each(|a| a.visit(see)),
+            Self::Operator { left, right, .. } => {
+                if let Some(left) = left {
+                    left.visit(see);
+                }
+                right.visit(see);
+            }
+            Self::Coalesce(items) | Self::List(items) | Self::Other(items) => {
+                items.iter().for_each(|a| a.visit(see));
+            }
+            Self::Column(_) | Self::Parameter(_) | Self::Constant(_) | Self::Now => {}
+        }
+    }
+
+    /// The columns in it.
+    pub fn columns(&self) -> BTreeSet<&ColumnUse> {
+        let mut found = BTreeSet::new();
+        self.visit(&mut |e| {
+            if let Self::Column(column) = e {
+                found.insert(column);
+            }
+        });
+        found
+    }
+
+    /// The parameters in it.
+    pub fn parameters(&self) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        self.visit(&mut |e| {
+            if let Self::Parameter(number) = e {
+                found.insert(*number);
+            }
+        });
+        found
+    }
+
+    /// The number of the one relation whose columns are in it; `None` for none or several.
+    pub fn only_relation(&self) -> Option<usize> {
+        let mut relations = self.columns().into_iter().map(|c| c.relation).collect::<BTreeSet<_>>();
+        match (relations.pop_first(), relations.pop_first()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Casts taken off: `$1::text` gives `$1`.
+    pub fn without_casts(&self) -> &Self {
+        match self {
+            Self::Cast { inner, .. } => inner.without_casts(),
+            other => other,
+        }
+    }
+
+    /// Whether an index could hold it: built from columns and constants with functions and operators
+    /// that are immutable as far as their names tell. PostgreSQL has the last word.
+    pub fn is_indexable(&self) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Constant(_) => true,
+            Self::Parameter(_) | Self::Now | Self::List(_) | Self::Other(_) => false,
+            Self::Cast { inner, .. } | Self::Collate { inner, .. } => inner.is_indexable(),
+            Self::Function { name, args, special } => {
+                !special
+                    && IMMUTABLE_FUNCTIONS.binary_search(&name.as_str()).is_ok()
+                    && args.iter().all(Self::is_indexable)
+            }
+            Self::Operator { left, right, .. } => {
+                left.as_ref().is_none_or(|l| l.is_indexable()) && right.is_indexable()
+            }
+            Self::Coalesce(items) => items.iter().all(Self::is_indexable),
+        }
+    }
+
+    /// The expression as SQL with unqualified column names, as an index definition writes it.
+    /// `None` when it holds something that an index cannot.
+    pub fn index_sql(&self) -> Option<String> {
+        let mut out = String::new();
+        self.write_sql(&mut out).then_some(out)
+    }
+
+    fn write_sql(&self, out: &mut String) -> bool {
+        let list = |items: &[Self], out: &mut String| {
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                if !item.write_sql(out) {
+                    return false;
+                }
+            }
+            true
+        };
+        match self {
+            Self::Column(column) => out.push_str(&quote_identifier(&column.column)),
+            Self::Constant(literal) => out.push_str(&literal.sql()),
+            Self::Cast { to, inner } => {
+                let simple = matches!(**inner, Self::Column(_) | Self::Constant(_) | Self::Function { .. });
+                out.push_str(if simple { "" } else { "(" });
+                if !inner.write_sql(out) {
+                    return false;
+                }
+                out.push_str(if simple { "" } else { ")" });
+                let _ = write!(out, "::{to}");
+            }
+            Self::Collate { inner, collation } => {
+                if !inner.write_sql(out) {
+                    return false;
+                }
+                let _ = write!(out, " COLLATE {collation}");
+            }
+            Self::Function { name, args, special: false } => {
+                out.push_str(&quote_identifier(name));
+                out.push('(');
+                if !list(args, out) {
+                    return false;
+                }
+                out.push(')');
+            }
+            Self::Coalesce(items) => {
+                out.push_str("COALESCE(");
+                if !list(items, out) {
+                    return false;
+                }
+                out.push(')');
+            }
+            Self::Operator { name, left, right } => {
+                out.push('(');
+                if let Some(left) = left {
+                    if !left.write_sql(out) {
+                        return false;
+                    }
+                    out.push(' ');
+                }
+                out.push_str(name);
+                out.push(' ');
+                if !right.write_sql(out) {
+                    return false;
+                }
+                out.push(')');
+            }
+            Self::Parameter(_) | Self::Now | Self::List(_) | Self::Other(_) | Self::Function { .. } => {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Functions of PostgreSQL that are immutable for the arguments they are mostly called with.
+const IMMUTABLE_FUNCTIONS: &[&str] = &[
+    "abs",
+    "btrim",
+    "ceil",
+    "char_length",
+    "date",
+    "date_part",
+    "date_trunc",
+    "extract",
+    "floor",
+    "jsonb_extract_path",
+    "jsonb_extract_path_text",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "md5",
+    "mod",
+    "regexp_replace",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "rtrim",
+    "split_part",
+    "strpos",
+    "substr",
+    "substring",
+    "timezone",
+    "to_tsvector",
+    "translate",
+    "trunc",
+    "upper",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_functions_is_sorted_for_the_binary_search() {
+        assert!(IMMUTABLE_FUNCTIONS.is_sorted());
+    }
+}

@@ -1,0 +1,531 @@
+//! Statements and their clauses: `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `FROM`, `ORDER BY`.
+
+use std::collections::BTreeSet;
+
+use model::change::{NullsOrder, SortOrder};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    DeleteStmt, InsertStmt, JoinType, MergeStmt, Node, SelectStmt, SetOperation, SortByDir, SortByNulls,
+    UpdateStmt,
+};
+
+use super::{Entry, Lowering, Outputs, Source, rename, string};
+use crate::analysis::{JoinEquality, KeyExpression, ParameterContext, SortItem, SortNeed, SortOrigin};
+use crate::expression::{Expression, Literal};
+use crate::lowering::conditions::key_expression;
+
+impl Lowering<'_> {
+    /// Reads a query level; `exists` says that nobody looks at what it selects.
+    pub(super) fn select(&mut self, select: &SelectStmt, outermost: bool, exists: bool) -> Outputs {
+        self.open_ctes(select.with_clause.as_ref());
+        let outputs = if select.op > SetOperation::SetopNone as i32 {
+            self.set_operation(select, outermost)
+        } else {
+            self.plain_select(select, outermost, exists)
+        };
+        self.close_ctes();
+        outputs
+    }
+
+    fn set_operation(&mut self, select: &SelectStmt, outermost: bool) -> Outputs {
+        let left = select.larg.as_ref().map(|s| self.select(s, false, false)).unwrap_or_default();
+        if let Some(right) = &select.rarg {
+            self.select(right, false, false);
+        }
+        self.limits(select, outermost);
+        if outermost {
+            self.analysis.aggregated |= !select.all;
+        }
+        // What a set operation gives is no column of one relation any more.
+        left.into_iter().map(|(name, _)| (name, Expression::Other(vec![]))).collect()
+    }
+
+    fn plain_select(&mut self, select: &SelectStmt, outermost: bool, exists: bool) -> Outputs {
+        self.open_scope();
+        let outer_extremes = std::mem::take(&mut self.extremes);
+        let outer_windows = std::mem::take(&mut self.windows);
+        let first_relation = self.analysis.relations.len();
+        for item in &select.from_clause {
+            self.from_item(item);
+        }
+        for row in &select.values_lists {
+            self.lower(row);
+        }
+        if let Some(condition) = &select.where_clause {
+            self.condition(condition, None, None);
+        }
+        let functions_before = self.aggregate_calls;
+        let outputs = self.targets(&select.target_list, exists);
+        let having = select.having_clause.is_some();
+        if let Some(condition) = &select.having_clause {
+            self.lower(condition);
+        }
+        let grouped = !select.group_clause.is_empty();
+        let aggregated = grouped || having || self.aggregate_calls > functions_before;
+        self.group_by(select, &outputs);
+        self.order_by(select, &outputs, aggregated);
+        for window in std::mem::take(&mut self.windows) {
+            let items = window.iter().map(|e| sort_item(e, SortOrder::Asc, NullsOrder::Default)).collect();
+            self.add_sort(SortOrigin::Window, items, false);
+        }
+        if !grouped {
+            for column in std::mem::take(&mut self.extremes) {
+                if let Some(relation) = self.analysis.relations.get_mut(column.relation) {
+                    relation.extremes.insert(column.column);
+                }
+            }
+        }
+        if !select.locking_clause.is_empty() {
+            // A row lock is taken in the table, so no index alone can answer.
+            for index in first_relation..self.analysis.relations.len() {
+                self.touch_whole_row(index);
+            }
+        }
+        self.limits(select, outermost);
+        if outermost {
+            self.analysis.aggregated |= aggregated || !select.distinct_clause.is_empty();
+        }
+        self.extremes = outer_extremes;
+        self.windows = outer_windows;
+        self.close_scope();
+        outputs
+    }
+
+    fn limits(&mut self, select: &SelectStmt, outermost: bool) {
+        if let Some(limit) = &select.limit_count {
+            let limit = self.lower(limit);
+            let null = matches!(limit, Expression::Constant(Literal::Null));
+            if outermost {
+                self.analysis.limited = !null;
+            }
+            if let Expression::Parameter(number) = limit.without_casts() {
+                self.context(*number, ParameterContext::Limit);
+                if outermost {
+                    self.analysis.limit_parameter = Some(*number);
+                }
+            }
+        }
+        if let Some(offset) = &select.limit_offset
+            && let Expression::Parameter(number) = self.lower(offset).without_casts()
+        {
+            self.context(*number, ParameterContext::Offset);
+        }
+    }
+
+    fn targets(&mut self, list: &[Node], exists: bool) -> Outputs {
+        let mut outputs = Outputs::new();
+        for target in list {
+            let Some(NodeEnum::ResTarget(target)) = &target.node else { continue };
+            let Some(value) = &target.val else { continue };
+            if let Some((qualifier, true)) = star(value) {
+                outputs.extend(self.expand_star(qualifier.as_deref(), !exists));
+                continue;
+            }
+            let expression = self.lower(value);
+            let name = match (&target.name, &expression) {
+                (given, _) if !given.is_empty() => given.clone(),
+                (_, Expression::Column(column)) => column_name(value).unwrap_or(column.column.clone()),
+                (_, Expression::Function { name, .. }) => name.clone(),
+                _ => "?column?".into(),
+            };
+            outputs.push((name, expression));
+        }
+        outputs
+    }
+
+    /// Adds what one item of `FROM` brings; gives the numbers of the relations in it.
+    fn from_item(&mut self, item: &Node) -> BTreeSet<usize> {
+        let first = self.analysis.relations.len();
+        match &item.node {
+            Some(NodeEnum::RangeVar(range)) => {
+                self.add_relation(range);
+            }
+            Some(NodeEnum::JoinExpr(join)) => {
+                let left = join.larg.as_ref().map(|n| self.from_item(n)).unwrap_or_default();
+                let right = join.rarg.as_ref().map(|n| self.from_item(n)).unwrap_or_default();
+                let preserved = match JoinType::try_from(join.jointype) {
+                    Ok(JoinType::JoinLeft) => left.clone(),
+                    Ok(JoinType::JoinRight) => right.clone(),
+                    Ok(JoinType::JoinFull) => left.union(&right).copied().collect(),
+                    _ => BTreeSet::new(),
+                };
+                if let Some(quals) = &join.quals {
+                    self.condition(quals, None, (!preserved.is_empty()).then_some(&preserved));
+                }
+                for name in join.using_clause.iter().filter_map(string) {
+                    self.join_using(&name, &left, &right);
+                }
+            }
+            Some(NodeEnum::RangeSubselect(sub)) => {
+                let mut outputs = match sub.subquery.as_ref().and_then(|q| q.node.as_ref()) {
+                    Some(query) => self.statement(query, false),
+                    None => Vec::new(),
+                };
+                let alias = sub.alias.as_ref();
+                if let Some(alias) = alias {
+                    rename(&mut outputs, &alias.colnames);
+                }
+                let alias = alias.map(|a| a.aliasname.clone()).unwrap_or_default();
+                self.add_entry(Entry { alias, schema: None, source: Source::Derived { outputs } });
+            }
+            Some(NodeEnum::RangeFunction(function)) => {
+                for node in &function.functions {
+                    self.lower(node);
+                }
+                let mut outputs = Outputs::new();
+                let mut alias = String::new();
+                if let Some(given) = &function.alias {
+                    alias = given.aliasname.clone();
+                    // A function that gives one column gives it the alias for a name.
+                    outputs.push((alias.clone(), Expression::Other(vec![])));
+                    outputs.extend(
+                        given.colnames.iter().filter_map(string).map(|n| (n, Expression::Other(vec![]))),
+                    );
+                }
+                self.add_entry(Entry { alias, schema: None, source: Source::Derived { outputs } });
+            }
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                if let Some(relation) = &sample.relation {
+                    self.from_item(relation);
+                }
+            }
+            _ => {
+                self.lower(item);
+            }
+        }
+        (first..self.analysis.relations.len()).collect()
+    }
+
+    fn join_using(&mut self, name: &str, left: &BTreeSet<usize>, right: &BTreeSet<usize>) {
+        let find = |of: &BTreeSet<usize>, this: &Self| {
+            let entries = this.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default();
+            entries.iter().find_map(|entry| match &entry.source {
+                Source::Relation { index, columns } if of.contains(index) => {
+                    let (_, real) = columns.iter().find(|(n, _)| n == name)?;
+                    Some(crate::expression::ColumnUse { relation: *index, column: real.clone() })
+                }
+                _ => None,
+            })
+        };
+        if let (Some(left), Some(right)) = (find(left, self), find(right, self)) {
+            self.touch(&left);
+            self.touch(&right);
+            self.analysis.joins.push(JoinEquality { left, right });
+        }
+    }
+
+    fn group_by(&mut self, select: &SelectStmt, outputs: &Outputs) {
+        let mut keys = Vec::new();
+        for node in &select.group_clause {
+            if let Some(NodeEnum::GroupingSet(set)) = &node.node {
+                for inner in &set.content {
+                    self.lower(inner);
+                }
+                continue;
+            }
+            keys.push(self.named_or_lowered(node, outputs));
+        }
+        if !keys.is_empty() {
+            let items = keys.iter().map(|e| sort_item(e, SortOrder::Asc, NullsOrder::Default)).collect();
+            self.add_sort(SortOrigin::GroupBy, items, false);
+        }
+        // `SELECT DISTINCT` is a list with one empty node.
+        let plain_distinct = matches!(select.distinct_clause.as_slice(), [Node { node: None }]);
+        if plain_distinct {
+            let items = outputs.iter().map(|(_, e)| sort_item(e, SortOrder::Asc, NullsOrder::Default));
+            self.add_sort(SortOrigin::Distinct, items.collect(), false);
+        }
+    }
+
+    fn order_by(&mut self, select: &SelectStmt, outputs: &Outputs, aggregated: bool) {
+        let distinct_on = !select.distinct_clause.is_empty()
+            && !matches!(select.distinct_clause.as_slice(), [Node { node: None }]);
+        let mut items = Vec::new();
+        for node in &select.sort_clause {
+            let Some(NodeEnum::SortBy(sort)) = &node.node else { continue };
+            let Some(inner) = &sort.node else { continue };
+            let expression = self.named_or_lowered(inner, outputs);
+            let order = if sort.sortby_dir == SortByDir::SortbyDesc as i32 {
+                SortOrder::Desc
+            } else {
+                SortOrder::Asc
+            };
+            let nulls = match SortByNulls::try_from(sort.sortby_nulls) {
+                Ok(SortByNulls::SortbyNullsFirst) => NullsOrder::First,
+                Ok(SortByNulls::SortbyNullsLast) => NullsOrder::Last,
+                _ => NullsOrder::Default,
+            };
+            items.push(sort_item(&expression, order, nulls));
+        }
+        if distinct_on && items.is_empty() {
+            for node in &select.distinct_clause {
+                let expression = self.named_or_lowered(node, outputs);
+                items.push(sort_item(&expression, SortOrder::Asc, NullsOrder::Default));
+            }
+        } else if distinct_on {
+            for node in &select.distinct_clause {
+                self.lower(node);
+            }
+        }
+        let origin = if distinct_on { SortOrigin::DistinctOn } else { SortOrigin::OrderBy };
+        let limited = select.limit_count.is_some() && !aggregated && select.distinct_clause.is_empty();
+        self.add_sort(origin, items, limited);
+    }
+
+    /// Gives an order to the relation that its leading keys belong to.
+    fn add_sort(&mut self, origin: SortOrigin, items: Vec<Option<(usize, SortItem)>>, limited: bool) {
+        let Some(Some((relation, _))) = items.first() else { return };
+        let relation = *relation;
+        let all = items.len();
+        let mut kept: Vec<SortItem> = Vec::new();
+        for item in items {
+            match item {
+                Some((of, item)) if of == relation => {
+                    if !kept.iter().any(|k| k.key == item.key) {
+                        kept.push(item);
+                    }
+                }
+                _ if matches!(origin, SortOrigin::OrderBy | SortOrigin::DistinctOn) => break,
+                // A group is a set: keys of other relations make the order useless.
+                _ => return,
+            }
+        }
+        let complete = kept.len() == all;
+        let block = self.block();
+        if let Some(relation) = self.analysis.relations.get_mut(relation)
+            && relation.block == block
+        {
+            let need = SortNeed { origin, items: kept, complete, limited };
+            if !relation.sorts.contains(&need) {
+                relation.sorts.push(need);
+            }
+        }
+    }
+
+    /// A sort or group key: a position, the name of an output, or an expression.
+    fn named_or_lowered(&mut self, node: &Node, outputs: &Outputs) -> Expression {
+        if let Some(name) = column_name(node)
+            && single_name(node)
+            && let Some((_, expression)) = outputs.iter().find(|(n, _)| *n == name)
+        {
+            return expression.clone();
+        }
+        let expression = self.lower(node);
+        if let Expression::Constant(Literal::Number(position)) = &expression
+            && let Ok(position) = position.parse::<usize>()
+            && let Some((_, expression)) = position.checked_sub(1).and_then(|p| outputs.get(p))
+        {
+            return expression.clone();
+        }
+        expression
+    }
+
+    pub(super) fn insert(&mut self, insert: &InsertStmt) -> Outputs {
+        self.open_ctes(insert.with_clause.as_ref());
+        let mut target = self.set_target(insert.relation.as_ref());
+        let mut columns: Vec<String> = insert.cols.iter().filter_map(target_name).collect();
+        if columns.is_empty()
+            && let Some(range) = &insert.relation
+        {
+            let schema = (!range.schemaname.is_empty()).then_some(range.schemaname.as_str());
+            if let Some(found) = self.catalog.relation(schema, &range.relname) {
+                columns = found.columns.into_iter().map(|c| c.name).collect();
+            }
+        }
+        if let Some(NodeEnum::SelectStmt(select)) = insert.select_stmt.as_ref().and_then(|n| n.node.as_ref())
+        {
+            for row in &select.values_lists {
+                if let (Some(NodeEnum::List(row)), Some(target)) = (&row.node, &target) {
+                    for (value, column) in row.items.iter().zip(&columns) {
+                        let expression = self.lower(value);
+                        self.column_value(&expression, &target.table.clone(), column);
+                    }
+                }
+            }
+            let outputs = self.select(select, false, false);
+            if let Some(target) = &target {
+                for ((_, expression), column) in outputs.iter().zip(&columns) {
+                    self.column_value(expression, &target.table.clone(), column);
+                }
+            }
+        }
+        self.open_scope();
+        let index = insert.relation.as_ref().and_then(|range| self.add_relation(range));
+        if let (Some(conflict), Some(target)) = (&insert.on_conflict_clause, &mut target) {
+            for assignment in &conflict.target_list {
+                target.assigned.extend(target_name(assignment));
+            }
+            let assigned = conflict.target_list.clone();
+            let table = target.table.clone();
+            self.assignments(&assigned, &table);
+        }
+        let outputs = match &insert.returning_clause {
+            Some(returning) => self.targets(&returning.exprs, false),
+            None => Vec::new(),
+        };
+        // The inserted relation is written, not scanned.
+        if let Some(index) = index {
+            self.touch_whole_row(index);
+        }
+        self.close_scope();
+        if let Some(target) = &mut target {
+            target.inserted.extend(columns);
+        }
+        self.keep_target(target);
+        self.close_ctes();
+        outputs
+    }
+
+    pub(super) fn update(&mut self, update: &UpdateStmt) -> Outputs {
+        self.open_ctes(update.with_clause.as_ref());
+        self.open_scope();
+        let mut target = self.set_target(update.relation.as_ref());
+        let index = update.relation.as_ref().and_then(|range| self.add_relation(range));
+        for item in &update.from_clause {
+            self.from_item(item);
+        }
+        if let Some(target) = &mut target {
+            for assignment in &update.target_list {
+                target.assigned.extend(target_name(assignment));
+            }
+            let table = target.table.clone();
+            self.assignments(&update.target_list, &table);
+        }
+        if let Some(condition) = &update.where_clause {
+            self.condition(condition, None, None);
+        }
+        let outputs = match &update.returning_clause {
+            Some(returning) => self.targets(&returning.exprs, false),
+            None => Vec::new(),
+        };
+        if let Some(index) = index {
+            self.touch_whole_row(index);
+        }
+        self.close_scope();
+        self.keep_target(target);
+        self.close_ctes();
+        outputs
+    }
+
+    pub(super) fn delete(&mut self, delete: &DeleteStmt) -> Outputs {
+        self.open_ctes(delete.with_clause.as_ref());
+        self.open_scope();
+        let target = self.set_target(delete.relation.as_ref());
+        let index = delete.relation.as_ref().and_then(|range| self.add_relation(range));
+        for item in &delete.using_clause {
+            self.from_item(item);
+        }
+        if let Some(condition) = &delete.where_clause {
+            self.condition(condition, None, None);
+        }
+        let outputs = match &delete.returning_clause {
+            Some(returning) => self.targets(&returning.exprs, false),
+            None => Vec::new(),
+        };
+        if let Some(index) = index {
+            self.touch_whole_row(index);
+        }
+        self.close_scope();
+        self.keep_target(target);
+        self.close_ctes();
+        outputs
+    }
+
+    pub(super) fn merge(&mut self, merge: &MergeStmt) -> Outputs {
+        self.open_ctes(merge.with_clause.as_ref());
+        self.open_scope();
+        let mut target = self.set_target(merge.relation.as_ref());
+        let index = merge.relation.as_ref().and_then(|range| self.add_relation(range));
+        if let Some(source) = &merge.source_relation {
+            self.from_item(source);
+        }
+        if let Some(condition) = &merge.join_condition {
+            self.condition(condition, None, None);
+        }
+        for clause in &merge.merge_when_clauses {
+            let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node else { continue };
+            if let Some(condition) = &clause.condition {
+                self.lower(condition);
+            }
+            let update = clause.values.is_empty();
+            if let Some(target) = &mut target {
+                let names = clause.target_list.iter().filter_map(target_name);
+                if update {
+                    target.assigned.extend(names)
+                } else {
+                    target.inserted.extend(names)
+                }
+                let table = target.table.clone();
+                if update {
+                    self.assignments(&clause.target_list, &table);
+                }
+            }
+            for value in &clause.values {
+                self.lower(value);
+            }
+        }
+        if let Some(index) = index {
+            self.touch_whole_row(index);
+        }
+        self.close_scope();
+        self.keep_target(target);
+        self.close_ctes();
+        Vec::new()
+    }
+
+    fn assignments(&mut self, list: &[Node], table: &model::QualifiedName) {
+        for assignment in list {
+            let Some(NodeEnum::ResTarget(target)) = &assignment.node else { continue };
+            if let Some(value) = &target.val {
+                let expression = self.lower(value);
+                self.column_value(&expression, table, &target.name);
+            }
+        }
+    }
+
+    pub(super) fn column_value(&mut self, value: &Expression, table: &model::QualifiedName, column: &str) {
+        if let Expression::Parameter(number) = value {
+            let (table, column) = (table.clone(), column.to_owned());
+            self.context(*number, ParameterContext::ColumnValue { table, column });
+        }
+    }
+}
+
+fn sort_item(expression: &Expression, order: SortOrder, nulls: NullsOrder) -> Option<(usize, SortItem)> {
+    let relation = expression.only_relation()?;
+    let key = key_expression(expression)?;
+    // A key that no index can hold ends the order.
+    if matches!(&key, KeyExpression::Expression { sql: None, .. }) {
+        return None;
+    }
+    Some((relation, SortItem { key, order, nulls }))
+}
+
+/// The last name of a column reference.
+fn column_name(node: &Node) -> Option<String> {
+    match &node.node {
+        Some(NodeEnum::ColumnRef(reference)) => reference.fields.last().and_then(string),
+        _ => None,
+    }
+}
+
+fn single_name(node: &Node) -> bool {
+    matches!(&node.node, Some(NodeEnum::ColumnRef(reference)) if reference.fields.len() == 1)
+}
+
+/// The qualifier of `*` or `alias.*`, and whether it is a star at all.
+fn star(node: &Node) -> Option<(Option<String>, bool)> {
+    let Some(NodeEnum::ColumnRef(reference)) = &node.node else { return None };
+    let last = reference.fields.last()?;
+    let is_star = matches!(last.node, Some(NodeEnum::AStar(_)));
+    let qualifier = reference.fields.len().checked_sub(2).and_then(|i| string(&reference.fields[i]));
+    Some((qualifier, is_star))
+}
+
+/// The column that an assignment or an insert list names.
+fn target_name(node: &Node) -> Option<String> {
+    match &node.node {
+        Some(NodeEnum::ResTarget(target)) if !target.name.is_empty() => Some(target.name.clone()),
+        _ => None,
+    }
+}

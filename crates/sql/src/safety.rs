@@ -1,0 +1,271 @@
+//! Could running this statement change anything?
+//!
+//! `EXPLAIN ANALYZE` runs what it explains. A statement is let through when its tree holds no part
+//! that writes or locks; functions that are not known to be harmless are listed, because a volatile
+//! function can do anything. A read-only transaction is the second fence, not the first.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::error::SqlError;
+use crate::statement::{ParsedStatement, StatementKind};
+
+/// What running a statement could do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Safety {
+    /// Whether it reads only: no data-modifying part, no lock, no utility.
+    pub reads_only: bool,
+    /// Why not, in fragments of sentences; empty when it reads only.
+    pub reasons: Vec<String>,
+    /// Functions that are not on the list of harmless ones, sorted; their volatility has to be looked
+    /// up in `pg_proc.provolatile`.
+    pub unknown_functions: Vec<String>,
+}
+
+/// Judges a statement text.
+///
+/// # Errors
+/// [`SqlError`] when the text cannot be parsed: what is not understood is not run.
+pub fn statement_safety(sql: &str) -> Result<Safety, SqlError> {
+    let statement = ParsedStatement::parse(sql)?;
+    let mut reasons = BTreeSet::new();
+    match statement.kind() {
+        StatementKind::Select => {}
+        StatementKind::Insert => drop(reasons.insert("it inserts rows".to_owned())),
+        StatementKind::Update => drop(reasons.insert("it updates rows".to_owned())),
+        StatementKind::Delete => drop(reasons.insert("it deletes rows".to_owned())),
+        StatementKind::Merge => drop(reasons.insert("it merges rows".to_owned())),
+        StatementKind::Utility => drop(reasons.insert("it is a utility statement".to_owned())),
+    }
+    let mut unknown = BTreeSet::new();
+    match serde_json::to_value(statement.node()) {
+        Ok(tree) => walk(&tree, &mut reasons, &mut unknown),
+        Err(error) => drop(reasons.insert(format!("its tree could not be read: {error}"))),
+    }
+    Ok(Safety {
+        reads_only: reasons.is_empty(),
+        reasons: reasons.into_iter().collect(),
+        unknown_functions: unknown.into_iter().collect(),
+    })
+}
+
+fn walk(value: &Value, reasons: &mut BTreeSet<String>, unknown: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                match key.as_str() {
+                    "InsertStmt" => drop(reasons.insert("it inserts rows".into())),
+                    "UpdateStmt" => drop(reasons.insert("it updates rows".into())),
+                    "DeleteStmt" => drop(reasons.insert("it deletes rows".into())),
+                    "MergeStmt" => drop(reasons.insert("it merges rows".into())),
+                    "LockingClause" => drop(reasons.insert("it locks rows".into())),
+                    "into_clause" if !inner.is_null() => {
+                        reasons.insert("it creates a table".into());
+                    }
+                    "FuncCall" => {
+                        let name: Vec<&str> = inner
+                            .get("funcname")
+                            .and_then(Value::as_array)
+                            .into_iter()
+                            .flatten()
+                            .filter_map(|n| n.pointer("/node/String/sval").and_then(Value::as_str))
+                            .collect();
+                        let known = match name.as_slice() {
+                            [name] | ["pg_catalog", name] => HARMLESS.binary_search(name).is_ok(),
+                            _ => false,
+                        };
+                        if !known {
+                            unknown.insert(name.join("."));
+                        }
+                    }
+                    _ => {}
+                }
+                walk(inner, reasons, unknown);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|v| walk(v, reasons, unknown)),
+        _ => {}
+    }
+}
+
+/// Functions of PostgreSQL that change nothing: immutable, stable, or volatile without effect.
+const HARMLESS: &[&str] = &[
+    "abs",
+    "age",
+    "array_agg",
+    "array_append",
+    "array_length",
+    "array_to_string",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bool_and",
+    "bool_or",
+    "btrim",
+    "cardinality",
+    "ceil",
+    "ceiling",
+    "char_length",
+    "clock_timestamp",
+    "concat",
+    "concat_ws",
+    "corr",
+    "count",
+    "cume_dist",
+    "current_database",
+    "current_schema",
+    "current_setting",
+    "date",
+    "date_bin",
+    "date_part",
+    "date_trunc",
+    "dense_rank",
+    "every",
+    "exp",
+    "extract",
+    "first_value",
+    "floor",
+    "format",
+    "gen_random_uuid",
+    "generate_series",
+    "generate_subscripts",
+    "greatest",
+    "initcap",
+    "json_agg",
+    "json_array_elements",
+    "json_array_length",
+    "json_build_array",
+    "json_build_object",
+    "json_each",
+    "json_each_text",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_array_length",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_extract_path",
+    "jsonb_extract_path_text",
+    "jsonb_object_agg",
+    "jsonb_object_keys",
+    "jsonb_typeof",
+    "lag",
+    "last_value",
+    "lead",
+    "least",
+    "left",
+    "length",
+    "like_escape",
+    "ln",
+    "log",
+    "lower",
+    "lpad",
+    "ltrim",
+    "make_date",
+    "make_interval",
+    "make_timestamp",
+    "make_timestamptz",
+    "max",
+    "md5",
+    "min",
+    "mod",
+    "mode",
+    "now",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "overlaps",
+    "percent_rank",
+    "percentile_cont",
+    "percentile_disc",
+    "pg_relation_size",
+    "pg_size_pretty",
+    "pg_total_relation_size",
+    "plainto_tsquery",
+    "position",
+    "power",
+    "random",
+    "rank",
+    "regexp_match",
+    "regexp_matches",
+    "regexp_replace",
+    "regexp_split_to_table",
+    "repeat",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "row_number",
+    "row_to_json",
+    "rpad",
+    "rtrim",
+    "sign",
+    "split_part",
+    "sqrt",
+    "statement_timestamp",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "string_to_array",
+    "strpos",
+    "substr",
+    "substring",
+    "sum",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "to_tsquery",
+    "to_tsvector",
+    "transaction_timestamp",
+    "translate",
+    "trim_array",
+    "trunc",
+    "ts_rank",
+    "unnest",
+    "upper",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "version",
+    "websearch_to_tsquery",
+    "width_bucket",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_functions_is_sorted_for_the_binary_search() {
+        assert!(HARMLESS.is_sorted());
+    }
+
+    fn check(sql: &str, reads_only: bool, unknown: &[&str]) {
+        let safety = statement_safety(sql).unwrap();
+        assert_eq!(safety.reads_only, reads_only, "{sql}: {:?}", safety.reasons);
+        assert_eq!(safety.unknown_functions, unknown, "{sql}");
+    }
+
+    #[test]
+    fn what_writes_or_locks_is_not_let_through() {
+        check("select count(*) from t where lower(a) = 'x'", true, &[]);
+        check("with d as (delete from t returning *) select * from d", false, &[]);
+        check("select * from t for update", false, &[]);
+        check("select * into new from t", false, &[]);
+        check("select s.f(1), pg_catalog.now(), nextval('x') from t", true, &["nextval", "s.f"]);
+        check("explain analyze delete from t", false, &[]);
+        check("drop function f(int)", false, &[]);
+        check("select 1 from (select * from t for share) x", false, &[]);
+        assert!(statement_safety("select * from").is_err());
+        assert_eq!(statement_safety("select 1; delete from t"), Err(SqlError::Several { count: 2 }));
+    }
+}
