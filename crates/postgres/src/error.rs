@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use tokio_postgres::error::SqlState;
 
+use crate::schema_dump::PG_DUMP;
+
 /// An error of this crate. `Display` is one factual line; [`Error::detail`] and [`Error::hint`] are
 /// sentences.
 #[derive(Debug, thiserror::Error)]
@@ -316,6 +318,10 @@ impl Error {
             }
             Self::PrivilegeDenied { query, .. } if query == CONNECT => {
                 "Grant the role CONNECT on the database (GRANT CONNECT ON DATABASE name TO role)."
+            }
+            Self::PrivilegeDenied { query, .. } if query == PG_DUMP => {
+                "pg_dump locks every table in ACCESS SHARE mode, which needs the privilege to read it: GRANT \
+                 pg_read_all_data TO the role."
             }
             Self::PrivilegeDenied { .. } => {
                 "Grant the role membership in pg_monitor (GRANT pg_monitor TO role)."

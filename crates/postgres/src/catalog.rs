@@ -1,0 +1,39 @@
+//! What do the system catalogs say? One file per part of the schema, each row a struct.
+//!
+//! Source: PostgreSQL manual, "System Catalogs" (52) and "System Views" (53).
+
+mod access;
+mod activity;
+mod indexes;
+mod relations;
+mod server;
+
+pub use access::AccessRow;
+pub use activity::{
+    BlockerRow, CreateIndexProgressRow, OldTransactionRow, blockers, create_index_progress, old_transactions,
+};
+pub use indexes::IndexRow;
+pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
+pub use server::{ExtensionRow, ServerRow, SettingRow};
+
+use crate::catalog_query::{CatalogQuery, CatalogRow};
+use crate::statistics::{ColumnStatisticsRow, StatementRow, StatementsInfoRow};
+
+/// Every declared query. The tests prepare each of them on each version.
+pub const CATALOG_QUERIES: &[CatalogQuery] = &[
+    AccessRow::QUERY,
+    BlockerRow::QUERY,
+    ColumnRow::QUERY,
+    ColumnStatisticsRow::QUERY,
+    ConstraintRow::QUERY,
+    CreateIndexProgressRow::QUERY,
+    ExtendedStatisticsRow::QUERY,
+    ExtensionRow::QUERY,
+    IndexRow::QUERY,
+    OldTransactionRow::QUERY,
+    RelationRow::QUERY,
+    ServerRow::QUERY,
+    SettingRow::QUERY,
+    StatementRow::QUERY,
+    StatementsInfoRow::QUERY,
+];

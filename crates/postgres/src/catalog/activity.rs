@@ -1,0 +1,98 @@
+//! Who does what right now: the progress of an index build, who blocks whom, and which transactions
+//! a `CREATE INDEX CONCURRENTLY` has to wait for.
+//!
+//! Source: PostgreSQL manual, "CREATE INDEX Progress Reporting" (27.4.2), `pg_blocking_pids()` (9.27)
+//! and "Building Indexes Concurrently" (CREATE INDEX).
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Client;
+
+use crate::catalog_query;
+use crate::catalog_query::read;
+use crate::error::Error;
+
+catalog_query! {
+    /// A session that another one waits for.
+    pub struct BlockerRow {
+        pid: i32,
+        user: Option<String>,
+        application_name: Option<String>,
+        state: Option<String>,
+        xact_start: Option<DateTime<Utc>>,
+        query_start: Option<DateTime<Utc>>,
+        query: Option<String>,
+    }
+    name "blockers"
+    server { 13 => "blockers.sql" }
+    parameters [INT4]
+}
+
+catalog_query! {
+    /// How far an index build is; see the manual for the phases.
+    pub struct CreateIndexProgressRow {
+        pid: i32,
+        table_oid: u32,
+        index_oid: Option<u32>,
+        command: String,
+        phase: String,
+        lockers_total: i64,
+        lockers_done: i64,
+        current_locker_pid: i64,
+        blocks_total: i64,
+        blocks_done: i64,
+        tuples_total: i64,
+        tuples_done: i64,
+        partitions_total: i64,
+        partitions_done: i64,
+    }
+    name "create_index_progress"
+    server { 13 => "create_index_progress.sql" }
+    parameters [INT4]
+}
+
+catalog_query! {
+    /// A transaction of this database that holds a snapshot or has written, the oldest first.
+    pub struct OldTransactionRow {
+        pid: i32,
+        user: Option<String>,
+        database: Option<String>,
+        application_name: Option<String>,
+        state: Option<String>,
+        xact_start: Option<DateTime<Utc>>,
+        state_change: Option<DateTime<Utc>>,
+        backend_xid: Option<String>,
+        backend_xmin: Option<String>,
+        xmin_age: Option<i32>,
+        query: Option<String>,
+    }
+    name "old_transactions"
+    server { 13 => "old_transactions.sql" }
+}
+
+/// The sessions that the process `pid` waits for.
+///
+/// # Errors
+/// When the query fails.
+pub async fn blockers(client: &Client, version_num: i32, pid: i32) -> Result<Vec<BlockerRow>, Error> {
+    read(client, version_num, &[&pid]).await
+}
+
+/// The progress of the index build that the process `pid` is at, if it is at one.
+///
+/// # Errors
+/// When the query fails.
+pub async fn create_index_progress(
+    client: &Client,
+    version_num: i32,
+    pid: i32,
+) -> Result<Option<CreateIndexProgressRow>, Error> {
+    Ok(read(client, version_num, &[&pid]).await?.pop())
+}
+
+/// The transactions that an index build started now would have to wait for, the oldest first.
+///
+/// # Errors
+/// When the query fails.
+pub async fn old_transactions(client: &Client, version_num: i32) -> Result<Vec<OldTransactionRow>, Error> {
+    read(client, version_num, &[]).await
+}

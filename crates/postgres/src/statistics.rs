@@ -1,0 +1,7 @@
+//! What has been counted and sampled: column statistics and statement counters.
+
+mod column_statistics;
+pub mod statements;
+
+pub use column_statistics::ColumnStatisticsRow;
+pub use statements::{StatementRow, StatementsInfoRow};

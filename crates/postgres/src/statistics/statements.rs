@@ -1,0 +1,150 @@
+//! Which statements has the server run, and what did they cost?
+//!
+//! Source: PostgreSQL manual, "pg_stat_statements" (F.32). The extension's version decides what its
+//! columns are called, not the server's: after `pg_upgrade` an old one stays until
+//! `ALTER EXTENSION … UPDATE`.
+
+use chrono::{DateTime, Utc};
+use model::snapshot::{Statement, StatementsInfo};
+use model::{Bytes, Millis};
+
+use crate::catalog::ExtensionRow;
+use crate::catalog_query;
+use crate::catalog_query::{read as read_catalog, read_extension};
+use crate::error::Error;
+use crate::password_mask;
+use crate::session::Session;
+
+const EXTENSION: &str = "pg_stat_statements";
+
+catalog_query! {
+    /// A statement of this database, summed over users.
+    pub struct StatementRow {
+        queryid: i64,
+        query: String,
+        toplevel: bool,
+        calls: i64,
+        plans: i64,
+        total_plan_time: f64,
+        total_exec_time: f64,
+        min_exec_time: f64,
+        max_exec_time: f64,
+        mean_exec_time: f64,
+        stddev_exec_time: f64,
+        rows: i64,
+        shared_blks_hit: i64,
+        shared_blks_read: i64,
+        shared_blks_dirtied: i64,
+        shared_blks_written: i64,
+        temp_blks_read: i64,
+        temp_blks_written: i64,
+        blk_read_time: f64,
+        blk_write_time: f64,
+        wal_records: i64,
+        wal_bytes: i64,
+        stats_since: Option<DateTime<Utc>>,
+    }
+    name "statements"
+    extension "pg_stat_statements" {
+        1.8 => "statements.sql",
+        1.9 => "statements.since_1_9.sql",
+        1.11 => "statements.since_1_11.sql",
+    }
+}
+
+catalog_query! {
+    /// The state of the extension.
+    pub struct StatementsInfoRow {
+        dealloc: i64,
+        stats_reset: Option<DateTime<Utc>>,
+        max: String,
+        track: String,
+        /// Entries of this database whose identity and text the role may not see.
+        hidden: i64,
+    }
+    name "statements_info"
+    extension "pg_stat_statements" {
+        1.8 => "statements_info.sql",
+        1.9 => "statements_info.since_1_9.sql",
+    }
+}
+
+/// What was read of `pg_stat_statements`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reading {
+    pub statements: Vec<Statement>,
+    pub info: StatementsInfo,
+    pub hidden: i64,
+}
+
+/// Reads the statements of the session's database, the most expensive first, passwords masked and
+/// pgwright's own left out, with the state of the extension.
+///
+/// # Errors
+/// [`Error::ExtensionMissing`], [`Error::NotPreloaded`], [`Error::PrivilegeDenied`] or another error
+/// of the query.
+pub async fn read(session: &Session) -> Result<(Vec<Statement>, StatementsInfo), Error> {
+    let reading = read_with_hidden(session).await?;
+    Ok((reading.statements, reading.info))
+}
+
+pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error> {
+    let extensions: Vec<ExtensionRow> = read_catalog(session, session.version_num(), &[]).await?;
+    let Some(extension) = extensions.into_iter().find(|e| e.name == EXTENSION) else {
+        return Err(Error::ExtensionMissing {
+            name: EXTENSION.into(),
+            database: session.target().database().to_owned(),
+        });
+    };
+    let (version, schema) = (&extension.version, &extension.schema);
+    let (rows, info) = tokio::try_join!(
+        read_extension::<StatementRow>(session, version, schema, &[]),
+        read_extension::<StatementsInfoRow>(session, version, schema, &[]),
+    )?;
+    let info = info.into_iter().next().ok_or_else(|| Error::Decode {
+        query: "statements_info".into(),
+        column: "dealloc".into(),
+        reason: "the query returned no row".into(),
+    })?;
+    Ok(Reading {
+        statements: rows.into_iter().map(Statement::from).collect(),
+        info: StatementsInfo {
+            version: extension.version,
+            dealloc: info.dealloc,
+            stats_reset: info.stats_reset,
+            max: info.max.parse().unwrap_or(0),
+            track: info.track,
+        },
+        hidden: info.hidden,
+    })
+}
+
+impl From<StatementRow> for Statement {
+    fn from(row: StatementRow) -> Self {
+        Self {
+            queryid: row.queryid,
+            query: password_mask::mask(&row.query),
+            toplevel: row.toplevel,
+            calls: row.calls,
+            plans: row.plans,
+            total_plan_time: Millis(row.total_plan_time),
+            total_exec_time: Millis(row.total_exec_time),
+            min_exec_time: Millis(row.min_exec_time),
+            max_exec_time: Millis(row.max_exec_time),
+            mean_exec_time: Millis(row.mean_exec_time),
+            stddev_exec_time: Millis(row.stddev_exec_time),
+            rows: row.rows,
+            shared_blks_hit: row.shared_blks_hit,
+            shared_blks_read: row.shared_blks_read,
+            shared_blks_dirtied: row.shared_blks_dirtied,
+            shared_blks_written: row.shared_blks_written,
+            temp_blks_read: row.temp_blks_read,
+            temp_blks_written: row.temp_blks_written,
+            blk_read_time: Millis(row.blk_read_time),
+            blk_write_time: Millis(row.blk_write_time),
+            wal_records: row.wal_records,
+            wal_bytes: Bytes(u64::try_from(row.wal_bytes).unwrap_or(0)),
+            stats_since: row.stats_since,
+        }
+    }
+}
