@@ -1,0 +1,54 @@
+//! Does a join make pairs that a filter then throws away?
+//!
+//! Fields: `Rows Removed by Join Filter` against the rows that the join returned.
+
+use model::Severity;
+
+use super::{Check, Diagnosis, Thresholds};
+use crate::node::Plan;
+use crate::render::count;
+
+pub(super) const CHECK: Check =
+    Check { id: "late-join-filter", title: "join filter throws most pairs away", explains: &[], run };
+
+fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
+    plan.nodes
+        .iter()
+        .filter(|n| n.is_join() && n.rows_removed_by_join() >= thresholds.removed_min_rows)
+        .filter(|n| n.rows_removed_by_join() > thresholds.removed_per_row * n.rows())
+        .map(|node| {
+            let below: f64 = plan.children(node).filter(|c| c.loops() > node.loops()).map(|c| plan.subtree_weight(c)).sum();
+            Diagnosis::new(
+                node,
+                Severity::Warning,
+                format!(
+                    "join filter throws away {} pairs and keeps {}",
+                    count(node.rows_removed_by_join()),
+                    count(node.rows())
+                ),
+                "The condition is tested on every pair of rows because nothing finds the matching ones: it is no \
+                 equality of two columns that could be hashed or sorted, and no index serves it. Rewrite it so that \
+                 one side of it is a bare, indexed column, or add an equality that bounds the pairs.",
+            )
+            .weighing(plan.own_weight(node) + below)
+            .with("join filter", node.join_filter.as_deref().unwrap_or_default())
+            .with("pairs removed", count(node.rows_removed_by_join()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn a_join_on_an_expression() {
+        assert_found(&CHECK, MAJORS, "late_join_filter", "Nested Loop");
+    }
+
+    #[test]
+    fn a_hash_join_on_equality() {
+        assert_silent(&CHECK, MAJORS, "hash_join");
+    }
+}
