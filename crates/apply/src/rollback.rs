@@ -1,0 +1,269 @@
+//! How is an applied recommendation taken back? Only what the journal says pgwright did, only while
+//! the object is still what pgwright made, in reverse order, with the same patience and the same
+//! journal as the way there.
+
+use std::time::Instant;
+
+use model::Millis;
+use postgres::{Session, Target};
+use serde::Serialize;
+
+use crate::catalog::SessionFacts;
+use crate::error::{Error, Refusal};
+use crate::event::{Event, OnEvent};
+use crate::executor::{RunStep, begin};
+use crate::journal::{self, JournalEntry, JournalStep, Record, Status};
+use crate::objection::Objection;
+use crate::operations::{Site, operation_of};
+use crate::options::ExecuteOptions;
+use crate::recovery::{Recovered, recover_locked, unlock};
+use crate::schema;
+use crate::worker::{Direction, Worker};
+
+/// What is to be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UndoTarget {
+    /// The latest application of a recommendation, by its id.
+    Recommendation(String),
+    /// An entry of the journal, by its number.
+    Entry(i64),
+    /// One step of the journal, by its number.
+    Step(i64),
+    /// Whatever was applied last and is not undone.
+    Last,
+}
+
+impl std::fmt::Display for UndoTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Recommendation(id) => write!(f, "\"{id}\""),
+            Self::Entry(id) => write!(f, "entry {id}"),
+            Self::Step(id) => write!(f, "step {id}"),
+            Self::Last => f.write_str("anything applied"),
+        }
+    }
+}
+
+/// What an undo would run, or has run.
+#[derive(Debug, Serialize)]
+pub struct Undo {
+    /// The journal's entry.
+    pub entry_id: i64,
+    /// The recommendation.
+    pub recommendation_id: String,
+    /// Its title.
+    pub title: String,
+    /// What was found of earlier runs.
+    pub recovered: Vec<Recovered>,
+    /// The steps in the order of undoing.
+    pub steps: Vec<RunStep>,
+    /// What was found, in sentences.
+    pub notices: Vec<String>,
+    /// Why it ended early.
+    #[serde(skip)]
+    pub failure: Option<Error>,
+}
+
+impl Undo {
+    /// The undo, or why it ended early.
+    ///
+    /// # Errors
+    /// The failure of the step that ended it.
+    pub fn into_result(mut self) -> Result<Self, Error> {
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+/// What would be run to undo something: statements in order, nothing written.
+///
+/// # Errors
+/// [`Error::NoEntry`] and [`Error::NothingToUndo`], or what the server says.
+pub async fn plan_undo(
+    target: &Target,
+    wanted: &UndoTarget,
+) -> Result<(JournalEntry, Vec<JournalStep>), Error> {
+    let session = crate::worker::open_journal_session(target).await?;
+    find(journal::read(&session, None).await?, wanted)
+}
+
+/// Undoes something.
+///
+/// # Errors
+/// Everything that keeps an undo from beginning; nothing has been changed then. A step that fails is
+/// in [`Undo::failure`].
+pub async fn undo(
+    target: &Target,
+    wanted: &UndoTarget,
+    options: &ExecuteOptions,
+    on_event: OnEvent<'_>,
+) -> Result<Undo, Error> {
+    let (session, facts) = begin(target).await?;
+    on_event(Event::Locked);
+    let result = undo_locked(target, &session, &facts, wanted, options, on_event).await;
+    unlock(&session).await;
+    result
+}
+
+/// The entry and its steps that are done, the last first.
+fn find(entries: Vec<JournalEntry>, wanted: &UndoTarget) -> Result<(JournalEntry, Vec<JournalStep>), Error> {
+    let meant = |entry: &JournalEntry| match wanted {
+        UndoTarget::Recommendation(id) => &entry.recommendation_id == id,
+        UndoTarget::Entry(id) => entry.entry_id == *id,
+        UndoTarget::Step(id) => entry.steps.iter().any(|s| s.step_id == *id),
+        UndoTarget::Last => true,
+    };
+    let undoable = |entry: &JournalEntry| -> Vec<JournalStep> {
+        let chosen = |s: &&JournalStep| {
+            s.status == Status::Done && !matches!(wanted, UndoTarget::Step(id) if s.step_id != *id)
+        };
+        entry.steps.iter().rev().filter(chosen).cloned().collect()
+    };
+    let mut candidates: Vec<JournalEntry> = entries.into_iter().filter(meant).collect();
+    while let Some(entry) = candidates.pop() {
+        let steps = undoable(&entry);
+        if !steps.is_empty() {
+            return Ok((entry, steps));
+        }
+        if candidates.is_empty() && !matches!(wanted, UndoTarget::Last) {
+            return Err(Error::NothingToUndo { entry: entry.entry_id, status: entry.status });
+        }
+    }
+    Err(Error::NoEntry { wanted: wanted.to_string() })
+}
+
+async fn undo_locked(
+    target: &Target,
+    session: &Session,
+    facts: &SessionFacts,
+    wanted: &UndoTarget,
+    options: &ExecuteOptions,
+    on_event: OnEvent<'_>,
+) -> Result<Undo, Error> {
+    let recovered = recover_locked(target, session, options, on_event).await?;
+    let (entry, steps) = find(journal::read(session, None).await?, wanted)?;
+    let mut undo = Undo {
+        entry_id: entry.entry_id,
+        recommendation_id: entry.recommendation_id.clone(),
+        title: entry.title.clone(),
+        recovered,
+        steps: Vec::new(),
+        notices: Vec::new(),
+        failure: None,
+    };
+    // All of them are looked at before the first is touched.
+    let site = Site { client: session, facts, rehearse: false };
+    let mut already = Vec::new();
+    let mut refusals = Vec::new();
+    for step in &steps {
+        let change = step.change()?;
+        let made = step.made_oid.zip(step.made_definition.as_deref());
+        let inspection = operation_of(&change).undo_preflight(&site, &change, made).await?;
+        undo.notices.extend(inspection.already.clone());
+        already.push(inspection.already);
+        for objection in inspection.objections {
+            if let Objection::IndexChanged { index, expected, found } = objection {
+                return Err(Error::ChangedSince { object: index, expected, found });
+            }
+            refusals.push(Refusal {
+                recommendation_id: Some(entry.recommendation_id.clone()),
+                object: Some(change.object()),
+                objection,
+            });
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(Error::Refused(refusals));
+    }
+    let mut worker = Worker::open(target, options).await?;
+    for (step, already) in steps.iter().zip(already) {
+        if options.cancellation.is_cancelled() {
+            undo.failure = Some(Error::Cancelled { next: step.undo_sql.clone().unwrap_or_default() });
+            break;
+        }
+        let failure = undo_step(session, &mut worker, step, already, &mut undo.steps, on_event).await?;
+        if failure.is_some() {
+            undo.failure = failure;
+            break;
+        }
+    }
+    Ok(undo)
+}
+
+async fn undo_step(
+    session: &Session,
+    worker: &mut Worker<'_>,
+    step: &JournalStep,
+    already: Option<String>,
+    done: &mut Vec<RunStep>,
+    on_event: OnEvent<'_>,
+) -> Result<Option<Error>, Error> {
+    let began = Instant::now();
+    let change = step.change()?;
+    let operation = operation_of(&change);
+    let step_id = step.step_id;
+    // Rendered anew from the change: the stored text is for people.
+    let sql = operation.undo_statement(&change).unwrap_or_default();
+    worker.reopen_if_closed().await?;
+    let record = Record { worker: Some(worker.identity()), ..Record::default() };
+    journal::advance(session, step_id, Status::Undoing, record).await?;
+    on_event(Event::Started { step_id, sql: sql.clone() });
+    let undone = match &already {
+        Some(_) => Ok((0, None)),
+        None => worker.make(session, step_id, operation, &change, Direction::Undo, on_event).await,
+    };
+    let elapsed = Millis(began.elapsed().as_secs_f64() * 1000.0);
+    let report = |status, attempts| RunStep {
+        step_id,
+        change: change.clone(),
+        sql: sql.clone(),
+        status,
+        attempts,
+        elapsed,
+    };
+    match undone {
+        Ok((attempts, _)) => {
+            let record = Record { note: already, ..Record::default() };
+            journal::advance(session, step_id, Status::Undone, record).await?;
+            on_event(Event::Finished { step_id, sql: sql.clone(), elapsed });
+            done.push(report(Status::Undone, attempts));
+            Ok(None)
+        }
+        Err(failure) => {
+            // What stays half-done stays open, for the next run to finish.
+            if failure.left_behind.is_none() {
+                journal::advance(session, step_id, Status::Done, Record::failure(&failure)?).await?;
+            }
+            on_event(Event::Failed { step_id });
+            let status = if failure.left_behind.is_none() { Status::Done } else { Status::Undoing };
+            done.push(report(status, failure.attempts));
+            Ok(Some(Error::Step(Box::new(failure))))
+        }
+    }
+}
+
+/// Removes schema `pgwright` with the journal and all baselines; `false` when there was none.
+///
+/// # Errors
+/// [`Error::StillApplied`] when changes are applied that could not be undone afterwards, unless
+/// `force` says that this is meant. [`Error::Locked`] when a run is at work.
+pub async fn purge(target: &Target, force: bool) -> Result<bool, Error> {
+    let (session, _) = begin(target).await?;
+    let purged = async {
+        let entries = journal::read(&session, None).await?;
+        let is_applied = |s: &JournalStep| {
+            let reversible = s.undo_sql.is_some();
+            (s.status == Status::Done && reversible) || matches!(s.status, Status::Running | Status::Undoing)
+        };
+        let applied = entries.iter().filter(|e| e.steps.iter().any(is_applied)).count();
+        if applied > 0 && !force {
+            return Err(Error::StillApplied { entries: i64::try_from(applied).unwrap_or(i64::MAX) });
+        }
+        schema::drop_schema(&session).await
+    }
+    .await;
+    unlock(&session).await;
+    purged
+}
