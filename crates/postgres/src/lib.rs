@@ -2,13 +2,18 @@
 //! it holds. It reads; it never changes anything.
 //!
 //! - [`Target`] and [`Session`]: connection strings, TLS, timeouts, poolers.
+//! - [`Capabilities`]: what the server and the role allow.
+//! - [`snapshot`] and [`snapshot_file`]: everything that advice needs, as a value and as a file.
+//! - [`statements`]: the counters of `pg_stat_statements` alone.
+//! - [`explain()`]: plans, in a transaction that cannot write.
+//! - [`catalog`], [`statistics`] and [`catalog_query!`]: the declared queries, one file of SQL each.
 
-#![warn(missing_docs)]
-
+pub mod capabilities;
 pub mod catalog;
 pub mod catalog_query;
 mod conninfo;
 mod error;
+pub mod explain;
 mod passfile;
 mod password_mask;
 mod pooler;
@@ -22,7 +27,9 @@ mod target;
 mod tls;
 
 pub use error::Error;
+pub use capabilities::Capabilities;
 pub use catalog::CATALOG_QUERIES;
+pub use explain::{ExplainOptions, explain};
 pub use session::{CancelToken, Notice, SearchPath, Session, SessionOptions};
 pub use snapshot::SnapshotOptions;
 pub use statistics::statements;

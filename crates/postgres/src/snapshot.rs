@@ -68,8 +68,31 @@ pub async fn read(
         untracked: access.superuser && !session.behind_pooler(),
     };
     let (schema_sql, rows) =
-        tokio::try_join!(schema_dump::dump(&request), read_consistently(session, options))?;
-    let mut notes = rows.notes(&access);
+        tokio::try_join!(schema_dump::dump(&request), read_consistently(session, options.lock_timeout))?;
+    assemble(&access, schema_sql, rows, statements)
+}
+
+/// Reads the snapshot without running `pg_dump`: `schema_sql` is empty, and a note says so. Enough to
+/// profile, not to plan with.
+///
+/// # Errors
+/// Those of the queries.
+pub async fn read_without_schema(session: &Session, lock_timeout: Duration) -> Result<Snapshot, Error> {
+    let access = first::<AccessRow>(read_catalog(session, session.version_num(), &[]).await?)?;
+    let statements = statements::read_with_hidden(session).await;
+    let rows = read_consistently(session, lock_timeout).await?;
+    let mut snapshot = assemble(&access, String::new(), rows, statements)?;
+    snapshot.notes.push("The schema was not dumped, so nothing can be planned with this snapshot.".into());
+    Ok(snapshot)
+}
+
+fn assemble(
+    access: &AccessRow,
+    schema_sql: String,
+    rows: Rows,
+    statements: Result<statements::Reading, Error>,
+) -> Result<Snapshot, Error> {
+    let mut notes = rows.notes(access);
     let (statements, statements_info) = match statements {
         Ok(reading) => {
             notes.extend(statement_notes(&reading.info, reading.hidden));
@@ -154,9 +177,9 @@ const UNDEFINED_OBJECTS: [&str; 2] = ["42P01", "42704"];
 /// Concurrent DDL may pull an object away between the scan of a catalog and a function's look at it.
 const ATTEMPTS: usize = 4;
 
-async fn read_consistently(session: &Session, options: &SnapshotOptions) -> Result<Rows, Error> {
+async fn read_consistently(session: &Session, lock_timeout: Duration) -> Result<Rows, Error> {
     for _ in 1..ATTEMPTS {
-        match read_in_transaction(session, options).await {
+        match read_in_transaction(session, lock_timeout).await {
             Err(Error::Query { name, sqlstate, message, .. })
                 if sqlstate == INTERNAL_ERROR || UNDEFINED_OBJECTS.contains(&sqlstate.as_str()) =>
             {
@@ -165,16 +188,16 @@ async fn read_consistently(session: &Session, options: &SnapshotOptions) -> Resu
             other => return other,
         }
     }
-    read_in_transaction(session, options).await
+    read_in_transaction(session, lock_timeout).await
 }
 
-async fn read_in_transaction(session: &Session, options: &SnapshotOptions) -> Result<Rows, Error> {
+async fn read_in_transaction(session: &Session, lock_timeout: Duration) -> Result<Rows, Error> {
     let statement = |sql: String| async move {
         session.batch_execute(&sql).await.map_err(|error| Error::from_query("snapshot", &error))
     };
     // Behind a pooler the session's own settings could not be made, so the transaction makes them;
     // elsewhere this changes nothing but the lock time-out.
-    let mut locals = vec![("lock_timeout", format!("{}ms", options.lock_timeout.as_millis().max(1)))];
+    let mut locals = vec![("lock_timeout", format!("{}ms", lock_timeout.as_millis().max(1)))];
     locals.push(("search_path", "pg_catalog".into()));
     locals.extend(PINNED.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let settings: Vec<String> = locals

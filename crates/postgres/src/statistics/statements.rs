@@ -89,23 +89,13 @@ pub async fn read(session: &Session) -> Result<(Vec<Statement>, StatementsInfo),
 }
 
 pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error> {
-    let extensions: Vec<ExtensionRow> = read_catalog(session, session.version_num(), &[]).await?;
-    let Some(extension) = extensions.into_iter().find(|e| e.name == EXTENSION) else {
-        return Err(Error::ExtensionMissing {
-            name: EXTENSION.into(),
-            database: session.target().database().to_owned(),
-        });
-    };
+    let extension = installed(session).await?;
     let (version, schema) = (&extension.version, &extension.schema);
     let (rows, info) = tokio::try_join!(
         read_extension::<StatementRow>(session, version, schema, &[]),
         read_extension::<StatementsInfoRow>(session, version, schema, &[]),
     )?;
-    let info = info.into_iter().next().ok_or_else(|| Error::Decode {
-        query: "statements_info".into(),
-        column: "dealloc".into(),
-        reason: "the query returned no row".into(),
-    })?;
+    let info = only(info)?;
     Ok(Reading {
         statements: rows.into_iter().map(Statement::from).collect(),
         info: StatementsInfo {
@@ -116,6 +106,28 @@ pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error
             track: info.track,
         },
         hidden: info.hidden,
+    })
+}
+
+/// Reads the state of the extension without the statements.
+pub(crate) async fn read_info(session: &Session) -> Result<StatementsInfoRow, Error> {
+    let extension = installed(session).await?;
+    only(read_extension(session, &extension.version, &extension.schema, &[]).await?)
+}
+
+async fn installed(session: &Session) -> Result<ExtensionRow, Error> {
+    let extensions: Vec<ExtensionRow> = read_catalog(session, session.version_num(), &[]).await?;
+    extensions.into_iter().find(|e| e.name == EXTENSION).ok_or_else(|| Error::ExtensionMissing {
+        name: EXTENSION.into(),
+        database: session.target().database().to_owned(),
+    })
+}
+
+fn only(rows: Vec<StatementsInfoRow>) -> Result<StatementsInfoRow, Error> {
+    rows.into_iter().next().ok_or_else(|| Error::Decode {
+        query: "statements_info".into(),
+        column: "dealloc".into(),
+        reason: "the query returned no row".into(),
     })
 }
 
