@@ -452,10 +452,11 @@ impl Plan {
         if total > 0.0 { (weight / total).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The plan of the `WITH` query that a `CTE Scan` reads: the nearest one of that name outwards.
+    /// The plan of the `WITH` query that a `CTE Scan` reads: the nearest one of that name outwards,
+    /// beginning with the scan itself, which declares it when it is the root of its query.
     pub fn cte_of(&self, scan: &Node) -> Option<&Node> {
         let name = format!("CTE {}", scan.cte.as_deref()?);
-        self.ancestors(scan).find_map(|ancestor| {
+        std::iter::once(scan).chain(self.ancestors(scan)).find_map(|ancestor| {
             self.children(ancestor).find(|c| {
                 c.relationship == Relationship::Cte && c.subplan_name.as_deref() == Some(name.as_str())
             })

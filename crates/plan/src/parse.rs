@@ -47,26 +47,26 @@ impl Plan {
                 _ => Err(PlanError::NotExplain { found: kind_of(object).into() }),
             };
         };
-        let mut top = object.clone();
-        let root = match top.remove("Plan") {
-            Some(root @ Value::Object(_)) => root,
+        let (root, mut top) = match object.get("Plan") {
+            Some(Value::Object(root)) => (root, shallow(object, "Plan")),
             Some(other) => {
-                return Err(PlanError::NotExplain { found: format!("{} under \"Plan\"", kind_of(&other)) });
+                return Err(PlanError::NotExplain { found: format!("{} under \"Plan\"", kind_of(other)) });
             }
-            None if top.contains_key("Node Type") => Value::Object(std::mem::take(&mut top)),
+            None if object.contains_key("Node Type") => (object, Map::new()),
             None => return Err(PlanError::NotExplain { found: "an object without \"Plan\"".into() }),
         };
         let mut plan = Self { nodes: read_nodes(root)?, ..Self::default() };
-        plan.read_top_level(top);
+        plan.read_top_level(&mut top);
+        plan.extra = top.into_iter().collect();
         plan.analyzed = plan.nodes.iter().any(|n| n.actual.is_some());
         plan.has_buffers = plan.nodes.iter().any(|n| n.usage.pages() > 0 || n.usage.temp_pages() > 0);
         attribution::attribute(&mut plan);
         Ok(plan)
     }
 
-    fn read_top_level(&mut self, mut top: Map<String, Value>) {
-        self.planning_ms = take_number(&mut top, "Planning Time");
-        self.execution_ms = take_number(&mut top, "Execution Time");
+    fn read_top_level(&mut self, top: &mut Map<String, Value>) {
+        self.planning_ms = take_number(top, "Planning Time");
+        self.execution_ms = take_number(top, "Execution Time");
         if let Some(Value::Object(mut planning)) = top.remove("Planning") {
             self.planning = Usage::take(&mut planning);
         }
@@ -90,7 +90,6 @@ impl Plan {
                 total_ms: total.map(hold),
             });
         }
-        self.extra = top.into_iter().collect();
     }
 }
 
@@ -115,20 +114,24 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn read_nodes(root: Value) -> Result<Vec<Node>, PlanError> {
+/// A copy of an object without one key: a tree of any depth is never copied as a whole.
+fn shallow(object: &Map<String, Value>, without: &str) -> Map<String, Value> {
+    object
+        .iter()
+        .filter(|(key, _)| *key != without)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+fn read_nodes(root: &Map<String, Value>) -> Result<Vec<Node>, PlanError> {
     let mut nodes: Vec<Node> = Vec::new();
     let mut todo = vec![(root, None::<usize>)];
-    while let Some((value, parent)) = todo.pop() {
-        let Value::Object(mut object) = value else { continue };
+    while let Some((object, parent)) = todo.pop() {
         if nodes.len() >= MAX_NODES {
             return Err(PlanError::TooLarge { what: "nodes", limit: MAX_NODES });
         }
         let id = nodes.len();
-        let children = match object.remove("Plans") {
-            Some(Value::Array(children)) => children,
-            _ => Vec::new(),
-        };
-        let mut node = read_node(object);
+        let mut node = read_node(shallow(object, "Plans"));
         node.id = id;
         node.parent = parent;
         match parent.and_then(|p| nodes.get_mut(p)) {
@@ -142,8 +145,9 @@ fn read_nodes(root: Value) -> Result<Vec<Node>, PlanError> {
             None => node.relationship = Relationship::Root,
         }
         nodes.push(node);
+        let children = object.get("Plans").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         // The stack gives back the last child first.
-        todo.extend(children.into_iter().rev().map(|child| (child, Some(id))));
+        todo.extend(children.iter().rev().filter_map(Value::as_object).map(|child| (child, Some(id))));
     }
     for id in (0..nodes.len()).rev() {
         let end = nodes[id].children.last().map_or(id + 1, |last| nodes[*last].end);

@@ -13,7 +13,7 @@ use crate::render::count;
 pub(super) const CHECK: Check = Check {
     id: "function-blocks-index",
     title: "function around a column keeps an index from being used",
-    explains: &[("seq-scan-reads-too-much", Place::Same)],
+    explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
     run,
 };
 

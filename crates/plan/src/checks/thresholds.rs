@@ -55,6 +55,9 @@ pub struct Thresholds {
     pub pruning_empty_share: f64,
     /// Workers are uneven when the busiest took this many times the mean. 2.
     pub worker_skew: f64,
+    /// … and this many milliseconds more than it: starting a process alone makes small queries
+    /// uneven. 20.
+    pub worker_skew_min_ms: f64,
     /// Compilation costs too much above this share of execution time. 0.2.
     pub jit_share: f64,
     /// Triggers cost too much above this share of execution time. 0.2.
@@ -96,6 +99,7 @@ impl Default for Thresholds {
             pruning_min_partitions: 4,
             pruning_empty_share: 0.5,
             worker_skew: 2.0,
+            worker_skew_min_ms: 20.0,
             jit_share: 0.2,
             trigger_share: 0.2,
             planning_factor: 1.0,

@@ -19,7 +19,8 @@ fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
         let Some(times) = process_times(node) else { continue };
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         let most = times.iter().copied().fold(0.0, f64::max);
-        if times.len() < 2 || mean <= 0.0 || most / mean <= thresholds.worker_skew {
+        let uneven = most > thresholds.worker_skew * mean && most - mean >= thresholds.worker_skew_min_ms;
+        if times.len() < 2 || !uneven {
             continue;
         }
         found.push(

@@ -107,7 +107,8 @@ fn header(plan: &Plan) -> Vec<String> {
     for trigger in &plan.triggers {
         let on = trigger.relation.as_deref().map(|r| format!(" on {}", plain(r))).unwrap_or_default();
         let time = trigger.time_ms.map(|ms| format!(", {}", milliseconds(ms))).unwrap_or_default();
-        lines.push(format!("trigger {}{on}: {} calls{time}", plain(&trigger.name), count(trigger.calls)));
+        let name = trigger.constraint.as_deref().unwrap_or(&trigger.name);
+        lines.push(format!("trigger {}{on}: {} calls{time}", plain(name), count(trigger.calls)));
     }
     if !plan.settings.is_empty() {
         let settings: Vec<_> =
@@ -289,11 +290,11 @@ fn details(node: &Node) -> Vec<String> {
     if let Some(hash) = &node.hash {
         let memory = kilobytes(hash.peak_memory_kb);
         details
-            .push(format!("{} batches (planned {}), memory {memory}", hash.batches, hash.original_batches));
+            .push(format!("batches: {} (planned {}), memory {memory}", hash.batches, hash.original_batches));
     }
     if let Some(agg) = &node.hash_agg {
         let disk = if agg.disk_kb > 0 { format!(", disk {}", kilobytes(agg.disk_kb)) } else { String::new() };
-        details.push(format!("{} batches, memory {}{disk}", agg.batches, kilobytes(agg.peak_memory_kb)));
+        details.push(format!("batches: {}, memory {}{disk}", agg.batches, kilobytes(agg.peak_memory_kb)));
     }
     if let Some(cache) = &node.memoize {
         details.push(format!(
