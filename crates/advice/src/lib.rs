@@ -1,1 +1,12 @@
-//! advice
+//! What should be done? Snapshot in, findings and recommendations out; nothing here talks to a server.
+//!
+//! Peer modules, one per subject. Whoever needs to know what the planner would do asks a
+//! [`model::CostModel`], so the same snapshot and the same model give the same advice.
+
+pub mod index_advisor;
+pub mod index_semantics;
+pub mod profiling;
+pub mod typical_values;
+pub mod workload;
+
+pub use index_advisor::{Advice, AdviceError, Options, SkippedStatement, advise};

@@ -1,0 +1,320 @@
+//! Which indexes should exist? The index advisor; `index_advisor/README.md` tells the algorithm and the
+//! papers it comes from.
+
+mod candidates;
+mod evaluation;
+mod naming;
+mod price;
+mod recommend;
+mod selection;
+mod upkeep;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::cost_model::{CandidateId, CostError, CostModel};
+use model::{Bytes, Finding, ObjectRef, Recommendation, Rejected, Severity, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use self::candidates::RuledOut;
+use self::evaluation::Evaluator;
+use self::price::{CandidatePrice, Pricing};
+use self::selection::Selection;
+use crate::typical_values::ObservedValues;
+pub use crate::workload::SkippedStatement;
+use crate::workload::{Source, Workload};
+
+/// What bounds the advice.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most that all new indexes together may weigh.
+    pub max_bytes: Option<Bytes>,
+    /// The most new indexes.
+    pub max_count: Option<usize>,
+    /// The share of the workload's time that an index must save to be worth a line.
+    pub min_share: f64,
+    /// The share of the workload's time that indexes as large as the whole database would have to save
+    /// for their bytes alone.
+    pub database_size_worth: f64,
+    /// The most key columns.
+    pub max_key_columns: usize,
+    /// The most `INCLUDE` columns.
+    pub max_include_columns: usize,
+    /// The most bytes of `INCLUDE` columns per row.
+    pub max_include_width: i32,
+    /// Tables below this many pages get no index.
+    pub min_table_pages: i64,
+    /// The share of NULLs from which an index leaves them out.
+    pub min_null_fraction: f64,
+    /// The largest share of rows that the predicate of a partial index may keep.
+    pub max_partial_fraction: f64,
+    /// The correlation of a column with the order of the table from which BRIN is tried.
+    pub min_brin_correlation: f64,
+    /// The size in pages from which BRIN is tried.
+    pub min_brin_pages: i64,
+    /// The most merged candidates.
+    pub max_merged: usize,
+    /// The most candidates that are tried one by one.
+    pub max_pool: usize,
+    /// Values that statements were seen with, by `queryid`: from a log, from auto_explain or from
+    /// `pg_stat_activity`. They take the place of values from statistics and allow partial indexes on
+    /// values.
+    pub observed_values: BTreeMap<i64, Vec<ObservedValues>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_bytes: None,
+            max_count: None,
+            min_share: 0.005,
+            database_size_worth: 0.05,
+            max_key_columns: 4,
+            max_include_columns: 6,
+            max_include_width: 100,
+            min_table_pages: 10,
+            min_null_fraction: 0.3,
+            max_partial_fraction: 0.4,
+            min_brin_correlation: 0.9,
+            min_brin_pages: 4_096,
+            max_merged: 300,
+            max_pool: 400,
+            observed_values: BTreeMap::new(),
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Advice {
+    /// What to do, the most time saved first.
+    pub recommendations: Vec<Recommendation>,
+    /// What was considered and is not recommended.
+    pub rejected: Vec<Rejected>,
+    /// What was seen: statements that no index helps, missing statistics, duplicate indexes.
+    pub findings: Vec<Finding>,
+    /// Statements that were left out, with the reason.
+    pub skipped: Vec<SkippedStatement>,
+    /// Calls times planner cost of all planned statements, as things are.
+    pub workload_cost_before: f64,
+    /// The same with all recommended indexes.
+    pub workload_cost_after: f64,
+    /// How often the planner was called.
+    pub planner_calls: u64,
+    /// How many candidates were planned with.
+    pub candidates: usize,
+}
+
+/// Why there is no advice.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AdviceError {
+    /// The cost model stopped working.
+    #[error("cost model failed")]
+    Model(#[from] CostError),
+    /// There is nothing to advise on.
+    #[error("snapshot holds no statements")]
+    NoStatements,
+}
+
+impl AdviceError {
+    /// What happened, in sentences.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Model(error) => Some(format!("The cost model says: {error}.")),
+            Self::NoStatements => Some(
+                "Index advice rests on the statements that pg_stat_statements counted, and there are none."
+                    .into(),
+            ),
+        }
+    }
+
+    /// What can be done.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Model(_) => None,
+            Self::NoStatements => {
+                Some("Run the workload with pg_stat_statements loaded; \"pgwright doctor\" shows how.".into())
+            }
+        }
+    }
+}
+
+/// Everything known at the end of a run, from which recommendations are written.
+struct Decision<'a> {
+    snapshot: &'a Snapshot,
+    workload: &'a Workload,
+    options: &'a Options,
+    chosen: BTreeSet<CandidateId>,
+    prices: &'a BTreeMap<CandidateId, CandidatePrice>,
+    /// Each statement's cost with every candidate on.
+    ideal: Vec<f64>,
+    /// Numbers of the statements a candidate was made for.
+    made_for: BTreeMap<CandidateId, BTreeSet<usize>>,
+    ruled_out: Vec<RuledOut>,
+    passed_over: BTreeMap<model::QualifiedName, String>,
+}
+
+/// Advises on indexes.
+///
+/// # Errors
+/// [`AdviceError`] when the cost model fails or the snapshot holds no statements. Statements that
+/// cannot be planned are skipped and listed.
+pub async fn advise<M: CostModel>(
+    snapshot: &Snapshot,
+    model: &mut M,
+    options: &Options,
+) -> Result<Advice, AdviceError> {
+    if snapshot.statements.is_empty() {
+        return Err(AdviceError::NoStatements);
+    }
+    let calls_before = model.planner_calls();
+    let mut workload = Workload::from_snapshot(snapshot, &options.observed_values);
+    let mut evaluator = Evaluator::start(model, &mut workload).await?;
+    let generated = candidates::generate(snapshot, &workload, options);
+    let mut ruled_out = generated.ruled_out;
+
+    let definitions: Vec<_> =
+        generated.list.iter().map(|c| (c.definition.clone(), c.statements.clone())).collect();
+    for (number, reason) in evaluator.register(&definitions, &workload).await? {
+        let (definition, statements) = definitions[number].clone();
+        let reason = format!("PostgreSQL refuses it: {reason}");
+        ruled_out.push(RuledOut { definition, statements, reason });
+    }
+    let made_for: BTreeMap<CandidateId, BTreeSet<usize>> = evaluator
+        .candidates
+        .iter()
+        .map(|(id, ready)| {
+            let statements = definitions
+                .iter()
+                .find(|(d, _)| d.name == ready.definition.name && d.table == ready.definition.table)
+                .map(|(_, s)| s.clone())
+                .unwrap_or_default();
+            (*id, statements)
+        })
+        .collect();
+
+    let pricing = Pricing::new(snapshot, &workload, options);
+    let prices: BTreeMap<CandidateId, CandidatePrice> = evaluator
+        .candidates
+        .iter()
+        .map(|(id, ready)| (*id, pricing.price(&ready.definition, ready.bytes)))
+        .collect();
+
+    let nothing = BTreeSet::new();
+    let everything: BTreeSet<CandidateId> = evaluator.candidates.keys().copied().collect();
+    let (mut base, mut ideal, mut ideals) = (Vec::new(), Vec::new(), Vec::new());
+    for s in 0..workload.statements.len() {
+        base.push(evaluator.cost(s, &nothing).await?.cost);
+        let best = evaluator.cost(s, &everything).await?;
+        ideal.push(best.cost);
+        ideals.push(best.used);
+    }
+    let candidate_count = evaluator.candidates.len();
+    let mut selection =
+        Selection { evaluator: &mut evaluator, workload: &workload, prices: &prices, options, base };
+    let mut chosen = selection.run(&ideals).await?;
+    drop_marginal(&mut selection, &mut chosen).await?;
+
+    let decision = Decision {
+        snapshot,
+        workload: &workload,
+        options,
+        chosen,
+        prices: &prices,
+        ideal,
+        made_for,
+        ruled_out,
+        passed_over: generated.passed_over,
+    };
+    let mut advice = recommend::write(&decision, &mut selection).await?;
+    advice.findings.extend(no_index_helps(&decision, &mut selection).await?);
+    upkeep::add(snapshot, &workload, &mut advice);
+    advice.skipped = workload.skipped.clone();
+    advice.candidates = candidate_count;
+    advice.planner_calls = evaluator.planner_calls() - calls_before;
+    Ok(advice)
+}
+
+/// Takes back indexes that save less than the smallest share worth a line, the least useful first,
+/// because without it another may be missed more.
+async fn drop_marginal<M: CostModel>(
+    selection: &mut Selection<'_, '_, M>,
+    chosen: &mut BTreeSet<CandidateId>,
+) -> Result<(), CostError> {
+    let floor = selection.options.min_share * selection.workload.total_ms;
+    loop {
+        let mut least: Option<(f64, CandidateId)> = None;
+        for id in chosen.iter().copied().collect::<Vec<_>>() {
+            let without: BTreeSet<CandidateId> = chosen.iter().filter(|c| **c != id).copied().collect();
+            let saved = selection.saved_ms(&without, chosen).await?;
+            if saved < floor && least.is_none_or(|(l, _)| saved < l) {
+                least = Some((saved, id));
+            }
+        }
+        let Some((_, id)) = least else { return Ok(()) };
+        chosen.remove(&id);
+    }
+}
+
+/// Statements that stay slow whatever index is built, with the reason.
+async fn no_index_helps<M: CostModel>(
+    decision: &Decision<'_>,
+    selection: &mut Selection<'_, '_, M>,
+) -> Result<Vec<Finding>, CostError> {
+    let mut findings = Vec::new();
+    for (s, statement) in decision.workload.statements.iter().enumerate() {
+        let share = statement.total_ms / decision.workload.total_ms.max(f64::MIN_POSITIVE);
+        let base = selection.base[s];
+        let now = selection.evaluator.cost(s, &decision.chosen).await?.cost;
+        let expected_ms = statement.mean_ms * now / base.max(f64::MIN_POSITIVE);
+        let stays_slow = expected_ms >= 50.0 && now > 0.5 * base;
+        if !stays_slow || share < 0.01 || statement.source != Source::Statement {
+            continue;
+        }
+        let tried = decision.made_for.values().filter(|made| made.contains(&s)).count();
+        let conditions = statement.analysis.relations.iter().map(|r| r.predicates.len()).sum::<usize>();
+        let passed_over: Vec<String> = statement
+            .analysis
+            .relations
+            .iter()
+            .filter_map(|r| Some(format!("{}: {}", r.name, decision.passed_over.get(&r.name)?)))
+            .collect();
+        let best = decision.ideal[s];
+        let reason = if tried == 0 && conditions == 0 {
+            "It has no condition that an index could answer: it reads whole tables.".to_owned()
+        } else if tried == 0 && !passed_over.is_empty() {
+            format!("Its tables get no index: {}.", passed_over.join("; "))
+        } else if best > 0.8 * base {
+            format!(
+                "{tried} candidate indexes were planned, and with all of them together the planner saves {:.0} %: \
+                 it needs most of the rows that it reads, so finding them faster does not help.",
+                100.0 * (1.0 - best / base.max(f64::MIN_POSITIVE))
+            )
+        } else {
+            format!(
+                "With all {tried} candidates it would cost {:.0} % of today's cost, but what they weigh and cost at \
+                 every write is more than that saves.",
+                100.0 * best / base.max(f64::MIN_POSITIVE)
+            )
+        };
+        let detail = format!(
+            "{reason} What can help is to ask for less: a narrower condition, a LIMIT with an order that an index \
+             has, aggregating before joining, or a summary table that is kept up to date."
+        );
+        let first_line: String = statement.query.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
+        findings.push(
+            Finding::new(
+                "no-index-helps",
+                ObjectRef::Statement { queryid: statement.queryid },
+                Severity::Warning,
+                format!("no index makes statement {} fast: {first_line}", statement.queryid),
+                detail,
+            )
+            .with("mean execution time, ms", format!("{:.1}", statement.mean_ms))
+            .with("share of all execution time, %", format!("{:.1}", 100.0 * share))
+            .with("planner cost", format!("{base:.0}"))
+            .with("planner cost with every candidate", format!("{best:.0}"))
+            .with("candidates", tried),
+        );
+    }
+    Ok(findings)
+}

@@ -1,0 +1,571 @@
+//! From chosen candidates to recommendations that can be read, argued with and applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::cost_model::{CandidateId, CostError, CostModel};
+use model::{
+    Benefit, Bytes, Change, Confidence, IndexDefinition, LockLevel, Millis, Price, QualifiedName,
+    Recommendation, Rejected, StatementEffect,
+};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::naming::Names;
+use super::selection::Selection;
+use super::{Advice, Decision};
+use crate::index_semantics;
+
+/// How many losing candidates a recommendation shows.
+const SHOWN_REJECTED: usize = 12;
+/// For how many statements a recommendation carries plans.
+const SHOWN_PLANS: usize = 4;
+
+/// A step of the ranking: candidates that are recommended together.
+struct Step {
+    members: BTreeSet<CandidateId>,
+    saved_ms: f64,
+}
+
+pub(super) async fn write<M: CostModel>(
+    decision: &Decision<'_>,
+    selection: &mut Selection<'_, '_, M>,
+) -> Result<Advice, CostError> {
+    let steps = rank(decision, selection).await?;
+    let names = final_names(decision, selection, &steps);
+    let mut advice = Advice::default();
+    let nothing = BTreeSet::new();
+    let base = costs(selection, &nothing).await?;
+    advice.workload_cost_before = weighted(decision, &base);
+    let everything_rejected = rejected(decision, selection, &names).await?;
+
+    let mut before_set = BTreeSet::new();
+    let mut before = base.clone();
+    for step in &steps {
+        let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
+        let after = costs(selection, &after_set).await?;
+        let view = View { decision, names: &names, base: &base, before: &before, after: &after };
+        let mut recommendation = view.recommendation(selection, step);
+        view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
+        view.settle(selection, &mut recommendation, step);
+        let own: Vec<&Losing> = {
+            let tables: BTreeSet<&QualifiedName> = recommendation.changes.iter().map(Change::table).collect();
+            let helped: BTreeSet<i64> = recommendation.statements.iter().map(|e| e.queryid).collect();
+            everything_rejected
+                .iter()
+                .filter(|l| {
+                    tables.contains(&l.table)
+                        && l.statements
+                            .iter()
+                            .any(|s| helped.contains(&decision.workload.statements[*s].queryid))
+                })
+                .take(SHOWN_REJECTED)
+                .collect()
+        };
+        recommendation.rejected = own.into_iter().map(|l| l.rejected.clone()).collect();
+        advice.recommendations.push(recommendation);
+        before_set = after_set;
+        before = after;
+    }
+    advice.workload_cost_after = weighted(decision, &before);
+    advice.rejected = everything_rejected.into_iter().map(|l| l.rejected).collect();
+    Ok(advice)
+}
+
+async fn costs<M: CostModel>(
+    selection: &mut Selection<'_, '_, M>,
+    set: &BTreeSet<CandidateId>,
+) -> Result<Vec<f64>, CostError> {
+    let mut costs = Vec::with_capacity(selection.base.len());
+    for s in 0..selection.base.len() {
+        costs.push(selection.evaluator.cost(s, set).await?.cost);
+    }
+    Ok(costs)
+}
+
+fn weighted(decision: &Decision<'_>, costs: &[f64]) -> f64 {
+    decision.workload.statements.iter().zip(costs).map(|(s, c)| s.calls as f64 * c).sum()
+}
+
+/// Orders the chosen by the time each saves once those before it are there. Indexes that save only
+/// together come as one recommendation.
+async fn rank<M: CostModel>(
+    decision: &Decision<'_>,
+    selection: &mut Selection<'_, '_, M>,
+) -> Result<Vec<Step>, CostError> {
+    let floor = decision.options.min_share * decision.workload.total_ms;
+    let mut left = decision.chosen.clone();
+    let mut built: BTreeSet<CandidateId> = BTreeSet::new();
+    let mut steps = Vec::new();
+    while !left.is_empty() {
+        let mut best: Option<Step> = None;
+        for id in &left {
+            let members = BTreeSet::from([*id]);
+            let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
+            let saved_ms = selection.saved_ms(&built, &next).await?;
+            if best.as_ref().is_none_or(|b| saved_ms > b.saved_ms) {
+                best = Some(Step { members, saved_ms });
+            }
+        }
+        if best.as_ref().is_some_and(|b| b.saved_ms < floor) && left.len() > 1 {
+            for a in &left {
+                for b in left.iter().filter(|b| *b > a) {
+                    let members = BTreeSet::from([*a, *b]);
+                    let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
+                    let saved_ms = selection.saved_ms(&built, &next).await?;
+                    if saved_ms >= floor && best.as_ref().is_none_or(|s| saved_ms > s.saved_ms) {
+                        best = Some(Step { members, saved_ms });
+                    }
+                }
+            }
+            if best.as_ref().is_some_and(|b| b.saved_ms < floor) {
+                // Three or more that need one another.
+                let next: BTreeSet<CandidateId> = built.union(&left).copied().collect();
+                let saved_ms = selection.saved_ms(&built, &next).await?;
+                best = Some(Step { members: left.clone(), saved_ms });
+            }
+        }
+        let Some(step) = best else { break };
+        built.extend(step.members.iter().copied());
+        left.retain(|id| !step.members.contains(id));
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+/// Candidates carry numbers in their names because many look alike; what is recommended gets the name
+/// that PostgreSQL would give it.
+fn final_names<M: CostModel>(
+    decision: &Decision<'_>,
+    selection: &Selection<'_, '_, M>,
+    steps: &[Step],
+) -> BTreeMap<CandidateId, IndexDefinition> {
+    let mut names = Names::new(decision.snapshot);
+    steps
+        .iter()
+        .flat_map(|s| &s.members)
+        .map(|id| {
+            let mut definition = selection.evaluator.candidates[id].definition.clone();
+            definition.name = names.choose(&definition);
+            (*id, definition)
+        })
+        .collect()
+}
+
+struct View<'v> {
+    decision: &'v Decision<'v>,
+    names: &'v BTreeMap<CandidateId, IndexDefinition>,
+    base: &'v [f64],
+    before: &'v [f64],
+    after: &'v [f64],
+}
+
+impl View<'_> {
+    fn recommendation<M: CostModel>(&self, selection: &Selection<'_, '_, M>, step: &Step) -> Recommendation {
+        let hours = self.decision.workload.hours;
+        let total_ms = self.decision.workload.total_ms.max(f64::MIN_POSITIVE);
+        let mut changes = Vec::new();
+        let mut price = Price::default();
+        let mut write_ms = 0.0;
+        for id in &step.members {
+            let definition = self.names[id].clone();
+            let of_one = &self.decision.prices[id];
+            price.bytes = Bytes(price.bytes.0 + of_one.bytes);
+            price.hot_updates_lost_per_hour += of_one.hot_lost / hours;
+            price.build_ms = Millis(price.build_ms.0 + of_one.build_ms);
+            write_ms += of_one.write_ms;
+            changes.push(Change::CreateIndex { index: definition });
+        }
+        // Milliseconds become planner units at the rate that the measured statements show.
+        let units: f64 =
+            self.decision.workload.statements.iter().zip(self.base).map(|(s, c)| s.calls as f64 * c).sum();
+        let planned_ms: f64 = self.decision.workload.statements.iter().map(|s| s.total_ms).sum();
+        price.write_cost_per_hour = write_ms / hours * (units / planned_ms.max(f64::MIN_POSITIVE));
+        let expression = step.members.iter().any(|id| {
+            let keys = &selection.evaluator.candidates[id].definition.keys;
+            keys.iter().any(|k| matches!(k.target, model::KeyTarget::Expression(_)))
+        });
+        let tables: BTreeSet<QualifiedName> = changes.iter().map(|c| c.table().clone()).collect();
+        for table in &tables {
+            // An expression has statistics only after an ANALYZE with the index in place.
+            if expression || self.statistics_are_poor(table) {
+                changes.push(Change::Analyze { table: table.clone() });
+            }
+        }
+        Recommendation {
+            id: String::new(),
+            title: String::new(),
+            resolves: Vec::new(),
+            changes,
+            sql: Vec::new(),
+            undo_sql: Vec::new(),
+            benefit: Benefit {
+                saved_ms_per_hour: step.saved_ms / hours,
+                share_of_total: step.saved_ms / total_ms,
+                cost_before: weighted(self.decision, self.before),
+                cost_after: weighted(self.decision, self.after),
+            },
+            price,
+            lock: LockLevel::ShareUpdateExclusive,
+            lock_duration: String::new(),
+            reversible: true,
+            confidence: Confidence::Medium,
+            rationale: String::new(),
+            verification: String::new(),
+            statements: Vec::new(),
+            rejected: Vec::new(),
+        }
+    }
+
+    /// What it does to each statement, the largest effect first, with plans for the first few.
+    async fn add_effects<M: CostModel>(
+        &self,
+        selection: &mut Selection<'_, '_, M>,
+        recommendation: &mut Recommendation,
+        before_set: &BTreeSet<CandidateId>,
+        after_set: &BTreeSet<CandidateId>,
+    ) -> Result<(), CostError> {
+        let mut effects: Vec<(f64, usize)> = Vec::new();
+        for (s, statement) in self.decision.workload.statements.iter().enumerate() {
+            let (before, after) = (self.before[s], self.after[s]);
+            let relative = (before - after).abs() / before.max(f64::MIN_POSITIVE);
+            if relative > 0.01 {
+                let base = self.base[s].max(f64::MIN_POSITIVE);
+                effects.push((statement.total_ms * (before - after) / base, s));
+            }
+        }
+        effects.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(a.1.cmp(&b.1)));
+        let renames: BTreeMap<String, String> = self
+            .names
+            .iter()
+            .map(|(id, d)| (selection.evaluator.candidates[id].definition.name.clone(), d.name.clone()))
+            .collect();
+        for (n, (_, s)) in effects.into_iter().enumerate() {
+            let statement = &self.decision.workload.statements[s];
+            let base = self.base[s].max(f64::MIN_POSITIVE);
+            let mut effect = StatementEffect {
+                queryid: statement.queryid,
+                query: statement.query.clone(),
+                calls: statement.calls,
+                mean_ms: Millis(statement.mean_ms),
+                cost_before: self.before[s],
+                cost_after: self.after[s],
+                expected_ms: Millis(statement.mean_ms * self.after[s] / base),
+                plan_before: Json::Null,
+                plan_after: Json::Null,
+                example: statement
+                    .bindings
+                    .first()
+                    .and_then(|b| b.variants.first())
+                    .cloned()
+                    .unwrap_or_default(),
+            };
+            if n < SHOWN_PLANS {
+                let before = selection.evaluator.example(s, before_set).await?;
+                let after = selection.evaluator.example(s, after_set).await?;
+                if let (Some((example, mut before)), Some((_, mut after))) = (before, after) {
+                    rename_indexes(&mut before, &renames);
+                    rename_indexes(&mut after, &renames);
+                    effect.example = example;
+                    effect.plan_before = before;
+                    effect.plan_after = after;
+                }
+            }
+            recommendation.statements.push(effect);
+        }
+        Ok(())
+    }
+
+    /// Fills in what follows from the changes and the effects.
+    fn settle<M: CostModel>(
+        &self,
+        selection: &Selection<'_, '_, M>,
+        recommendation: &mut Recommendation,
+        step: &Step,
+    ) {
+        let snapshot = self.decision.snapshot;
+        let index_only: Vec<QualifiedName> = step
+            .members
+            .iter()
+            .filter(|id| !selection.evaluator.candidates[id].definition.include.is_empty())
+            .map(|id| selection.evaluator.candidates[id].definition.table.clone())
+            .filter(|table| {
+                snapshot
+                    .relation(table)
+                    .is_some_and(|r| r.relpages > 0 && (r.relallvisible as f64) < 0.8 * r.relpages as f64)
+            })
+            .collect();
+        for table in index_only.into_iter().collect::<BTreeSet<_>>() {
+            // An index-only scan visits every page that is not marked all-visible.
+            recommendation.changes.push(Change::Vacuum { table });
+        }
+        recommendation.changes.extend(self.replaced(selection, step));
+        let changes = &recommendation.changes;
+        let indexes: Vec<&IndexDefinition> = changes
+            .iter()
+            .filter_map(|c| match c {
+                Change::CreateIndex { index } => Some(index),
+                _ => None,
+            })
+            .collect();
+        recommendation.id = identifier(changes);
+        recommendation.title = match indexes.as_slice() {
+            [one] => format!("create index {} on {}", one.name, one.table),
+            many => format!(
+                "create {} indexes that help together: {}",
+                many.len(),
+                many.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        recommendation.sql = changes.iter().map(change_sql).collect();
+        recommendation.undo_sql = changes.iter().rev().filter_map(undo_sql).collect();
+        for change in changes {
+            if let Change::DropIndex { definition, .. } = change {
+                let bytes =
+                    snapshot.indexes.iter().find(|i| i.indexdef == *definition).map_or(0, |i| i.bytes.0);
+                recommendation.price.freed = Bytes(recommendation.price.freed.0 + bytes);
+            }
+        }
+        recommendation.lock = changes.iter().map(Change::lock_level).max().unwrap_or(LockLevel::AccessShare);
+        recommendation.lock_duration = format!(
+            "SHARE UPDATE EXCLUSIVE on {} while the index is built, about {}, and until older transactions have ended: \
+             reads and writes go on; VACUUM, ANALYZE and other schema changes of the table wait.",
+            indexes
+                .iter()
+                .map(|i| i.table.to_string())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(", "),
+            recommendation.price.build_ms
+        );
+        recommendation.confidence = self.confidence(recommendation);
+        recommendation.rationale = self.rationale(recommendation, &indexes);
+        let worst = recommendation.statements.first();
+        recommendation.verification = match worst {
+            Some(effect) => format!(
+                "Run EXPLAIN on the example of statement {}: {} appears in the plan. After the next {} calls its mean \
+                 execution time should be near {}, from {}.",
+                effect.queryid,
+                indexes.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(" or "),
+                effect.calls.clamp(20, 1_000),
+                effect.expected_ms,
+                effect.mean_ms
+            ),
+            None => "The indexes' idx_scan in pg_stat_user_indexes grows.".into(),
+        };
+    }
+
+    /// Existing indexes that the new ones make superfluous: widening instead of adding.
+    fn replaced<M: CostModel>(&self, selection: &Selection<'_, '_, M>, step: &Step) -> Vec<Change> {
+        let snapshot = self.decision.snapshot;
+        let mut drops = Vec::new();
+        for index in &snapshot.indexes {
+            let removable = super::upkeep::is_removable(snapshot, index);
+            let given = step.members.iter().any(|id| {
+                index_semantics::gives(&selection.evaluator.candidates[id].definition, &index.definition)
+            });
+            if removable && given {
+                drops.push(Change::DropIndex {
+                    name: index.name.clone(),
+                    table: index.definition.table.clone(),
+                    definition: index.indexdef.clone(),
+                });
+            }
+        }
+        drops
+    }
+
+    fn statistics_are_poor(&self, table: &QualifiedName) -> bool {
+        self.decision
+            .snapshot
+            .relation(table)
+            .is_some_and(|relation| super::upkeep::poor_statistics(relation).is_some())
+    }
+
+    fn confidence(&self, recommendation: &Recommendation) -> Confidence {
+        if recommendation.changes.iter().any(|c| self.statistics_are_poor(c.table())) {
+            return Confidence::Low;
+        }
+        let known = recommendation.statements.first().is_some_and(|effect| {
+            self.decision.workload.statements.iter().any(|s| {
+                s.queryid == effect.queryid
+                    && (s.rows_are_evidence || !s.observed.is_empty() || !s.query.contains('$'))
+            })
+        });
+        if known { Confidence::High } else { Confidence::Medium }
+    }
+
+    fn rationale(&self, recommendation: &Recommendation, indexes: &[&IndexDefinition]) -> String {
+        let mut text = String::new();
+        for index in indexes {
+            let keys: Vec<String> = index
+                .keys
+                .iter()
+                .map(|k| match &k.target {
+                    model::KeyTarget::Column(c) => c.clone(),
+                    model::KeyTarget::Expression(e) => e.clone(),
+                })
+                .collect();
+            text.push_str(&format!("The index on {} ({}) ", index.table, keys.join(", ")));
+            if let Some(predicate) = &index.predicate {
+                text.push_str(&format!("holds only rows where {predicate}, which the statements imply; it "));
+            }
+            if !index.include.is_empty() {
+                text.push_str(&format!(
+                    "carries {} so that the table need not be visited; it ",
+                    index.include.join(", ")
+                ));
+            }
+            text.push_str(&format!("weighs about {}. ", recommendation.price.bytes));
+        }
+        text.push_str(&format!(
+            "It saves {:.1} % of all execution time that was observed",
+            100.0 * recommendation.benefit.share_of_total
+        ));
+        if let Some(effect) = recommendation.statements.first() {
+            text.push_str(&format!(
+                ", most of it in statement {}: planner cost {:.0} to {:.0}, so {} becomes about {}",
+                effect.queryid, effect.cost_before, effect.cost_after, effect.mean_ms, effect.expected_ms
+            ));
+        }
+        text.push('.');
+        if recommendation.price.hot_updates_lost_per_hour >= 1.0 {
+            text.push_str(&format!(
+                " About {:.0} updates per hour change a column of it and would no longer be HOT.",
+                recommendation.price.hot_updates_lost_per_hour
+            ));
+        }
+        text
+    }
+}
+
+/// A candidate that lost.
+struct Losing {
+    table: QualifiedName,
+    statements: BTreeSet<usize>,
+    rejected: Rejected,
+    /// What it would save beyond what is recommended, for the order.
+    weight: f64,
+}
+
+/// Everything that was considered and is not recommended, with reasons.
+async fn rejected<M: CostModel>(
+    decision: &Decision<'_>,
+    selection: &mut Selection<'_, '_, M>,
+    names: &BTreeMap<CandidateId, IndexDefinition>,
+) -> Result<Vec<Losing>, CostError> {
+    let total_ms = decision.workload.total_ms.max(f64::MIN_POSITIVE);
+    let nothing = BTreeSet::new();
+    let mut losing = Vec::new();
+    let losers: Vec<CandidateId> =
+        selection.evaluator.candidates.keys().filter(|id| !decision.chosen.contains(id)).copied().collect();
+    for id in losers {
+        let ready = selection.evaluator.candidates[&id].clone();
+        let price = decision.prices[&id];
+        let alone = selection.saved_ms(&nothing, &BTreeSet::from([id])).await?;
+        let with: BTreeSet<CandidateId> = decision.chosen.iter().copied().chain([id]).collect();
+        let more = selection.saved_ms(&decision.chosen, &with).await?;
+        let winner = names.values().find(|d| index_semantics::gives(d, &ready.definition));
+        let reason = if let Some(winner) = winner {
+            format!("covered by the recommended {}", winner.name)
+        } else if alone <= 1e-6 * total_ms {
+            "the planner does not use it".to_owned()
+        } else if more <= 1e-6 * total_ms {
+            format!(
+                "saves {} of the workload alone, and nothing beyond the recommended indexes",
+                percent(alone / total_ms)
+            )
+        } else if more < decision.options.min_share * total_ms {
+            format!(
+                "saves {} of the workload beyond the recommended indexes, which is less than {} for {}",
+                percent(more / total_ms),
+                percent(decision.options.min_share),
+                Bytes(ready.bytes)
+            )
+        } else if more <= price.total_ms() {
+            format!(
+                "saves {} beyond the recommended indexes, less than its price: {} and {} of upkeep at writes",
+                Millis(more),
+                Bytes(ready.bytes),
+                Millis(price.write_ms)
+            )
+        } else {
+            format!(
+                "saves {} beyond the recommended indexes, but {} do not fit the budget",
+                percent(more / total_ms),
+                Bytes(ready.bytes)
+            )
+        };
+        losing.push(Losing {
+            table: ready.definition.table.clone(),
+            statements: decision.made_for.get(&id).cloned().unwrap_or_default(),
+            rejected: Rejected { candidate: ready.definition.create_sql(false), reason },
+            weight: alone.max(more),
+        });
+    }
+    for ruled_out in &decision.ruled_out {
+        losing.push(Losing {
+            table: ruled_out.definition.table.clone(),
+            statements: ruled_out.statements.clone(),
+            rejected: Rejected {
+                candidate: ruled_out.definition.create_sql(false),
+                reason: ruled_out.reason.clone(),
+            },
+            weight: 0.0,
+        });
+    }
+    losing.sort_by(|a, b| {
+        b.weight.total_cmp(&a.weight).then_with(|| a.rejected.candidate.cmp(&b.rejected.candidate))
+    });
+    Ok(losing)
+}
+
+fn percent(share: f64) -> String {
+    let value = 100.0 * share;
+    if value >= 10.0 { format!("{value:.0} %") } else { format!("{value:.2} %") }
+}
+
+/// The first 8 hex digits of the SHA-256 of the changes: the same changes have the same id tomorrow.
+pub(super) fn identifier(changes: &[Change]) -> String {
+    let text: Vec<String> = changes.iter().map(change_sql).collect();
+    let digest = Sha256::digest(text.join(";\n").as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A change as SQL.
+pub(super) fn change_sql(change: &Change) -> String {
+    match change {
+        Change::CreateIndex { index } => index.create_sql(true),
+        Change::DropIndex { name, .. } => format!("DROP INDEX CONCURRENTLY {name}"),
+        Change::Analyze { table } => format!("ANALYZE {table}"),
+        Change::Vacuum { table } => format!("VACUUM (ANALYZE) {table}"),
+    }
+}
+
+/// The SQL that undoes a change; `None` for what leaves nothing to undo.
+pub(super) fn undo_sql(change: &Change) -> Option<String> {
+    match change {
+        Change::CreateIndex { index } => Some(format!("DROP INDEX CONCURRENTLY {}", index.qualified_name())),
+        Change::DropIndex { definition, .. } => Some(definition.replacen("INDEX", "INDEX CONCURRENTLY", 1)),
+        Change::Analyze { .. } | Change::Vacuum { .. } => None,
+    }
+}
+
+/// Puts final index names into a plan.
+fn rename_indexes(value: &mut Json, renames: &BTreeMap<String, String>) {
+    match value {
+        Json::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                if key == "Index Name"
+                    && let Some(name) = inner.as_str().and_then(|n| renames.get(n))
+                {
+                    *inner = Json::String(name.clone());
+                } else {
+                    rename_indexes(inner, renames);
+                }
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(|v| rename_indexes(v, renames)),
+        _ => {}
+    }
+}

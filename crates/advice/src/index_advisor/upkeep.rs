@@ -1,0 +1,209 @@
+//! What about the indexes and statistics that are there already? Duplicates that can go, statistics
+//! that are missing.
+//!
+//! An index is dropped only when another valid one gives all that it gives. Never dropped: primary
+//! keys, constraints, replica identities, parts of partitioned indexes, and unique indexes whose
+//! uniqueness nothing else enforces. That an index was never scanned is no reason: counters are reset,
+//! and replicas count for themselves.
+
+use std::collections::BTreeSet;
+
+use model::snapshot::{Index, Relation};
+use model::{
+    Benefit, Change, Confidence, Finding, LockLevel, Millis, ObjectRef, Price, QualifiedName, Recommendation,
+    Severity, Snapshot,
+};
+
+use super::Advice;
+use super::recommend::{change_sql, identifier, undo_sql};
+use crate::index_semantics::gives;
+use crate::workload::Workload;
+
+/// Whether dropping an index loses nothing but the index.
+pub(super) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
+    let owned = snapshot.relation(&index.definition.table).is_some_and(|r| r.extension.is_some());
+    !(index.primary
+        || index.exclusion
+        || index.constraint.is_some()
+        || index.replica_identity
+        || index.parent.is_some()
+        || owned)
+}
+
+/// Why statistics of a table do not describe it.
+pub(super) fn poor_statistics(relation: &Relation) -> Option<String> {
+    if relation.pages == 0 {
+        return None;
+    }
+    if relation.reltuples < 0.0 {
+        return Some("it was never analyzed".into());
+    }
+    let columns_without = relation.columns.iter().filter(|c| {
+        c.statistics.is_none() && c.inherited_statistics.is_none() && c.statistics_target != Some(0)
+    });
+    if relation.reltuples > 0.0 && columns_without.count() == relation.columns.len() {
+        return Some("it has no column statistics".into());
+    }
+    let activity = relation.activity.as_ref()?;
+    let changed = activity.n_mod_since_analyze as f64;
+    // Twice autovacuum's default share: below, it will come by itself.
+    (changed > 50.0 + 0.2 * relation.reltuples)
+        .then(|| format!("{changed:.0} of {:.0} rows changed since it was analyzed", relation.reltuples))
+}
+
+/// Adds recommendations and findings on what exists.
+pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
+    let analyzed: BTreeSet<QualifiedName> = advice
+        .recommendations
+        .iter()
+        .flat_map(|r| &r.changes)
+        .filter_map(|c| match c {
+            Change::Analyze { table } | Change::Vacuum { table } => Some(table.clone()),
+            _ => None,
+        })
+        .collect();
+    let read: BTreeSet<&QualifiedName> =
+        workload.statements.iter().flat_map(|s| s.analysis.tables()).collect();
+    for relation in &snapshot.relations {
+        let Some(reason) = poor_statistics(relation).filter(|_| read.contains(&relation.name)) else {
+            continue;
+        };
+        let finding = Finding::new(
+            "stale-statistics",
+            ObjectRef::Relation { name: relation.name.clone() },
+            Severity::Warning,
+            format!("statistics of {} do not describe it: {reason}", relation.name),
+            "The planner, and with it this advice, estimates from statistics. ANALYZE renews them; it reads a sample \
+             and blocks neither reads nor writes.",
+        );
+        if !analyzed.contains(&relation.name) {
+            advice.recommendations.push(analyze(relation, &finding, &reason));
+        }
+        advice.findings.push(finding);
+    }
+    let dropped: BTreeSet<QualifiedName> = advice
+        .recommendations
+        .iter()
+        .flat_map(|r| &r.changes)
+        .filter_map(|c| match c {
+            Change::DropIndex { name, .. } => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    for (index, by) in redundant(snapshot) {
+        let exact = index.definition.same_shape(&by.definition);
+        let finding = Finding::new(
+            if exact { "duplicate-index" } else { "redundant-index" },
+            ObjectRef::Index { name: index.name.clone() },
+            Severity::Warning,
+            format!(
+                "index {} is {} {}",
+                index.name,
+                if exact { "a duplicate of" } else { "given by" },
+                by.name
+            ),
+            format!(
+                "Every query that {} serves can be served by {}. It costs {} and upkeep at every write.",
+                index.name, by.name, index.bytes
+            ),
+        )
+        .with("scans of the redundant index", index.idx_scan)
+        .with("scans of the other index", by.idx_scan);
+        if !dropped.contains(&index.name) {
+            advice.recommendations.push(drop_index(workload, index, by, &finding));
+        }
+        advice.findings.push(finding);
+    }
+}
+
+/// Indexes that another index makes superfluous, each with that other.
+fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index)> {
+    let mut found: Vec<(&Index, &Index)> = Vec::new();
+    for index in snapshot.indexes.iter().filter(|i| i.valid && is_removable(snapshot, i)) {
+        let by = snapshot.indexes_of(&index.definition.table).find(|other| {
+            if other.name == index.name || !other.valid || !gives(&other.definition, &index.definition) {
+                return false;
+            }
+            // Of two that give each other one stays: the constraint's, then the one used more, then by name.
+            let mutual = gives(&index.definition, &other.definition) && is_removable(snapshot, other);
+            !mutual || (other.idx_scan, &index.name) > (index.idx_scan, &other.name)
+        });
+        // Not one that is dropped itself in favour of a third.
+        if let Some(by) = by
+            && !found.iter().any(|(gone, _)| gone.name == by.name)
+        {
+            found.push((index, by));
+        }
+    }
+    found
+}
+
+fn analyze(relation: &Relation, finding: &Finding, reason: &str) -> Recommendation {
+    let changes = vec![Change::Analyze { table: relation.name.clone() }];
+    Recommendation {
+        id: identifier(&changes),
+        title: format!("analyze {}", relation.name),
+        resolves: vec![finding.key.clone()],
+        sql: changes.iter().map(change_sql).collect(),
+        undo_sql: Vec::new(),
+        benefit: Benefit::default(),
+        price: Price { build_ms: Millis(200.0), ..Price::default() },
+        lock: LockLevel::ShareUpdateExclusive,
+        lock_duration: format!(
+            "SHARE UPDATE EXCLUSIVE on {} while a sample is read, seconds at most: reads and writes go on.",
+            relation.name
+        ),
+        reversible: false,
+        confidence: Confidence::High,
+        rationale: format!("The planner estimates from statistics, and {reason}."),
+        verification: "last_analyze in pg_stat_user_tables is new; run the advice again on a new snapshot."
+            .into(),
+        statements: Vec::new(),
+        rejected: Vec::new(),
+        changes,
+    }
+}
+
+fn drop_index(workload: &Workload, index: &Index, by: &Index, finding: &Finding) -> Recommendation {
+    let changes = vec![Change::DropIndex {
+        name: index.name.clone(),
+        table: index.definition.table.clone(),
+        definition: index.indexdef.clone(),
+    }];
+    let writes = workload.writes.get(&index.definition.table);
+    let rows = writes
+        .map_or(0.0, |w| w.inserted + w.updated.iter().map(|(_, n)| n * (1.0 - w.hot_share)).sum::<f64>());
+    let saved_ms = rows * 0.008;
+    Recommendation {
+        id: identifier(&changes),
+        title: format!("drop index {}, which {} gives", index.name, by.name),
+        resolves: vec![finding.key.clone()],
+        sql: changes.iter().map(change_sql).collect(),
+        undo_sql: changes.iter().filter_map(undo_sql).collect(),
+        benefit: Benefit {
+            saved_ms_per_hour: saved_ms / workload.hours,
+            share_of_total: saved_ms / workload.total_ms.max(f64::MIN_POSITIVE),
+            ..Benefit::default()
+        },
+        price: Price { freed: index.bytes, ..Price::default() },
+        lock: LockLevel::ShareUpdateExclusive,
+        lock_duration: format!(
+            "SHARE UPDATE EXCLUSIVE on {} until transactions that could use the index have ended: reads and writes go on.",
+            index.definition.table
+        ),
+        reversible: true,
+        confidence: Confidence::High,
+        rationale: format!(
+            "{} holds the same leading keys in the same order, operator classes and collations. Replicas that scan {} \
+             will scan {} instead.",
+            by.name, index.name, by.name
+        ),
+        verification: format!(
+            "Plans that used {} use {}, and no statement becomes slower.",
+            index.name, by.name
+        ),
+        statements: Vec::new(),
+        rejected: Vec::new(),
+        changes,
+    }
+}

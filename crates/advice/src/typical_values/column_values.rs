@@ -1,0 +1,262 @@
+//! Values of one column, read from its statistics.
+
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
+use model::snapshot::{Column, ColumnStatistics, Relation};
+use sql::Value;
+
+/// A column's statistics as a source of values.
+pub(super) struct ColumnValues<'a> {
+    column: &'a Column,
+    statistics: Option<&'a ColumnStatistics>,
+    rows: f64,
+    now: DateTime<Utc>,
+}
+
+/// Intervals that people write, with their length in seconds.
+const INTERVALS: [(&str, i64); 14] = [
+    ("1 minute", 60),
+    ("5 minutes", 300),
+    ("15 minutes", 900),
+    ("1 hour", 3_600),
+    ("6 hours", 21_600),
+    ("1 day", 86_400),
+    ("3 days", 259_200),
+    ("7 days", 604_800),
+    ("14 days", 1_209_600),
+    ("30 days", 2_592_000),
+    ("90 days", 7_776_000),
+    ("180 days", 15_552_000),
+    ("365 days", 31_536_000),
+    ("730 days", 63_072_000),
+];
+
+impl<'a> ColumnValues<'a> {
+    pub(super) fn new(relation: &'a Relation, column: &'a Column, now: DateTime<Utc>) -> Self {
+        let statistics = column.statistics.as_ref().or(column.inherited_statistics.as_ref());
+        Self { column, statistics, rows: relation.rows(), now }
+    }
+
+    /// Whether it holds points in time.
+    pub(super) fn is_time(&self) -> bool {
+        self.column.type_category == 'D'
+    }
+
+    /// A value with a cast to the column's type.
+    pub(super) fn typed(&self, text: &str) -> Value {
+        Value::Typed { text: text.to_owned(), type_name: self.column.type_name.clone() }
+    }
+
+    /// An array of values, as `= ANY ($1)` takes it.
+    pub(super) fn array(&self, texts: &[&str]) -> Value {
+        let quoted: Vec<String> =
+            texts.iter().map(|t| format!("\"{}\"", t.replace('\\', "\\\\").replace('"', "\\\""))).collect();
+        Value::Typed {
+            text: format!("{{{}}}", quoted.join(",")),
+            type_name: format!("{}[]", self.column.type_name),
+        }
+    }
+
+    /// Up to three values for an equality with the share of calls that they stand for: half of the
+    /// calls are taken to ask for values as often as the table holds them, half for any value alike.
+    pub(super) fn points(&self) -> Vec<(String, f64)> {
+        let Some(statistics) = self.statistics else {
+            return sample_of_type(&self.column.type_name, self.now).map(|s| (s, 1.0)).into_iter().collect();
+        };
+        let common = statistics.common_values();
+        let histogram = statistics.histogram();
+        let distinct = statistics.distinct(self.rows).max(1.0);
+        let common_share: f64 = common.iter().map(|(_, f)| f64::from(*f)).sum();
+        let mut points: Vec<(String, f64)> = Vec::new();
+        if histogram.is_empty() && common.len() <= 3 {
+            let all: f64 = common_share.max(f64::MIN_POSITIVE);
+            let alike = 1.0 / common.len().max(1) as f64;
+            points.extend(common.iter().map(|(v, f)| (v.clone(), 0.5 * f64::from(*f) / all + 0.5 * alike)));
+        } else {
+            let rare_share = (1.0 - common_share - f64::from(statistics.null_frac)).max(0.0);
+            let listed = common.len() as f64;
+            let of_common = 0.5 * common_share / (common_share + rare_share).max(1e-9)
+                + 0.5 * (listed / distinct).min(1.0);
+            let of_common = if histogram.is_empty() { 1.0 } else { of_common };
+            if let Some((first, _)) = common.first() {
+                points.push((first.clone(), of_common * 0.5));
+                if common.len() > 1 {
+                    points.push((common[common.len() / 2].0.clone(), of_common * 0.5));
+                }
+            }
+            if !histogram.is_empty() {
+                points.push((histogram[histogram.len() / 2].clone(), 1.0 - of_common));
+            } else if let Some((last, _)) = common.last().filter(|_| common.len() > 3) {
+                points.push((last.clone(), 0.25));
+            }
+        }
+        points.retain(|(_, weight)| *weight > 0.001);
+        if points.is_empty() {
+            return sample_of_type(&self.column.type_name, self.now).map(|s| (s, 1.0)).into_iter().collect();
+        }
+        points
+    }
+
+    /// The value below which a share of the rows lies.
+    pub(super) fn quantile(&self, share: f64) -> Option<String> {
+        let share = share.clamp(0.0, 1.0);
+        let statistics = self.statistics?;
+        let histogram = statistics.histogram();
+        if histogram.len() >= 2 {
+            let at = share * (histogram.len() - 1) as f64;
+            let (low, high) = (at.floor() as usize, at.ceil() as usize);
+            let (low_text, high_text) = (&histogram[low], &histogram[high.min(histogram.len() - 1)]);
+            return Some(self.between(low_text, high_text, at.fract()).unwrap_or_else(|| low_text.clone()));
+        }
+        // Few distinct values: walk through them in their order.
+        let mut common = statistics.common_values();
+        common.sort_by(|a, b| match (a.0.parse::<f64>(), b.0.parse::<f64>()) {
+            (Ok(x), Ok(y)) => x.total_cmp(&y),
+            _ => a.0.cmp(&b.0),
+        });
+        let all: f64 = common.iter().map(|(_, f)| f64::from(*f)).sum();
+        let mut seen = 0.0;
+        for (value, frequency) in &common {
+            seen += f64::from(*frequency);
+            if seen >= share * all {
+                return Some(value.clone());
+            }
+        }
+        common.pop().map(|(v, _)| v)
+    }
+
+    /// A value a part of the way from one to the other; `None` for types without arithmetic.
+    fn between(&self, low: &str, high: &str, part: f64) -> Option<String> {
+        match self.column.type_category {
+            'N' => {
+                let (a, b) = (low.parse::<f64>().ok()?, high.parse::<f64>().ok()?);
+                let value = a + (b - a) * part;
+                let whole = !low.contains('.') && !high.contains('.');
+                Some(if whole { format!("{value:.0}") } else { format!("{value}") })
+            }
+            'D' => {
+                let (a, b) = (parse_time(low)?, parse_time(high)?);
+                let step = (b - a).num_microseconds()? as f64 * part;
+                let value = a + Duration::microseconds(step as i64);
+                let name = self.column.type_name.as_str();
+                Some(match name {
+                    "date" => value.format("%Y-%m-%d").to_string(),
+                    _ if name.contains("with time zone") => {
+                        value.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()
+                    }
+                    _ => value.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The round interval that lies nearest to the distance from a quantile to the snapshot's clock.
+    pub(super) fn interval_before_now(&self, share: f64) -> Option<String> {
+        let at = self.quantile(share).as_deref().and_then(parse_time);
+        let Some(at) = at else { return Some("7 days".into()) };
+        let seconds = (self.now.naive_utc() - at).num_seconds().max(1) as f64;
+        INTERVALS
+            .iter()
+            .min_by(|a, b| {
+                let distance = |i: &(&str, i64)| (i.1 as f64 / seconds).ln().abs();
+                distance(a).total_cmp(&distance(b))
+            })
+            .map(|(text, _)| (*text).to_owned())
+    }
+
+    /// A value for operators on documents and arrays.
+    pub(super) fn contained(&self, operator: &str, example: &str) -> Option<Value> {
+        let json = matches!(self.column.base_type.name.as_str(), "jsonb" | "json");
+        let element = self
+            .statistics
+            .and_then(|s| s.most_common_elems.as_deref())
+            .and_then(|elements| model::snapshot::array_elements(elements).into_iter().flatten().next());
+        match operator {
+            "@>" | "<@" if json => {
+                let document: serde_json::Value = serde_json::from_str(example).ok()?;
+                let (key, value) =
+                    document.as_object()?.iter().find(|(_, v)| !v.is_object() && !v.is_array())?;
+                let part = serde_json::json!({ key.as_str(): value });
+                Some(Value::Typed { text: part.to_string(), type_name: self.column.type_name.clone() })
+            }
+            "?" | "?|" | "?&" if json => {
+                let key = self.json_key()?;
+                Some(if operator == "?" {
+                    Value::Untyped(key)
+                } else {
+                    Value::Typed { text: format!("{{\"{key}\"}}"), type_name: "text[]".into() }
+                })
+            }
+            "@>" | "&&" | "<@" if self.column.type_category == 'A' => {
+                let element = element?;
+                let text = format!("{{\"{}\"}}", element.replace('\\', "\\\\").replace('"', "\\\""));
+                Some(Value::Typed { text, type_name: self.column.type_name.clone() })
+            }
+            "@@" => Some(Value::Untyped(element?)),
+            "~" | "~*" | "%" => Some(Value::Untyped(example.chars().take(6).collect())),
+            _ => None,
+        }
+    }
+
+    /// A key that documents of this column have.
+    pub(super) fn json_key(&self) -> Option<String> {
+        let statistics = self.statistics?;
+        let common = statistics.common_values().into_iter().map(|(v, _)| v);
+        common.chain(statistics.histogram()).find_map(|text| {
+            let document: serde_json::Value = serde_json::from_str(&text).ok()?;
+            document.as_object()?.keys().next().cloned()
+        })
+    }
+}
+
+/// Reads a date or time as PostgreSQL prints it in ISO style.
+fn parse_time(text: &str) -> Option<NaiveDateTime> {
+    for format in ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%z"] {
+        if let Ok(at) = DateTime::parse_from_str(text, format) {
+            return Some(at.naive_utc());
+        }
+    }
+    if let Ok(at) = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f") {
+        return Some(at);
+    }
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0)
+}
+
+/// Some value of a type of which no statistics are known.
+pub(super) fn sample_of_type(type_name: &str, now: DateTime<Utc>) -> Option<String> {
+    let base = type_name.split('(').next().unwrap_or(type_name).trim();
+    if base.ends_with("[]") {
+        return Some("{}".into());
+    }
+    Some(match base {
+        "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "money" | "oid" => {
+            "1".into()
+        }
+        "boolean" => "t".into(),
+        "text" | "character varying" | "character" | "name" | "citext" | "\"char\"" => "a".into(),
+        "uuid" => "00000000-0000-4000-8000-000000000000".into(),
+        "json" | "jsonb" => "{}".into(),
+        "interval" => "7 days".into(),
+        "inet" | "cidr" => "10.0.0.1".into(),
+        "bytea" => "\\x00".into(),
+        "date" => now.format("%Y-%m-%d").to_string(),
+        b if b.starts_with("timestamp") => super::clock(now),
+        b if b.starts_with("time") => "12:00:00".into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_postgresql_prints_them() {
+        let utc = |t: &str| parse_time(t).map(|t| t.to_string());
+        assert_eq!(utc("2025-11-20 15:00:00+00").as_deref(), Some("2025-11-20 15:00:00"));
+        assert_eq!(utc("2025-11-20 15:00:00.25+02").as_deref(), Some("2025-11-20 13:00:00.250"));
+        assert_eq!(utc("2025-11-20 15:00:00-05:30").as_deref(), Some("2025-11-20 20:30:00"));
+        assert_eq!(utc("2025-11-20").as_deref(), Some("2025-11-20 00:00:00"));
+        assert_eq!(utc("infinity"), None);
+    }
+}

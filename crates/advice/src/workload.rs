@@ -1,0 +1,332 @@
+//! What do users run, how often, and what do they write?
+//!
+//! From the snapshot's statement counters to statements that can be planned: parsed, resolved, with
+//! typical values. What cannot be used is listed with a reason, never dropped silently.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::snapshot::{ConstraintKind, Statement};
+use model::{QualifiedName, Snapshot, quote_identifier, quote_literal};
+use serde::{Deserialize, Serialize};
+use sql::{Analysis, ParsedStatement, SnapshotCatalog, StatementKind};
+
+use crate::index_semantics::supports_foreign_key;
+use crate::typical_values::{self, Binding, Evidence, ObservedValues};
+
+/// A statement that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedStatement {
+    /// Its `queryid`.
+    pub queryid: i64,
+    /// Why, in a sentence fragment.
+    pub reason: String,
+}
+
+/// Where a workload statement comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A text of `pg_stat_statements`.
+    Statement,
+    /// The look-up that a foreign key makes when a referenced row goes away.
+    ForeignKeyCheck {
+        /// The constraint.
+        constraint: String,
+        /// The referencing table.
+        table: QualifiedName,
+    },
+}
+
+/// A statement that can be planned.
+#[derive(Clone, Debug)]
+pub struct WorkloadStatement {
+    /// Its `queryid`; a foreign-key check has that of the `DELETE` that causes it.
+    pub queryid: i64,
+    /// The normalised text.
+    pub query: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Calls in the snapshot.
+    pub calls: i64,
+    /// Mean execution time in milliseconds.
+    pub mean_ms: f64,
+    /// All execution time in milliseconds.
+    pub total_ms: f64,
+    /// Rows per call.
+    pub rows_per_call: f64,
+    /// Whether rows per call say something about selectivity.
+    pub rows_are_evidence: bool,
+    /// What it does.
+    pub kind: StatementKind,
+    /// Its facts.
+    pub analysis: Analysis,
+    /// Typical executions.
+    pub bindings: Vec<Binding>,
+    /// Values that it was seen with.
+    pub observed: Vec<ObservedValues>,
+}
+
+/// What is written to a table while the workload runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableWrites {
+    /// Rows inserted.
+    pub inserted: f64,
+    /// Rows deleted.
+    pub deleted: f64,
+    /// Rows updated, by the set of columns that the statement assigns; `None` when only the number is
+    /// known.
+    pub updated: Vec<(Option<BTreeSet<String>>, f64)>,
+    /// Mean time of inserting one row, in milliseconds, where a statement shows it.
+    pub insert_ms: Option<f64>,
+    /// Share of updates that were HOT.
+    pub hot_share: f64,
+}
+
+/// Statements, writes and totals.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// What can be planned, the most time first.
+    pub statements: Vec<WorkloadStatement>,
+    /// What was left out.
+    pub skipped: Vec<SkippedStatement>,
+    /// Writes by table.
+    pub writes: BTreeMap<QualifiedName, TableWrites>,
+    /// All execution time of the snapshot in milliseconds, skipped statements included.
+    pub total_ms: f64,
+    /// Hours over which the counters were collected.
+    pub hours: f64,
+}
+
+impl Workload {
+    /// Reads the workload out of a snapshot.
+    pub fn from_snapshot(snapshot: &Snapshot, observed: &BTreeMap<i64, Vec<ObservedValues>>) -> Self {
+        let catalog = SnapshotCatalog::new(snapshot);
+        let mut workload = Self {
+            statements: Vec::new(),
+            skipped: Vec::new(),
+            writes: BTreeMap::new(),
+            total_ms: snapshot.statements.iter().map(|s| s.total_exec_time.0).sum(),
+            hours: snapshot.observed_hours(),
+        };
+        let none = Vec::new();
+        for statement in &snapshot.statements {
+            let seen = observed.get(&statement.queryid).unwrap_or(&none);
+            match read_statement(snapshot, &catalog, statement, seen, &mut workload) {
+                Ok(read) => workload.statements.push(read),
+                Err(reason) => {
+                    workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
+                }
+            }
+        }
+        workload.add_foreign_key_checks(snapshot, &catalog);
+        workload.add_counted_writes(snapshot);
+        workload.statements.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms).then(a.queryid.cmp(&b.queryid)));
+        workload
+    }
+
+    /// Writes that statements account for; of tables without such statements the table's own counters
+    /// are used when statements were evicted and may be missing.
+    fn add_counted_writes(&mut self, snapshot: &Snapshot) {
+        let evicted = snapshot.statements_info.as_ref().is_none_or(|i| i.dealloc > 0);
+        let counted_since = snapshot.server.stats_reset.or(snapshot.server.started_at);
+        let counted_hours = counted_since
+            .map_or(self.hours, |s| (snapshot.taken_at - s).num_seconds() as f64 / 3_600.0)
+            .max(1.0 / 60.0);
+        for relation in &snapshot.relations {
+            let Some(activity) = &relation.activity else { continue };
+            let updates = activity.n_tup_upd as f64;
+            let hot_share = if updates > 0.0 { activity.n_tup_hot_upd as f64 / updates } else { 0.5 };
+            let known = self.writes.contains_key(&relation.name);
+            let writes = self.writes.entry(relation.name.clone()).or_default();
+            writes.hot_share = hot_share.clamp(0.0, 1.0);
+            if !known && evicted {
+                let scale = self.hours / counted_hours;
+                writes.inserted = activity.n_tup_ins as f64 * scale;
+                writes.deleted = activity.n_tup_del as f64 * scale;
+                if updates > 0.0 {
+                    writes.updated.push((None, updates * scale));
+                }
+            }
+        }
+    }
+
+    /// A `DELETE` of a referenced row looks for rows that reference it, with a sequential scan when no
+    /// index supports the key. The time is measured as part of the `DELETE` and planned nowhere, so the
+    /// look-up (`RI_FKey_noaction_del`) becomes a statement of its own.
+    fn add_foreign_key_checks(&mut self, snapshot: &Snapshot, catalog: &SnapshotCatalog<'_>) {
+        let mut checks = Vec::new();
+        for statement in &mut self.statements {
+            let Some(target) = &statement.analysis.target else { continue };
+            let rows = statement.rows_per_call * statement.calls as f64;
+            if statement.kind != StatementKind::Delete || rows < 1.0 {
+                continue;
+            }
+            let keys: Vec<_> = snapshot
+                .constraints
+                .iter()
+                .filter(|c| c.kind == ConstraintKind::ForeignKey)
+                .filter(|c| c.references.as_ref().is_some_and(|r| r.table == target.table && r.enforced_here))
+                .filter(|c| {
+                    !snapshot
+                        .indexes_of(&c.table)
+                        .any(|i| i.valid && supports_foreign_key(&i.definition, &c.columns))
+                })
+                .collect();
+            if keys.is_empty() {
+                continue;
+            }
+            // The plan of the DELETE itself cannot explain its time; the checks can.
+            let share = 0.95 * statement.total_ms / keys.len() as f64;
+            for key in keys {
+                let Some(query) = foreign_key_check(snapshot, key) else { continue };
+                let Ok(parsed) = ParsedStatement::parse(&query) else { continue };
+                let mut analysis = parsed.analyze(catalog);
+                // The row lock is taken on few rows; what matters is finding them.
+                analysis.limited = false;
+                checks.push(WorkloadStatement {
+                    queryid: statement.queryid,
+                    query: query.clone(),
+                    source: Source::ForeignKeyCheck {
+                        constraint: key.name.clone(),
+                        table: key.table.clone(),
+                    },
+                    calls: rows as i64,
+                    mean_ms: share / rows,
+                    total_ms: share,
+                    rows_per_call: 0.0,
+                    rows_are_evidence: false,
+                    kind: StatementKind::Select,
+                    analysis,
+                    bindings: vec![Binding { variants: vec![query], weight: 1.0 }],
+                    observed: Vec::new(),
+                });
+                statement.total_ms -= share;
+            }
+            statement.mean_ms = statement.total_ms / statement.calls.max(1) as f64;
+        }
+        self.statements.extend(checks);
+    }
+}
+
+/// The query of `RI_FKey_noaction_del` with a value that the column holds.
+fn foreign_key_check(snapshot: &Snapshot, key: &model::snapshot::Constraint) -> Option<String> {
+    let relation = snapshot.relation(&key.table)?;
+    let mut conditions = Vec::new();
+    for name in &key.columns {
+        let column = relation.column(name)?;
+        let statistics = column.statistics.as_ref();
+        let value = statistics
+            .and_then(|s| {
+                s.histogram().into_iter().nth(50).or_else(|| s.common_values().pop().map(|(v, _)| v))
+            })
+            .map_or_else(|| "NULL".to_owned(), |v| quote_literal(&v));
+        conditions.push(format!("{} = {value}::{}", quote_identifier(name), column.type_name));
+    }
+    Some(format!("SELECT 1 FROM ONLY {} x WHERE {} FOR KEY SHARE OF x", key.table, conditions.join(" AND ")))
+}
+
+fn read_statement(
+    snapshot: &Snapshot,
+    catalog: &SnapshotCatalog<'_>,
+    statement: &Statement,
+    observed: &[ObservedValues],
+    workload: &mut Workload,
+) -> Result<WorkloadStatement, String> {
+    if sql::is_utility(&statement.query) {
+        record_copy(statement, catalog, workload);
+        return Err("it is a utility statement, which the planner never sees".into());
+    }
+    let parsed = ParsedStatement::parse(&statement.query).map_err(|e| match e.detail() {
+        Some(detail) => format!("{e}: {detail}"),
+        None => e.to_string(),
+    })?;
+    if parsed.kind() == StatementKind::Utility {
+        return Err("it is a utility statement, which the planner never sees".into());
+    }
+    let analysis = parsed.analyze(catalog);
+    record_writes(statement, &parsed, &analysis, workload);
+    if analysis.relations.is_empty() {
+        return Err(match analysis.unknown_relations.as_slice() {
+            [] => "it reads no table".into(),
+            names => format!(
+                "{} is not in the snapshot: a view, a temporary table, a system catalog, or dropped",
+                names.join(", ")
+            ),
+        });
+    }
+    if parsed.kind() == StatementKind::Insert && analysis.relations.len() <= 1 {
+        return Err("it inserts given rows and searches nothing; it counts as a write".into());
+    }
+    let evidence = Evidence { snapshot, statement, parsed: &parsed, analysis: &analysis, observed };
+    let bindings = typical_values::bindings(evidence);
+    let rows_are_evidence = evidence.rows_are_evidence() && observed.is_empty();
+    Ok(WorkloadStatement {
+        queryid: statement.queryid,
+        query: statement.query.clone(),
+        source: Source::Statement,
+        calls: statement.calls,
+        mean_ms: statement.mean_exec_time.0,
+        total_ms: statement.total_exec_time.0,
+        rows_per_call: evidence.rows_per_call(),
+        rows_are_evidence,
+        kind: parsed.kind(),
+        analysis,
+        bindings,
+        observed: observed.to_vec(),
+    })
+}
+
+fn record_writes(
+    statement: &Statement,
+    parsed: &ParsedStatement,
+    analysis: &Analysis,
+    workload: &mut Workload,
+) {
+    let Some(target) = &analysis.target else { return };
+    let writes = workload.writes.entry(target.table.clone()).or_default();
+    let rows = statement.rows.max(0) as f64;
+    match parsed.kind() {
+        StatementKind::Insert => {
+            writes.inserted += rows;
+            // An upsert that assigns may have updated every row; which, the counters do not tell.
+            if !target.assigned.is_empty() {
+                writes.updated.push((Some(target.assigned.clone()), rows / 2.0));
+            }
+            if rows > 0.0 && analysis.relations.len() <= 1 {
+                let per_row = statement.total_exec_time.0 / rows;
+                writes.insert_ms = Some(writes.insert_ms.map_or(per_row, |known: f64| known.min(per_row)));
+            }
+        }
+        StatementKind::Update | StatementKind::Merge => {
+            writes.updated.push((Some(target.assigned.clone()), rows));
+        }
+        StatementKind::Delete => writes.deleted += rows,
+        // A data-modifying CTE: the rows are those of the outer query, which is all that is known.
+        _ => {
+            if target.assigned.is_empty() {
+                writes.inserted += rows;
+            } else {
+                writes.updated.push((Some(target.assigned.clone()), rows));
+            }
+        }
+    }
+}
+
+/// `COPY table FROM` writes rows, but a bulk load happens once: loading a table that was empty says
+/// nothing about what it will cost to keep an index, so only a part of the table counts.
+fn record_copy(statement: &Statement, catalog: &SnapshotCatalog<'_>, workload: &mut Workload) {
+    use sql::Catalog as _;
+    let words: Vec<&str> = statement.query.split_whitespace().take(3).collect();
+    let [copy, name, ..] = words.as_slice() else { return };
+    if !copy.eq_ignore_ascii_case("copy") || !statement.query.to_ascii_lowercase().contains(" from ") {
+        return;
+    }
+    let name = name.split('(').next().unwrap_or(name);
+    let Ok(parsed) = QualifiedName::parse(name, "") else { return };
+    let schema = (!parsed.schema.is_empty()).then_some(parsed.schema.as_str());
+    let Some(table) = catalog.relation(schema, &parsed.name) else { return };
+    let repeated = statement.calls > 100;
+    let writes = workload.writes.entry(table.name).or_default();
+    if repeated {
+        writes.inserted += statement.rows.max(0) as f64;
+    }
+}
