@@ -7,4 +7,7 @@ select /* pgwright:apply_index_use */
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_index i on i.indexrelid = c.oid
-where (n.nspname, c.relname) in (select s, r from pg_catalog.unnest($1::text[], $2::text[]) u (s, r))
+where (n.nspname, c.relname) in (
+    select u.s, u.r
+    from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) u (s, r)
+)

@@ -2,10 +2,11 @@
 //! and what was left behind (nothing, or its name).
 
 use chrono::{DateTime, Utc};
-use model::QualifiedName;
+use model::{Change, QualifiedName};
 
 use crate::catalog::Blocker;
 use crate::objection::Objection;
+use crate::operations::operation_of;
 
 /// A failure of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +186,25 @@ pub struct StepFailure {
 }
 
 impl StepFailure {
+    /// A failure of a change that no statement was sent for.
+    pub(crate) fn of(change: &Change, message: impl Into<String>) -> Self {
+        Self {
+            action: operation_of(change).action().to_owned(),
+            object: change.object(),
+            table: change.table().clone(),
+            sqlstate: None,
+            message: message.into(),
+            server_detail: None,
+            server_hint: None,
+            attempts: 0,
+            old_transactions: false,
+            timeout_ms: 0,
+            blockers: Vec::new(),
+            left_behind: None,
+            cancelled: false,
+        }
+    }
+
     fn is(&self, code: &str) -> bool {
         self.sqlstate.as_deref() == Some(code)
     }

@@ -20,7 +20,7 @@ use crate::objection::Objection;
 use crate::operations::{Site, operation_of};
 use crate::options::ExecuteOptions;
 use crate::plan::{ApplyPlan, PlannedStep};
-use crate::preflight;
+use crate::preflight::{self, patiently};
 use crate::recovery::{Recovered, recover_locked, unlock};
 use crate::schema;
 use crate::worker::{Direction, Settled, Worker, open_journal_session};
@@ -140,7 +140,7 @@ async fn execute_locked(
     on_event: OnEvent<'_>,
 ) -> Result<Run, Error> {
     let recovered = recover_locked(target, session, options, on_event).await?;
-    let preflight = preflight::check(session, facts, plan, true).await?;
+    let preflight = preflight::check(session, facts, plan, true, options).await?;
     if !preflight.refusals.is_empty() {
         return Err(Error::Refused(preflight.refusals));
     }
@@ -194,7 +194,7 @@ async fn execute_locked(
             on_event(Event::Skipped { step_id: step.step_id });
             continue;
         }
-        let mut site = StepSite { session, facts, worker: &mut worker };
+        let mut site = StepSite { session, facts, worker: &mut worker, options };
         failure = site.run_step(step, planned, on_event).await?;
     }
     run.failure = failure;
@@ -205,6 +205,7 @@ struct StepSite<'a, 'w> {
     session: &'a Session,
     facts: &'a SessionFacts,
     worker: &'a mut Worker<'w>,
+    options: &'a ExecuteOptions,
 }
 
 impl StepSite<'_, '_> {
@@ -222,7 +223,8 @@ impl StepSite<'_, '_> {
         let step_id = step.step_id;
         // The world may have changed since the check of the whole plan.
         let site = Site { client: self.session, facts: self.facts, rehearse: false };
-        let objections = operation.preflight(&site, change).await?.objections;
+        let look = async || operation.preflight(&site, change).await;
+        let objections = patiently(self.session, change, self.options, look).await?.objections;
         if !objections.is_empty() {
             let note = objections.iter().map(Objection::message).collect::<Vec<_>>().join("; ");
             journal::advance(self.session, step_id, Status::Skipped, Record::note(note)).await?;
@@ -251,9 +253,12 @@ impl StepSite<'_, '_> {
                 self.worker.make(self.session, step_id, operation, change, Direction::Forward, on_event).await
             }
             Settled::Done { .. } => {
-                Err(self.not_begun(change, "it had been done by somebody else meanwhile", None))
+                Err(StepFailure::of(change, "it had been done by somebody else meanwhile"))
             }
-            Settled::Stuck(sentence) => Err(self.not_begun(change, "its place is taken", Some(sentence))),
+            Settled::Stuck(sentence) => Err(StepFailure {
+                left_behind: Some(sentence),
+                ..StepFailure::of(change, "its place is taken")
+            }),
         };
         step.elapsed = Millis(began.elapsed().as_secs_f64() * 1000.0);
         match made {
@@ -270,24 +275,6 @@ impl StepSite<'_, '_> {
                 on_event(Event::Failed { step_id });
                 Ok(Some(Error::Step(Box::new(failure))))
             }
-        }
-    }
-
-    fn not_begun(&self, change: &Change, message: &str, left_behind: Option<String>) -> StepFailure {
-        StepFailure {
-            action: operation_of(change).action().to_owned(),
-            object: change.object(),
-            table: change.table().clone(),
-            sqlstate: None,
-            message: message.to_owned(),
-            server_detail: None,
-            server_hint: None,
-            attempts: 0,
-            old_transactions: false,
-            timeout_ms: 0,
-            blockers: Vec::new(),
-            left_behind,
-            cancelled: false,
         }
     }
 }

@@ -65,12 +65,12 @@ impl Objection {
             O::TransactionPooler => "connection goes through a transaction pooler".into(),
             O::NoJournal { .. } => "journal cannot be written".into(),
             O::TableMissing { table } => format!("table {table} does not exist"),
-            O::WrongKind { relation, kind } => format!("{relation} is a {kind}"),
+            O::WrongKind { relation, kind } => format!("{relation} is {}", with_article(kind)),
             O::Partitioned { table, .. } => format!("table {table} is partitioned"),
             O::ColumnsMissing { table, columns } => {
                 format!("table {table} has no column {}", list(columns))
             }
-            O::NameTaken { name, kind } => format!("name {name} is taken by a {kind}"),
+            O::NameTaken { name, kind } => format!("name {name} is taken by {}", with_article(kind)),
             O::NameTwice { name } => format!("name {name} is used twice in this plan"),
             O::NameTooLong { name, .. } => format!("name {} is too long", quote_identifier(name)),
             O::EqualIndex { existing, .. } => format!("index {existing} is equal to the new one"),
@@ -105,7 +105,7 @@ impl Objection {
             O::TableMissing { .. } => {
                 "It may have been dropped or renamed since the advice was given.".into()
             }
-            O::WrongKind { kind, .. } => format!("A {kind} cannot be changed in this way."),
+            O::WrongKind { kind, .. } => format!("This is not possible with {}.", with_article(kind)),
             O::Partitioned { reason, .. } => reason.clone(),
             O::ColumnsMissing { .. } => "The table may have been changed since the advice was given.".into(),
             O::NameTaken { .. } => "Indexes, tables, views and sequences of a schema share one space of \
@@ -182,6 +182,11 @@ impl Objection {
             | O::Refused { .. } => return None,
         })
     }
+}
+
+fn with_article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 fn list(columns: &[String]) -> String {

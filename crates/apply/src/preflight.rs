@@ -3,16 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use model::Change;
 use postgres::Target;
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::catalog::{self, SessionFacts};
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Refusal, StepFailure};
 use crate::objection::Objection;
 use crate::operations::{Site, operation_of};
+use crate::options::ExecuteOptions;
 use crate::plan::ApplyPlan;
-use crate::worker::open_journal_session;
+use crate::worker::{JOURNAL_LOCK_TIMEOUT, open_journal_session};
 
 /// What preflight says of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -33,7 +35,7 @@ pub async fn preflight(target: &Target, plan: &ApplyPlan) -> Result<Preflight, E
         Err(error) => return pooler_refusal(error),
     };
     let facts = catalog::session_facts(&session).await?;
-    check(&session, &facts, plan, false).await
+    check(&session, &facts, plan, false, &ExecuteOptions { tries: 1, ..ExecuteOptions::default() }).await
 }
 
 /// A transaction pooler is a reason not to begin, like any other.
@@ -79,6 +81,7 @@ pub(crate) async fn check(
     facts: &SessionFacts,
     plan: &ApplyPlan,
     rehearse: bool,
+    options: &ExecuteOptions,
 ) -> Result<Preflight, Error> {
     let whole = |objection| Refusal { recommendation_id: None, object: None, objection };
     let mut result = Preflight {
@@ -92,7 +95,9 @@ pub(crate) async fn check(
     let site = Site { client, facts, rehearse };
     let mut notices = BTreeSet::new();
     for (id, step) in plan.steps() {
-        let inspection = operation_of(&step.change).preflight(&site, &step.change).await?;
+        let operation = operation_of(&step.change);
+        let look = async || operation.preflight(&site, &step.change).await;
+        let inspection = patiently(client, &step.change, options, look).await?;
         result.refusals.extend(inspection.objections.into_iter().map(|objection| Refusal {
             recommendation_id: Some(id.to_owned()),
             object: Some(step.change.object()),
@@ -105,4 +110,37 @@ pub(crate) async fn check(
         }
     }
     Ok(result)
+}
+
+/// Looks until nobody keeps us from looking: functions such as `pg_get_indexdef()` wait for a table
+/// that is locked with ACCESS EXCLUSIVE. Who waits for a mere look stops nobody else.
+///
+/// # Errors
+/// [`Error::Step`] with the holder of the lock when the tries are used up.
+pub(crate) async fn patiently<T>(
+    client: &Client,
+    change: &Change,
+    options: &ExecuteOptions,
+    mut look: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut attempt = 1;
+    loop {
+        let error = match look().await {
+            Err(error @ Error::Query { .. }) if error.sqlstate().as_deref() == Some("55P03") => error,
+            other => return other,
+        };
+        if attempt >= options.tries || options.cancellation.is_cancelled() {
+            let timeout_ms = u64::try_from(JOURNAL_LOCK_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::Step(Box::new(StepFailure {
+                sqlstate: error.sqlstate(),
+                attempts: attempt,
+                timeout_ms,
+                blockers: catalog::table_lockers(client, change.table()).await.unwrap_or_default(),
+                cancelled: options.cancellation.is_cancelled(),
+                ..StepFailure::of(change, "the table could not be looked at")
+            })));
+        }
+        tokio::time::sleep(options.pause_after(attempt)).await;
+        attempt += 1;
+    }
 }

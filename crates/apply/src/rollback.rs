@@ -16,6 +16,7 @@ use crate::journal::{self, JournalEntry, JournalStep, Record, Status};
 use crate::objection::Objection;
 use crate::operations::{Site, operation_of};
 use crate::options::ExecuteOptions;
+use crate::preflight::patiently;
 use crate::recovery::{Recovered, recover_locked, unlock};
 use crate::schema;
 use crate::worker::{Direction, Worker};
@@ -160,7 +161,8 @@ async fn undo_locked(
     for step in &steps {
         let change = step.change()?;
         let made = step.made_oid.zip(step.made_definition.as_deref());
-        let inspection = operation_of(&change).undo_preflight(&site, &change, made).await?;
+        let look = async || operation_of(&change).undo_preflight(&site, &change, made).await;
+        let inspection = patiently(session, &change, options, look).await?;
         undo.notices.extend(inspection.already.clone());
         already.push(inspection.already);
         for objection in inspection.objections {

@@ -22,9 +22,13 @@ use crate::error::{Error, StepFailure, describe};
 use crate::event::{Event, OnEvent};
 use crate::operations::{Condition, Operation, marked};
 use crate::options::ExecuteOptions;
+use crate::preflight::patiently;
 
 /// How often the removal of remains is tried.
 const CLEANUP_TRIES: u32 = 3;
+
+/// `lock_timeout` of the session that writes the journal and looks at the catalog.
+pub(crate) const JOURNAL_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The session that changes things.
 pub(crate) struct Worker<'a> {
@@ -41,7 +45,7 @@ pub(crate) async fn open_journal_session(target: &Target) -> Result<Session, Err
         application_name: "pgwright journal".into(),
         // Its statements touch pgwright's own tables and the catalog; a wait would mean trouble.
         statement_timeout: Some(Duration::from_secs(60)),
-        lock_timeout: Some(Duration::from_secs(5)),
+        lock_timeout: Some(JOURNAL_LOCK_TIMEOUT),
         ..SessionOptions::default()
     };
     let session = target.connect(&options).await?;
@@ -417,7 +421,8 @@ impl<'a> Worker<'a> {
         let mut tries = 0;
         let mut waited = Duration::ZERO;
         loop {
-            let condition = match operation.inspect(observer, change).await {
+            let look = async || operation.inspect(observer, change).await;
+            let condition = match patiently(observer, change, self.options, look).await {
                 Ok(condition) => condition,
                 Err(error) => {
                     let why = error.detail().unwrap_or_default();

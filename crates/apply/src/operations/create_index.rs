@@ -274,7 +274,8 @@ async fn rehearse(client: &Client, wanted: &IndexDefinition) -> Result<Rehearsal
     let control = |sql: &'static str| async move {
         client.batch_execute(sql).await.map_err(Error::query("try an index on an empty copy"))
     };
-    control("BEGIN /* pgwright:rehearsal_begin */").await?;
+    // Who holds the table so strongly that it cannot be read is not waited for here.
+    control("BEGIN /* pgwright:rehearsal_begin */; SET LOCAL lock_timeout = '300ms'").await?;
     let tried = async {
         let like = format!(
             "CREATE /* pgwright:rehearsal_table */ TEMPORARY TABLE pgwright_rehearsal (LIKE {})",
