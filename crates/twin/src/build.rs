@@ -1,0 +1,410 @@
+//! How does a snapshot become a running twin? Schema, statistics, sizes, settings, in this order:
+//! indexes are created while the tables are empty, and nothing is planned before the files have
+//! their lengths.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
+use model::QualifiedName;
+use model::cost_model::Configuration;
+use model::snapshot::{Index, RelationKind, Snapshot};
+use tokio_postgres::Client;
+use tokio_postgres::types::Oid;
+
+use crate::candidates::{facts, grow, heap, set_sizes};
+use crate::clock;
+use crate::error::Error;
+use crate::session::{As, DATABASE, OWNER, connect};
+use crate::size::{self, Size};
+use crate::statistics::{Attribute, Writer};
+use crate::the_twin::{Table, Twin, TwinOptions};
+use crate::{restore, settings};
+
+pub(crate) async fn build(
+    snapshot: &Snapshot,
+    binaries: &Binaries,
+    options: TwinOptions,
+) -> Result<Twin, Error> {
+    if let Some(found) = snapshot.setting("block_size").filter(|s| *s != "8192") {
+        return Err(Error::BlockSize { found: found.to_owned() });
+    }
+    let mut notes = Vec::new();
+    let server = start(binaries, &options).await?;
+    create_database(&server, snapshot, &mut notes).await?;
+
+    let admin = connect(&server, DATABASE, As::Superuser).await?;
+    let time = options.clock.time(snapshot.taken_at);
+    if let Some(time) = time {
+        admin.batch_execute(&clock::create_sql(time)).await.map_err(Error::sql("setting the clock"))?;
+    }
+    let owner = connect(&server, DATABASE, As::Owner).await?;
+    let restored = restore::run(&snapshot.schema_sql, &owner, &admin, time.is_some()).await?;
+    notes.extend(restored.notes);
+    drop(owner);
+
+    let (attributes, relations) = read_catalog(&admin).await?;
+    let mut tables = BTreeMap::new();
+    for relation in &snapshot.relations {
+        let Some((oid, path)) = relations.get(&relation.name) else {
+            notes.push(format!(
+                "{} is not on the planner twin: statements on it cannot be planned.",
+                relation.name
+            ));
+            continue;
+        };
+        let never_analyzed = relation.reltuples < 0.0
+            || (snapshot.server.major() < 14 && relation.reltuples == 0.0 && relation.relpages == 0);
+        let reltuples = match never_analyzed {
+            // Before 14, zero pages meant what -1 rows mean since.
+            true if binaries.major >= 14 => -1.0,
+            true => 0.0,
+            false => relation.reltuples as f32,
+        };
+        let to_int = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
+        let table = Table {
+            oid: *oid,
+            path: path
+                .as_ref()
+                .filter(|_| relation.kind != RelationKind::ForeignTable)
+                .map(|p| server.data_dir().join(p)),
+            pages: u64::try_from(relation.pages).unwrap_or(0),
+            relpages: to_int(relation.relpages),
+            reltuples,
+            relallvisible: to_int(relation.relallvisible),
+            relation: relation.clone(),
+        };
+        tables.insert(relation.name.clone(), table);
+    }
+    write_statistics(snapshot, &admin, &attributes, &mut notes).await?;
+    let (existing, missing) = size_everything(snapshot, &server, &admin, &tables, &relations).await?;
+    tell_what_is_missing(snapshot, &mut notes);
+
+    let settings = settings::of_source(snapshot);
+    let (planner, unknown) = Twin::connect_planner(&server, &settings, &options).await?;
+    if !unknown.is_empty() && snapshot.server.major() == binaries.major {
+        notes.push(format!("The planner twin does not have the settings {}.", unknown.join(", ")));
+    }
+    Ok(Twin {
+        server,
+        admin,
+        planner,
+        options,
+        settings,
+        stops_clock: time.is_some(),
+        tables,
+        existing,
+        missing,
+        candidates: Vec::new(),
+        shown_names: HashMap::new(),
+        current: Configuration::current(),
+        calls: 0,
+        notes,
+    })
+}
+
+/// Starts a server that keeps nothing safe and does nothing of its own accord.
+async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Error> {
+    let binaries = binaries.clone();
+    let template_dir = options.template_dir.clone();
+    let parent_dir = options.parent_dir.clone();
+    let started = tokio::task::spawn_blocking(move || {
+        let initdb = Initdb::default();
+        let template = match &template_dir {
+            Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
+            None => None,
+        };
+        let mut server = ServerOptions { initdb, template, parent_dir, ..ServerOptions::default() }
+            .throw_away()
+            // It would overwrite the statistics.
+            .set("autovacuum", "off")
+            .set("track_counts", "off")
+            .set("max_connections", "10")
+            .set("max_wal_senders", "0")
+            // With "minimal", a new index would be read into shared buffers, where the height that is
+            // then written to its file would not be seen.
+            .set("wal_level", "replica")
+            .set("bgwriter_lru_maxpages", "0")
+            .set("checkpoint_timeout", "1d")
+            // Plans over thousands of partitions lock each of them.
+            .set("max_locks_per_transaction", "1024")
+            .set("huge_pages", "off");
+        if binaries.major >= 18 {
+            server = server.set("io_method", "sync");
+        }
+        Server::start(&binaries, server)
+    });
+    match started.await {
+        Ok(server) => Ok(server?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Creates the owner and the database, with the source's encoding and collation when this machine
+/// has them.
+async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<String>) -> Result<(), Error> {
+    let admin = connect(server, "postgres", As::Superuser).await?;
+    let what = "creating the twin's database";
+    admin.batch_execute(&format!("CREATE ROLE {OWNER} LOGIN BYPASSRLS")).await.map_err(Error::sql(what))?;
+    if server.binaries().major >= 14 {
+        // Tables that an extension brought belong to the superuser.
+        admin
+            .batch_execute(&format!("GRANT pg_read_all_data, pg_write_all_data TO {OWNER}"))
+            .await
+            .map_err(Error::sql(what))?;
+    }
+    let base = format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0");
+    let source = &snapshot.server;
+    let (encoding, collate, ctype) = (
+        model::quote_literal(&source.encoding),
+        model::quote_literal(&source.collate),
+        model::quote_literal(&source.ctype),
+    );
+    let exact = format!("{base} ENCODING {encoding} LC_COLLATE {collate} LC_CTYPE {ctype}");
+    let Err(error) = admin.batch_execute(&exact).await else { return Ok(()) };
+    if error.as_db_error().is_none() {
+        return Err(Error::sql(what)(error));
+    }
+    notes.push(format!(
+        "This machine does not have the locale \"{}\" of the server: the planner twin sorts texts in a similar order, \
+         so estimates for ranges of texts may differ.",
+        source.collate
+    ));
+    // ICU sorts much like the C library's locale of the same language.
+    let language = source.collate.split(['.', '@']).next().unwrap_or_default().replace('_', "-");
+    if server.binaries().major >= 15 && !language.is_empty() && !source.collate.starts_with("C") {
+        let icu = format!(
+            "{base} ENCODING UTF8 LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'",
+            model::quote_literal(&language)
+        );
+        if admin.batch_execute(&icu).await.is_ok() {
+            return Ok(());
+        }
+    }
+    admin.batch_execute(&format!("{base} ENCODING UTF8")).await.map_err(Error::sql(what))
+}
+
+/// Columns and index expressions by relation and number, and relations by name.
+type Attributes = HashMap<(Oid, i16), Attribute>;
+type Relations = HashMap<QualifiedName, (Oid, Option<String>)>;
+
+async fn read_catalog(admin: &Client) -> Result<(Attributes, Relations), Error> {
+    let what = "reading the twin's catalog";
+    let rows = admin
+        .query(
+            "SELECT /* pgwright:twin_relations */ c.oid, n.nspname::pg_catalog.text AS schema,
+                 c.relname::pg_catalog.text AS name,
+                 CASE WHEN c.relkind IN ('r', 'm', 'i') THEN pg_catalog.pg_relation_filepath(c.oid) END AS path
+             FROM pg_catalog.pg_class AS c
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I')
+                 AND n.nspname <> ALL (ARRAY['pg_catalog', 'information_schema', 'pg_toast'])",
+            &[],
+        )
+        .await
+        .map_err(Error::sql(what))?;
+    let mut relations = HashMap::new();
+    for row in rows {
+        let mut read = || -> Result<(), tokio_postgres::Error> {
+            let name =
+                QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?);
+            relations.insert(name, (row.try_get("oid")?, row.try_get("path")?));
+            Ok(())
+        };
+        read().map_err(Error::sql(what))?;
+    }
+    let oids: Vec<Oid> = relations.values().map(|(oid, _)| *oid).collect();
+    let rows = admin
+        .query(
+            "SELECT /* pgwright:twin_attributes */ attrelid, attnum, atttypid, attcollation
+             FROM pg_catalog.pg_attribute
+             WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped",
+            &[&oids],
+        )
+        .await
+        .map_err(Error::sql(what))?;
+    let mut attributes = HashMap::new();
+    for row in rows {
+        let read = || -> Result<Attribute, tokio_postgres::Error> {
+            Ok(Attribute {
+                relation: row.try_get("attrelid")?,
+                number: row.try_get("attnum")?,
+                type_oid: row.try_get("atttypid")?,
+                collation: row.try_get("attcollation")?,
+            })
+        };
+        let attribute = read().map_err(Error::sql(what))?;
+        attributes.insert((attribute.relation, attribute.number), attribute);
+    }
+    Ok((attributes, relations))
+}
+
+/// Column numbers differ where the source has dropped columns, so columns are found by name.
+async fn write_statistics(
+    snapshot: &Snapshot,
+    admin: &Client,
+    attributes: &Attributes,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
+    let what = "reading the twin's columns";
+    let rows = admin
+        .query(
+            "SELECT /* pgwright:twin_columns */ n.nspname::pg_catalog.text AS schema,
+                 c.relname::pg_catalog.text AS relation, c.relkind IN ('i', 'I') AS is_index,
+                 a.attname::pg_catalog.text AS name, a.attrelid, a.attnum
+             FROM pg_catalog.pg_attribute AS a
+             JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I')
+                 AND n.nspname <> ALL (ARRAY['pg_catalog', 'information_schema', 'pg_toast'])",
+            &[],
+        )
+        .await
+        .map_err(Error::sql(what))?;
+    let mut columns: HashMap<QualifiedName, HashMap<String, Attribute>> = HashMap::new();
+    let mut by_number: HashMap<(QualifiedName, i16), Attribute> = HashMap::new();
+    for row in rows {
+        let mut read = || -> Result<(), tokio_postgres::Error> {
+            let relation = QualifiedName::new(
+                row.try_get::<_, String>("schema")?,
+                row.try_get::<_, String>("relation")?,
+            );
+            let number: i16 = row.try_get("attnum")?;
+            let Some(attribute) = attributes.get(&(row.try_get("attrelid")?, number)) else { return Ok(()) };
+            if row.try_get("is_index")? {
+                by_number.insert((relation, number), *attribute);
+            } else {
+                columns.entry(relation).or_default().insert(row.try_get("name")?, *attribute);
+            }
+            Ok(())
+        };
+        read().map_err(Error::sql(what))?;
+    }
+    let mut types: Vec<Oid> = attributes.values().map(|a| a.type_oid).collect();
+    types.sort_unstable();
+    types.dedup();
+    let writer = Writer::new(admin, &types).await?;
+    // One transaction per row would be slower, and one for all would end with the first bad value;
+    // nothing is flushed, so rows on their own are cheap enough.
+    for relation in &snapshot.relations {
+        let Some(found) = columns.get(&relation.name) else { continue };
+        for column in &relation.columns {
+            let Some(attribute) = found.get(&column.name) else { continue };
+            for (inherited, statistics) in [(false, &column.statistics), (true, &column.inherited_statistics)]
+            {
+                let Some(statistics) = statistics else { continue };
+                if let Some(message) = writer.write(*attribute, inherited, statistics).await? {
+                    notes.push(format!(
+                        "The planner twin did not take the values in the statistics of {}.{}: {message}.",
+                        relation.name,
+                        model::quote_identifier(&column.name)
+                    ));
+                }
+            }
+        }
+    }
+    for index in &snapshot.indexes {
+        for (number, statistics) in &index.expression_statistics {
+            let Some(attribute) = by_number.get(&(index.name.clone(), *number)) else { continue };
+            if let Some(message) = writer.write(*attribute, false, statistics).await? {
+                notes.push(format!(
+                    "The planner twin did not take the values in the statistics of index {}: {message}.",
+                    index.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives every relation its pages and rows, and finds the indexes.
+async fn size_everything(
+    snapshot: &Snapshot,
+    server: &Server,
+    admin: &Client,
+    tables: &BTreeMap<QualifiedName, Table>,
+    relations: &Relations,
+) -> Result<(BTreeMap<QualifiedName, Vec<Oid>>, BTreeSet<QualifiedName>), Error> {
+    let mut sizes: Vec<(Oid, i32, f32, i32)> = Vec::new();
+    for table in tables.values() {
+        sizes.push((table.oid, table.relpages, table.reltuples, table.relallvisible));
+        if let Some(path) = &table.path {
+            crate::files::extend(path, table.pages)
+                .map_err(|source| Error::File { pages: table.pages, source })?;
+        }
+    }
+    let (mut existing, mut missing) = (BTreeMap::new(), BTreeSet::new());
+    let mut roots: HashMap<Oid, &Index> = HashMap::new();
+    for index in &snapshot.indexes {
+        match relations.get(&index.name) {
+            Some((oid, _)) => {
+                roots.insert(*oid, index);
+                existing.insert(index.name.clone(), Vec::new());
+            }
+            None => {
+                missing.insert(index.name.clone());
+            }
+        }
+    }
+    let oids: Vec<Oid> = roots.keys().copied().collect();
+    let mut invalid = Vec::new();
+    for fact in facts(admin, server, &oids).await? {
+        let Some(root) = roots.get(&fact.root) else { continue };
+        existing.entry(root.name.clone()).or_default().push(fact.oid);
+        if fact.oid != fact.root {
+            continue;
+        }
+        if !root.valid {
+            invalid.push(fact.oid);
+        }
+        let pages = u64::try_from(root.pages).unwrap_or(0);
+        let (Some(path), Some(table)) = (&fact.path, tables.get(&fact.table)) else { continue };
+        let rows = if root.reltuples >= 0.0 { root.reltuples } else { table.relation.rows() };
+        let height = match fact.shape.access_method.as_str() {
+            "btree" => size::btree_height(&fact.shape, heap(table, rows), pages),
+            _ => 0,
+        };
+        grow(path, &fact.shape, Size { pages, height })?;
+        sizes.push((fact.oid, i32::try_from(root.relpages).unwrap_or(i32::MAX), root.reltuples as f32, 0));
+    }
+    for oids in existing.values_mut() {
+        // An index that could not be used at the source must not come to life when "on" again.
+        oids.retain(|o| !invalid.contains(o));
+    }
+    set_sizes(admin, &sizes).await?;
+    admin
+        .execute(
+            "UPDATE /* pgwright:twin_invalid */ pg_catalog.pg_index SET indisvalid = false
+             WHERE indexrelid = ANY ($1)",
+            &[&invalid],
+        )
+        .await
+        .map_err(Error::sql("marking invalid indexes"))?;
+    admin
+        .execute(
+            "UPDATE /* pgwright:twin_populated */ pg_catalog.pg_class SET relispopulated = true
+             WHERE relkind = 'm' AND NOT relispopulated",
+            &[],
+        )
+        .await
+        .map_err(Error::sql("marking materialized views"))?;
+    Ok((existing, missing))
+}
+
+fn tell_what_is_missing(snapshot: &Snapshot, notes: &mut Vec<String>) {
+    let extended: Vec<String> = snapshot.extended_statistics.iter().map(|s| s.name.to_string()).collect();
+    if !extended.is_empty() {
+        notes.push(format!(
+            "The contents of extended statistics ({}) are not in the snapshot: the planner twin estimates as if \
+             these columns were independent.",
+            extended.join(", ")
+        ));
+    }
+    let secured: Vec<String> =
+        snapshot.relations.iter().filter(|r| r.row_security).map(|r| r.name.to_string()).collect();
+    if !secured.is_empty() {
+        notes.push(format!(
+            "Row security policies of {} are left out: the planner twin plans as a role that sees all rows.",
+            secured.join(", ")
+        ));
+    }
+}

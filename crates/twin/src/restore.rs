@@ -1,0 +1,234 @@
+//! How does the schema get into the twin? Statement by statement, going on where one fails.
+//!
+//! The script is that of `pg_dump --schema-only`. What does not decide plans is left out: owners,
+//! privileges, comments, triggers, policies (the twin plans as one who sees all rows), publications.
+//! What could reach beyond the database is not run at all.
+
+use tokio_postgres::Client;
+
+use crate::clock;
+use crate::error::{Error, explain};
+use crate::lexer::{Statement, statements};
+
+/// What becomes of a statement of the script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treatment {
+    /// Has no influence on plans.
+    LeaveOut,
+    /// Not something that a schema dump holds.
+    Refuse,
+    /// A setting of the restoring session; unknown ones do not matter.
+    Setting,
+    /// Needs a superuser and runs nothing of the snapshot's author.
+    AsSuperuser,
+    /// A foreign key, which is not checked: the tables are empty, and a check would plan and so
+    /// read the index's first page before it has its height.
+    ForeignKey,
+    /// A view, whose `now()` must be the twin's.
+    View,
+    /// Everything else.
+    AsOwner,
+}
+
+/// Statements that failed, as sentences.
+pub(crate) struct Restored {
+    pub(crate) notes: Vec<String>,
+}
+
+/// How many failures are told one by one.
+const NOTES_MAX: usize = 20;
+
+/// Runs the script. `owner` ends with the script's own settings; throw it away.
+pub(crate) async fn run(
+    script: &str,
+    owner: &Client,
+    superuser: &Client,
+    stop_clock: bool,
+) -> Result<Restored, Error> {
+    let mut failures = Vec::new();
+    for statement in statements(script) {
+        let outcome = match treatment(&statement) {
+            Treatment::LeaveOut => Ok(()),
+            Treatment::Refuse => {
+                failures.push(format!("The twin does not run \"{}\".", head(&statement.text)));
+                Ok(())
+            }
+            Treatment::Setting => {
+                let _ = owner.simple_query(&statement.text).await;
+                Ok(())
+            }
+            Treatment::AsSuperuser => as_superuser(superuser, &statement).await,
+            Treatment::ForeignKey => match one(owner, &format!("{} NOT VALID", statement.text)).await {
+                // Partitioned tables could not have such constraints before 18.
+                Err(_) => one(owner, &statement.text).await,
+                done => done,
+            },
+            Treatment::View if stop_clock => one(owner, &clock::stop(&statement.text)).await,
+            Treatment::View | Treatment::AsOwner => one(owner, &statement.text).await,
+        };
+        if let Err(error) = outcome {
+            if owner.is_closed() || superuser.is_closed() {
+                return Err(Error::sql("restoring the schema")(error));
+            }
+            let (message, _) = explain(&error);
+            // The schema "public" is there from the beginning.
+            if error.code() != Some(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
+                failures.push(describe(&statement, &message));
+            }
+        }
+    }
+    let more = failures.len().saturating_sub(NOTES_MAX);
+    failures.truncate(NOTES_MAX);
+    if more > 0 {
+        failures.push(format!(
+            "{more} more statements of the schema failed on the twin, most of them as a result."
+        ));
+    }
+    Ok(Restored { notes: failures })
+}
+
+/// Runs exactly one statement: the extended protocol refuses two.
+async fn one(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    client.query_typed(sql, &[]).await.map(drop)
+}
+
+async fn as_superuser(client: &Client, statement: &Statement) -> Result<(), tokio_postgres::Error> {
+    one(client, &statement.text).await?;
+    if statement.words.iter().any(|w| w == "extension") {
+        // Foreign tables are planned without connecting anywhere.
+        client
+            .batch_execute(
+                "DO /* pgwright:twin_grant */ $$
+                 DECLARE wrapper text;
+                 BEGIN
+                     FOR wrapper IN SELECT fdwname FROM pg_catalog.pg_foreign_data_wrapper LOOP
+                         EXECUTE pg_catalog.format('GRANT USAGE ON FOREIGN DATA WRAPPER %I TO PUBLIC', wrapper);
+                     END LOOP;
+                 END $$",
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+fn treatment(statement: &Statement) -> Treatment {
+    let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
+    let has = |pair: [&str; 2]| words.windows(2).any(|w| w == pair);
+    match words.as_slice() {
+        ["set" | "reset", ..] => Treatment::Setting,
+        ["select", "pg_catalog", "set_config", ..] => Treatment::Setting,
+        ["select", "pg_catalog", "setval", ..] => Treatment::LeaveOut,
+        ["grant" | "revoke" | "comment" | "security", ..] => Treatment::LeaveOut,
+        ["create", "extension", ..]
+        | ["create", "operator", "class" | "family", ..]
+        | ["alter", "operator", "family", ..] => Treatment::AsSuperuser,
+        ["create" | "alter", kind, ..]
+            if [
+                "trigger",
+                "event",
+                "policy",
+                "publication",
+                "subscription",
+                "role",
+                "user",
+                "group",
+                "database",
+            ]
+            .contains(kind) =>
+        {
+            Treatment::LeaveOut
+        }
+        ["create", "constraint" | "tablespace", ..] | ["create", "or", "replace", "trigger", ..] => {
+            Treatment::LeaveOut
+        }
+        ["alter", "default" | "system" | "tablespace", ..] => Treatment::LeaveOut,
+        ["alter", "table", .., "trigger", _] | ["alter", "table", .., "trigger"]
+            if has(["disable", "trigger"])
+                || has(["enable", "trigger"])
+                || has(["always", "trigger"])
+                || has(["replica", "trigger"]) =>
+        {
+            Treatment::LeaveOut
+        }
+        ["alter", .., "owner", "to"] | ["alter", .., "owner", "to", _] => Treatment::LeaveOut,
+        ["alter", "table", ..] if has(["foreign", "key"]) && !has(["not", "valid"]) => Treatment::ForeignKey,
+        ["create", "view", ..]
+        | ["create", "or", "replace", "view", ..]
+        | ["create", "recursive", "view", ..]
+        | ["create", "materialized", "view", ..] => Treatment::View,
+        ["create" | "alter", ..] => Treatment::AsOwner,
+        _ => Treatment::Refuse,
+    }
+}
+
+fn describe(statement: &Statement, message: &str) -> String {
+    let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["create", "extension", ..] => {
+            let name = extension_name(&statement.text);
+            format!(
+                "Extension {name} is not available to the planner twin ({message}): tables that use its types cannot \
+                 be planned with. Install the package that brings it for the local PostgreSQL."
+            )
+        }
+        _ => format!("The planner twin could not run \"{}\": {message}.", head(&statement.text)),
+    }
+}
+
+/// The name in `CREATE EXTENSION IF NOT EXISTS name WITH SCHEMA …`, quoted as it was.
+fn extension_name(text: &str) -> &str {
+    text.split_whitespace()
+        .skip(2)
+        .find(|w| !["if", "not", "exists"].contains(&w.to_ascii_lowercase().as_str()))
+        .unwrap_or_default()
+}
+
+/// The beginning of a statement, on one line.
+fn head(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(80) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_of_a_dump_has_its_treatment() {
+        use Treatment::*;
+        for (sql, expected) in [
+            ("SET statement_timeout = 0", Setting),
+            ("SELECT pg_catalog.set_config('search_path', '', false)", Setting),
+            ("SELECT pg_read_file('/etc/passwd')", Refuse),
+            ("COPY t TO PROGRAM 'sh'", Refuse),
+            ("DO $$ BEGIN END $$", Refuse),
+            ("CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public", AsSuperuser),
+            ("COMMENT ON EXTENSION pg_trgm IS 'x'", LeaveOut),
+            ("CREATE TABLE \"My Schema\".\"trigger\" (a int)", AsOwner),
+            ("ALTER TABLE \"My Schema\".t OWNER TO app", LeaveOut),
+            ("ALTER TABLE \"My Schema\".t OWNER TO \"App\"", LeaveOut),
+            ("ALTER FUNCTION public.f(integer) OWNER TO app", LeaveOut),
+            ("ALTER TABLE ONLY public.a ADD CONSTRAINT b FOREIGN KEY (c) REFERENCES public.d(e)", ForeignKey),
+            ("ALTER TABLE public.a ADD CONSTRAINT b FOREIGN KEY (c) REFERENCES d(e) NOT VALID", AsOwner),
+            ("ALTER TABLE public.t DISABLE TRIGGER audit", LeaveOut),
+            ("CREATE TRIGGER audit BEFORE INSERT ON t EXECUTE FUNCTION f()", LeaveOut),
+            ("CREATE POLICY p ON t USING (true)", LeaveOut),
+            ("CREATE OR REPLACE VIEW v AS SELECT 1", View),
+            ("CREATE MATERIALIZED VIEW v AS SELECT 1 WITH NO DATA", View),
+            ("ALTER DEFAULT PRIVILEGES FOR ROLE a GRANT ALL ON TABLES TO b", LeaveOut),
+            ("CREATE INDEX i ON t USING btree (a)", AsOwner),
+        ] {
+            let parsed = statements(sql);
+            assert_eq!(treatment(&parsed[0]), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_missing_extension_is_named() {
+        let parsed = statements("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA public");
+        assert!(describe(&parsed[0], "no").starts_with("Extension \"uuid-ossp\" is not available"));
+    }
+}

@@ -1,0 +1,34 @@
+//! As whom, and how, does one talk to the twin?
+//!
+//! A snapshot may come from somebody else, and its functions run on this machine while statements
+//! are planned. So schema and statements belong to a role that is not a superuser: it cannot touch
+//! files or run programs. The superuser only writes catalogs.
+
+use tokio_postgres::{Client, NoTls};
+
+use crate::error::Error;
+
+/// The database that is the twin.
+pub(crate) const DATABASE: &str = "twin";
+/// The role that owns everything in it and plans.
+pub(crate) const OWNER: &str = "pgwright_twin";
+
+/// Who connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum As {
+    Superuser,
+    Owner,
+}
+
+/// Connects and drives the connection in the background until the client is dropped.
+pub(crate) async fn connect(server: &cluster::Server, database: &str, who: As) -> Result<Client, Error> {
+    let mut config: tokio_postgres::Config =
+        server.url(database).parse().map_err(Error::sql("reading the twin's address"))?;
+    if who == As::Owner {
+        config.user(OWNER);
+    }
+    config.application_name("pgwright");
+    let (client, connection) = config.connect(NoTls).await.map_err(Error::sql("connecting"))?;
+    tokio::spawn(connection);
+    Ok(client)
+}

@@ -1,0 +1,321 @@
+//! The twin as its users see it: built from a snapshot, told of candidates, asked for plans.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cluster::{Binaries, Server};
+use model::QualifiedName;
+use model::change::IndexDefinition;
+use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
+use model::snapshot::{Relation, Snapshot};
+use serde_json::Value;
+use tokio_postgres::Client;
+use tokio_postgres::types::Oid;
+
+use crate::clock::{self, Clock};
+use crate::error::{Error, explain};
+use crate::session::{As, DATABASE, connect};
+use crate::settings;
+
+/// How a twin is built.
+#[derive(Clone, Debug)]
+pub struct TwinOptions {
+    /// Which time statements are planned at.
+    pub clock: Clock,
+    /// Where clusters made by `initdb` are kept to be copied; building is a second slower without.
+    pub template_dir: Option<PathBuf>,
+    /// After how long planning a statement is given up.
+    pub statement_timeout: Duration,
+    /// Where the twin's temporary directory is made.
+    pub parent_dir: PathBuf,
+}
+
+impl Default for TwinOptions {
+    fn default() -> Self {
+        Self {
+            clock: Clock::Snapshot,
+            template_dir: None,
+            statement_timeout: Duration::from_secs(10),
+            parent_dir: "/tmp".into(),
+        }
+    }
+}
+
+/// A relation of the twin.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) oid: Oid,
+    /// Its file; `None` for what has none.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) pages: u64,
+    pub(crate) relpages: i32,
+    pub(crate) reltuples: f32,
+    pub(crate) relallvisible: i32,
+    pub(crate) relation: Relation,
+}
+
+/// A candidate that was created.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) definition: IndexDefinition,
+    /// The index and, for a partitioned table, those of the partitions.
+    pub(crate) oids: Vec<Oid>,
+    pub(crate) bytes: model::Bytes,
+}
+
+/// A local PostgreSQL that plans as the snapshot's server would. Dropping it stops the server.
+pub struct Twin {
+    pub(crate) server: Server,
+    /// The superuser's session, which writes catalogs.
+    pub(crate) admin: Client,
+    /// The session that plans.
+    pub(crate) planner: Client,
+    pub(crate) options: TwinOptions,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) stops_clock: bool,
+    pub(crate) tables: BTreeMap<QualifiedName, Table>,
+    /// The source's indexes, with those of their partitions.
+    pub(crate) existing: BTreeMap<QualifiedName, Vec<Oid>>,
+    /// The source's indexes that the twin does not have.
+    pub(crate) missing: BTreeSet<QualifiedName>,
+    pub(crate) candidates: Vec<Candidate>,
+    /// Names of candidates in the catalog, and under which they are shown.
+    pub(crate) shown_names: HashMap<String, String>,
+    /// What is switched on and off now.
+    pub(crate) current: Configuration,
+    pub(crate) calls: u64,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Twin {
+    /// Builds the twin of a snapshot.
+    ///
+    /// # Errors
+    /// When the server does not start or a file cannot be extended. What of the schema cannot be
+    /// restored is not an error but a note.
+    pub async fn build(
+        snapshot: &Snapshot,
+        binaries: &Binaries,
+        options: TwinOptions,
+    ) -> Result<Self, Error> {
+        crate::build::build(snapshot, binaries, options).await
+    }
+
+    /// Chooses among local installations: the source's own major version, else the nearest newer
+    /// one, which understands its schema, else the nearest older one; with a sentence of warning
+    /// when it is not the same.
+    ///
+    /// # Errors
+    /// [`Error::NoBinaries`] when there are none.
+    pub fn choose_binaries(
+        snapshot: &Snapshot,
+        available: &[Binaries],
+    ) -> Result<(Binaries, Option<String>), Error> {
+        let source = snapshot.server.major();
+        let distance = |b: &&Binaries| (b.major < source, b.major.abs_diff(source));
+        let chosen = available.iter().min_by_key(distance).ok_or(Error::NoBinaries)?.clone();
+        let warning = (chosen.major != source).then(|| {
+            format!(
+                "The server is PostgreSQL {source} and plans are made by PostgreSQL {}, the nearest version on this \
+                 machine: costs may differ. Install the server package of PostgreSQL {source} for the same plans.",
+                chosen.major
+            )
+        });
+        Ok((chosen, warning))
+    }
+
+    /// What the twin could not take over from the snapshot, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The major version that plans.
+    pub fn major(&self) -> u32 {
+        self.server.binaries().major
+    }
+
+    /// The connection URI of the twin's database, for a look at it.
+    pub fn url(&self) -> String {
+        self.server.url(DATABASE)
+    }
+
+    /// The definition of a candidate.
+    pub fn candidate(&self, id: CandidateId) -> Option<&IndexDefinition> {
+        self.candidates.get(id.0 as usize).map(|c| &c.definition)
+    }
+
+    /// The predicted size of a candidate.
+    pub fn candidate_bytes(&self, id: CandidateId) -> Option<model::Bytes> {
+        self.candidates.get(id.0 as usize).map(|c| c.bytes)
+    }
+
+    /// Stops the server and removes its files.
+    ///
+    /// # Errors
+    /// When the server does not stop.
+    pub async fn stop(self) -> Result<(), Error> {
+        let Self { server, admin, planner, .. } = self;
+        drop((admin, planner));
+        match tokio::task::spawn_blocking(|| server.stop()).await {
+            Ok(stopped) => Ok(stopped?),
+            // The task panicked; the server was dropped and so stopped.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Opens the planning session anew.
+    pub(crate) async fn connect_planner(
+        server: &Server,
+        settings: &[(String, String)],
+        options: &TwinOptions,
+    ) -> Result<(Client, Vec<String>), Error> {
+        let planner = connect(server, DATABASE, As::Owner).await?;
+        let unknown = settings::apply(&planner, settings).await;
+        let timeout = options.statement_timeout.as_millis().to_string();
+        let own = [
+            ("statement_timeout", timeout.as_str()),
+            // A function that is evaluated while planning shall not write.
+            ("default_transaction_read_only", "on"),
+        ];
+        for (name, value) in own {
+            planner
+                .execute(
+                    "SELECT /* pgwright:twin_setting */ pg_catalog.set_config($1, $2, false)",
+                    &[&name, &value],
+                )
+                .await
+                .map_err(Error::sql("setting up the planning session"))?;
+        }
+        Ok((planner, unknown))
+    }
+
+    /// Makes the catalog show exactly this configuration.
+    async fn switch(&mut self, wanted: &Configuration) -> Result<(), CostError> {
+        if *wanted == self.current {
+            return Ok(());
+        }
+        let (mut on, mut off) = (Vec::<Oid>::new(), Vec::<Oid>::new());
+        for id in &wanted.added {
+            let candidate = self.candidates.get(id.0 as usize).ok_or_else(|| CostError::Model {
+                message: format!("no candidate has the number {}", id.0),
+            })?;
+            if !self.current.added.contains(id) {
+                on.extend(&candidate.oids);
+            }
+        }
+        for id in &self.current.added {
+            if let (false, Some(candidate)) = (wanted.added.contains(id), self.candidates.get(id.0 as usize))
+            {
+                off.extend(&candidate.oids);
+            }
+        }
+        for name in &wanted.dropped {
+            match self.existing.get(name) {
+                Some(oids) if !self.current.dropped.contains(name) => off.extend(oids),
+                Some(_) => {}
+                // Its table is not there either, so no plan can tell the difference.
+                None if self.missing.contains(name) => {}
+                None => {
+                    return Err(CostError::Model { message: format!("index {name} is not in the snapshot") });
+                }
+            }
+        }
+        for name in &self.current.dropped {
+            if let (false, Some(oids)) = (wanted.dropped.contains(name), self.existing.get(name)) {
+                on.extend(oids);
+            }
+        }
+        self.admin
+            .execute(
+                "UPDATE /* pgwright:twin_switch */ pg_catalog.pg_index
+                 SET indisvalid = (indexrelid = ANY ($1))
+                 WHERE indexrelid = ANY ($1) OR indexrelid = ANY ($2)",
+                &[&on, &off],
+            )
+            .await
+            .map_err(|e| Error::sql("switching indexes")(e))?;
+        self.current = wanted.clone();
+        Ok(())
+    }
+
+    /// Runs `EXPLAIN` in the planning session.
+    pub(crate) async fn explain(&mut self, sql: &str) -> Result<Planned, CostError> {
+        if self.planner.is_closed() {
+            let (planner, _) = Self::connect_planner(&self.server, &self.settings, &self.options).await?;
+            self.planner = planner;
+        }
+        self.calls += 1;
+        // The extended protocol takes one statement only, so nothing can hide behind a semicolon.
+        let rows = self.planner.query_typed(&format!("EXPLAIN (FORMAT JSON) {sql}"), &[]).await.map_err(
+            |e| match e.as_db_error() {
+                Some(_) => {
+                    let (message, sqlstate) = explain(&e);
+                    CostError::Statement { message, sqlstate }
+                }
+                None => CostError::Model { message: format!("the twin's server closed the connection: {e}") },
+            },
+        )?;
+        let not_a_plan = || CostError::Statement { message: "it has no plan".into(), sqlstate: None };
+        let json: Value = rows.first().and_then(|r| r.try_get(0).ok()).ok_or_else(not_a_plan)?;
+        let mut explain = match json {
+            Value::Array(mut plans) if !plans.is_empty() => plans.swap_remove(0),
+            _ => return Err(not_a_plan()),
+        };
+        let total_cost =
+            explain.pointer("/Plan/Total Cost").and_then(Value::as_f64).ok_or_else(not_a_plan)?;
+        self.rename(&mut explain);
+        Ok(Planned { total_cost, explain })
+    }
+
+    /// Shows candidates under their own names.
+    fn rename(&self, value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match member {
+                        Value::String(name) if key == "Index Name" => {
+                            if let Some(shown) = self.shown_names.get(name) {
+                                name.clone_from(shown);
+                            }
+                        }
+                        other => self.rename(other),
+                    }
+                }
+            }
+            Value::Array(elements) => elements.iter_mut().for_each(|e| self.rename(e)),
+            _ => {}
+        }
+    }
+}
+
+impl CostModel for Twin {
+    async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError> {
+        crate::candidates::register(self, candidates).await
+    }
+
+    async fn plan(&mut self, sql: &str, configuration: &Configuration) -> Result<Planned, CostError> {
+        self.switch(configuration).await?;
+        if self.stops_clock {
+            let sql = clock::stop(sql);
+            self.explain(&sql).await
+        } else {
+            self.explain(sql).await
+        }
+    }
+
+    fn planner_calls(&self) -> u64 {
+        self.calls
+    }
+}
+
+impl std::fmt::Debug for Twin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Twin")
+            .field("server", &self.server)
+            .field("tables", &self.tables.len())
+            .field("candidates", &self.candidates.len())
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
+}
