@@ -4,6 +4,7 @@
 
 mod access;
 mod activity;
+mod functions;
 mod indexes;
 mod relations;
 mod server;
@@ -12,6 +13,7 @@ pub use access::AccessRow;
 pub use activity::{
     BlockerRow, CreateIndexProgressRow, OldTransactionRow, blockers, create_index_progress, old_transactions,
 };
+pub use functions::{FunctionVolatilityRow, volatile_functions};
 pub use indexes::IndexRow;
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
 pub use server::{ExtensionRow, ServerRow, SettingRow};
@@ -29,6 +31,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CreateIndexProgressRow::QUERY,
     ExtendedStatisticsRow::QUERY,
     ExtensionRow::QUERY,
+    FunctionVolatilityRow::QUERY,
     IndexRow::QUERY,
     OldTransactionRow::QUERY,
     RelationRow::QUERY,

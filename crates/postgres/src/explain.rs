@@ -1,8 +1,8 @@
 //! What plan does the server make for a statement, and what did it do when it ran?
 //!
 //! Source: PostgreSQL manual, "EXPLAIN", "PREPARE" and `plan_cache_mode` (20.7.4). Everything happens
-//! in a READ ONLY transaction that is rolled back, so a statement that writes fails under ANALYZE
-//! instead of writing. The statement travels by the extended protocol, which takes one command, so
+//! in a READ ONLY transaction that is rolled back, so a statement that writes fails under ANALYZE, or
+//! leaves nothing behind. The statement travels by the extended protocol, which takes one command, so
 //! nothing can be smuggled in behind a semicolon.
 
 use std::time::Duration;

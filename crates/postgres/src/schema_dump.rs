@@ -118,6 +118,24 @@ fn failure(stderr: &str) -> Error {
 /// The name under which a refusal to `pg_dump` is reported.
 pub(crate) const PG_DUMP: &str = "pg_dump";
 
+/// Takes out settings at the head of a dump that the server does not have: a `pg_dump` that is newer
+/// than the server writes `SET transaction_timeout = 0;`, which a restore into the server's own
+/// version would stumble over.
+pub(crate) fn without_unknown_settings(sql: &str, known: impl Fn(&str) -> bool) -> String {
+    // The head ends where the comment of the first object begins.
+    let head = sql.find("\n-- Name: ").unwrap_or(sql.len());
+    let (head, body) = sql.split_at(head);
+    let mut out = String::with_capacity(sql.len());
+    for line in head.split_inclusive('\n') {
+        let setting = line.strip_prefix("SET ").and_then(|rest| rest.split_once(" = ")).map(|(name, _)| name);
+        if setting.is_none_or(&known) {
+            out.push_str(line);
+        }
+    }
+    out.push_str(body);
+    out
+}
+
 /// Since the minor releases of August 2025 a dump begins with `\restrict` and ends with
 /// `\unrestrict` and a random key, which mean something to psql only.
 fn without_psql_commands(sql: &str) -> String {
@@ -149,6 +167,14 @@ mod tests {
         let sql = "--\n\\restrict abc\n\nSELECT 1;\n\\unrestrict other\n\\unrestrict abc\n\n";
         assert_eq!(without_psql_commands(sql), "--\n\nSELECT 1;\n\\unrestrict other\n\n");
         assert_eq!(without_psql_commands("SELECT 1;"), "SELECT 1;");
+    }
+
+    #[test]
+    fn settings_that_the_server_does_not_have_are_taken_out() {
+        let sql = "--\nSET lock_timeout = 0;\nSET transaction_timeout = 0;\n\n-- Name: t\nSET x = 1;\n";
+        let known = |name: &str| name == "lock_timeout";
+        let expected = "--\nSET lock_timeout = 0;\n\n-- Name: t\nSET x = 1;\n";
+        assert_eq!(without_unknown_settings(sql, known), expected);
     }
 
     #[test]

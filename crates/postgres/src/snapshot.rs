@@ -11,7 +11,7 @@ use std::time::Duration;
 use model::Snapshot;
 use model::snapshot::{
     Column, ColumnStatistics, Constraint, ExtendedStatistics, Extension, FORMAT_VERSION, Index, Relation,
-    Server, StatementsInfo,
+    Server, Setting, StatementsInfo,
 };
 
 use crate::catalog::{
@@ -111,6 +111,10 @@ fn assemble(
         Err(error) => return Err(error),
     };
     let block_size = rows.block_size();
+    let settings: BTreeMap<String, Setting> = rows.settings.into_iter().map(Into::into).collect();
+    // pg_settings spells some names with capitals; SET does not care.
+    let known = |name: &str| settings.keys().any(|known| known.eq_ignore_ascii_case(name));
+    let schema_sql = schema_dump::without_unknown_settings(&schema_sql, known);
     let mut statistics = StatisticsByColumn::new(rows.statistics);
     let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
     for row in rows.columns {
@@ -142,7 +146,7 @@ fn assemble(
         format_version: FORMAT_VERSION,
         taken_at: rows.server.taken_at,
         server: Server::from(rows.server),
-        settings: rows.settings.into_iter().map(Into::into).collect(),
+        settings,
         extensions: rows.extensions.into_iter().map(Extension::from).collect(),
         schema_sql,
         relations,

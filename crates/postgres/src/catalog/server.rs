@@ -36,6 +36,8 @@ catalog_query! {
         setting: Option<String>,
         unit: Option<String>,
         vartype: String,
+        /// That of `pg_settings`, except for what pgwright has set in its session: `default`, or
+        /// `changed` when the server's value is another.
         source: String,
         context: String,
         category: String,

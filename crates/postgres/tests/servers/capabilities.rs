@@ -1,0 +1,144 @@
+//! Does pgwright know what it may do, for roles from superuser down to one that may do nothing, and
+//! what is going on around it?
+
+use std::time::Duration;
+
+use postgres::catalog::{blockers, create_index_progress, old_transactions};
+use postgres::{Capabilities, Error, Session, SessionOptions, statements};
+
+use crate::{session, target};
+
+async fn as_role(url: &str, role: &str) -> Session {
+    target(&url.replace("postgres@", &format!("{role}@"))).connect(&SessionOptions::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn privileges_decide_what_is_visible() {
+    for server in testkit::servers() {
+        let database = testkit::database(server).await;
+        let admin = testkit::connect(&database.url).await;
+        let suffix = &database.name;
+        admin
+            .batch_execute(&format!(
+                "CREATE EXTENSION pg_stat_statements; CREATE ROLE nobody_{suffix} LOGIN; \
+                 CREATE ROLE watcher_{suffix} LOGIN IN ROLE pg_monitor; SELECT 'of the superuser'"
+            ))
+            .await
+            .unwrap();
+
+        let open = session(&database.url).await;
+        let all = Capabilities::read(&open).await.unwrap();
+        assert!(all.superuser && all.pg_monitor && all.can_create_in_database && !all.in_recovery);
+        assert!(!all.encrypted && !all.auto_explain_loaded && !all.behind_pooler);
+        assert_eq!(all.major(), server.binaries().major);
+        assert!(all.has_extension("pg_stat_statements") && all.has_extension("plpgsql"));
+        let s = &all.pg_stat_statements;
+        assert!(s.available && s.preloaded && s.readable() && s.others_visible && s.hidden == 0);
+        assert_eq!(all.setting("pg_stat_statements.track"), Some("top"));
+        assert_eq!(all.setting("track_io_timing"), Some("off"));
+        assert!(all.version.starts_with(&server.binaries().major.to_string()));
+
+        let watcher = as_role(&database.url, &format!("watcher_{suffix}")).await;
+        let some = Capabilities::read(&watcher).await.unwrap();
+        assert!(!some.superuser && some.pg_monitor && some.pg_read_all_stats && !some.can_create_in_database);
+        assert!(some.pg_stat_statements.others_visible && some.pg_stat_statements.hidden == 0);
+        let (texts, _) = statements::read(&watcher).await.unwrap();
+        assert!(texts.iter().any(|s| s.query.contains("CREATE ROLE")));
+
+        let nobody = as_role(&database.url, &format!("nobody_{suffix}")).await;
+        let none = Capabilities::read(&nobody).await.unwrap();
+        assert!(!none.pg_monitor && !none.pg_read_all_stats && !none.pg_read_all_data);
+        assert!(!none.pg_stat_statements.others_visible && none.pg_stat_statements.hidden > 0);
+        assert!(none.pg_stat_statements.readable() && none.pg_stat_statements.preloaded);
+        assert_eq!(none.shared_preload_libraries, "");
+        let (texts, _) = statements::read(&nobody).await.unwrap();
+        assert!(texts.iter().all(|s| !s.query.contains("CREATE ROLE")));
+
+        admin.batch_execute("REVOKE SELECT ON pg_stat_statements FROM PUBLIC").await.unwrap();
+        let error = statements::read(&nobody).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::PrivilegeDenied { object, .. } if object == "view pg_stat_statements"),
+            "{error:?}"
+        );
+        assert_eq!(error.sqlstate(), Some("42501"));
+
+        admin.batch_execute("DROP EXTENSION pg_stat_statements").await.unwrap();
+        let error = statements::read(&open).await.unwrap_err();
+        assert!(matches!(&error, Error::ExtensionMissing { name, .. } if name == "pg_stat_statements"), "{error:?}");
+        let missing = Capabilities::read(&open).await.unwrap().pg_stat_statements;
+        assert!(missing.available && missing.preloaded && missing.installed.is_none() && !missing.readable());
+        assert!(missing.unreadable.unwrap().hint.unwrap().contains("CREATE EXTENSION pg_stat_statements"));
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_was_not_preloaded_is_said_to_be_so() {
+    for binaries in testkit::versions() {
+        let server = testkit::server_with(binaries.major, &[("shared_preload_libraries", "")]);
+        let admin = testkit::connect(&server.url("postgres")).await;
+        admin.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+        let open = session(&server.url("postgres")).await;
+        let error = statements::read(&open).await.unwrap_err();
+        assert!(matches!(&error, Error::NotPreloaded { name } if name == "pg_stat_statements"), "{error:?}");
+        assert!(error.hint().unwrap().contains("restart"));
+        let capability = Capabilities::read(&open).await.unwrap().pg_stat_statements;
+        assert!(capability.installed.is_some() && !capability.preloaded && !capability.readable());
+    }
+}
+
+#[tokio::test]
+async fn volatile_functions_are_found_by_name() {
+    for server in testkit::servers() {
+        let database = testkit::database(server).await;
+        let open = session(&database.url).await;
+        open.batch_execute(
+            "CREATE FUNCTION public.writes() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'; \
+             CREATE FUNCTION public.reads() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'",
+        )
+        .await
+        .unwrap();
+        let names = ["reads", "writes", "public.writes", "lower", "random", "no_such"].map(str::to_owned);
+        let found = postgres::catalog::volatile_functions(&open, &names).await.unwrap();
+        assert_eq!(found, ["public.writes", "random", "writes"]);
+    }
+}
+
+#[tokio::test]
+async fn who_blocks_whom_and_how_far_an_index_is() {
+    for server in testkit::servers() {
+        let database = testkit::database(server).await;
+        let open = session(&database.url).await;
+        let version = open.version_num();
+        let holder = testkit::connect(&database.url).await;
+        let create = "CREATE TABLE t (id int); INSERT INTO t SELECT generate_series(1, 1000)";
+        holder.batch_execute(create).await.unwrap();
+        holder.batch_execute("BEGIN; UPDATE t SET id = 0 WHERE id = 1").await.unwrap();
+        let builder = testkit::connect(&database.url).await;
+        let holder_pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let builder_pid: i32 = builder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        assert!(create_index_progress(&open, version, builder_pid).await.unwrap().is_none());
+        let building = tokio::spawn(async move {
+            builder.batch_execute("CREATE INDEX CONCURRENTLY t_id ON t (id)").await
+        });
+        let mut waiting = None;
+        for _ in 0..200 {
+            let progress = create_index_progress(&open, version, builder_pid).await.unwrap();
+            waiting = progress.filter(|p| p.phase.starts_with("waiting for writers"));
+            if waiting.is_some() && !blockers(&open, version, builder_pid).await.unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let waiting = waiting.expect("the build never waited");
+        assert_eq!(waiting.command, "CREATE INDEX CONCURRENTLY");
+        let blocked_by = blockers(&open, version, builder_pid).await.unwrap();
+        assert_eq!(blocked_by.iter().map(|b| b.pid).collect::<Vec<_>>(), [holder_pid]);
+        assert_eq!(blocked_by[0].state.as_deref(), Some("idle in transaction"));
+        let old = old_transactions(&open, version).await.unwrap();
+        assert_eq!(old[0].pid, holder_pid, "{old:?}");
+        assert!(old[0].backend_xid.is_some());
+        holder.batch_execute("COMMIT").await.unwrap();
+        building.await.unwrap().unwrap();
+        assert!(old_transactions(&open, version).await.unwrap().iter().all(|t| t.pid != holder_pid));
+    }
+}
