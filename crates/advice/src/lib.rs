@@ -9,4 +9,7 @@ pub mod profiling;
 pub mod typical_values;
 pub mod workload;
 
+#[cfg(test)]
+mod fixture;
+
 pub use index_advisor::{Advice, AdviceError, Options, SkippedStatement, advise};

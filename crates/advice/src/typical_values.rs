@@ -278,6 +278,8 @@ fn equalities(
         None => values.typed(text),
         Some(_) => Value::Untyped(text.into()),
     };
+    // A list of all values that there are would restrict nothing.
+    let listed = options.len().saturating_sub(1).clamp(1, 3);
     let mut choices = Vec::new();
     for (i, (text, weight)) in options.iter().enumerate() {
         // Several values of one list are neighbours in the list of options.
@@ -286,13 +288,13 @@ fn equalities(
         for (n, number) in numbers.iter().enumerate() {
             let value = match &predicate.operator {
                 Operator::In if evidence.parsed.is_squashed_list(*number) => {
-                    Value::List((0..3).map(|k| typed(nth(k))).collect())
+                    Value::List((0..listed).map(|k| typed(nth(k))).collect())
                 }
                 Operator::In
                     if matches!(predicate.values.as_slice(), [one] if one.without_casts() == &Expression::Parameter(*number))
                         && !is_in_list(evidence, *number) =>
                 {
-                    values.array(&[nth(0), nth(1), nth(2)])
+                    values.array(&(0..listed).map(nth).collect::<Vec<_>>())
                 }
                 Operator::In => typed(nth(n)),
                 Operator::Like { .. } => {

@@ -154,6 +154,9 @@ fn passed_over(relation: &Relation, options: &Options) -> Option<String> {
 fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
     let mut shapes = BTreeSet::new();
     let unique_keys = unique_keys(occasion);
+    if finds_one_row(occasion, &unique_keys) {
+        return shapes;
+    }
     for (keys, predicate) in keys::sequences(occasion) {
         if keys.is_empty() || begins_with_unique_key(&keys, &unique_keys) {
             continue;
@@ -193,6 +196,18 @@ fn unique_keys(occasion: &Occasion<'_>) -> Vec<BTreeSet<String>> {
                 .collect()
         })
         .collect()
+}
+
+/// Whether the statement names a whole unique key: its index finds the one row already.
+fn finds_one_row(occasion: &Occasion<'_>, unique_keys: &[BTreeSet<String>]) -> bool {
+    let given: BTreeSet<&str> = occasion
+        .relation_use
+        .predicates
+        .iter()
+        .filter(|p| p.disjunct.is_none() && p.operator == Operator::Equal)
+        .filter_map(|p| p.key.column())
+        .collect();
+    unique_keys.iter().any(|unique| unique.iter().all(|column| given.contains(column.as_str())))
 }
 
 /// Whether an index would begin with all columns of a unique key: each look-up finds one row already,
@@ -318,3 +333,6 @@ pub(super) fn constant_of(statement: &WorkloadStatement, predicate: &sql::Predic
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

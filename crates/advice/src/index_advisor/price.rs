@@ -79,7 +79,8 @@ impl<'a> Pricing<'a> {
             let hot = updates * writes.hot_share;
             let cold = updates - hot;
             price.hot_lost += hot * touches;
-            price.write_ms += touches * hot * (entry_ms + base * existing);
+            // A row outside of the predicate gets no entry here, and new ones everywhere else.
+            price.write_ms += touches * hot * (entry_ms * share + base * existing);
             price.write_ms += cold * share * entry_ms;
         }
         price

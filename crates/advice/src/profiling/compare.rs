@@ -418,7 +418,7 @@ mod tests {
         let c = compare(&[profile(1.0, 1.0, 1.0), other.clone()], &[few], &CompareThresholds::default());
         assert!(!c.is_worse() && c.suspect.is_empty() && c.better.is_empty());
         assert_eq!((c.too_few_calls, c.gone), (vec![1], vec![other.clone()]));
-        let c = compare(&[], &[other.clone()], &CompareThresholds::default());
+        let c = compare(&[], std::slice::from_ref(&other), &CompareThresholds::default());
         assert_eq!((c.new, c.worse.len()), (vec![other], 0));
     }
 

@@ -1,0 +1,186 @@
+//! Is the advice right on a real server? The queries of the tuning exercise on a small model registry,
+//! advised through the planner twin, then really built and planned again.
+
+use std::path::PathBuf;
+
+use advice::{Advice, Options, advise};
+use model::{Change, Snapshot};
+use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
+use tokio_postgres::Client;
+use twin::{Twin, TwinOptions};
+
+const SCHEMA: &str = "
+CREATE EXTENSION pg_stat_statements;
+CREATE TABLE environments (environment_id int PRIMARY KEY, name text NOT NULL);
+CREATE TABLE models (model_id uuid PRIMARY KEY, model_name text NOT NULL, is_active boolean NOT NULL,
+    created_at timestamptz NOT NULL);
+CREATE TABLE model_versions (version_id uuid PRIMARY KEY, model_id uuid NOT NULL REFERENCES models, semver text NOT NULL);
+CREATE TABLE training_runs (run_id uuid PRIMARY KEY, version_id uuid REFERENCES model_versions, model_name text NOT NULL,
+    experiment_name text NOT NULL, status text NOT NULL, accuracy float8, created_at timestamptz NOT NULL,
+    hyperparameters jsonb NOT NULL);
+CREATE TABLE deployments (deployment_id uuid PRIMARY KEY, version_id uuid NOT NULL REFERENCES model_versions,
+    environment_id int NOT NULL REFERENCES environments, status text NOT NULL, deployed_at timestamptz NOT NULL,
+    deployed_by text NOT NULL, replicas int NOT NULL);
+SELECT setseed(0.5);
+CREATE FUNCTION id(kind text, n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(kind || n)::uuid $$;
+INSERT INTO environments SELECT n, 'environment ' || n FROM generate_series(1, 4) n;
+INSERT INTO models SELECT id('m', n), 'model-' || n, n % 10 <> 0, now() - random() * interval '730 days'
+    FROM generate_series(1, 600) n;
+INSERT INTO model_versions SELECT id('v', n), id('m', 1 + n % 600), '1.' || n FROM generate_series(1, 6000) n;
+INSERT INTO training_runs
+    SELECT id('r', n), CASE WHEN n % 40 = 0 THEN id('v', 1 + n % 6000) END, 'model-' || 1 + n % 600,
+        CASE WHEN random() < 0.15 THEN 'fraud-exp-001' ELSE 'experiment-' || (random() * random() * 500)::int END,
+        (ARRAY['succeeded', 'succeeded', 'succeeded', 'failed', 'running'])[1 + n % 5],
+        CASE WHEN n % 5 < 3 THEN random() END, now() - (200000 - n) * interval '5 minutes',
+        jsonb_build_object('learning_rate', random(), 'batch_size', 2 ^ (n % 8), 'note', repeat('x', 60))
+    FROM generate_series(1, 200000) n;
+INSERT INTO deployments
+    SELECT id('d', n), id('v', 1 + n % 6000), 1 + n % 4,
+        CASE WHEN n % 20 = 0 THEN 'active' ELSE (ARRAY['retired', 'failed'])[1 + n % 2] END,
+        now() - (60000 - n) * interval '15 minutes', 'user-' || n % 50, 1 + n % 5
+    FROM generate_series(1, 60000) n;
+VACUUM (ANALYZE);
+";
+
+const READS: [&str; 5] = [
+    "SELECT m.model_name, mv.semver, d.environment_id, d.status, d.deployed_at, d.deployed_by FROM deployments d
+     INNER JOIN model_versions mv ON d.version_id = mv.version_id INNER JOIN models m ON mv.model_id = m.model_id
+     WHERE d.deployed_at > NOW() - INTERVAL '30 days' ORDER BY d.deployed_at DESC LIMIT 50",
+    "SELECT run_id, model_name, status, accuracy, created_at FROM training_runs
+     WHERE experiment_name = 'fraud-exp-001' AND created_at > NOW() - INTERVAL '7 days'
+     ORDER BY accuracy DESC NULLS LAST LIMIT 20",
+    "SELECT m.model_name, COUNT(DISTINCT mv.version_id) AS version_count, COUNT(DISTINCT tr.run_id) AS training_runs,
+        MAX(tr.accuracy) AS best_accuracy
+     FROM models m LEFT JOIN model_versions mv ON m.model_id = mv.model_id
+     LEFT JOIN training_runs tr ON tr.version_id = mv.version_id
+     WHERE m.is_active = true GROUP BY m.model_id, m.model_name ORDER BY training_runs DESC",
+    "SELECT m.model_name, mv.semver, d.status, d.replicas, d.deployed_at FROM deployments d
+     INNER JOIN model_versions mv ON d.version_id = mv.version_id INNER JOIN models m ON mv.model_id = m.model_id
+     WHERE d.environment_id = 1 AND d.status = 'active' ORDER BY d.deployed_at DESC",
+    "SELECT m.model_name, COUNT(DISTINCT tr.run_id) AS total_runs,
+        AVG(tr.accuracy) FILTER (WHERE tr.status = 'succeeded') AS avg_accuracy
+     FROM models m LEFT JOIN model_versions mv ON m.model_id = mv.model_id
+     LEFT JOIN training_runs tr ON mv.version_id = tr.version_id
+     WHERE m.created_at > NOW() - INTERVAL '30 days' GROUP BY m.model_id, m.model_name
+     HAVING COUNT(DISTINCT tr.run_id) > 0 ORDER BY total_runs DESC",
+];
+
+fn pg_dump() -> PathBuf {
+    let from_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    let installed = testkit::SUPPORTED.rev().map(|m| PathBuf::from(format!("/usr/lib/postgresql/{m}/bin")));
+    installed.chain(from_path).map(|d| d.join("pg_dump")).find(|p| p.is_file()).expect("pg_dump is installed")
+}
+
+async fn snapshot(url: &str) -> Snapshot {
+    let target = Target::parse(Some(url), &Environment::default()).unwrap();
+    let session = target.connect(&SessionOptions::default()).await.unwrap();
+    postgres::snapshot::read(&session, &target, &SnapshotOptions::new(pg_dump())).await.unwrap()
+}
+
+/// A database with this schema and one in which these statements have just run.
+async fn run(client: &Client, schema: &str, statements: &[&str], times: usize) {
+    client.batch_execute(schema).await.unwrap();
+    client.batch_execute("SELECT pg_stat_statements_reset()").await.unwrap();
+    for _ in 0..times {
+        for statement in statements {
+            client.simple_query(statement).await.unwrap();
+        }
+    }
+}
+
+async fn advised(snapshot: &Snapshot, options: &Options) -> Advice {
+    let binaries = testkit::versions().remove(0);
+    let mut twin = Twin::build(snapshot, &binaries, TwinOptions::default()).await.unwrap();
+    let advice = advise(snapshot, &mut twin, options).await.unwrap();
+    twin.stop().await.unwrap();
+    advice
+}
+
+fn creates(advice: &Advice) -> Vec<String> {
+    advice
+        .recommendations
+        .iter()
+        .flat_map(|r| &r.changes)
+        .filter_map(|c| match c {
+            Change::CreateIndex { index } => Some(index.create_sql(false)),
+            _ => None,
+        })
+        .collect()
+}
+
+async fn real_cost(client: &Client, sql: &str) -> f64 {
+    let row = client.query_one(&format!("EXPLAIN (FORMAT JSON) {sql}"), &[]).await.unwrap();
+    let plan: serde_json::Value = row.get(0);
+    plan[0]["Plan"]["Total Cost"].as_f64().unwrap()
+}
+
+#[tokio::test]
+async fn the_registry_becomes_fast_with_few_small_indexes() {
+    let server = testkit::servers().next().unwrap();
+    let database = testkit::database(server).await;
+    let client = testkit::connect(&database.url).await;
+    let insert = "INSERT INTO training_runs VALUES (gen_random_uuid(), NULL, 'model-1', 'experiment-1', 'running', NULL, now(), '{}')";
+    let update = "UPDATE deployments SET status = 'retired' WHERE deployment_id = md5('d' || 7)::uuid";
+    let statements: Vec<&str> = READS.iter().copied().chain([insert, update]).collect();
+    run(&client, SCHEMA, &statements, 5).await;
+    let snapshot = snapshot(&database.url).await;
+    let advice = advised(&snapshot, &Options::default()).await;
+
+    let indexes = creates(&advice);
+    println!("{}", indexes.join("\n"));
+    for r in &advice.recommendations {
+        println!("{} {:.1} % {} | {}", r.id, 100.0 * r.benefit.share_of_total, r.price.bytes, r.rationale);
+    }
+    println!("{} planner calls, {} candidates", advice.planner_calls, advice.candidates);
+    for rejected in advice.rejected.iter().take(30) {
+        println!("  {} -- {}", rejected.candidate, rejected.reason);
+    }
+    for f in &advice.findings {
+        println!("{} | {}", f.summary, f.detail);
+    }
+    for s in &advice.skipped {
+        println!("skipped {} {}", s.queryid, s.reason);
+    }
+    assert!(indexes.iter().any(|i| i.contains("ON public.deployments USING btree (deployed_at)")), "{indexes:#?}");
+    assert!(indexes.iter().any(|i| i.contains("ON public.training_runs USING btree (experiment_name, created_at)")));
+    let joined = indexes.iter().find(|i| i.contains("ON public.training_runs USING btree (version_id)")).unwrap();
+    assert!(joined.contains("WHERE version_id IS NOT NULL"), "{joined}");
+    assert!(advice.workload_cost_after < 0.5 * advice.workload_cost_before);
+
+    // What was promised holds when the indexes are real.
+    let mut before = Vec::new();
+    for read in READS {
+        before.push(real_cost(&client, read).await);
+    }
+    for index in &indexes {
+        client.batch_execute(index).await.unwrap();
+    }
+    client.batch_execute("VACUUM (ANALYZE)").await.unwrap();
+    for (read, before) in READS.iter().zip(before) {
+        let after = real_cost(&client, read).await;
+        assert!(after <= before * 1.01, "{read}: {before} became {after}");
+    }
+    for promised in advice.recommendations.iter().flat_map(|r| &r.statements) {
+        if promised.example.is_empty() || promised.plan_after.is_null() {
+            continue;
+        }
+        let real = real_cost(&client, &promised.example).await;
+        let last = advice.recommendations.iter().rev().flat_map(|r| &r.statements);
+        let cost = last.clone().find(|e| e.queryid == promised.queryid).unwrap().plan_after["Plan"]["Total Cost"]
+            .as_f64()
+            .unwrap();
+        assert!((real / cost).ln().abs() < 0.25, "{}: promised {cost}, is {real}", promised.example);
+    }
+    for recommendation in &advice.recommendations {
+        for change in &recommendation.changes {
+            if let Change::CreateIndex { index } = change {
+                assert!(index.name.ends_with("_idx") || index.name.ends_with("_idx1"), "{}", index.name);
+            }
+        }
+        assert_eq!(recommendation.id.len(), 8);
+        assert!(!recommendation.undo_sql.is_empty());
+    }
+    // The same advice again: nothing depends on chance.
+    let again = advised(&snapshot, &Options::default()).await;
+    assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&advice).unwrap());
+}
