@@ -1,1 +1,50 @@
-fn main() {}
+//! What does the workspace do to itself? `cargo xtask tidy` checks that it is what ARCHITECTURE.md says,
+//! `cargo xtask reference` writes the pages that follow from the source.
+
+mod reference;
+mod sources;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask tidy         check the invariants of ARCHITECTURE.md; exit 1 when one is broken
+cargo xtask reference    write docs/reference/checks.md from crates/plan/src/checks
+";
+
+fn root() -> PathBuf {
+    // The manifest of xtask lies one level below the workspace.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let outcome = match command.as_str() {
+        "tidy" => tidy::check(&root()),
+        "reference" => reference::write(&root()).map(|()| Vec::new()),
+        "" | "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("error: there is no task \"{other}\"\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(problems) => {
+            for problem in &problems {
+                println!("{problem}");
+            }
+            println!("{} problems", problems.len());
+            ExitCode::from(1)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
