@@ -1,6 +1,9 @@
 //! Does this crate read what real servers print? All tests of the crate that use the fixtures of
 //! `tests/fixtures/plans`, in one binary.
 
+// Clippy takes only functions marked #[test] for tests, not what they call.
+#![allow(clippy::unwrap_used)]
+
 mod attribution;
 mod rendering;
 mod robustness;

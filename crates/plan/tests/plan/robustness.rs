@@ -1,12 +1,17 @@
 //! Can a plan that somebody made up do harm? It may be refused; it may not panic, hang or reach the
 //! terminal with a control character.
 
+use std::sync::LazyLock;
+
 use model::ObjectRef;
 use plan::{Plan, PlanError, Thresholds, checks, render};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::fixtures;
+
+/// Read once: every case of a property picks one of them.
+static FIXTURES: LazyLock<Vec<(String, String)>> = LazyLock::new(fixtures);
 
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -78,7 +83,7 @@ proptest! {
         changes in prop::collection::vec((prop::collection::vec(any::<u16>(), 2..16), value()), 1..8),
         width in 0_usize..300,
     ) {
-        let all = fixtures();
+        let all = &*FIXTURES;
         let (_, text) = &all[which.index(all.len())];
         let mut json: Value = serde_json::from_str(text).unwrap();
         for (path, new) in &changes {
@@ -95,7 +100,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         noise in "\\PC{0,6}",
     ) {
-        let all = fixtures();
+        let all = &*FIXTURES;
         let (_, text) = &all[which.index(all.len())];
         let at = cut.index(text.len());
         if text.is_char_boundary(at) {
