@@ -13,4 +13,9 @@ from pg_catalog.pg_stat_activity a
 left join pg_catalog.pg_stat_progress_create_index ci on ci.pid = a.pid
 left join pg_catalog.pg_stat_progress_vacuum va on va.pid = a.pid
 left join pg_catalog.pg_stat_progress_analyze an on an.pid = a.pid
-where a.pid = $1 and (a.backend_start = $2 or a.backend_start is null)
+where a.pid = $1
+  and (a.backend_start = $2
+       -- Hidden from this role; then only the lock that every change holds tells that it is the one.
+       or a.backend_start is null
+          and exists (select from pg_catalog.pg_locks l
+                      where l.pid = a.pid and l.locktype = 'relation' and l.mode = 'ShareUpdateExclusiveLock'))

@@ -157,6 +157,8 @@ async fn execute_locked(
     if plan.is_empty() {
         return Ok(run);
     }
+    // Everything that can fail before the first statement fails before the journal is written.
+    let mut worker = Worker::open(target, options).await?;
     schema::ensure(session).await?;
     for (position, planned) in (0_i32..).zip(&plan.recommendations) {
         let (entry_id, step_ids) = journal::write_plan(session, run.run_id, position, planned).await?;
@@ -181,7 +183,6 @@ async fn execute_locked(
         });
         run.entries.push(RunEntry { entry_id, recommendation_id, steps });
     }
-    let mut worker = Worker::open(target, options).await?;
     let steps = run.entries.iter_mut().flat_map(|e| &mut e.steps);
     let mut failure = None;
     for (step, (_, planned)) in steps.zip(plan.steps()) {
@@ -224,21 +225,28 @@ impl StepSite<'_, '_> {
         // The world may have changed since the check of the whole plan.
         let site = Site { client: self.session, facts: self.facts, rehearse: false };
         let look = async || operation.preflight(&site, change).await;
-        let objections = patiently(self.session, change, self.options, look).await?.objections;
-        if !objections.is_empty() {
-            let note = objections.iter().map(Objection::message).collect::<Vec<_>>().join("; ");
-            journal::advance(self.session, step_id, Status::Skipped, Record::note(note)).await?;
+        let refused = match patiently(self.session, change, self.options, look).await {
+            Ok(inspection) if inspection.objections.is_empty() => None,
+            Ok(inspection) => Some(Error::Refused(
+                inspection
+                    .objections
+                    .into_iter()
+                    .map(|objection| Refusal {
+                        recommendation_id: None,
+                        object: Some(change.object()),
+                        objection,
+                    })
+                    .collect(),
+            )),
+            Err(error @ Error::Step(_)) => Some(error),
+            Err(error) => return Err(error),
+        };
+        if let Some(error) = refused {
+            let record = Record::note(format!("Not begun: {error}."));
+            journal::advance(self.session, step_id, Status::Skipped, record).await?;
             step.status = Status::Skipped;
             on_event(Event::Skipped { step_id });
-            let refusals = objections
-                .into_iter()
-                .map(|objection| Refusal {
-                    recommendation_id: None,
-                    object: Some(change.object()),
-                    objection,
-                })
-                .collect();
-            return Ok(Some(Error::Refused(refusals)));
+            return Ok(Some(error));
         }
         self.worker.reopen_if_closed().await?;
         let worker = self.worker.identity();

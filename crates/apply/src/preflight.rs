@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::Change;
+use model::{Bytes, Change};
 use postgres::Target;
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -94,6 +94,7 @@ pub(crate) async fn check(
     }
     let site = Site { client, facts, rehearse };
     let mut notices = BTreeSet::new();
+    result.notices.extend(space_notice(client, plan).await);
     for (id, step) in plan.steps() {
         let operation = operation_of(&step.change);
         let look = async || operation.preflight(&site, &step.change).await;
@@ -110,6 +111,36 @@ pub(crate) async fn check(
         }
     }
     Ok(result)
+}
+
+/// Whether the new indexes fit on the disk, when the server runs on this machine. A remote server
+/// does not tell; and a path of a container may name another disk here, so this is never a reason
+/// not to begin: a full disk is noticed by the build itself and cleaned up after.
+async fn space_notice(client: &Client, plan: &ApplyPlan) -> Option<String> {
+    let needed: u64 = plan.recommendations.iter().map(|r| r.promise.price.bytes.0).sum();
+    if needed == 0 {
+        return None;
+    }
+    let row = client.query_opt(include_str!("../queries/index_directory.sql"), &[]).await.ok()??;
+    let local: bool = row.try_get("local").ok()?;
+    let directory: String = row.try_get::<_, Option<String>>("directory").ok()??;
+    if !local {
+        return None;
+    }
+    let disk = rustix::fs::statvfs(directory.as_str()).ok()?;
+    space_sentence(needed, disk.f_bavail.saturating_mul(disk.f_frsize), &directory)
+}
+
+/// A build writes sorted runs to disk beside the index, so that it needs about twice its size.
+fn space_sentence(needed: u64, free: u64, directory: &str) -> Option<String> {
+    (free < needed.saturating_mul(2)).then(|| {
+        format!(
+            "The new indexes need about {}, and as much again while they are built; the disk of {directory} has \
+             {} free.",
+            Bytes(needed),
+            Bytes(free)
+        )
+    })
 }
 
 /// Looks until nobody keeps us from looking: functions such as `pg_get_indexdef()` wait for a table
@@ -142,5 +173,23 @@ pub(crate) async fn patiently<T>(
         }
         tokio::time::sleep(options.pause_after(attempt)).await;
         attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_too_small_below_twice_the_size() {
+        let gigabyte = 1 << 30;
+        assert_eq!(space_sentence(gigabyte, 2 * gigabyte, "/data"), None);
+        assert_eq!(
+            space_sentence(gigabyte, gigabyte, "/data").as_deref(),
+            Some(
+                "The new indexes need about 1.0 GB, and as much again while they are built; the disk of /data has \
+                 1.0 GB free."
+            )
+        );
     }
 }

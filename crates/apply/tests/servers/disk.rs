@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use model::Bytes;
+
 use crate::world::{World, execute, plain_table, plan_of, quick, shown};
 
 /// A small file system, unmounted when dropped.
@@ -70,6 +72,20 @@ async fn a_full_disk_is_reported_and_leaves_nothing() {
         let before = world.schema_dump().await;
 
         let plan = plan_of("r", vec![crate::world::create(plain_table(), "too_big", &["y", "x"])]);
+        // A known size is compared with the disk beforehand, which warns and does not stop.
+        let mut sized = plan.clone();
+        sized.recommendations[0].promise.price.bytes = Bytes(3 << 20);
+        let asked = apply::preflight(&world.target, &sized).await.unwrap();
+        assert_eq!(asked.refusals, []);
+        assert!(
+            asked
+                .notices
+                .iter()
+                .any(|n| n.starts_with("The new indexes need about 3.0 MB") && n.contains("MB free")),
+            "{:?}",
+            asked.notices
+        );
+
         let error = execute(&world, &plan, &quick()).await.unwrap().into_result().unwrap_err();
         let text = shown(&error);
         assert_eq!(error.sqlstate().as_deref(), Some("53100"), "{text}");

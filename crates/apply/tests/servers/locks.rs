@@ -258,6 +258,50 @@ async fn a_worker_that_is_terminated_is_cleaned_up_after() {
 }
 
 #[tokio::test]
+async fn a_journal_session_that_is_lost_leaves_a_step_that_the_next_run_settles() {
+    let world = World::on(testkit::any_server()).await;
+    slow_table(&world, 50).await;
+    let killer = world.another_client().await;
+    let plan = plan_of("r", vec![slow_index("s")]);
+    let options = quick();
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        killer
+            .execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgwright journal'",
+                &[],
+            )
+            .await
+            .unwrap();
+    };
+    let (run, ()) = tokio::join!(execute(&world, &plan, &options), kill);
+    let error = run.unwrap_err();
+    assert_eq!(error.to_string(), "could not write the journal", "{}", shown(&error));
+    // The build went on: it is done, and now the journal says so.
+    let recovered = apply::recover(&world.target, &quick(), &mut |_| {}).await.unwrap();
+    let states: Vec<_> = recovered.iter().map(|r| (r.was, r.is)).collect();
+    assert_eq!(states, [(Status::Running, Status::Done), (Status::Planned, Status::Skipped)]);
+    assert!(world.indexes().await.contains("INDEX s "));
+    apply::undo(&world.target, &UndoTarget::Last, &quick(), &mut |_| {})
+        .await
+        .unwrap()
+        .into_result()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_setting_that_the_server_refuses_stops_the_run_before_the_journal() {
+    let world = World::on(testkit::any_server()).await;
+    let options = ExecuteOptions { maintenance_work_mem: Some("much".into()), ..quick() };
+    let plan = plan_of("r", vec![create(plain_table(), "i", &["x"])]);
+    let error = execute(&world, &plan, &options).await.unwrap_err();
+    assert_eq!(error.to_string(), "could not set maintenance_work_mem");
+    assert_eq!(world.value("to_regnamespace('pgwright')").await, "");
+    let options = ExecuteOptions { maintenance_work_mem: Some("64MB".into()), ..quick() };
+    execute(&world, &plan, &options).await.unwrap().into_result().unwrap();
+}
+
+#[tokio::test]
 async fn two_runs_at_once_are_refused_and_the_lock_goes_with_the_first() {
     let world = World::on(testkit::any_server()).await;
     slow_table(&world, 60).await;

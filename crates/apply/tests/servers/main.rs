@@ -1,10 +1,13 @@
 //! Does it work on real servers, of every version, and when things go wrong?
 
+#![allow(clippy::unwrap_used)]
+
 mod baselines;
 mod deaths;
 mod disk;
 mod happy_path;
 mod locks;
+mod pooler;
 mod refusals;
 mod verification;
 mod world;
