@@ -1,0 +1,101 @@
+//! How a run of changes is shown while it goes on, shared by `apply` and `undo`.
+
+use std::time::Instant;
+
+use apply::{Cancellation, Event, ExecuteOptions, Recovered};
+use indicatif::ProgressBar;
+
+use super::Context;
+use crate::printer::{Printer, one_line, plain};
+
+/// Patience options of commands that change a database.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Patience {
+    /// How long a statement may wait for its lock before it steps back and tries again.
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    pub lock_timeout: Option<std::time::Duration>,
+    /// How often a statement is tried when its lock is not to be had.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub tries: u32,
+    /// `maintenance_work_mem` for index builds, for instance 512MB.
+    #[arg(long, value_name = "SIZE")]
+    pub maintenance_work_mem: Option<String>,
+}
+
+impl Patience {
+    /// The options of a run; Ctrl-C stops it and cleans up.
+    pub fn options(&self, context: &Context) -> ExecuteOptions {
+        let cancellation = Cancellation::default();
+        let on_interrupt = cancellation.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                on_interrupt.cancel();
+            }
+        });
+        ExecuteOptions {
+            lock_timeout: self.lock_timeout.unwrap_or(context.settings.lock_timeout),
+            tries: self.tries,
+            maintenance_work_mem: self.maintenance_work_mem.clone(),
+            cancellation,
+            ..ExecuteOptions::default()
+        }
+    }
+}
+
+/// Shows the events of a run: a bar for progress, lines for what matters.
+pub struct Narrator {
+    printer: Printer,
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl Narrator {
+    /// Begins to narrate.
+    pub fn new(printer: &Printer) -> Self {
+        let bar = printer.bar(1000, "");
+        Self { printer: printer.clone(), bar, began: Instant::now() }
+    }
+
+    /// Shows one event.
+    pub fn tell(&mut self, event: &Event) {
+        match event {
+            Event::Recovered(recovered) => self.line(&recovered_line(recovered)),
+            Event::Notice { text } => self.line(&format!("note: {text}")),
+            Event::Orphan { pid, .. } => {
+                self.line(&format!("a session of an earlier run (pid {pid}) still works; waiting for it"));
+            }
+            Event::Started { sql, .. } => {
+                self.began = Instant::now();
+                self.bar.set_position(0);
+                self.bar.set_message(one_line(sql, 60));
+            }
+            Event::Progress { activity, .. } => {
+                if let Some(fraction) = activity.fraction() {
+                    self.bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
+                }
+            }
+            Event::Retrying { attempt, of, sqlstate, pause, blockers, .. } => {
+                let who: Vec<String> = blockers.iter().map(|b| plain(&b.to_string())).collect();
+                let who = if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
+                self.line(&format!("try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"));
+            }
+            Event::Mending { sql, .. } => self.line(&format!("cleaning up: {sql}")),
+            Event::Finished { sql, elapsed, .. } => self.line(&format!("done in {elapsed}: {sql}")),
+            _ => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| self.printer.status(text));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// What an earlier, dead run left, in a line.
+pub fn recovered_line(recovered: &Recovered) -> String {
+    format!("found after an interrupted run: {}", recovered.sentence)
+}

@@ -1,0 +1,84 @@
+//! `pgwright journal`: what was done to this database, step by step.
+
+use apply::JournalEntry;
+use clap::Args as ClapArgs;
+
+use super::Context;
+use crate::error::{CommandResult, Exit};
+use crate::printer::plain;
+
+/// Arguments.
+#[derive(ClapArgs, Debug)]
+#[command(before_help = "Example:\n  pgwright journal --url postgres://app@db.example.com/shop")]
+pub struct Args {
+    /// Only the entries of this recommendation.
+    id: Option<String>,
+    /// Remove schema pgwright, the journal and the baselines with it. Shown first; needs --execute.
+    #[arg(long)]
+    purge: bool,
+    /// Do it.
+    #[arg(long, requires = "purge")]
+    execute: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails when the server cannot be reached, or when applied changes would lose their undo.
+pub async fn run(context: &Context, args: Args) -> CommandResult {
+    let target = context.target()?;
+    if args.purge {
+        if !args.execute {
+            context.printer.out("DROP SCHEMA pgwright CASCADE;\n")?;
+            context.printer.status("nothing was run; add --execute to remove the journal and the baselines");
+            return Ok(Exit::Done);
+        }
+        let purged = apply::purge(&target, false).await.map_err(super::undo::refused)?;
+        context.printer.status(if purged { "schema pgwright removed" } else { "there is no schema pgwright" });
+        return Ok(Exit::Done);
+    }
+    let entries: Vec<JournalEntry> = apply::journal(&target)
+        .await?
+        .into_iter()
+        .filter(|e| args.id.as_ref().is_none_or(|id| &e.recommendation_id == id))
+        .collect();
+    if context.printer.json {
+        context.printer.json("journal", &serde_json::json!({ "entries": entries }))?;
+        return Ok(Exit::Done);
+    }
+    if entries.is_empty() {
+        context.printer.status("the journal is empty");
+    }
+    for entry in &entries {
+        context.printer.out(&text(entry))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn text(entry: &JournalEntry) -> String {
+    let mut out = format!(
+        "{:>4}  {}  {}  {}  {}\n",
+        entry.entry_id,
+        entry.created_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        plain(&entry.recommendation_id),
+        entry.status,
+        plain(&entry.title)
+    );
+    for step in &entry.steps {
+        let elapsed = match (step.started_at, step.finished_at) {
+            (Some(a), Some(b)) => model::Millis((b - a).num_milliseconds() as f64).to_string(),
+            _ => "-".into(),
+        };
+        out.push_str(&format!("      {:<8} {elapsed:>9}  {};\n", step.status.as_str(), plain(&step.sql)));
+        if let Some(undo) = &step.undo_sql {
+            out.push_str(&format!("      undo: {};\n", plain(undo)));
+        }
+        if let Some(note) = &step.note {
+            out.push_str(&format!("      note: {}\n", plain(note)));
+        }
+        if let Some(error) = &step.error {
+            out.push_str(&format!("      error: {}\n", plain(&error.to_string())));
+        }
+    }
+    out
+}

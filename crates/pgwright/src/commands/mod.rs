@@ -1,0 +1,123 @@
+//! One file per command. A command resolves its options, calls the libraries and prints; what it
+//! computes, other front ends can compute by the same calls.
+
+mod advise;
+mod apply;
+mod baseline;
+mod demo;
+mod demo_report;
+mod doctor;
+mod explain;
+mod journal;
+mod profile;
+mod report;
+mod snapshot;
+mod undo;
+mod verify;
+mod workload;
+
+mod changes;
+mod context;
+mod kept_advice;
+
+use clap::Subcommand;
+
+use crate::error::{CommandError, CommandResult};
+use crate::settings::{GlobalArgs, Settings};
+
+pub use context::Context;
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Can pgwright work here? Says what is missing and how to mend it.
+    Doctor(doctor::Args),
+    /// Write everything that advice needs into one file.
+    Snapshot(snapshot::Args),
+    /// Rank statements by the time they take.
+    Profile(profile::Args),
+    /// Show a plan as a tree: where time, rows and buffers go, and what is wrong.
+    Explain(explain::Args),
+    /// Recommend indexes, tried on the planner twin.
+    Advise(advise::Args),
+    /// Show what a recommendation would run; make the changes with --execute.
+    Apply(apply::Args),
+    /// Take back what apply did.
+    Undo(undo::Args),
+    /// Did applied recommendations hold what they promised?
+    Verify(verify::Args),
+    /// Show what was done, step by step.
+    Journal(journal::Args),
+    /// Store per-statement numbers, and compare with them later.
+    Baseline(baseline::Args),
+    /// Play a workload file against a database, in an open loop.
+    Workload(workload::Args),
+    /// Write what was found and done as Markdown, HTML or JSON.
+    Report(report::Args),
+    /// Generate a slow database, make it fast, and prove it.
+    Demo(demo::Args),
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Fails as the command does.
+pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
+    let context = Context::new(Settings::resolve(global)?, global);
+    match command {
+        Command::Doctor(args) => doctor::run(&context, args).await,
+        Command::Snapshot(args) => snapshot::run(&context, args).await,
+        Command::Profile(args) => profile::run(&context, args).await,
+        Command::Explain(args) => explain::run(&context, args).await,
+        Command::Advise(args) => advise::run(&context, args).await,
+        Command::Apply(args) => apply::run(&context, args).await,
+        Command::Undo(args) => undo::run(&context, args).await,
+        Command::Verify(args) => verify::run(&context, args).await,
+        Command::Journal(args) => journal::run(&context, args).await,
+        Command::Baseline(args) => baseline::run(&context, args).await,
+        Command::Workload(args) => workload::run(&context, args).await,
+        Command::Report(args) => report::run(&context, args).await,
+        Command::Demo(args) => demo::run(&context, args).await,
+    }
+}
+
+/// Parses `30s`, `5m`, `250ms`, `1h` or a bare number of seconds.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let value: f64 = number.parse().map_err(|_| format!("\"{text}\" is not a duration such as 30s or 5m"))?;
+    let seconds = match unit {
+        "ms" => value / 1000.0,
+        "" | "s" => value,
+        "m" | "min" => value * 60.0,
+        "h" => value * 3600.0,
+        _ => return Err(format!("\"{unit}\" is not a unit; use ms, s, m or h")),
+    };
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|_| format!("\"{text}\" is out of range"))
+}
+
+/// Reads a file, with an error that names it.
+pub(crate) fn read_text(path: &std::path::Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path)
+        .map_err(|e| CommandError::new(format!("could not read \"{}\"", path.display())).detail(format!("{e}.")))
+}
+
+/// Writes a file, with an error that names it.
+pub(crate) fn write_text(path: &std::path::Path, text: &str) -> Result<(), CommandError> {
+    std::fs::write(path, text)
+        .map_err(|e| CommandError::new(format!("could not write \"{}\"", path.display())).detail(format!("{e}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_carry_their_unit() {
+        assert_eq!(duration("30s").map(|d| d.as_secs()), Ok(30));
+        assert_eq!(duration("250ms").map(|d| d.as_millis()), Ok(250));
+        assert_eq!(duration("1.5m").map(|d| d.as_secs()), Ok(90));
+        assert!(duration("soon").is_err());
+        assert!(duration("5 parsecs").is_err());
+    }
+}

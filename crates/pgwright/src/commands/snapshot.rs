@@ -1,0 +1,84 @@
+//! `pgwright snapshot save FILE`: everything that advice needs, in one file.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::Context;
+use crate::error::{CommandResult, Exit};
+
+/// Arguments.
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Read the database once and write the file.
+    ///
+    /// The file holds the schema, sizes, planner statistics (which contain sample values of columns),
+    /// settings and statement counters, but no rows of tables.
+    Save {
+        /// Where to write; `shop.snapshot.zst` for instance.
+        file: PathBuf,
+    },
+    /// Say what a snapshot file holds.
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails when the server or the file cannot be read or written.
+pub async fn run(context: &Context, args: Args) -> CommandResult {
+    let (file, snapshot) = match args.action {
+        Action::Save { file } => {
+            let target = context.target()?;
+            let snapshot = context.snapshot_of(&target).await?;
+            postgres::snapshot_file::save(&file, &snapshot)?;
+            context.printer.status(
+                "note: most-common values and histograms in the file are data of your columns; treat it as such",
+            );
+            (file, snapshot)
+        }
+        Action::Show { file } => {
+            let snapshot = postgres::snapshot_file::load(&file)?;
+            (file, snapshot)
+        }
+    };
+    let summary = serde_json::json!({
+        "file": file,
+        "database": snapshot.server.database,
+        "server_version": snapshot.server.version,
+        "taken_at": snapshot.taken_at,
+        "relations": snapshot.relations.len(),
+        "indexes": snapshot.indexes.len(),
+        "statements": snapshot.statements.len(),
+        "database_bytes": snapshot.server.database_bytes,
+        "notes": snapshot.notes,
+    });
+    if context.printer.json {
+        context.printer.json("snapshot", &summary)?;
+    } else {
+        context.printer.out(&format!(
+            "{}: database {} on PostgreSQL {}, {} UTC\n  {} relations, {} indexes, {} statements, {} on disk\n",
+            file.display(),
+            crate::printer::plain(&snapshot.server.database),
+            crate::printer::plain(&snapshot.server.version),
+            snapshot.taken_at.format("%Y-%m-%d %H:%M"),
+            snapshot.relations.len(),
+            snapshot.indexes.len(),
+            snapshot.statements.len(),
+            snapshot.server.database_bytes,
+        ))?;
+        for note in &snapshot.notes {
+            context.printer.out(&format!("  note: {}\n", crate::printer::plain(note)))?;
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,46 @@
+//! Which indexes does the textbook create? The 18 of step 2.5 of the exercise, for comparison.
+//!
+//! Source: the exercise's `sql/50_indexes.sql`, statement by statement. The report applies them to
+//! the same data and measures them in the same run as pgwright's own choice.
+
+/// The 18 statements in their order, each to be run on its own: `CREATE INDEX CONCURRENTLY` is not
+/// allowed in a transaction.
+pub const TEXTBOOK_INDEXES: [&str; 18] = [
+    // Foreign keys
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_model_versions_model_id ON model_versions (model_id)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_version_id ON training_runs (version_id)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_deployments_version_id ON deployments (version_id)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_deployments_environment_id ON deployments (environment_id)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_approvals_version_id ON approvals (version_id)",
+    // Time ranges
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_deployments_deployed_at_desc ON deployments (deployed_at DESC)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_created_at_desc ON training_runs (created_at DESC)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_started_at_brin ON training_runs \
+     USING BRIN (started_at) WITH (pages_per_range = 128)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_model_versions_registered_at_desc ON model_versions \
+     (registered_at DESC)",
+    // Composite
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_exp_created ON training_runs \
+     (experiment_name, created_at DESC) INCLUDE (accuracy, status)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_model_status ON training_runs \
+     (model_name, status) INCLUDE (accuracy, created_at)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_deployments_env_status_deployed ON deployments \
+     (environment_id, status, deployed_at DESC) INCLUDE (version_id)",
+    // Partial
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_deployments_prod_active ON deployments \
+     (version_id, deployed_at DESC) WHERE environment_id = 1 AND status = 'active'",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_succeeded ON training_runs \
+     (model_name, created_at DESC) INCLUDE (accuracy, run_id) WHERE status = 'succeeded'",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_approvals_approved ON approvals \
+     (version_id, approved_at DESC) WHERE status = 'approved'",
+    // JSONB
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_hyperparameters_gin ON training_runs \
+     USING GIN (hyperparameters jsonb_path_ops)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_training_runs_metrics_gin ON training_runs \
+     USING GIN (metrics jsonb_path_ops)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_model_versions_metadata_gin ON model_versions \
+     USING GIN (metadata_ jsonb_path_ops)",
+];
+
+/// Run after the indexes, as the exercise does.
+pub const TEXTBOOK_ANALYZE: &str = "ANALYZE models, model_versions, training_runs, deployments, approvals";

@@ -1,0 +1,123 @@
+//! Which database, which programs, which limits? Options resolved once into plain structs:
+//! the command line first, then `PGWRIGHT_URL`, then `pgwright.toml`, then libpq's own variables.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::error::CommandError;
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub struct GlobalArgs {
+    /// The database: a libpq URL or a key=value string. A bare postgres:// argument works as well.
+    #[arg(long, short = 'd', global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// The configuration file; pgwright.toml in this folder by default.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write data as JSON with a versioned schema.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Leave out status lines and progress.
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+    /// The folder of the PostgreSQL programs (postgres, initdb, pg_dump) for the planner twin.
+    #[arg(long, global = true, value_name = "DIR", env = "PGWRIGHT_BIN_DIR")]
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// `pgwright.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The database.
+    pub url: Option<String>,
+    /// The folder of the PostgreSQL programs.
+    pub bin_dir: Option<PathBuf>,
+    /// How long a change may wait for a lock, in milliseconds.
+    pub lock_timeout_ms: Option<u64>,
+    /// How long one of pgwright's own queries may run, in milliseconds.
+    pub statement_timeout_ms: Option<u64>,
+}
+
+/// Everything resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The connection string, or `None` for libpq's variables and defaults.
+    pub url: Option<String>,
+    /// The environment handed to the libraries, which read none themselves.
+    pub environment: postgres::Environment,
+    /// The folder of the PostgreSQL programs, when one was named.
+    pub bin_dir: Option<PathBuf>,
+    /// `PATH`, to look for PostgreSQL programs.
+    pub path: Option<std::ffi::OsString>,
+    /// How long a change may wait for a lock.
+    pub lock_timeout: Duration,
+    /// How long one of pgwright's own queries may run.
+    pub statement_timeout: Duration,
+}
+
+impl Settings {
+    /// Resolves the options of this run.
+    ///
+    /// # Errors
+    /// Fails when the configuration file is missing though named, or cannot be understood.
+    pub fn resolve(global: &GlobalArgs) -> Result<Self, CommandError> {
+        let file = read_file(global.config.as_deref())?;
+        let variables = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect::<std::collections::BTreeMap<_, _>>();
+        let from_variable = variables.get("PGWRIGHT_URL").filter(|u| !u.is_empty()).cloned();
+        let home = variables.get("HOME").map(PathBuf::from);
+        let user = variables.get("USER").or_else(|| variables.get("LOGNAME")).cloned();
+        Ok(Self {
+            url: global.url.clone().or(from_variable).or(file.url),
+            environment: postgres::Environment { vars: variables, home, user },
+            bin_dir: global.bin_dir.clone().or(file.bin_dir),
+            path: std::env::var_os("PATH"),
+            lock_timeout: Duration::from_millis(file.lock_timeout_ms.unwrap_or(2_000)),
+            statement_timeout: Duration::from_millis(file.statement_timeout_ms.unwrap_or(60_000)),
+        })
+    }
+
+    /// The database that was asked for.
+    ///
+    /// # Errors
+    /// Fails when the connection string or a file that it names cannot be understood.
+    pub fn target(&self) -> Result<postgres::Target, CommandError> {
+        Ok(postgres::Target::parse(self.url.as_deref(), &self.environment)?)
+    }
+
+    /// The folder in which advice is kept between `advise` and `apply`, by the XDG rules.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let base = self
+            .environment
+            .vars
+            .get("XDG_STATE_HOME")
+            .filter(|d| Path::new(d).is_absolute())
+            .map(PathBuf::from)
+            .or_else(|| self.environment.home.as_ref().map(|h| h.join(".local/state")));
+        base.map(|b| b.join("pgwright"))
+    }
+}
+
+fn read_file(named: Option<&Path>) -> Result<File, CommandError> {
+    let path = named.unwrap_or(Path::new("pgwright.toml"));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if named.is_none() && e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(e) => {
+            return Err(CommandError::new(format!("could not read \"{}\"", path.display()))
+                .detail(format!("{e}."))
+                .hint("Name another file with --config, or create it; see docs/reference/configuration.md."));
+        }
+    };
+    toml::from_str(&text).map_err(|e| {
+        CommandError::new(format!("could not understand \"{}\"", path.display()))
+            .detail(e.to_string().trim().to_owned())
+            .hint("The keys are listed in docs/reference/configuration.md.")
+    })
+}
