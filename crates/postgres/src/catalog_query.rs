@@ -178,7 +178,7 @@ pub fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
 
 /// Declares a catalog query: its row struct, its variants by version, its parameters.
 ///
-/// ```ignore
+/// ```text
 /// catalog_query! {
 ///     /// Size and access counters of every table.
 ///     pub struct TableActivity { table_oid: u32, last_seq_scan: Option<DateTime<Utc>> }

@@ -197,7 +197,9 @@ fn parse_uri(rest: &str) -> Result<Options, Error> {
     }
     for parameter in parameters.into_iter().flat_map(|p| p.split('&')).filter(|p| !p.is_empty()) {
         let Some((keyword, value)) = parameter.split_once('=') else {
-            return Err(conninfo(format!("missing \"=\" after \"{parameter}\" in the parameters of the URI")));
+            return Err(conninfo(format!(
+                "missing \"=\" after \"{parameter}\" in the parameters of the URI"
+            )));
         };
         let (keyword, value) = (decode(keyword)?, decode(value)?);
         // JDBC's spelling, which libpq accepts as well.
@@ -306,12 +308,10 @@ mod tests {
         check("postgres://[2001:db8::1]:5/x", &[("host", "2001:db8::1"), ("port", "5"), ("dbname", "x")]);
         check("postgres://%2Fvar%2Frun/db", &[("host", "/var/run"), ("dbname", "db")]);
         check("postgres:///db?host=/tmp&port=9", &[("host", "/tmp"), ("port", "9"), ("dbname", "db")]);
-        check("postgres://u:p%40%2F%25@h/d%C3%A9", &[
-            ("user", "u"),
-            ("password", "p@/%"),
-            ("host", "h"),
-            ("dbname", "dé"),
-        ]);
+        check(
+            "postgres://u:p%40%2F%25@h/d%C3%A9",
+            &[("user", "u"), ("password", "p@/%"), ("host", "h"), ("dbname", "dé")],
+        );
         check("postgres://h/d?ssl=true", &[("host", "h"), ("dbname", "d"), ("sslmode", "require")]);
     }
 

@@ -253,9 +253,7 @@ impl Error {
             | Self::Pooler { reason, .. }
             | Self::ConnectionLost { reason, .. }
             | Self::Decode { reason, .. } => sentence(reason),
-            Self::NotAdmitted { message, .. } | Self::TooManyConnections { message, .. } => {
-                sentence(message)
-            }
+            Self::NotAdmitted { message, .. } | Self::TooManyConnections { message, .. } => sentence(message),
             Self::WrongPassword { supplied, note, .. } => match (supplied, note) {
                 (_, Some(note)) => note.clone(),
                 (false, None) => "The server asks for a password and none was given.".into(),
@@ -372,8 +370,11 @@ impl Error {
             // "pg_stat_statements must be loaded via "shared_preload_libraries"" and its like; the
             // setting's name is not translated.
             &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE if message.contains("shared_preload_libraries") => {
-                let name = message.split_whitespace().next().unwrap_or("the library");
-                Self::NotPreloaded { name: name.trim_matches('"').to_owned() }
+                // Translations put the library elsewhere in the sentence; only names have underscores.
+                let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+                let mut names = words.filter(|w| w.contains('_') && *w != "shared_preload_libraries");
+                let name = names.next().unwrap_or("the library");
+                Self::NotPreloaded { name: name.to_owned() }
             }
             &SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE => {
                 Self::Timeout { name, sqlstate, message }

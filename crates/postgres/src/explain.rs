@@ -124,7 +124,11 @@ pub async fn explain(
     let planned = async {
         batch(session, &format!("SELECT /* pgwright:explain */ {}", settings.join(", "))).await?;
         let sql = sql.trim().trim_end_matches(';');
-        if options.generic { generic_plan(session, sql, options).await } else { plan(session, sql, options).await }
+        if options.generic {
+            generic_plan(session, sql, options).await
+        } else {
+            plan(session, sql, options).await
+        }
     }
     .await;
     let end = batch(session, "ROLLBACK /* pgwright:explain */").await;
@@ -171,10 +175,8 @@ async fn generic_plan(
 
 async fn plan(session: &Session, sql: &str, options: &ExplainOptions) -> Result<serde_json::Value, Error> {
     let explain = format!("EXPLAIN /* pgwright:explain */ ({}) {sql}", options.list());
-    let rows = session
-        .query_typed(&explain, &[])
-        .await
-        .map_err(|error| Error::from_query("explain", &error))?;
+    let rows =
+        session.query_typed(&explain, &[]).await.map_err(|error| Error::from_query("explain", &error))?;
     let undecodable = |reason: &str| Error::Decode {
         query: "explain".into(),
         column: "QUERY PLAN".into(),

@@ -26,9 +26,9 @@ pub mod statistics;
 mod target;
 mod tls;
 
-pub use error::Error;
 pub use capabilities::Capabilities;
 pub use catalog::CATALOG_QUERIES;
+pub use error::Error;
 pub use explain::{ExplainOptions, explain};
 pub use session::{CancelToken, Notice, SearchPath, Session, SessionOptions};
 pub use snapshot::SnapshotOptions;

@@ -44,8 +44,11 @@ pub(crate) fn mask(sql: &str) -> String {
 
 fn is_string(token: &str) -> bool {
     token.starts_with('\'')
-        || (token.len() > 1 && token.starts_with('$') && !token[1..].starts_with(|c: char| c.is_ascii_digit()))
-        || (token.get(..2).is_some_and(|p| matches!(p.to_ascii_lowercase().as_str(), "e'" | "u&")) && token.contains('\''))
+        || (token.len() > 1
+            && token.starts_with('$')
+            && !token[1..].starts_with(|c: char| c.is_ascii_digit()))
+        || (token.get(..2).is_some_and(|p| matches!(p.to_ascii_lowercase().as_str(), "e'" | "u&"))
+            && token.contains('\''))
 }
 
 fn holds_password(token: &str) -> bool {
@@ -117,8 +120,14 @@ mod tests {
     fn passwords_of_roles_and_connections_are_masked() {
         for (sql, expected) in [
             ("CREATE ROLE a PASSWORD 'geheim'", "CREATE ROLE a PASSWORD '***'"),
-            ("alter user a with encrypted password 'it''s' login", "alter user a with encrypted password '***' login"),
-            ("ALTER ROLE a PASSWORD E'x\\'y' VALID UNTIL '2030-01-01'", "ALTER ROLE a PASSWORD '***' VALID UNTIL '2030-01-01'"),
+            (
+                "alter user a with encrypted password 'it''s' login",
+                "alter user a with encrypted password '***' login",
+            ),
+            (
+                "ALTER ROLE a PASSWORD E'x\\'y' VALID UNTIL '2030-01-01'",
+                "ALTER ROLE a PASSWORD '***' VALID UNTIL '2030-01-01'",
+            ),
             ("ALTER ROLE a PASSWORD $x$geheim$x$", "ALTER ROLE a PASSWORD '***'"),
             ("ALTER ROLE a PASSWORD /* now */ 'geheim'", "ALTER ROLE a PASSWORD /* now */ '***'"),
             ("ALTER ROLE a PASSWORD 'cut off", "ALTER ROLE a PASSWORD '***'"),

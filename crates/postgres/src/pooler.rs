@@ -49,8 +49,7 @@ const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn probe(client: &Client) -> Result<Probe, Error> {
-    let messages =
-        client.simple_query(PROBE).await.map_err(|error| Error::from_query("probe", &error))?;
+    let messages = client.simple_query(PROBE).await.map_err(|error| Error::from_query("probe", &error))?;
     let row = single_row(&messages);
     let text = |column: &str| row.and_then(|r| r.try_get(column).ok().flatten()).unwrap_or_default();
     let number = |column: &str| {

@@ -62,9 +62,9 @@ pub(crate) async fn dump(request: &DumpRequest<'_>) -> Result<String, Error> {
     if !output.status.success() {
         return Err(failure(&String::from_utf8_lossy(&output.stderr)));
     }
-    String::from_utf8(output.stdout).map(|sql| without_psql_commands(&sql)).map_err(|_| Error::PgDumpFailed {
-        stderr: "The output is not UTF-8.".into(),
-    })
+    String::from_utf8(output.stdout)
+        .map(|sql| without_psql_commands(&sql))
+        .map_err(|_| Error::PgDumpFailed { stderr: "The output is not UTF-8.".into() })
 }
 
 fn missing(request: &DumpRequest<'_>) -> Error {
@@ -143,11 +143,9 @@ fn without_psql_commands(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len());
     for line in sql.split_inclusive('\n') {
         let text = line.trim_end();
-        if key.is_none() {
-            if let Some(found) = text.strip_prefix("\\restrict ") {
-                key = Some(found.to_owned());
-                continue;
-            }
+        if let (None, Some(found)) = (&key, text.strip_prefix("\\restrict ")) {
+            key = Some(found.to_owned());
+            continue;
         }
         // The key is random, so no function's body holds this line.
         if key.is_some() && text.strip_prefix("\\unrestrict ") == key.as_deref() {

@@ -275,10 +275,8 @@ impl Target {
         let pooling = if pooler::key_process_id(&client).await == Some(probe.backend_pid) {
             Pooling::None
         } else {
-            pooler::classify(&client, async || {
-                Ok(self.open(endpoint, connector, options).await?.client)
-            })
-            .await
+            pooler::classify(&client, async || Ok(self.open(endpoint, connector, options).await?.client))
+                .await
         };
         let session = Session {
             client,
@@ -354,10 +352,8 @@ impl Target {
                     reason: "the connection timed out".into(),
                 },
             };
-            let other_way_may_do = matches!(
-                error,
-                Error::Tls { .. } | Error::TlsRefused { .. } | Error::NotAdmitted { .. }
-            );
+            let other_way_may_do =
+                matches!(error, Error::Tls { .. } | Error::TlsRefused { .. } | Error::NotAdmitted { .. });
             // The first reason is the one that matters: with `allow` a server that has no TLS and
             // does not admit the role has not admitted the role.
             let error = first_error.take().unwrap_or(error);
@@ -392,7 +388,8 @@ impl Target {
             Some("require") => config.channel_binding(tokio_postgres::config::ChannelBinding::Require),
             _ => config.channel_binding(tokio_postgres::config::ChannelBinding::Prefer),
         };
-        let seconds = |keyword: &str| given(keyword).and_then(|v| v.trim().parse::<u64>().ok()).filter(|v| *v > 0);
+        let seconds =
+            |keyword: &str| given(keyword).and_then(|v| v.trim().parse::<u64>().ok()).filter(|v| *v > 0);
         config.keepalives(given("keepalives").is_none_or(|v| v != "0"));
         if let Some(idle) = seconds("keepalives_idle") {
             config.keepalives_idle(Duration::from_secs(idle));
@@ -429,13 +426,9 @@ impl Target {
                 Error::TlsRefused { host, port }
             }
             "error performing TLS handshake" => Error::Tls { host, port, reason },
-            "authentication error" => Error::NotAdmitted {
-                host,
-                port,
-                role,
-                database: self.database.clone(),
-                message: reason,
-            },
+            "authentication error" => {
+                Error::NotAdmitted { host, port, role, database: self.database.clone(), message: reason }
+            }
             _ => Error::Unreachable { host, port, reason },
         }
     }
@@ -500,14 +493,14 @@ fn summarize(mut failures: Vec<(&Endpoint, Error)>) -> Error {
     let several = failures.len() > 1;
     let reasons: Vec<String> = failures
         .iter()
-        .map(|(e, error)| format!("{}:{}: {}", e.host, e.port, error.detail().unwrap_or_else(|| error.to_string())))
+        .map(|(e, error)| {
+            format!("{}:{}: {}", e.host, e.port, error.detail().unwrap_or_else(|| error.to_string()))
+        })
         .collect();
     match failures.pop() {
-        Some((endpoint, _)) if several => Error::Unreachable {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            reason: reasons.join(" "),
-        },
+        Some((endpoint, _)) if several => {
+            Error::Unreachable { host: endpoint.host.clone(), port: endpoint.port, reason: reasons.join(" ") }
+        }
         Some((_, error)) => error,
         None => Error::Conninfo { message: "no host to connect to".into() },
     }

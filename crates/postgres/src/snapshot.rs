@@ -48,11 +48,7 @@ impl SnapshotOptions {
 /// # Errors
 /// Those of the queries and of `pg_dump`. That `pg_stat_statements` cannot be read is not an error
 /// but a note in the snapshot.
-pub async fn read(
-    session: &Session,
-    target: &Target,
-    options: &SnapshotOptions,
-) -> Result<Snapshot, Error> {
+pub async fn read(session: &Session, target: &Target, options: &SnapshotOptions) -> Result<Snapshot, Error> {
     let access = first::<AccessRow>(read_catalog(session, session.version_num(), &[]).await?)?;
     // Before pg_dump runs, so that its queries are not taken for the user's.
     let statements = statements::read_with_hidden(session).await;
@@ -267,7 +263,8 @@ impl Rows {
     fn notes(&self, access: &AccessRow) -> Vec<String> {
         let mut notes = Vec::new();
         if !access.superuser && !access.pg_read_all_data {
-            let analyzed: std::collections::HashSet<u32> = self.statistics.iter().map(|s| s.table_oid).collect();
+            let analyzed: std::collections::HashSet<u32> =
+                self.statistics.iter().map(|s| s.table_oid).collect();
             let blind =
                 self.relations.iter().filter(|r| r.reltuples > 0.0 && !analyzed.contains(&r.oid)).count();
             if blind > 0 {

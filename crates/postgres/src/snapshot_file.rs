@@ -33,9 +33,9 @@ pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), Error> {
         _ => Path::new("."),
     };
     // A named temporary file has mode 0600 and is removed when anything below fails.
-    let mut file =
-        tempfile::Builder::new().prefix(".pgwright-").tempfile_in(directory).map_err(failed)?;
-    let mut encoder = zstd::Encoder::new(BufWriter::new(file.as_file_mut()), COMPRESSION_LEVEL).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".pgwright-").tempfile_in(directory).map_err(failed)?;
+    let mut encoder =
+        zstd::Encoder::new(BufWriter::new(file.as_file_mut()), COMPRESSION_LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
     serde_json::to_writer(&mut encoder, snapshot).map_err(|error| failed(error.into()))?;
     let mut writer = encoder.finish().map_err(failed)?;
@@ -88,7 +88,11 @@ fn foreign(path: &Path) -> Error {
 }
 
 fn file_error(path: &Path, what: &str, detail: Option<String>) -> Error {
-    Error::SnapshotFile { path: path.to_owned(), what: what.to_owned(), detail: detail.map(|d| format!("{d}.")) }
+    Error::SnapshotFile {
+        path: path.to_owned(),
+        what: what.to_owned(),
+        detail: detail.map(|d| format!("{d}.")),
+    }
 }
 
 #[cfg(test)]

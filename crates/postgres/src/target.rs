@@ -139,10 +139,9 @@ impl Target {
 
     fn resolve(mut options: Options, environment: &Environment) -> Result<Self, Error> {
         options.remove("service");
-        let user = options
-            .remove("user")
-            .or_else(|| environment.user.clone())
-            .ok_or_else(|| syntax("no role given and the user of the operating system is not known".into()))?;
+        let user = options.remove("user").or_else(|| environment.user.clone()).ok_or_else(|| {
+            syntax("no role given and the user of the operating system is not known".into())
+        })?;
         let database = options.remove("dbname").unwrap_or_else(|| user.clone());
         let ssl_mode = options.remove("sslmode").map_or(Ok(SslMode::Prefer), |m| SslMode::parse(&m))?;
         let connect_timeout = match options.remove("connect_timeout") {
@@ -200,23 +199,15 @@ impl Target {
                 }
             }
         }
-        for keyword in ["keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"]
+        for keyword in
+            ["keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"]
         {
             if let Some(value) = options.get(keyword) {
                 number(keyword, value)?;
             }
         }
         let tls = TlsFiles { root_cert, client };
-        Ok(Self {
-            endpoints,
-            database,
-            user,
-            ssl_mode,
-            tls,
-            connect_timeout,
-            rest: options,
-            passfile_note,
-        })
+        Ok(Self { endpoints, database, user, ssl_mode, tls, connect_timeout, rest: options, passfile_note })
     }
 
     /// The same server and role, another database.
@@ -265,9 +256,8 @@ impl Target {
     /// command line can be read by every user of the machine.
     pub fn libpq_environment(&self) -> Vec<(String, Option<String>)> {
         let mut set: BTreeMap<&str, String> = BTreeMap::new();
-        let join = |f: &dyn Fn(&Endpoint) -> String| {
-            self.endpoints.iter().map(f).collect::<Vec<_>>().join(",")
-        };
+        let join =
+            |f: &dyn Fn(&Endpoint) -> String| self.endpoints.iter().map(f).collect::<Vec<_>>().join(",");
         set.insert("PGHOST", join(&|e| e.host.clone()));
         set.insert("PGPORT", join(&|e| e.port.to_string()));
         if self.endpoints.iter().any(|e| e.hostaddr.is_some()) {
@@ -303,9 +293,7 @@ impl Target {
             }
         }
         set.entry("PGAPPNAME").or_insert_with(|| "pgwright".into());
-        conninfo::environment_variables()
-            .map(|name| (name.to_owned(), set.get(name).cloned()))
-            .collect()
+        conninfo::environment_variables().map(|name| (name.to_owned(), set.get(name).cloned())).collect()
     }
 }
 
@@ -322,12 +310,19 @@ fn default_socket_directory() -> String {
 
 fn endpoints(options: &mut Options) -> Result<Vec<Endpoint>, Error> {
     let mut list = |keyword: &str| -> Vec<String> {
-        options.remove(keyword).map(|v| v.split(',').map(str::trim).map(str::to_owned).collect()).unwrap_or_default()
+        options
+            .remove(keyword)
+            .map(|v| v.split(',').map(str::trim).map(str::to_owned).collect())
+            .unwrap_or_default()
     };
     let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
     let count = hosts.len().max(addresses.len()).max(1);
     if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
-        return Err(syntax(format!("could not match {} host names to {} hostaddr values", hosts.len(), addresses.len())));
+        return Err(syntax(format!(
+            "could not match {} host names to {} hostaddr values",
+            hosts.len(),
+            addresses.len()
+        )));
     }
     if ports.len() > 1 && ports.len() != count {
         return Err(syntax(format!("could not match {} port numbers to {count} hosts", ports.len())));
@@ -345,7 +340,8 @@ fn endpoints(options: &mut Options) -> Result<Vec<Endpoint>, Error> {
             (None, Some(address)) => IpAddr::to_string(&address),
             (None, None) => default_socket_directory(),
         };
-        let port = match ports.get(i).or(ports.first().filter(|_| ports.len() == 1)).filter(|p| !p.is_empty()) {
+        let port = match ports.get(i).or(ports.first().filter(|_| ports.len() == 1)).filter(|p| !p.is_empty())
+        {
             Some(text) => text
                 .parse::<u16>()
                 .ok()

@@ -18,7 +18,11 @@ fn check(conninfo: Option<&str>, vars: &[(&str, &str)], expected: &str) {
 #[test]
 fn the_string_wins_over_the_environment() {
     check(Some("postgres://h/d"), &[], "postgres://me@h:5432/d");
-    check(None, &[("PGHOST", "h"), ("PGPORT", "6"), ("PGUSER", "u"), ("PGDATABASE", "d")], "postgres://u@h:6/d");
+    check(
+        None,
+        &[("PGHOST", "h"), ("PGPORT", "6"), ("PGUSER", "u"), ("PGDATABASE", "d")],
+        "postgres://u@h:6/d",
+    );
     check(Some("host=x user=y"), &[("PGHOST", "h"), ("PGPORT", "6")], "postgres://y@x:6/y");
     check(Some("orders"), &[("PGHOST", "h")], "postgres://me@h:5432/orders");
     check(

@@ -1,10 +1,12 @@
 //! Does pgwright know what it may do, for roles from superuser down to one that may do nothing, and
 //! what is going on around it?
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
+use cluster::{Server, ServerOptions};
 use postgres::catalog::{blockers, create_index_progress, old_transactions};
-use postgres::{Capabilities, Error, Session, SessionOptions, statements};
+use postgres::{Capabilities, Error, ExplainOptions, Session, SessionOptions, explain, statements};
 
 use crate::{session, target};
 
@@ -64,7 +66,10 @@ async fn privileges_decide_what_is_visible() {
 
         admin.batch_execute("DROP EXTENSION pg_stat_statements").await.unwrap();
         let error = statements::read(&open).await.unwrap_err();
-        assert!(matches!(&error, Error::ExtensionMissing { name, .. } if name == "pg_stat_statements"), "{error:?}");
+        assert!(
+            matches!(&error, Error::ExtensionMissing { name, .. } if name == "pg_stat_statements"),
+            "{error:?}"
+        );
         let missing = Capabilities::read(&open).await.unwrap().pg_stat_statements;
         assert!(missing.available && missing.preloaded && missing.installed.is_none() && !missing.readable());
         assert!(missing.unreadable.unwrap().hint.unwrap().contains("CREATE EXTENSION pg_stat_statements"));
@@ -83,6 +88,40 @@ async fn an_extension_that_was_not_preloaded_is_said_to_be_so() {
         assert!(error.hint().unwrap().contains("restart"));
         let capability = Capabilities::read(&open).await.unwrap().pg_stat_statements;
         assert!(capability.installed.is_some() && !capability.preloaded && !capability.readable());
+    }
+}
+
+#[tokio::test]
+async fn a_standby_is_recognized_and_can_be_read() {
+    for binaries in testkit::versions() {
+        let directory = tempfile::tempdir_in("/tmp").unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let data_dir = directory.path().join("data");
+        let options =
+            ServerOptions { data_dir: Some(data_dir.clone()), ..ServerOptions::default() }.throw_away();
+        let primary = Server::start(&binaries, options.clone()).unwrap();
+        let client = testkit::connect(&primary.url("postgres")).await;
+        client.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await.unwrap();
+        drop(client);
+        primary.stop().unwrap();
+        // With nobody to follow it replays what it has and waits, open for reading.
+        std::fs::write(data_dir.join("standby.signal"), "").unwrap();
+        let owner = std::fs::metadata(&data_dir).unwrap();
+        std::os::unix::fs::chown(data_dir.join("standby.signal"), Some(owner.uid()), Some(owner.gid()))
+            .unwrap();
+        let standby = Server::start(&binaries, options).unwrap();
+        let open = session(&standby.url("postgres")).await;
+        assert!(Capabilities::read(&open).await.unwrap().in_recovery);
+        let snapshot = postgres::snapshot::read_without_schema(&open, Duration::from_secs(5)).await.unwrap();
+        assert!(snapshot.server.in_recovery && snapshot.relations.len() == 1);
+        let plan = explain(&open, "SELECT * FROM public.t", &ExplainOptions::analyze()).await.unwrap();
+        assert!(plan["Plan"]["Actual Rows"].as_f64() == Some(0.0));
+        for (wanted, suits) in
+            [("standby", true), ("read-only", true), ("primary", false), ("read-write", false)]
+        {
+            let target = target(&format!("{}?target_session_attrs={wanted}", standby.url("postgres")));
+            assert_eq!(target.connect(&SessionOptions::default()).await.is_ok(), suits, "{wanted}");
+        }
     }
 }
 
@@ -117,9 +156,10 @@ async fn who_blocks_whom_and_how_far_an_index_is() {
         let holder_pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         let builder_pid: i32 = builder.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         assert!(create_index_progress(&open, version, builder_pid).await.unwrap().is_none());
-        let building = tokio::spawn(async move {
-            builder.batch_execute("CREATE INDEX CONCURRENTLY t_id ON t (id)").await
-        });
+        let building =
+            tokio::spawn(
+                async move { builder.batch_execute("CREATE INDEX CONCURRENTLY t_id ON t (id)").await },
+            );
         let mut waiting = None;
         for _ in 0..200 {
             let progress = create_index_progress(&open, version, builder_pid).await.unwrap();

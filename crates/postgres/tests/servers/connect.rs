@@ -56,7 +56,10 @@ async fn every_refusal_has_its_own_error() {
         session(&at("app:right", "postgres")).await;
 
         let error = refusal(&at("app:wrong", "postgres")).await;
-        assert!(matches!(&error, Error::WrongPassword { role, supplied: true, .. } if role == "app"), "{error:?}");
+        assert!(
+            matches!(&error, Error::WrongPassword { role, supplied: true, .. } if role == "app"),
+            "{error:?}"
+        );
         assert_eq!(error.to_string(), "password authentication failed for role \"app\"");
         assert_eq!(error.sqlstate(), Some("28P01"));
 
@@ -81,7 +84,10 @@ async fn every_refusal_has_its_own_error() {
         assert!(error.hint().unwrap().contains("pg_hba.conf"));
 
         let error = refusal(&at("nopass", "closed")).await;
-        assert!(matches!(&error, Error::PrivilegeDenied { object, .. } if object == "database \"closed\""), "{error:?}");
+        assert!(
+            matches!(&error, Error::PrivilegeDenied { object, .. } if object == "database \"closed\""),
+            "{error:?}"
+        );
         assert!(error.hint().unwrap().contains("GRANT CONNECT"));
 
         let error = refusal(&at("limited:right", "postgres")).await;
@@ -133,7 +139,13 @@ async fn hosts_that_do_not_answer_are_passed_over() {
     let detail = error.detail().unwrap();
     assert!(detail.contains("/nonexistent") && detail.contains("/neither"), "{detail}");
 
-    for (wanted, suits) in [("primary", true), ("read-write", true), ("prefer-standby", true), ("standby", false), ("read-only", false)] {
+    for (wanted, suits) in [
+        ("primary", true),
+        ("read-write", true),
+        ("prefer-standby", true),
+        ("standby", false),
+        ("read-only", false),
+    ] {
         let text = format!("host={socket} port={port} user=postgres target_session_attrs={wanted}");
         let opened = target(&text).connect(&SessionOptions::default()).await;
         assert_eq!(opened.is_ok(), suits, "{wanted}");
@@ -231,7 +243,10 @@ impl Certificates {
         let stranger = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         write("stranger.crt", stranger.pem());
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        let server = CertificateParams::new(vec!["localhost".to_owned()])
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
         write("server.crt", server.pem());
         write("server.key", key.serialize_pem());
         let client_key = KeyPair::generate().unwrap();
@@ -280,7 +295,8 @@ async fn every_sslmode_means_what_libpq_means() {
         let ca = certificates.path("ca.crt").display().to_string();
         let stranger = certificates.path("stranger.crt").display().to_string();
         let connect = async |host: &str, user: &str, rest: &str| {
-            let text = format!("host={host} hostaddr=127.0.0.1 port={port} user={user} dbname=postgres {rest}");
+            let text =
+                format!("host={host} hostaddr=127.0.0.1 port={port} user={user} dbname=postgres {rest}");
             let session = target(&text).connect(&SessionOptions::default()).await?;
             let row = session
                 .query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[])

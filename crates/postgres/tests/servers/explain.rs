@@ -28,11 +28,13 @@ async fn plans_come_back_and_nothing_is_written() {
             .await
             .unwrap();
 
-        let plan = explain(&session, "SELECT * FROM t WHERE id = 7;", &ExplainOptions::default()).await.unwrap();
+        let plan =
+            explain(&session, "SELECT * FROM t WHERE id = 7;", &ExplainOptions::default()).await.unwrap();
         assert_eq!(plan["Plan"]["Node Type"], "Index Scan");
         assert!(plan["Plan"].get("Actual Rows").is_none());
 
-        let plan = explain(&session, "SELECT * FROM t WHERE id < 11", &ExplainOptions::analyze()).await.unwrap();
+        let plan =
+            explain(&session, "SELECT * FROM t WHERE id < 11", &ExplainOptions::analyze()).await.unwrap();
         assert_eq!(plan["Plan"]["Actual Rows"].as_f64(), Some(10.0));
         assert!(plan["Plan"]["Shared Hit Blocks"].as_i64().unwrap() > 0);
 
@@ -59,7 +61,14 @@ async fn plans_come_back_and_nothing_is_written() {
             }
         }
         assert_eq!(count(&session).await, 1000);
-        assert!(session.query_one("SELECT to_regclass('u')::text", &[]).await.unwrap().get::<_, Option<String>>(0).is_none());
+        assert!(
+            session
+                .query_one("SELECT to_regclass('u')::text", &[])
+                .await
+                .unwrap()
+                .get::<_, Option<String>>(0)
+                .is_none()
+        );
     }
 }
 
@@ -80,7 +89,8 @@ async fn a_generic_plan_needs_no_values() {
         let both = ExplainOptions { analyze: true, ..ExplainOptions::generic() };
         let error = explain(&session, "SELECT 1", &both).await.unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{error:?}");
-        let left = session.query("SELECT name FROM pg_prepared_statements WHERE name LIKE 'pgwright%'", &[]).await;
+        let left =
+            session.query("SELECT name FROM pg_prepared_statements WHERE name LIKE 'pgwright%'", &[]).await;
         assert!(left.unwrap().is_empty());
     }
 }
@@ -100,7 +110,8 @@ async fn a_statement_that_takes_too_long_is_stopped() {
         session.batch_execute("CREATE TABLE locked (id int)").await.unwrap();
         let holder = testkit::connect(&database.url).await;
         holder.batch_execute("BEGIN; LOCK TABLE locked").await.unwrap();
-        let options = ExplainOptions { lock_timeout: Duration::from_millis(150), ..ExplainOptions::default() };
+        let options =
+            ExplainOptions { lock_timeout: Duration::from_millis(150), ..ExplainOptions::default() };
         let error = explain(&session, "SELECT * FROM locked", &options).await.unwrap_err();
         assert!(matches!(&error, Error::Timeout { sqlstate, .. } if sqlstate == "55P03"), "{error:?}");
         assert!(error.hint().unwrap().contains("lock"));

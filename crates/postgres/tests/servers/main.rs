@@ -1,5 +1,7 @@
 //! Everything that needs a real server, in one binary: the servers are started once.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on should stop where it is.
+
 mod capabilities;
 mod connect;
 mod explain;

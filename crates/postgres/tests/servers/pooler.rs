@@ -170,7 +170,9 @@ async fn statement_mode_and_refused_options_are_poolers_too() {
     let url = pooler.url(&database.name);
     let error = target(&url).connect(&SessionOptions::default()).await.unwrap_err();
     assert!(matches!(&error, Error::Pooler { .. }), "{error:?}");
-    let error =
-        target(&format!("{url} options='-c geqo=off'")).connect(&SessionOptions::default()).await.unwrap_err();
+    let error = target(&format!("{url} options='-c geqo=off'"))
+        .connect(&SessionOptions::default())
+        .await
+        .unwrap_err();
     assert!(matches!(&error, Error::Pooler { reason, .. } if reason.contains("options")), "{error:?}");
 }

@@ -73,7 +73,9 @@ async fn create(url: &str) -> Client {
     client.batch_execute(SCHEMA).await.unwrap();
     flush_counters(&client).await;
     client
-        .batch_execute("ANALYZE \"My Schema\".\"a\"\"b.c\", public.part, public.summary, public.parent, public.child")
+        .batch_execute(
+            "ANALYZE \"My Schema\".\"a\"\"b.c\", public.part, public.summary, public.parent, public.child",
+        )
         .await
         .unwrap();
     flush_counters(&client).await;
@@ -123,7 +125,9 @@ async fn a_snapshot_holds_what_is_there_and_nothing_else() {
         let mut columns = ext[0].columns.clone();
         columns.sort();
         assert_eq!(columns, ["größe", "name"]);
-        assert!(ext[0].kinds.contains(&'d') && ext[0].kinds.contains(&'f') && ext[0].definition.contains("FROM"));
+        assert!(
+            ext[0].kinds.contains(&'d') && ext[0].kinds.contains(&'f') && ext[0].definition.contains("FROM")
+        );
 
         // The same database gives the same snapshot, except for time.
         let mut again = snapshot::read_without_schema(&open, LOCK_TIMEOUT).await.unwrap();
@@ -170,7 +174,9 @@ fn check_odd_table(s: &Snapshot) {
     assert!(varchar.not_null && varchar.has_btree_opclass && varchar.collation.is_none());
     assert_eq!(column("code").base_type, name("pg_catalog", "varchar"));
     assert_eq!(column("tags").type_category, 'A');
-    for (n, btree) in [("tags", true), ("data", true), ("point", false), ("mood", true), ("code", true), ("at", true)] {
+    for (n, btree) in
+        [("tags", true), ("data", true), ("point", false), ("mood", true), ("code", true), ("at", true)]
+    {
         assert_eq!(column(n).has_btree_opclass, btree, "{n}");
     }
     assert!(column("doubled").generated && column("doubled").default.is_some() && !column("id").generated);
@@ -212,7 +218,10 @@ fn check_indexes(s: &Snapshot, major: u32) {
             (SortOrder::Desc, NullsOrder::Default)
         ]
     );
-    assert_eq!((plain.include.as_slice(), plain.with.as_slice()), (&["data".to_owned()][..], &[("fillfactor".into(), "80".into())][..]));
+    assert_eq!(
+        (plain.include.as_slice(), plain.with.as_slice()),
+        (&["data".to_owned()][..], &[("fillfactor".into(), "80".into())][..])
+    );
     assert!(plain.keys.iter().all(|k| k.opclass.is_none() && k.collation.is_none()));
 
     let odd = index("odd");
@@ -326,7 +335,9 @@ async fn the_schema_is_dumped_and_can_be_restored() {
             let message = error.to_string();
             assert!(message.contains(&format!("pg_dump {pg_dump_major}.")), "{message}");
             assert!(message.contains(&format!("version {}.", server.binaries().major)), "{message}");
-            assert!(error.hint().unwrap().contains(&format!("postgresql-client-{}", server.binaries().major)));
+            assert!(
+                error.hint().unwrap().contains(&format!("postgresql-client-{}", server.binaries().major))
+            );
             continue;
         }
         let s = result.unwrap();
@@ -456,7 +467,8 @@ async fn concurrent_ddl_does_not_spoil_a_snapshot() {
     let client = testkit::connect(&database.url).await;
     let churn = tokio::spawn(async move {
         loop {
-            let sql = "CREATE TABLE x (id int PRIMARY KEY, a text); CREATE INDEX ON x (lower(a)); DROP TABLE x";
+            let sql =
+                "CREATE TABLE x (id int PRIMARY KEY, a text); CREATE INDEX ON x (lower(a)); DROP TABLE x";
             client.batch_execute(sql).await.unwrap();
         }
     });
