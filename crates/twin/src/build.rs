@@ -171,7 +171,7 @@ async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<S
     ));
     // ICU sorts much like the C library's locale of the same language.
     let language = source.collate.split(['.', '@']).next().unwrap_or_default().replace('_', "-");
-    if server.binaries().major >= 15 && !language.is_empty() && !source.collate.starts_with("C") {
+    if server.binaries().major >= 15 && !language.is_empty() && !["C", "POSIX"].contains(&language.as_str()) {
         let icu = format!(
             "{base} ENCODING UTF8 LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'",
             model::quote_literal(&language)

@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Row};
 use crate::error::{Error, explain};
 use crate::files;
 use crate::session::{As, DATABASE, connect};
-use crate::size::{self, Attribute, Heap, Shape, Size};
+use crate::size::{self, Attribute, Evaluated, Heap, Shape, Size};
 use crate::the_twin::{Candidate, Table, Twin};
 
 /// An index of the twin, as its catalog describes it.
@@ -106,6 +106,7 @@ fn fact(row: &Row, server: &cluster::Server) -> Result<Facts, tokio_postgres::Er
             type_name,
             opclass: opclasses.get(i).cloned().unwrap_or_default(),
             expression: (*attnum == 0).then_some(expression),
+            evaluated: Vec::new(),
         })
         .collect();
     let path: Option<String> = row.try_get("path")?;
@@ -194,10 +195,11 @@ pub(crate) async fn register(
                 continue;
             }
         };
-        let parts = by_root.remove(&root).unwrap_or_default();
+        let mut parts = by_root.remove(&root).unwrap_or_default();
         let mut pages = 0;
-        for part in &parts {
+        for part in &mut parts {
             let (Some(path), Some(table)) = (&part.path, twin.tables.get(&part.table)) else { continue };
+            evaluate_expressions(&owner, table, &mut part.shape).await;
             let all = table.relation.rows();
             let rows = if part.partial { rows.get(&part.table).copied().unwrap_or(all) } else { all };
             let size = size::predict(&part.shape, heap(table, rows));
@@ -234,6 +236,49 @@ enum Refusal {
     Known(CandidateId),
     /// PostgreSQL does not want it.
     Message(String),
+}
+
+/// Computes an expression for the values in its column's statistics: that tells how wide its results
+/// are and how many differ. What cannot be computed is left to the column's own numbers.
+async fn evaluate_expressions(owner: &Client, table: &Table, shape: &mut Shape) {
+    for attribute in &mut shape.attributes {
+        let (Some(expression), Some(column)) = (&attribute.expression, attribute.column(&table.relation))
+        else {
+            continue;
+        };
+        let Some(statistics) = attribute.statistics(&table.relation) else { continue };
+        let samples = size::samples(statistics);
+        if samples.is_empty() || shape.access_method == "gin" {
+            continue;
+        }
+        let values: Vec<&str> = samples.iter().map(|(v, _)| v.as_str()).collect();
+        let sql = format!(
+            "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, pg_catalog.pg_column_size(e)
+             FROM (
+                 SELECT {expression} AS e, t.pgwright_n AS n
+                 FROM (
+                     SELECT v::{} AS {}, n AS pgwright_n
+                     FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS s (v, n)
+                 ) AS t
+             ) AS r
+             ORDER BY r.n",
+            column.type_name,
+            model::quote_identifier(&column.name),
+        );
+        let Ok(rows) = owner.query(&sql, &[&values]).await else { continue };
+        attribute.evaluated = rows
+            .iter()
+            .zip(&samples)
+            .filter_map(|(row, (_, weight))| {
+                let bytes: Option<i32> = row.try_get(1).ok()?;
+                Some(Evaluated {
+                    value: row.try_get(0).ok()?,
+                    bytes: f64::from(bytes.unwrap_or_default()),
+                    weight: *weight,
+                })
+            })
+            .collect();
+    }
 }
 
 /// How large a table is for an index on it.
@@ -319,15 +364,18 @@ async fn create(
     owner: &Client,
     definitions: &[IndexDefinition],
 ) -> Result<Vec<Result<Oid, Refusal>>, Error> {
-    // Expressions are resolved as in the source's own sessions.
+    // Expressions are resolved as in the source's own sessions, and may not run for ever.
     let path = twin.settings.iter().find(|(n, _)| n == "search_path").map_or("", |(_, v)| v.as_str());
-    owner
-        .execute(
-            "SELECT /* pgwright:twin_setting */ pg_catalog.set_config('search_path', $1, false)",
-            &[&path],
-        )
-        .await
-        .map_err(Error::sql("preparing to create candidates"))?;
+    let timeout = twin.options.statement_timeout.as_millis().to_string();
+    for (name, value) in [("search_path", path), ("statement_timeout", timeout.as_str())] {
+        owner
+            .execute(
+                "SELECT /* pgwright:twin_setting */ pg_catalog.set_config($1, $2, false)",
+                &[&name, &value],
+            )
+            .await
+            .map_err(Error::sql("preparing to create candidates"))?;
+    }
     let find = admin
         .prepare("SELECT /* pgwright:twin_find */ pg_catalog.to_regclass($1)::pg_catalog.oid")
         .await

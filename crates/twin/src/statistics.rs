@@ -61,7 +61,7 @@ const DEFAULT_COLLATION: Oid = 100;
 
 const TYPES: &str = "
 WITH /* pgwright:twin_types */ RECURSIVE below (oid, base) AS (
-    SELECT t.oid, t.oid FROM pg_catalog.pg_type AS t
+    SELECT t.oid, t.oid FROM pg_catalog.pg_type AS t WHERE t.oid = ANY ($1)
     UNION ALL
     SELECT b.oid, t.typbasetype
     FROM below AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.base
@@ -73,7 +73,8 @@ classes AS (
             PARTITION BY t.oid, am.amname
             ORDER BY oc.opcintype = t.oid DESC, i.typispreferred DESC, oc.oid
         ) AS rank
-    FROM pg_catalog.pg_type AS t
+    FROM (SELECT DISTINCT b.base FROM below AS b) AS b
+    JOIN pg_catalog.pg_type AS t ON t.oid = b.base
     CROSS JOIN pg_catalog.pg_opclass AS oc
     JOIN pg_catalog.pg_am AS am ON am.oid = oc.opcmethod
     JOIN pg_catalog.pg_type AS i ON i.oid = oc.opcintype
@@ -106,8 +107,7 @@ LEFT JOIN pg_catalog.pg_amop AS less ON less.amopfamily = c.opcfamily AND less.a
     AND less.amoplefttype = c.opcintype AND less.amoprighttype = c.opcintype
 LEFT JOIN classes AS h ON h.type = b.base AND h.amname = 'hash' AND h.rank = 1
 LEFT JOIN pg_catalog.pg_amop AS hash_equal ON hash_equal.amopfamily = h.opcfamily AND hash_equal.amopstrategy = 1
-    AND hash_equal.amoplefttype = h.opcintype AND hash_equal.amoprighttype = h.opcintype
-WHERE b.oid = ANY ($1)";
+    AND hash_equal.amoplefttype = h.opcintype AND hash_equal.amoprighttype = h.opcintype";
 
 /// `array_in` is the only way to make an `anyarray` from text; it is strict, so NULL stays NULL.
 const INSERT: &str = "

@@ -195,37 +195,21 @@ impl Twin {
         if *wanted == self.current {
             return Ok(());
         }
-        let (mut on, mut off) = (Vec::<Oid>::new(), Vec::<Oid>::new());
-        for id in &wanted.added {
-            let candidate = self.candidates.get(id.0 as usize).ok_or_else(|| CostError::Model {
-                message: format!("no candidate has the number {}", id.0),
-            })?;
-            if !self.current.added.contains(id) {
-                on.extend(&candidate.oids);
-            }
-        }
-        for id in &self.current.added {
-            if let (false, Some(candidate)) = (wanted.added.contains(id), self.candidates.get(id.0 as usize))
-            {
-                off.extend(&candidate.oids);
-            }
-        }
         for name in &wanted.dropped {
-            match self.existing.get(name) {
-                Some(oids) if !self.current.dropped.contains(name) => off.extend(oids),
-                Some(_) => {}
-                // Its table is not there either, so no plan can tell the difference.
-                None if self.missing.contains(name) => {}
-                None => {
-                    return Err(CostError::Model { message: format!("index {name} is not in the snapshot") });
-                }
+            // What is missing has no table on the twin either, so no plan can tell the difference.
+            if !self.existing.contains_key(name) && !self.missing.contains(name) {
+                return Err(CostError::Model { message: format!("index {name} is not in the snapshot") });
             }
         }
-        for name in &self.current.dropped {
-            if let (false, Some(oids)) = (wanted.dropped.contains(name), self.existing.get(name)) {
-                on.extend(oids);
-            }
+        if let Some(id) = wanted.added.iter().find(|id| self.candidates.len() <= id.0 as usize) {
+            return Err(CostError::Model { message: format!("no candidate has the number {}", id.0) });
         }
+        let (added_before, dropped_before) = self.oids(&self.current);
+        let (added, dropped) = self.oids(wanted);
+        let on: Vec<Oid> =
+            added.difference(&added_before).chain(dropped_before.difference(&dropped)).copied().collect();
+        let off: Vec<Oid> =
+            added_before.difference(&added).chain(dropped.difference(&dropped_before)).copied().collect();
         self.admin
             .execute(
                 "UPDATE /* pgwright:twin_switch */ pg_catalog.pg_index
@@ -237,6 +221,13 @@ impl Twin {
             .map_err(|e| Error::sql("switching indexes")(e))?;
         self.current = wanted.clone();
         Ok(())
+    }
+
+    /// The added and the dropped indexes of a configuration, partitions' included.
+    fn oids(&self, configuration: &Configuration) -> (BTreeSet<Oid>, BTreeSet<Oid>) {
+        let added = configuration.added.iter().filter_map(|id| self.candidates.get(id.0 as usize));
+        let dropped = configuration.dropped.iter().filter_map(|name| self.existing.get(name));
+        (added.flat_map(|c| c.oids.iter().copied()).collect(), dropped.flatten().copied().collect())
     }
 
     /// Runs `EXPLAIN` in the planning session.

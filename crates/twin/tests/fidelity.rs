@@ -259,6 +259,11 @@ fn candidates() -> Vec<(IndexDefinition, &'static str)> {
             },
             "SELECT count(*) FROM events WHERE created_at BETWEEN now() - interval '3 days' AND now() - interval '2 days'",
         ),
+        // Many descents: what the height of a B-tree costs shows here.
+        (
+            events("x_join", vec![IndexKey::column("user_id"), IndexKey::column("id")]),
+            "SELECT u.id, e.id FROM users u JOIN events e ON e.user_id = u.id WHERE u.id BETWEEN 5000 AND 5300",
+        ),
         (of("hash", events("x_hash", column("user_id"))), "SELECT * FROM events WHERE user_id = 4242"),
         (
             IndexDefinition::btree(
@@ -475,4 +480,47 @@ async fn what_the_twin_does_not_have_costs_only_what_uses_it() {
     // What a snapshot brings runs without a superuser's powers.
     let error = twin.plan("SELECT 1 WHERE leak() = 'x'", &Configuration::current()).await.unwrap_err();
     assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+#[tokio::test]
+async fn a_locale_of_another_machine_is_replaced_and_told() {
+    let server = testkit::any_server();
+    let mut source = source(server).await;
+    source.snapshot.server.collate = "de_AT.UTF-8".into();
+    source.snapshot.server.ctype = "de_AT.UTF-8".into();
+    let mut twin = build(&source).await;
+    assert!(twin.notes().iter().any(|n| n.contains("de_AT.UTF-8")), "{:?}", twin.notes());
+    // Without the order of "C", an index cannot serve a prefix.
+    let sql = "SELECT * FROM users WHERE email LIKE 'user123%'";
+    let index =
+        IndexDefinition::btree(QualifiedName::new("public", "users"), "x", vec![IndexKey::column("email")]);
+    let Registered::Ready { id, .. } = twin.register(&[index]).await.unwrap()[0] else { panic!() };
+    let planned = twin.plan(sql, &Configuration::current().with(id)).await.unwrap();
+    assert_eq!(shape(&planned.explain["Plan"]), "Seq Scan users()");
+}
+
+#[test]
+fn the_nearest_version_plans_and_another_one_warns() {
+    let of = |major: u32| cluster::Binaries { dir: "/".into(), major, version: major.to_string() };
+    let snapshot = |major: i32| {
+        let text = format!(
+            r#"{{"format_version": 1, "taken_at": "2026-01-01T00:00:00Z", "server": {{"version_num": {major}0001,
+            "version": "{major}.1", "database": "d", "user": "u", "in_recovery": false, "started_at": null,
+            "stats_reset": null, "encoding": "UTF8", "collate": "C", "ctype": "C", "database_bytes": 0}},
+            "settings": {{}}, "extensions": [], "schema_sql": "", "relations": [], "indexes": [], "constraints": [],
+            "extended_statistics": [], "statements": [], "statements_info": null, "notes": []}}"#
+        );
+        serde_json::from_str::<Snapshot>(&text).unwrap()
+    };
+    for (source, available, chosen, warns) in [
+        (15, vec![18, 17, 15], 15, false),
+        (16, vec![18, 17, 15], 17, true),
+        (18, vec![15, 17], 17, true),
+        (13, vec![18, 15], 15, true),
+    ] {
+        let available: Vec<_> = available.into_iter().map(of).collect();
+        let (binaries, warning) = Twin::choose_binaries(&snapshot(source), &available).unwrap();
+        assert_eq!((binaries.major, warning.is_some()), (chosen, warns), "{source}");
+    }
+    assert!(Twin::choose_binaries(&snapshot(15), &[]).is_err());
 }

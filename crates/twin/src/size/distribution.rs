@@ -1,6 +1,8 @@
 //! How are the values of a column, and of several together, distributed? As the statistics say:
 //! some common values with their frequencies, and the rest evenly.
 
+use std::collections::BTreeMap;
+
 use model::snapshot::{ColumnStatistics, Relation};
 
 use super::Attribute;
@@ -24,13 +26,21 @@ pub(crate) fn of_one(attribute: &Attribute, relation: &Relation, table_rows: f64
     let Some(statistics) = attribute.statistics(relation) else {
         return vec![Class { probability: 1.0 / DEFAULT_DISTINCT, values: DEFAULT_DISTINCT, null: false }];
     };
-    let nulls = f64::from(statistics.null_frac).clamp(0.0, 1.0);
+    let nulls = attribute.null_fraction(relation);
     let mut classes = Vec::new();
     if nulls > 0.0 {
         classes.push(Class { probability: nulls, values: 1.0, null: true });
     }
-    let mut left = 1.0 - nulls;
     let mut distinct = statistics.distinct(table_rows);
+    if !attribute.evaluated.is_empty() {
+        classes.extend(
+            of_results(attribute, (1.0 - nulls) * table_rows, distinct)
+                .into_iter()
+                .map(|c| Class { probability: c.probability * (1.0 - nulls), ..c }),
+        );
+        return classes;
+    }
+    let mut left = 1.0 - nulls;
     for frequency in statistics.most_common_freqs.iter().flatten() {
         let probability = f64::from(*frequency);
         classes.push(Class { probability, values: 1.0, null: false });
@@ -42,6 +52,46 @@ pub(crate) fn of_one(attribute: &Attribute, relation: &Relation, table_rows: f64
         classes.push(Class { probability: left / values, values, null: false });
     }
     classes
+}
+
+/// The distribution of an expression's results that are not NULL.
+fn of_results(attribute: &Attribute, rows: f64, column_distinct: f64) -> Vec<Class> {
+    let mut seen: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for result in &attribute.evaluated {
+        if let Some(value) = &result.value {
+            let entry = seen.entry(value).or_default();
+            entry.0 += 1.0;
+            entry.1 += result.weight;
+        }
+    }
+    let total: f64 = seen.values().map(|(_, weight)| weight).sum();
+    let sampled: f64 = seen.values().map(|(count, _)| count).sum();
+    let once = seen.values().filter(|(count, _)| *count < 1.5).count() as f64;
+    let all =
+        distinct_values(sampled, seen.len() as f64, once, rows).min(column_distinct.max(seen.len() as f64));
+    let mut classes = Vec::new();
+    let mut rare = 0.0;
+    for (count, weight) in seen.values() {
+        if *count < 1.5 {
+            rare += weight / total;
+        } else {
+            classes.push(Class { probability: weight / total, values: 1.0, null: false });
+        }
+    }
+    if rare > 0.0 {
+        let values = (all - (seen.len() as f64 - once)).max(once);
+        classes.push(Class { probability: rare / values, values, null: false });
+    }
+    classes
+}
+
+/// How many distinct values there are among `rows` rows when a sample of `sampled` rows has
+/// `distinct`, of which `once` occur only once: Haas and Stokes' estimator, which ANALYZE uses as
+/// well (`compute_scalar_stats`).
+pub(crate) fn distinct_values(sampled: f64, distinct: f64, once: f64, rows: f64) -> f64 {
+    let rows = rows.max(1.0);
+    (sampled * distinct / (sampled - once + once * sampled / rows).max(f64::MIN_POSITIVE))
+        .clamp(distinct, rows.max(distinct))
 }
 
 /// The distribution of several attributes' values together, taken as independent, which errs

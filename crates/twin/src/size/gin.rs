@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::snapshot::{ColumnStatistics, array_elements};
 use serde_json::Value;
 
-use super::distribution::samples;
+use super::distribution::{distinct_values, samples};
 use super::{Attribute, Heap, ITEM_ID, PAGE, Shape, TUPLE_HEADER, max_align};
 
 /// Terms that occur in equally many rows.
@@ -82,6 +82,15 @@ fn terms(attribute: &Attribute, heap: Heap<'_>) -> Vec<Terms> {
     }
     let width = attribute.column(heap.relation).map_or(32.0, |c| f64::from(c.average_width()));
     let present = heap.rows * (1.0 - attribute.null_fraction(heap.relation));
+    let is_text = attribute.column(heap.relation).is_some_and(|c| c.type_category == 'S');
+    if let (Some(s), true) =
+        (statistics, is_text && (opclass.contains("trgm") || opclass.contains("tsvector")))
+    {
+        let found = text_terms(s, heap.rows, opclass.contains("trgm"));
+        if !found.is_empty() {
+            return found;
+        }
+    }
     if opclass.contains("trgm") {
         // As many trigrams as characters, of some ten thousand that occur in texts.
         let all = present * (width + 1.0);
@@ -149,21 +158,52 @@ fn element_terms(attribute: &Attribute, statistics: &ColumnStatistics, rows: f64
     terms
 }
 
-/// Terms of documents, estimated from those in the statistics.
+/// Terms of `jsonb` documents, estimated from those in the statistics.
 fn json_terms(statistics: &ColumnStatistics, rows: f64, paths: bool) -> Vec<Terms> {
+    sampled_terms(statistics, rows, |text, terms| {
+        if let Ok(document) = serde_json::from_str(text) {
+            collect(&document, "", paths, terms);
+        }
+    })
+    .into_iter()
+    .map(|t| Terms { key_bytes: if paths { 4.0 } else { t.key_bytes }, ..t })
+    .collect()
+}
+
+/// Terms of texts, estimated from those in the statistics: words or, as `pg_trgm` makes them,
+/// trigrams.
+fn text_terms(statistics: &ColumnStatistics, rows: f64, trigrams: bool) -> Vec<Terms> {
+    sampled_terms(statistics, rows, |text, terms| {
+        for word in text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
+            if trigrams {
+                let padded: Vec<char> = format!("  {word} ").chars().collect();
+                terms.extend(padded.windows(3).map(|w| (String::new(), w.iter().collect())));
+            } else {
+                terms.insert((String::new(), word.to_owned()));
+            }
+        }
+    })
+    .into_iter()
+    // A trigram is stored in an integer.
+    .map(|t| Terms { key_bytes: if trigrams { 4.0 } else { t.key_bytes }, ..t })
+    .collect()
+}
+
+/// Terms of a column's values, estimated from the values in the statistics, which are a sample.
+fn sampled_terms(
+    statistics: &ColumnStatistics,
+    rows: f64,
+    terms_of: impl Fn(&str, &mut BTreeSet<(String, String)>),
+) -> Vec<Terms> {
     let present = rows * (1.0 - f64::from(statistics.null_frac));
-    let documents: Vec<(Value, f64)> = samples(statistics)
-        .into_iter()
-        .filter_map(|(text, weight)| Some((serde_json::from_str(&text).ok()?, weight)))
-        .collect();
-    if documents.is_empty() || present < 1.0 {
+    if present < 1.0 {
         return Vec::new();
     }
     // path -> term -> (documents, weight)
     let mut seen: BTreeMap<String, BTreeMap<String, (f64, f64)>> = BTreeMap::new();
-    for (document, weight) in &documents {
+    for (text, weight) in samples(statistics) {
         let mut terms = BTreeSet::new();
-        collect(document, "", paths, &mut terms);
+        terms_of(&text, &mut terms);
         for (path, term) in terms {
             let entry = seen.entry(path).or_default().entry(term).or_insert((0.0, 0.0));
             entry.0 += 1.0;
@@ -173,11 +213,7 @@ fn json_terms(statistics: &ColumnStatistics, rows: f64, paths: bool) -> Vec<Term
     let mut out = Vec::new();
     for values in seen.values() {
         let sampled: f64 = values.values().map(|v| v.0).sum();
-        let key_bytes = if paths {
-            4.0
-        } else {
-            values.keys().map(|k| k.len() as f64 + 2.0).sum::<f64>() / values.len() as f64
-        };
+        let key_bytes = values.keys().map(|k| k.len() as f64 + 2.0).sum::<f64>() / values.len() as f64;
         let mut rare = 0.0;
         let mut rare_weight = 0.0;
         for (count, weight) in values.values() {
@@ -189,12 +225,10 @@ fn json_terms(statistics: &ColumnStatistics, rows: f64, paths: bool) -> Vec<Term
             }
         }
         if rare > 0.0 {
-            // Haas and Stokes' estimator, which ANALYZE uses as well (`compute_scalar_stats`).
             let share: f64 = values.values().map(|v| v.1).sum();
             let population = (share * present).max(1.0);
             let distinct = values.len() as f64;
-            let mut all =
-                sampled * distinct / (sampled - rare + rare * sampled / population).max(f64::MIN_POSITIVE);
+            let mut all = distinct_values(sampled, distinct, rare, population);
             if let Some(range) = integer_range(values.keys()) {
                 all = all.min(range);
             }

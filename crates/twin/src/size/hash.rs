@@ -30,9 +30,14 @@ pub(super) fn pages(shape: &Shape, heap: Heap<'_>) -> f64 {
         }
     }
     // With fewer values than buckets, many buckets stay empty and the others are fuller.
-    let used = buckets.min(distinct).max(1.0);
-    let mean = spread.max(0.0) / used;
-    overflow += used * poisson_overflow(mean, capacity);
+    let used = buckets.min(distinct).max(1.0) / buckets;
+    // Rows are spread by the bits of the hash code, so over a power of two of buckets; those that
+    // do not exist yet have their rows in another one, which gets twice as many.
+    let all = buckets.log2().ceil().exp2();
+    let mean = spread.max(0.0) / used / all;
+    let doubled = all - buckets;
+    overflow += used * (buckets - doubled) * poisson_overflow(mean, capacity);
+    overflow += used * doubled * poisson_overflow(2.0 * mean, capacity);
     2.0 + buckets + overflow + (overflow / (PAGE * 8.0)).floor()
 }
 

@@ -13,6 +13,7 @@ mod trees;
 use model::snapshot::{Column, ColumnStatistics, Relation};
 
 pub(crate) use btree::height as btree_height;
+pub(crate) use distribution::samples;
 
 /// Bytes of a page.
 const PAGE: f64 = 8192.0;
@@ -52,6 +53,19 @@ pub(crate) struct Attribute {
     pub(crate) opclass: String,
     /// The expression, when it is one.
     pub(crate) expression: Option<String>,
+    /// What the expression makes of the values in its column's statistics.
+    pub(crate) evaluated: Vec<Evaluated>,
+}
+
+/// What an expression makes of one value that stands in its column's statistics.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Evaluated {
+    /// As text; `None` for NULL.
+    pub(crate) value: Option<String>,
+    /// `pg_column_size`.
+    pub(crate) bytes: f64,
+    /// The share of rows that the value stands for.
+    pub(crate) weight: f64,
 }
 
 /// What an index is built over.
@@ -114,7 +128,7 @@ impl Shape {
 impl Attribute {
     /// The column that is stored, or the only one that an expression mentions: `lower(email)` is
     /// about as wide as `email` and has about as many values.
-    fn column<'a>(&self, relation: &'a Relation) -> Option<&'a Column> {
+    pub(crate) fn column<'a>(&self, relation: &'a Relation) -> Option<&'a Column> {
         if self.attnum != 0 {
             return relation.columns.iter().find(|c| c.attnum == self.attnum);
         }
@@ -126,7 +140,7 @@ impl Attribute {
         }
     }
 
-    fn statistics<'a>(&self, relation: &'a Relation) -> Option<&'a ColumnStatistics> {
+    pub(crate) fn statistics<'a>(&self, relation: &'a Relation) -> Option<&'a ColumnStatistics> {
         self.column(relation).and_then(|c| c.statistics.as_ref().or(c.inherited_statistics.as_ref()))
     }
 
@@ -135,6 +149,14 @@ impl Attribute {
         if self.length > 0 {
             return f64::from(self.length);
         }
+        let present: f64 = self.evaluated.iter().filter(|e| e.value.is_some()).map(|e| e.weight).sum();
+        if present > 0.0 {
+            // A computed value has a header of four bytes, a stored short one has one.
+            let stored = |bytes: f64| if bytes <= 130.0 { (bytes - 3.0).max(1.0) } else { bytes };
+            let sum: f64 =
+                self.evaluated.iter().filter(|e| e.value.is_some()).map(|e| e.weight * stored(e.bytes)).sum();
+            return sum / present;
+        }
         match self.column(relation) {
             Some(column) if column.type_length < 0 => f64::from(column.average_width()),
             _ => 32.0,
@@ -142,6 +164,11 @@ impl Attribute {
     }
 
     fn null_fraction(&self, relation: &Relation) -> f64 {
+        if !self.evaluated.is_empty() {
+            let nulls: f64 = self.evaluated.iter().filter(|e| e.value.is_none()).map(|e| e.weight).sum();
+            let column = self.statistics(relation).map_or(0.0, |s| f64::from(s.null_frac));
+            return column + (1.0 - column) * nulls;
+        }
         self.statistics(relation).map_or(0.0, |s| f64::from(s.null_frac).clamp(0.0, 1.0))
     }
 }
@@ -217,6 +244,7 @@ pub(crate) mod tests {
             type_name: type_name.into(),
             opclass: format!("{type_name}_ops"),
             expression: None,
+            evaluated: Vec::new(),
         }
     }
 

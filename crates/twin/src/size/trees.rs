@@ -4,11 +4,13 @@
 //! `contrib/bloom/bloom.h`. Trees that are built by inserting are two thirds full, as random inserts
 //! leave any balanced tree (Yao, "On random 2-3 trees", 1978).
 
-use super::{Heap, ITEM_ID, PAGE, PAGE_SPACE, Shape, max_align, tuple_bytes};
+use super::{Heap, ITEM_ID, PAGE, PAGE_SPACE, Shape, TUPLE_HEADER, max_align, tuple_bytes};
 
 /// `REVMAP_PAGE_MAXITEMS`
 const REVMAP_ITEMS: f64 = 1360.0;
 const INSERTED_FILL: f64 = 0.67;
+/// SP-GiST moves whole groups of leaves to where there is room, and inner tuples take a little.
+const SPGIST_FILL: f64 = 0.80;
 
 pub(super) fn brin_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
     let per_range = shape.option("pages_per_range").unwrap_or(128.0).max(1.0);
@@ -40,10 +42,10 @@ pub(super) fn gist_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
         .keys()
         .iter()
         .find_map(|a| match a.type_name.as_str() {
-            // A signature or, for a short text, its trigrams.
-            "gtrgm" => Some(8.0 + (5.0 + 3.0 * (a.width(heap.relation) - 1.0)).min(17.0)),
+            // In a leaf all trigrams, about as many as letters.
+            "gtrgm" => Some(TUPLE_HEADER + 5.0 + 3.0 * heap_width(shape, heap)),
             // A signature, or up to as many bytes of hashes.
-            "gtsvector" => Some(8.0 + 8.0 + 124.0_f64.min(4.0 * heap_text_words(shape, heap))),
+            "gtsvector" => Some(8.0 + 8.0 + 124.0_f64.min(4.0 * heap_width(shape, heap) / 8.0)),
             _ => None,
         })
         .map_or_else(|| tuple_bytes(&shape.attributes, heap.relation), max_align);
@@ -52,16 +54,16 @@ pub(super) fn gist_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
     leaves + (leaves / (fanout - 1.0)).ceil()
 }
 
-fn heap_text_words(shape: &Shape, heap: Heap<'_>) -> f64 {
-    let width = shape.keys().first().and_then(|a| a.column(heap.relation)).map_or(64, |c| c.average_width());
-    f64::from(width) / 8.0
+/// The width of the column, where the index stores something else.
+fn heap_width(shape: &Shape, heap: Heap<'_>) -> f64 {
+    shape.keys().first().and_then(|a| a.column(heap.relation)).map_or(32.0, |c| f64::from(c.average_width()))
 }
 
 pub(super) fn spgist_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
     // SpGistLeafTupleData is 12 bytes; inner tuples add a little.
     let width: f64 = shape.attributes.iter().map(|a| a.width(heap.relation)).sum();
     let leaf = max_align(12.0 + width) + ITEM_ID;
-    3.0 + (heap.rows * leaf / (PAGE_SPACE * INSERTED_FILL) * 1.05).ceil()
+    3.0 + (heap.rows * leaf / (PAGE_SPACE * SPGIST_FILL)).ceil()
 }
 
 pub(super) fn bloom_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
