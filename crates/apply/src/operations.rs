@@ -83,6 +83,9 @@ pub trait Operation: Send + Sync {
     /// What it does, in words that follow "could not".
     fn action(&self) -> &'static str;
 
+    /// What undoing it does, in words that follow "could not".
+    fn undo_action(&self) -> &'static str;
+
     /// Whether a change is of this kind.
     fn accepts(&self, change: &Change) -> bool;
 

@@ -50,6 +50,16 @@ pub(crate) async fn open_journal_session(target: &Target) -> Result<Session, Err
     };
     let session = target.connect(&options).await?;
     lift_timeouts(&session, &["idle_session_timeout", "transaction_timeout"]).await?;
+    // A journal that says "running" must be on disk before the statement is sent: a server that
+    // commits asynchronously and then crashes would forget what was under way.
+    session
+        .execute(
+            "select /* pgwright:journal_durable */ pg_catalog.set_config('synchronous_commit', 'local', false) \
+             from pg_catalog.pg_settings where name = 'synchronous_commit' and setting = 'off'",
+            &[],
+        )
+        .await
+        .map_err(Error::query("make the journal durable"))?;
     Ok(session)
 }
 
@@ -274,7 +284,7 @@ impl<'a> Worker<'a> {
         StepFailure {
             action: match direction {
                 Direction::Forward => operation.action().to_owned(),
-                Direction::Undo => format!("undo: {}", operation.action()),
+                Direction::Undo => operation.undo_action().to_owned(),
             },
             object: change.object(),
             table: change.table().clone(),

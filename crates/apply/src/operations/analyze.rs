@@ -26,6 +26,10 @@ impl Operation for Analyze {
         "analyze table"
     }
 
+    fn undo_action(&self) -> &'static str {
+        "restore statistics of"
+    }
+
     fn accepts(&self, change: &Change) -> bool {
         matches!(change, Change::Analyze { .. })
     }

@@ -29,6 +29,10 @@ impl Operation for CreateIndex {
         "create index"
     }
 
+    fn undo_action(&self) -> &'static str {
+        "drop index"
+    }
+
     fn accepts(&self, change: &Change) -> bool {
         matches!(change, Change::CreateIndex { .. })
     }

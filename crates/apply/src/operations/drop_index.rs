@@ -24,6 +24,10 @@ impl Operation for DropIndex {
         "drop index"
     }
 
+    fn undo_action(&self) -> &'static str {
+        "make index again"
+    }
+
     fn accepts(&self, change: &Change) -> bool {
         matches!(change, Change::DropIndex { .. })
     }

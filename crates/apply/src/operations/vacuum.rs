@@ -23,6 +23,10 @@ impl Operation for Vacuum {
         "vacuum table"
     }
 
+    fn undo_action(&self) -> &'static str {
+        "restore statistics of"
+    }
+
     fn accepts(&self, change: &Change) -> bool {
         matches!(change, Change::Vacuum { .. })
     }

@@ -251,7 +251,7 @@ fn a_build_that_outlives_its_pgwright_is_waited_for_or_stopped() {
                     .sql(
                         "create function slow(n integer) returns integer immutable language plpgsql \
                            as $$ begin perform pg_catalog.pg_sleep(0.02); return n; end $$; \
-                         create table slow (n integer); insert into slow select generate_series(1, 60)",
+                         create table slow (n integer); insert into slow select generate_series(1, 120)",
                     )
                     .await;
                 let status = run_child(
@@ -285,7 +285,8 @@ fn a_build_that_outlives_its_pgwright_is_waited_for_or_stopped() {
     });
 }
 
-/// The server itself dies in the middle of a build.
+/// The server itself dies in the middle of a build. It commits asynchronously, as test servers do,
+/// so that the journal's own writes are what is tried here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_is_recovered_after_its_restart() {
     let major = testkit::versions().first().unwrap().major;

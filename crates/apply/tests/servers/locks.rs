@@ -62,11 +62,17 @@ async fn a_lock_that_goes_is_waited_for_by_trying_again() {
     blocker.batch_execute("begin; lock plain in share mode").await.unwrap();
     let options = ExecuteOptions { tries: 50, ..quick() };
     let plan = plan_of("r", vec![create(plain_table(), "i", &["x"])]);
+    let retried = tokio::sync::Notify::new();
     let release = async {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        retried.notified().await;
         blocker.batch_execute("commit").await.unwrap();
     };
-    let (run, ()) = tokio::join!(execute(&world, &plan, &options), release);
+    let mut on_event = |event| {
+        if let Event::Retrying { .. } = event {
+            retried.notify_one();
+        }
+    };
+    let (run, ()) = tokio::join!(apply::execute(&world.target, &plan, &options, &mut on_event), release);
     let run = run.unwrap().into_result().unwrap();
     assert!(run.entries[0].steps[0].attempts > 1);
     assert!(world.indexes().await.contains("INDEX i "));
@@ -103,17 +109,20 @@ async fn an_old_transaction_is_waited_for_and_named() {
     let waited = Arc::new(Mutex::new(Vec::new()));
     let seen = waited.clone();
     let plan = plan_of("r", vec![create(plain_table(), "i", &["x"])]);
+    let named = tokio::sync::Notify::new();
     let release = async {
+        named.notified().await;
         // Longer than lock_timeout: that limit is for the table's lock only.
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
         writer.batch_execute("commit").await.unwrap();
     };
     let options = quick();
-    let mut on_event = move |event| {
+    let mut on_event = |event| {
         if let Event::Progress { activity, .. } = event
             && let Some(blocker) = activity.waiting_for.first()
         {
             seen.lock().unwrap().push((activity.phase.clone(), blocker.to_string()));
+            named.notify_one();
         }
     };
     let (run, ()) = tokio::join!(apply::execute(&world.target, &plan, &options, &mut on_event), release);
@@ -177,6 +186,16 @@ async fn slow_table(world: &World, rows: u32) {
              create table slow (n integer); insert into slow select generate_series(1, {rows})"
         ))
         .await;
+}
+
+/// Waits until an index is being built.
+async fn until_building(world: &World) {
+    // Not the rehearsal on an empty copy, which is a build too.
+    let building = "select count(*) from pg_stat_progress_create_index join pg_stat_activity using (pid) \
+        where phase like 'building index%' and application_name = 'pgwright apply'";
+    while world.value(building).await == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn slow_index(name: &str) -> model::Change {
@@ -245,7 +264,7 @@ async fn a_worker_that_is_terminated_is_cleaned_up_after() {
     let plan = plan_of("r", vec![slow_index("s")]);
     let options = quick();
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        until_building(&world).await;
         killer
             .execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgwright apply'", &[])
             .await
@@ -260,12 +279,12 @@ async fn a_worker_that_is_terminated_is_cleaned_up_after() {
 #[tokio::test]
 async fn a_journal_session_that_is_lost_leaves_a_step_that_the_next_run_settles() {
     let world = World::on(testkit::any_server()).await;
-    slow_table(&world, 50).await;
+    slow_table(&world, 100).await;
     let killer = world.another_client().await;
     let plan = plan_of("r", vec![slow_index("s")]);
     let options = quick();
     let kill = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        until_building(&world).await;
         killer
             .execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgwright journal'",
@@ -290,6 +309,68 @@ async fn a_journal_session_that_is_lost_leaves_a_step_that_the_next_run_settles(
 }
 
 #[tokio::test]
+async fn the_victim_of_a_deadlock_is_cleaned_up_and_tries_again() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        let other = world.another_client().await;
+        // Who looks for the deadlock first is its victim: not this session.
+        other
+            .batch_execute("set deadlock_timeout = '10min'; begin; insert into plain values (-1)")
+            .await
+            .unwrap();
+        let plan = plan_of("r", vec![create(plain_table(), "i", &["x"])]);
+        let options = ExecuteOptions { tries: 10, cleanup_timeout: Duration::from_secs(2), ..quick() };
+        let cross = async {
+            // The build waits for this transaction; now this transaction waits for the build's lock.
+            let waiting = "select count(*) from pg_stat_activity where application_name = 'pgwright apply' \
+                and wait_event = 'virtualxid'";
+            while world.value(waiting).await == "0" {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            other.batch_execute("lock plain in share update exclusive mode").await.unwrap();
+            other.batch_execute("commit").await.unwrap();
+        };
+        let mut states = Vec::new();
+        let mut on_event = |event| match event {
+            Event::Retrying { sqlstate, .. } => states.push(sqlstate),
+            Event::Mending { sql, .. } => states.push(sql),
+            _ => {}
+        };
+        let (run, ()) = tokio::join!(apply::execute(&world.target, &plan, &options, &mut on_event), cross);
+        run.unwrap().into_result().unwrap();
+        assert_eq!(states, ["DROP INDEX CONCURRENTLY public.i", "40P01"]);
+        assert!(world.indexes().await.contains("INDEX i ") && !world.indexes().await.contains("INVALID"));
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_cannot_end_is_ended_by_the_next_run() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        let before = world.schema_dump().await;
+        let plan = plan_of("r", vec![create(plain_table(), "i", &["x"])]);
+        execute(&world, &plan, &quick()).await.unwrap().into_result().unwrap();
+        let reader = world.another_client().await;
+        reader.batch_execute("begin; select count(*) from plain").await.unwrap();
+        let options = ExecuteOptions {
+            transaction_timeout: Duration::from_millis(300),
+            cleanup_timeout: Duration::from_millis(100),
+            ..quick()
+        };
+        let undo = apply::undo(&world.target, &UndoTarget::Last, &options, &mut |_| {}).await.unwrap();
+        let error = undo.into_result().unwrap_err();
+        assert_eq!(error.to_string(), "could not drop index public.i");
+        assert!(failure(error).left_behind.is_some());
+        assert_eq!(apply::journal(&world.target).await.unwrap()[0].status, "undoing");
+        reader.batch_execute("commit").await.unwrap();
+        // Any later run begins with that.
+        let run = execute(&world, &plan_of("s", vec![]), &quick()).await.unwrap();
+        assert_eq!((run.recovered[0].was, run.recovered[0].is), (Status::Undoing, Status::Undone));
+        assert_eq!(world.schema_dump().await, before);
+    }
+}
+
+#[tokio::test]
 async fn a_setting_that_the_server_refuses_stops_the_run_before_the_journal() {
     let world = World::on(testkit::any_server()).await;
     let options = ExecuteOptions { maintenance_work_mem: Some("much".into()), ..quick() };
@@ -304,12 +385,12 @@ async fn a_setting_that_the_server_refuses_stops_the_run_before_the_journal() {
 #[tokio::test]
 async fn two_runs_at_once_are_refused_and_the_lock_goes_with_the_first() {
     let world = World::on(testkit::any_server()).await;
-    slow_table(&world, 60).await;
+    slow_table(&world, 120).await;
     let (first_plan, second_plan) =
         (plan_of("a", vec![slow_index("s")]), plan_of("b", vec![create(plain_table(), "i", &["x"])]));
     let options = quick();
     let second = async {
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        until_building(&world).await;
         // A look at the journal and a recovery do not disturb the run that is alive.
         assert_eq!(apply::recover(&world.target, &quick(), &mut |_| {}).await.unwrap(), []);
         assert_eq!(apply::journal(&world.target).await.unwrap()[0].status, "running");
