@@ -46,7 +46,7 @@ const PROBE: &str = include_str!("../queries/probe.sql");
 const ROUNDS: usize = 3;
 
 /// In session mode a pool may have no second server connection to give.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn probe(client: &Client) -> Result<Probe, Error> {
     let messages = client.simple_query(PROBE).await.map_err(|error| Error::from_query("probe", &error))?;
@@ -106,16 +106,20 @@ pub(crate) async fn classify(
                 .await
                 .map_err(|error| Error::from_query("pooler", &error))?;
             let held = probe(&second).await?.backend_pid;
+            // Decided, and a pool of one connection has none left for the first session.
+            if held == before {
+                return Ok(Pooling::Transaction);
+            }
             let after = probe(first).await?.backend_pid;
             second
                 .batch_execute("ROLLBACK /* pgwright:pooler */")
                 .await
                 .map_err(|error| Error::from_query("pooler", &error))?;
-            if held == before || after != before {
-                return Ok::<_, Error>(Pooling::Transaction);
+            if after != before {
+                return Ok(Pooling::Transaction);
             }
         }
-        Ok(Pooling::Session)
+        Ok::<_, Error>(Pooling::Session)
     };
     match tokio::time::timeout(PATIENCE, comparison).await {
         Ok(Ok(pooling)) => pooling,

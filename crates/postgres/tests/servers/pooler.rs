@@ -1,6 +1,7 @@
 //! Is a pooler noticed, and told apart by its mode? PgBouncer itself, in front of a real server.
 
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,8 +60,9 @@ impl PgBouncer {
         let child = command.spawn().unwrap();
         let pooler = Self { child, directory };
         let socket = pooler.directory.join(".s.PGSQL.6432");
-        for _ in 0..200 {
-            if socket.exists() {
+        for _ in 0..500 {
+            // The file is there a moment before anybody listens.
+            if UnixStream::connect(&socket).is_ok() {
                 return pooler;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
