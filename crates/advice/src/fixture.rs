@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{TimeZone as _, Utc};
 use model::snapshot::{
-    Column, ColumnStatistics, Extension, FORMAT_VERSION, Index, Relation, RelationActivity, RelationKind, Server,
-    Statement,
+    Column, ColumnStatistics, Extension, FORMAT_VERSION, Index, Relation, RelationActivity, RelationKind,
+    Server, Statement,
 };
 use model::{Bytes, IndexDefinition, IndexKey, Millis, QualifiedName, Snapshot};
 
@@ -111,7 +111,8 @@ fn column(number: usize, spec: &str) -> Column {
                 statistics.n_distinct = pairs.len() as f32;
             }
             "hist" => {
-                let bounds: Vec<_> = value.split(',').map(|b| format!("\"{}\"", b.replace('T', " "))).collect();
+                let bounds: Vec<_> =
+                    value.split(',').map(|b| format!("\"{}\"", b.replace('T', " "))).collect();
                 statistics.histogram_bounds = Some(format!("{{{}}}", bounds.join(",")));
             }
             other => panic!("unknown option {other}"),
@@ -215,6 +216,10 @@ pub fn registry() -> Snapshot {
 
 /// With the trigram extension.
 pub fn with_trigrams(mut snapshot: Snapshot) -> Snapshot {
-    snapshot.extensions.push(Extension { name: "pg_trgm".into(), version: "1.6".into(), schema: "ext".into() });
+    snapshot.extensions.push(Extension {
+        name: "pg_trgm".into(),
+        version: "1.6".into(),
+        schema: "ext".into(),
+    });
     snapshot
 }

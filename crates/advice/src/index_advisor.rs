@@ -35,6 +35,9 @@ pub struct Options {
     /// The share of the workload's time that indexes as large as the whole database would have to save
     /// for their bytes alone.
     pub database_size_worth: f64,
+    /// The share of the workload's time that an index has to save for being one more: planning looks at
+    /// it, people look after it.
+    pub index_worth: f64,
     /// The most key columns.
     pub max_key_columns: usize,
     /// The most `INCLUDE` columns.
@@ -68,6 +71,7 @@ impl Default for Options {
             max_count: None,
             min_share: 0.005,
             database_size_worth: 0.05,
+            index_worth: 0.003,
             max_key_columns: 4,
             max_include_columns: 6,
             max_include_width: 100,
@@ -168,7 +172,7 @@ pub async fn advise<M: CostModel>(
     }
     let calls_before = model.planner_calls();
     let mut workload = Workload::from_snapshot(snapshot, &options.observed_values);
-    let mut evaluator = Evaluator::start(model, &mut workload).await?;
+    let mut evaluator = Evaluator::start(model, snapshot, &mut workload).await?;
     let generated = candidates::generate(snapshot, &workload, options);
     let mut ruled_out = generated.ruled_out;
 
@@ -209,8 +213,14 @@ pub async fn advise<M: CostModel>(
         ideals.push(best.used);
     }
     let candidate_count = evaluator.candidates.len();
-    let mut selection =
-        Selection { evaluator: &mut evaluator, workload: &workload, prices: &prices, options, base };
+    let mut selection = Selection {
+        evaluator: &mut evaluator,
+        workload: &workload,
+        prices: &prices,
+        options,
+        base,
+        ideal: ideal.clone(),
+    };
     let mut chosen = selection.run(&ideals).await?;
     drop_marginal(&mut selection, &mut chosen).await?;
 

@@ -270,7 +270,7 @@ fn equalities(
         Some(_) => return Vec::new(),
     }
     let numbers: Vec<u32> =
-        predicate.values.iter().flat_map(Expression::parameters).filter(|n| assigned.insert(*n)).collect();
+        predicate.values.iter().flat_map(direct).filter(|n| assigned.insert(*n)).collect();
     if numbers.is_empty() {
         return Vec::new();
     }
@@ -319,6 +319,19 @@ fn equalities(
     choices
 }
 
+/// The parameters that are the compared value itself, not a part of its computation: `$1` and
+/// `ARRAY[$1, $2]`, but not `md5($1 || $2)`. The argument of `to_tsquery` and the like stands for it.
+fn direct(value: &Expression) -> Vec<u32> {
+    match value.without_casts() {
+        Expression::Parameter(number) => vec![*number],
+        Expression::List(items) => items.iter().flat_map(direct).collect(),
+        Expression::Function { args, name, .. } if matches!(name.as_str(), "lower" | "upper") => {
+            args.iter().flat_map(direct).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Whether a parameter is the element of an `IN (…)` list and not the array of `= ANY (…)`.
 fn is_in_list(evidence: Evidence<'_>, number: u32) -> bool {
     let text = evidence.parsed.text().to_ascii_lowercase();
@@ -331,6 +344,8 @@ fn is_in_list(evidence: Evidence<'_>, number: u32) -> bool {
 
 /// How much of a table the ranges of a statement keep: nobody knows, so several are tried.
 const SELECTIVITIES: [(f64, f64); 3] = [(0.01, 0.5), (0.1, 0.3), (0.001, 0.2)];
+/// "Since a while ago" mostly means a short while.
+const RECENT: [(f64, f64); 3] = [(0.01, 0.6), (0.001, 0.2), (0.04, 0.2)];
 
 fn ranges(
     values: &ColumnValues<'_>,
@@ -343,9 +358,13 @@ fn ranges(
     let has = |operators: &[Operator]| on_column.iter().any(|p| operators.contains(&p.operator));
     let lower = has(&[Operator::Greater, Operator::GreaterOrEqual, Operator::Between]);
     let upper = has(&[Operator::Less, Operator::LessOrEqual, Operator::Between]);
+    let mut since_now = false;
+    for value in on_column.iter().flat_map(|p| &p.values) {
+        value.visit(&mut |e| since_now |= matches!(e, Expression::Now));
+    }
     let before = assigned.clone();
     let mut choices = Vec::new();
-    for (selectivity, weight) in SELECTIVITIES {
+    for (selectivity, weight) in if since_now { RECENT } else { SELECTIVITIES } {
         let mut taken = before.clone();
         // Times are asked for at their recent end, other things anywhere.
         let (from, to) = match (lower, upper) {

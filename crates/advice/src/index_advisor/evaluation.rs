@@ -6,10 +6,12 @@
 //! those it uses are there (the monotonicity that INUM and CoPhy rest on; Papadomanolakis et al. 2007,
 //! Dash et al. 2011).
 
+mod early_stop;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned};
-use model::{IndexDefinition, KeyTarget};
+use model::{IndexDefinition, KeyTarget, Snapshot};
 use serde_json::Value as Json;
 use sql::KeyExpression;
 
@@ -39,6 +41,27 @@ struct Known {
     cost: f64,
 }
 
+impl Execution {
+    /// What is known of a set without planning: exactly, when a plan with more indexes used only these;
+    /// or because more indexes never cost more, which bounds it from both sides.
+    fn answer(&self, on: &BTreeSet<CandidateId>) -> Option<Known> {
+        let (mut lower, mut upper): (f64, Option<&Known>) = (0.0, None);
+        for known in &self.known {
+            let more = on.is_subset(&known.on);
+            if more && known.used.is_subset(on) {
+                return Some(known.clone());
+            }
+            if more {
+                lower = lower.max(known.cost);
+            }
+            if known.on.is_subset(on) && upper.is_none_or(|u| known.cost < u.cost) {
+                upper = Some(known);
+            }
+        }
+        upper.filter(|u| u.cost - lower <= 1e-3 * u.cost).cloned()
+    }
+}
+
 /// The cost of one statement under one set of candidates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatementCost {
@@ -51,6 +74,8 @@ pub(super) struct StatementCost {
 /// Asks the cost model and remembers.
 pub(super) struct Evaluator<'a, M> {
     model: &'a mut M,
+    /// Key columns of existing indexes and candidates, by name.
+    keys: BTreeMap<String, Vec<KeyTarget>>,
     /// Candidates by handle.
     pub candidates: BTreeMap<CandidateId, Ready>,
     by_name: BTreeMap<String, CandidateId>,
@@ -62,7 +87,13 @@ pub(super) struct Evaluator<'a, M> {
 impl<'a, M: CostModel> Evaluator<'a, M> {
     /// Plans every statement as things are, fixes the weights of its executions, and drops statements
     /// that cannot be planned from the workload.
-    pub async fn start(model: &'a mut M, workload: &mut Workload) -> Result<Self, CostError> {
+    pub async fn start(
+        model: &'a mut M,
+        snapshot: &Snapshot,
+        workload: &mut Workload,
+    ) -> Result<Self, CostError> {
+        let keys: BTreeMap<String, Vec<KeyTarget>> =
+            snapshot.indexes.iter().map(|i| (i.name.name.clone(), key_targets(&i.definition))).collect();
         let mut executions = Vec::new();
         let mut kept = Vec::new();
         let current = Configuration::current();
@@ -119,7 +150,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         }
         workload.statements = kept;
         let relevant = vec![BTreeSet::new(); workload.statements.len()];
-        Ok(Self { model, candidates: BTreeMap::new(), by_name: BTreeMap::new(), executions, relevant })
+        Ok(Self { model, keys, candidates: BTreeMap::new(), by_name: BTreeMap::new(), executions, relevant })
     }
 
     /// Makes candidates known; gives those that PostgreSQL refused with its message.
@@ -139,6 +170,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                             self.relevant[s].insert(id);
                         }
                     }
+                    self.keys.insert(definition.name.clone(), key_targets(definition));
                     self.by_name.insert(definition.name.clone(), id);
                     self.candidates.insert(id, Ready { definition: definition.clone(), bytes: bytes.0 });
                 }
@@ -159,8 +191,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         for number in 0..self.executions[statement].len() {
             let execution = &self.executions[statement][number];
             let weight = execution.weight;
-            let known =
-                execution.known.iter().find(|k| k.used.is_subset(&on) && on.is_subset(&k.on)).cloned();
+            let known = execution.answer(&on);
             let known = match known {
                 Some(known) => known,
                 None => {
@@ -171,7 +202,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                         Ok(planned) => Known {
                             on: on.clone(),
                             used: self.used(&planned.explain),
-                            cost: planned.total_cost,
+                            cost: early_stop::robust_cost(&planned, &self.keys),
                         },
                         // It was planned without the candidates, so this is about them: they are no help.
                         Err(CostError::Statement { .. }) => Known {
@@ -220,6 +251,10 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         index_names(explain, &mut names);
         names.iter().filter_map(|name| self.by_name.get(*name).copied()).collect()
     }
+}
+
+fn key_targets(index: &IndexDefinition) -> Vec<KeyTarget> {
+    index.keys.iter().map(|k| k.target.clone()).collect()
 }
 
 /// The rows that the root of a plan expects.

@@ -22,7 +22,7 @@ pub(super) struct CandidatePrice {
     pub bytes: u64,
     /// Upkeep in milliseconds.
     pub write_ms: f64,
-    /// What its bytes are worth, in milliseconds.
+    /// What its bytes are worth, and what being one index more is, in milliseconds.
     pub space_ms: f64,
     /// Updates that would no longer be HOT.
     pub hot_lost: f64,
@@ -43,6 +43,8 @@ pub(super) struct Pricing<'a> {
     writes: &'a BTreeMap<QualifiedName, TableWrites>,
     /// Milliseconds that a byte must save.
     ms_per_byte: f64,
+    /// Milliseconds that any index must save.
+    ms_per_index: f64,
 }
 
 impl<'a> Pricing<'a> {
@@ -50,12 +52,16 @@ impl<'a> Pricing<'a> {
         let tables: u64 = snapshot.relations.iter().map(|r| r.table_bytes.0).sum();
         let database = snapshot.server.database_bytes.0.max(tables).max(1);
         let ms_per_byte = options.database_size_worth * workload.total_ms / database as f64;
-        Self { snapshot, writes: &workload.writes, ms_per_byte }
+        let ms_per_index = options.index_worth * workload.total_ms;
+        Self { snapshot, writes: &workload.writes, ms_per_byte, ms_per_index }
     }
 
     pub fn price(&self, index: &IndexDefinition, bytes: u64) -> CandidatePrice {
-        let mut price =
-            CandidatePrice { bytes, space_ms: self.ms_per_byte * bytes as f64, ..CandidatePrice::default() };
+        let mut price = CandidatePrice {
+            bytes,
+            space_ms: self.ms_per_index + self.ms_per_byte * bytes as f64,
+            ..CandidatePrice::default()
+        };
         let Some(relation) = self.snapshot.relation(&index.table) else { return price };
         let existing = self.snapshot.indexes_of(&index.table).count() as f64;
         let share = indexed_share(self.snapshot, index);

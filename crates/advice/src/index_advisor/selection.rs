@@ -23,6 +23,8 @@ pub(super) struct Selection<'e, 'm, M> {
     pub options: &'e Options,
     /// Cost of each statement as things are.
     pub base: Vec<f64>,
+    /// Cost of each statement with every candidate on: no set is better.
+    pub ideal: Vec<f64>,
 }
 
 /// What a set of candidates comes to.
@@ -86,6 +88,24 @@ impl<M: CostModel> Selection<'_, '_, M> {
     fn statements_of(&self, candidates: &BTreeSet<CandidateId>) -> BTreeSet<usize> {
         let relevant = self.evaluator.relevant.iter().enumerate();
         relevant.filter(|(_, ids)| !ids.is_disjoint(candidates)).map(|(s, _)| s).collect()
+    }
+
+    /// The most that any set which contains these could save beyond a given one, in milliseconds.
+    async fn most_saved(
+        &mut self,
+        chosen: &BTreeSet<CandidateId>,
+        changed: &BTreeSet<CandidateId>,
+    ) -> Result<f64, CostError> {
+        let mut sum = 0.0;
+        for s in self.statements_of(changed) {
+            let cost = self.evaluator.cost(s, chosen).await?.cost;
+            sum += (self.time_ms(s, cost) - self.time_ms(s, self.ideal[s])).max(0.0);
+        }
+        Ok(sum)
+    }
+
+    fn price(&self, set: &BTreeSet<CandidateId>) -> f64 {
+        set.iter().map(|id| self.prices[id].total_ms()).sum()
     }
 
     fn fits(&self, set: &BTreeSet<CandidateId>) -> bool {
@@ -177,6 +197,10 @@ impl<M: CostModel> Selection<'_, '_, M> {
         if next == *chosen || !self.fits(&next) {
             return Ok(0.0);
         }
+        let most = self.most_saved(chosen, addition).await?;
+        if most + self.price(chosen) - self.price(&next) <= 0.0 {
+            return Ok(0.0);
+        }
         let gain = self.gain(chosen, &next).await?;
         if self.options.max_bytes.is_none() {
             return Ok(gain);
@@ -228,6 +252,10 @@ impl<M: CostModel> Selection<'_, '_, M> {
                     if !self.fits(&next) {
                         continue;
                     }
+                    let most = self.most_saved(chosen, &BTreeSet::from([old, *new])).await?;
+                    if most + self.price(chosen) - self.price(&next) <= self.threshold() {
+                        continue;
+                    }
                     let gain = self.gain(chosen, &next).await?;
                     if gain > self.threshold() && best.as_ref().is_none_or(|(g, _)| gain > *g) {
                         best = Some((gain, next));
@@ -249,6 +277,10 @@ impl<M: CostModel> Selection<'_, '_, M> {
         for addition in additions {
             let next: BTreeSet<CandidateId> = chosen.union(addition).copied().collect();
             if next == *chosen || !self.fits(&next) {
+                continue;
+            }
+            let most = self.most_saved(chosen, addition).await?;
+            if most + self.price(chosen) - self.price(&next) <= self.threshold() {
                 continue;
             }
             let gain = self.gain(chosen, &next).await?;

@@ -19,6 +19,9 @@ use super::recommend::{change_sql, identifier, undo_sql};
 use crate::index_semantics::gives;
 use crate::workload::Workload;
 
+/// Below this size the visibility map decides nothing.
+const MIN_VISIBILITY_PAGES: i64 = 1_000;
+
 /// Whether dropping an index loses nothing but the index.
 pub(super) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
     let owned = snapshot.relation(&index.definition.table).is_some_and(|r| r.extension.is_some());
@@ -81,6 +84,30 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
         }
         advice.findings.push(finding);
     }
+    for relation in snapshot.relations.iter().filter(|r| read.contains(&r.name)) {
+        let seen = relation.relallvisible as f64 / (relation.relpages as f64).max(1.0);
+        if relation.relpages < MIN_VISIBILITY_PAGES || seen >= 0.5 {
+            continue;
+        }
+        let finding = Finding::new(
+            "visibility-map-behind",
+            ObjectRef::Relation { name: relation.name.clone() },
+            Severity::Warning,
+            format!(
+                "{} of {} pages of {} are marked all-visible",
+                relation.relallvisible, relation.relpages, relation.name
+            ),
+            "An index-only scan visits the table for every page that is not marked, so the planner sees little use in \
+             covering indexes, and neither does this advice. VACUUM marks the pages; advise again after it.",
+        );
+        let vacuumed = advice.recommendations.iter().flat_map(|r| &r.changes);
+        let vacuumed =
+            vacuumed.filter(|c| matches!(c, Change::Vacuum { .. })).any(|c| *c.table() == relation.name);
+        if !vacuumed {
+            advice.recommendations.push(vacuum(relation, &finding));
+        }
+        advice.findings.push(finding);
+    }
     let dropped: BTreeSet<QualifiedName> = advice
         .recommendations
         .iter()
@@ -120,20 +147,25 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
 fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index)> {
     let mut found: Vec<(&Index, &Index)> = Vec::new();
     for index in snapshot.indexes.iter().filter(|i| i.valid && is_removable(snapshot, i)) {
-        let by = snapshot.indexes_of(&index.definition.table).find(|other| {
-            if other.name == index.name || !other.valid || !gives(&other.definition, &index.definition) {
-                return false;
-            }
-            // Of two that give each other one stays: the constraint's, then the one used more, then by name.
-            let mutual = gives(&index.definition, &other.definition) && is_removable(snapshot, other);
-            !mutual || (other.idx_scan, &index.name) > (index.idx_scan, &other.name)
-        });
-        // Not one that is dropped itself in favour of a third.
-        if let Some(by) = by
-            && !found.iter().any(|(gone, _)| gone.name == by.name)
-        {
-            found.push((index, by));
-        }
+        let by = snapshot
+            .indexes_of(&index.definition.table)
+            .filter(|other| {
+                let gone = found.iter().any(|(gone, _)| gone.name == other.name);
+                if gone || other.name == index.name || !other.valid {
+                    return false;
+                }
+                if !gives(&other.definition, &index.definition) {
+                    return false;
+                }
+                // Of two that give each other one stays: the constraint's, then the one used more, then by name.
+                let mutual = gives(&index.definition, &other.definition) && is_removable(snapshot, other);
+                !mutual || (other.idx_scan, &index.name) > (index.idx_scan, &other.name)
+            })
+            // The widest, which nothing else makes superfluous in its turn.
+            .max_by_key(|other| {
+                (other.definition.keys.len() + other.definition.include.len(), other.idx_scan)
+            });
+        found.extend(by.map(|by| (index, by)));
     }
     found
 }
@@ -158,6 +190,37 @@ fn analyze(relation: &Relation, finding: &Finding, reason: &str) -> Recommendati
         rationale: format!("The planner estimates from statistics, and {reason}."),
         verification: "last_analyze in pg_stat_user_tables is new; run the advice again on a new snapshot."
             .into(),
+        statements: Vec::new(),
+        rejected: Vec::new(),
+        changes,
+    }
+}
+
+fn vacuum(relation: &Relation, finding: &Finding) -> Recommendation {
+    let changes = vec![Change::Vacuum { table: relation.name.clone() }];
+    // About what a sequential read with the cost limit off takes.
+    let build_ms = Millis(relation.pages.max(0) as f64 * 0.01);
+    Recommendation {
+        id: identifier(&changes),
+        title: format!("vacuum {}", relation.name),
+        resolves: vec![finding.key.clone()],
+        sql: changes.iter().map(change_sql).collect(),
+        undo_sql: Vec::new(),
+        benefit: Benefit::default(),
+        price: Price { build_ms, ..Price::default() },
+        lock: LockLevel::ShareUpdateExclusive,
+        lock_duration: format!(
+            "SHARE UPDATE EXCLUSIVE on {} for about {build_ms}: reads and writes go on.",
+            relation.name
+        ),
+        reversible: false,
+        confidence: Confidence::High,
+        rationale: format!(
+            "Only {} of {} pages are marked all-visible, so index-only scans still visit the table.",
+            relation.relallvisible, relation.relpages
+        ),
+        verification:
+            "relallvisible in pg_class comes near relpages, unless an old transaction holds it back.".into(),
         statements: Vec::new(),
         rejected: Vec::new(),
         changes,

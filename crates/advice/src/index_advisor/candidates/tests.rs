@@ -22,10 +22,12 @@ fn listed(snapshot: &Snapshot, options: &Options) -> String {
             sql.split_once(" ON public.").map_or(sql.clone(), |(_, rest)| rest.replace(" USING btree", ""))
         })
         .collect();
-    lines.extend(candidates.ruled_out.iter().map(|r| format!("ruled out: {}: {}", r.definition.name, r.reason)));
+    lines.extend(
+        candidates.ruled_out.iter().map(|r| format!("ruled out: {}: {}", r.definition.name, r.reason)),
+    );
     lines.extend(candidates.passed_over.iter().map(|(t, r)| format!("passed over: {t}: {r}")));
     lines.extend(workload.skipped.iter().map(|s| format!("skipped: {}", s.reason)));
-    lines.join("\n") + "\n"
+    if lines.is_empty() { "nothing\n".into() } else { lines.join("\n") + "\n" }
 }
 
 fn check(query: &str, expect: Expect) {
@@ -75,7 +77,9 @@ fn a_join_over_a_mostly_null_column_brings_a_partial_index() {
 
 #[test]
 fn constants_in_the_text_bring_partial_indexes() {
-    check("SELECT count(*) FROM deployments WHERE status = 'failed' AND environment_id = $1", expect![[r#"
+    check(
+        "SELECT count(*) FROM deployments WHERE status = 'failed' AND environment_id = $1",
+        expect![[r#"
         deployments (environment_id)
         deployments (environment_id) WHERE status = 'failed'
         deployments (environment_id) INCLUDE (status)
@@ -86,51 +90,84 @@ fn constants_in_the_text_bring_partial_indexes() {
         deployments (status) INCLUDE (environment_id)
         deployments (status) INCLUDE (environment_id) WHERE status = 'failed'
         deployments (status, environment_id)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn documents_patterns_and_expressions() {
-    check("SELECT run_id FROM training_runs WHERE hyperparameters @> $1", expect![[r#"
+    check(
+        "SELECT run_id FROM training_runs WHERE hyperparameters @> $1",
+        expect![[r#"
         training_runs USING gin (hyperparameters pg_catalog.jsonb_path_ops)
-    "#]]);
-    check("SELECT run_id FROM training_runs WHERE experiment_name LIKE $1", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT run_id FROM training_runs WHERE experiment_name LIKE $1",
+        expect![[r#"
         training_runs (experiment_name pg_catalog.text_pattern_ops)
         training_runs (experiment_name pg_catalog.text_pattern_ops) INCLUDE (run_id)
         training_runs USING gin (experiment_name ext.gin_trgm_ops)
-    "#]]);
-    check("SELECT * FROM training_runs WHERE lower(experiment_name) = $1", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT * FROM training_runs WHERE lower(experiment_name) = $1",
+        expect![[r#"
         training_runs ((lower(experiment_name)))
-    "#]]);
-    check("SELECT * FROM training_runs WHERE hyperparameters ->> 'lr' = $1", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT * FROM training_runs WHERE hyperparameters ->> 'lr' = $1",
+        expect![[r#"
         training_runs (((hyperparameters ->> 'lr')))
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_exists_and_what_is_no_use_is_not_proposed() {
-    check("SELECT * FROM training_runs WHERE run_id = $1", expect![[r#"
-
-    "#]]);
-    check("SELECT * FROM training_runs WHERE run_id = $1 AND experiment_name = $2", expect![[r#"
-        training_runs (experiment_name)
-        training_runs (experiment_name, run_id)
-    "#]]);
-    check("SELECT count(*) FROM training_runs", expect![[r#"
-
-    "#]]);
-    check("VACUUM training_runs", expect![[r#"
+    check(
+        "SELECT * FROM training_runs WHERE run_id = $1",
+        expect![[r#"
+            nothing
+        "#]],
+    );
+    check(
+        "SELECT * FROM training_runs WHERE run_id = $1 AND experiment_name = $2",
+        expect![[r#"
+            nothing
+        "#]],
+    );
+    check(
+        "SELECT count(*) FROM training_runs",
+        expect![[r#"
+            nothing
+        "#]],
+    );
+    check(
+        "VACUUM training_runs",
+        expect![[r#"
         skipped: it is a utility statement, which the planner never sees
-    "#]]);
-    check("SELECT * FROM gone WHERE x = $1", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT * FROM gone WHERE x = $1",
+        expect![[r#"
         skipped: gone is not in the snapshot: a view, a temporary table, a system catalog, or dropped
-    "#]]);
-    check("SELECT * FROM training_runs WHERE run_id =", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT * FROM training_runs WHERE run_id =",
+        expect![[r#"
         skipped: statement text is truncated: The parser says: syntax error at end of input.
-    "#]]);
-    check("INSERT INTO training_runs (run_id) VALUES ($1)", expect![[r#"
+    "#]],
+    );
+    check(
+        "INSERT INTO training_runs (run_id) VALUES ($1)",
+        expect![[r#"
         skipped: it inserts given rows and searches nothing; it counts as a write
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -147,7 +184,8 @@ fn observed_values_allow_partial_indexes_on_values() {
         deployments (status)
         deployments (status) WHERE status = 'active'
         deployments (status, deployed_at)
-    "#]].assert_eq(&listed(&snapshot, &options));
+    "#]]
+    .assert_eq(&listed(&snapshot, &options));
 }
 
 fn check_values(query: &str, rows: i64, expect: Expect) {
@@ -170,31 +208,47 @@ fn values_come_from_statistics() {
         "SELECT 1 FROM deployments WHERE status = $1 AND deployed_at > now() - interval $2 LIMIT $3",
         20,
         expect![[r#"
-            0.68 SELECT 1 FROM deployments WHERE status = 'retired'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '7 days' LIMIT 20
-            0.21 SELECT 1 FROM deployments WHERE status = 'active'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '90 days' LIMIT 20
-            0.11 SELECT 1 FROM deployments WHERE status = 'failed'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '1 day' LIMIT 20
+            0.76 SELECT 1 FROM deployments WHERE status = 'retired'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '7 days' LIMIT 20
+            0.13 SELECT 1 FROM deployments WHERE status = 'active'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '1 day' LIMIT 20
+            0.11 SELECT 1 FROM deployments WHERE status = 'failed'::text AND deployed_at > '2026-01-01 12:00:00.000000+00'::timestamp with time zone - interval '30 days' LIMIT 20
         "#]],
     );
-    check_values("SELECT count(*) FROM deployments WHERE deployed_at >= $1 AND deployed_at < $2", 1, expect![[r#"
+    check_values(
+        "SELECT count(*) FROM deployments WHERE deployed_at >= $1 AND deployed_at < $2",
+        1,
+        expect![[r#"
         0.50 SELECT count(*) FROM deployments WHERE deployed_at >= '2025-12-24 16:48:00.000000+00'::timestamp with time zone AND deployed_at < '2026-01-01 00:00:00.000000+00'::timestamp with time zone
         0.30 SELECT count(*) FROM deployments WHERE deployed_at >= '2025-10-20 00:00:00.000000+00'::timestamp with time zone AND deployed_at < '2026-01-01 00:00:00.000000+00'::timestamp with time zone
         0.20 SELECT count(*) FROM deployments WHERE deployed_at >= '2025-12-31 06:28:48.000000+00'::timestamp with time zone AND deployed_at < '2026-01-01 00:00:00.000000+00'::timestamp with time zone
-    "#]]);
-    check_values("SELECT 1 FROM deployments WHERE environment_id IN ($1 /*, ... */) AND status = ANY($2)", 9, expect![[r#"
-        0.24 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer, '1'::integer /*, ... */) AND status = ANY('{"retired","active","failed"}'::text[])
-        0.12 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer, '1'::integer /*, ... */) AND status = ANY('{"active","failed","retired"}'::text[])
-        0.10 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer, '1'::integer /*, ... */) AND status = ANY('{"failed","retired","active"}'::text[])
-        0.15 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer, '3'::integer /*, ... */) AND status = ANY('{"retired","active","failed"}'::text[])
-        0.08 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer, '3'::integer /*, ... */) AND status = ANY('{"active","failed","retired"}'::text[])
-        0.06 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer, '3'::integer /*, ... */) AND status = ANY('{"failed","retired","active"}'::text[])
-        0.12 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer, '2'::integer /*, ... */) AND status = ANY('{"retired","active","failed"}'::text[])
-        0.06 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer, '2'::integer /*, ... */) AND status = ANY('{"active","failed","retired"}'::text[])
-        0.05 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer, '2'::integer /*, ... */) AND status = ANY('{"failed","retired","active"}'::text[])
-    "#]]);
-    check_values("UPDATE deployments SET status = $1 WHERE deployment_id = $2", 1, expect![[r#"
+    "#]],
+    );
+    check_values(
+        "SELECT 1 FROM deployments WHERE environment_id IN ($1 /*, ... */) AND status = ANY($2)",
+        9,
+        expect![[r#"
+            0.24 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer /*, ... */) AND status = ANY('{"retired","active"}'::text[])
+            0.12 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer /*, ... */) AND status = ANY('{"active","failed"}'::text[])
+            0.10 SELECT 1 FROM deployments WHERE environment_id IN ('3'::integer, '2'::integer /*, ... */) AND status = ANY('{"failed","retired"}'::text[])
+            0.15 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer /*, ... */) AND status = ANY('{"retired","active"}'::text[])
+            0.08 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer /*, ... */) AND status = ANY('{"active","failed"}'::text[])
+            0.06 SELECT 1 FROM deployments WHERE environment_id IN ('2'::integer, '1'::integer /*, ... */) AND status = ANY('{"failed","retired"}'::text[])
+            0.12 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer /*, ... */) AND status = ANY('{"retired","active"}'::text[])
+            0.06 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer /*, ... */) AND status = ANY('{"active","failed"}'::text[])
+            0.05 SELECT 1 FROM deployments WHERE environment_id IN ('1'::integer, '3'::integer /*, ... */) AND status = ANY('{"failed","retired"}'::text[])
+        "#]],
+    );
+    check_values(
+        "UPDATE deployments SET status = $1 WHERE deployment_id = $2",
+        1,
+        expect![[r#"
         1.00 UPDATE deployments SET status = 'retired'::text WHERE deployment_id = '00000000-0000-4000-8000-000000000000'::uuid
-    "#]]);
-    check_values("SELECT foo($1) FROM deployments LIMIT 1", 1, expect![[r#"
+    "#]],
+    );
+    check_values(
+        "SELECT foo($1) FROM deployments LIMIT 1",
+        1,
+        expect![[r#"
         1.00 SELECT foo('1') FROM deployments LIMIT 1 (or other spellings)
-    "#]]);
+    "#]],
+    );
 }
