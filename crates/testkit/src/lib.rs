@@ -87,7 +87,7 @@ pub fn server_with(major: u32, settings: &[(&str, &str)]) -> Server {
         .into_iter()
         .find(|b| b.major == major)
         .unwrap_or_else(|| panic!("this machine has no PostgreSQL {major}; scripts/setup.sh gets 17 and 18"));
-    let initdb = Initdb::default();
+    let initdb = Initdb { wal_segment_mb: 4, ..Initdb::default() };
     let template = Template::ensure(&binaries, &cache_dir().join("templates"), &initdb)
         .unwrap_or_else(|e| panic!("{e}: {}", e.detail().unwrap_or_default()));
     let mut options = ServerOptions { template: Some(template), initdb, ..ServerOptions::default() }

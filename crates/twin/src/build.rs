@@ -108,7 +108,7 @@ async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Err
     let template_dir = options.template_dir.clone();
     let parent_dir = options.parent_dir.clone();
     let started = tokio::task::spawn_blocking(move || {
-        let initdb = Initdb::default();
+        let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
         let template = match &template_dir {
             Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
             None => None,
@@ -125,6 +125,7 @@ async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Err
             .set("wal_level", "replica")
             .set("bgwriter_lru_maxpages", "0")
             .set("checkpoint_timeout", "1d")
+            .set("min_wal_size", "2MB")
             // Plans over thousands of partitions lock each of them.
             .set("max_locks_per_transaction", "1024")
             .set("huge_pages", "off");
