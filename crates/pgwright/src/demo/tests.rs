@@ -200,7 +200,7 @@ async fn every_statement_of_the_workloads_runs_and_the_textbook_applies() {
         };
         // Twice with the same seed: what is fresh must not repeat.
         for _ in 0..2 {
-            let outcome = crate::workload::run(&target, &file, &options, CancellationToken::new(), &|_| {})
+            let outcome = workload::run(&target, &file, &options, CancellationToken::new(), &|_| {})
                 .await
                 .unwrap();
             assert_eq!(outcome.overall.answered, outcome.overall.arrivals, "{:?}", outcome.overall.errors);
@@ -243,7 +243,7 @@ async fn what_is_encoded_is_what_the_server_reads() {
                 .boolean(number == 1)
                 .int4(-7)
                 .float8(0.25)
-                .timestamptz(super::copy_format::timestamp(at))
+                .timestamptz(copy_format::timestamp(at))
                 .uuid(uuid::Uuid::from_u128(number.into()))
                 .text("größe");
         }

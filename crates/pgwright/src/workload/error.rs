@@ -1,5 +1,7 @@
 //! Why could a workload not be run? Errors of single statements are not here: they are counted.
 
+use postgres::tokio_postgres;
+
 /// Why a workload could not be run, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkloadError {
@@ -82,7 +84,7 @@ impl WorkloadError {
     }
 
     /// A statement of the ingestion failed.
-    pub(super) fn ingest(error: &postgres::tokio_postgres::Error) -> Self {
+    pub(super) fn ingest(error: &tokio_postgres::Error) -> Self {
         Self::Ingest(Box::new(postgres::Error::from_query("workload_ingest", error)))
     }
 }
