@@ -138,11 +138,9 @@ fn split_and(text: &str) -> Vec<String> {
         if !quoted && bare.eq_ignore_ascii_case("between") {
             between = true;
         }
-        if !quoted && bare.eq_ignore_ascii_case("and") {
-            if !std::mem::take(&mut between) {
-                parts.push(String::new());
-                continue;
-            }
+        if !quoted && bare.eq_ignore_ascii_case("and") && !std::mem::take(&mut between) {
+            parts.push(String::new());
+            continue;
         }
         quoted ^= word.matches('\'').count() % 2 == 1;
         if let Some(last) = parts.last_mut() {

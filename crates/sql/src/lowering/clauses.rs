@@ -46,7 +46,7 @@ impl Lowering<'_> {
         let outer_windows = std::mem::take(&mut self.windows);
         let first_relation = self.analysis.relations.len();
         for item in &select.from_clause {
-            self.from_item(item);
+            self.range_item(item);
         }
         for row in &select.values_lists {
             self.lower(row);
@@ -134,15 +134,15 @@ impl Lowering<'_> {
     }
 
     /// Adds what one item of `FROM` brings; gives the numbers of the relations in it.
-    fn from_item(&mut self, item: &Node) -> BTreeSet<usize> {
+    fn range_item(&mut self, item: &Node) -> BTreeSet<usize> {
         let first = self.analysis.relations.len();
         match &item.node {
             Some(NodeEnum::RangeVar(range)) => {
                 self.add_relation(range);
             }
             Some(NodeEnum::JoinExpr(join)) => {
-                let left = join.larg.as_ref().map(|n| self.from_item(n)).unwrap_or_default();
-                let right = join.rarg.as_ref().map(|n| self.from_item(n)).unwrap_or_default();
+                let left = join.larg.as_ref().map(|n| self.range_item(n)).unwrap_or_default();
+                let right = join.rarg.as_ref().map(|n| self.range_item(n)).unwrap_or_default();
                 let preserved = match JoinType::try_from(join.jointype) {
                     Ok(JoinType::JoinLeft) => left.clone(),
                     Ok(JoinType::JoinRight) => right.clone(),
@@ -186,7 +186,7 @@ impl Lowering<'_> {
             }
             Some(NodeEnum::RangeTableSample(sample)) => {
                 if let Some(relation) = &sample.relation {
-                    self.from_item(relation);
+                    self.range_item(relation);
                 }
             }
             _ => {
@@ -382,7 +382,7 @@ impl Lowering<'_> {
         let mut target = self.set_target(update.relation.as_ref());
         let index = update.relation.as_ref().and_then(|range| self.add_relation(range));
         for item in &update.from_clause {
-            self.from_item(item);
+            self.range_item(item);
         }
         if let Some(target) = &mut target {
             for assignment in &update.target_list {
@@ -413,7 +413,7 @@ impl Lowering<'_> {
         let target = self.set_target(delete.relation.as_ref());
         let index = delete.relation.as_ref().and_then(|range| self.add_relation(range));
         for item in &delete.using_clause {
-            self.from_item(item);
+            self.range_item(item);
         }
         if let Some(condition) = &delete.where_clause {
             self.condition(condition, None, None);
@@ -437,7 +437,7 @@ impl Lowering<'_> {
         let mut target = self.set_target(merge.relation.as_ref());
         let index = merge.relation.as_ref().and_then(|range| self.add_relation(range));
         if let Some(source) = &merge.source_relation {
-            self.from_item(source);
+            self.range_item(source);
         }
         if let Some(condition) = &merge.join_condition {
             self.condition(condition, None, None);
