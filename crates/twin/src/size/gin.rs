@@ -230,7 +230,11 @@ fn sampled_terms(
             let distinct = values.len() as f64;
             let mut all = distinct_values(sampled, distinct, rare, population);
             if let Some(range) = integer_range(values.keys()) {
-                all = all.min(range);
+                // A hundred values say little about how many there are. Whole numbers say more: as
+                // many as their range holds, when they collide no more often than that explains.
+                let collisions = sampled * sampled / (2.0 * range);
+                let explained = sampled - distinct <= collisions + 2.0 * collisions.sqrt() + 1.0;
+                all = if explained { range.min(population) } else { all.min(range) };
             }
             let unseen = (all - (distinct - rare)).max(rare);
             out.push(Terms { count: unseen, rows: (rare_weight * present / unseen).max(1.0), key_bytes });
