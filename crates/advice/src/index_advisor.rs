@@ -209,7 +209,7 @@ pub async fn advise<M: CostModel>(
     for s in 0..workload.statements.len() {
         base.push(evaluator.cost(s, &nothing).await?.cost);
         let best = evaluator.cost(s, &everything).await?;
-        ideal.push(best.cost);
+        ideal.push(best.planner_cost);
         ideals.push(best.used);
     }
     let candidate_count = evaluator.candidates.len();

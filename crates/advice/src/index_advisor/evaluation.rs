@@ -38,7 +38,10 @@ struct Execution {
 struct Known {
     on: BTreeSet<CandidateId>,
     used: BTreeSet<CandidateId>,
+    /// With doubt about early stops.
     cost: f64,
+    /// As the planner says, by which it chooses: more indexes never make this higher.
+    planner_cost: f64,
 }
 
 impl Execution {
@@ -52,21 +55,26 @@ impl Execution {
                 return Some(known.clone());
             }
             if more {
-                lower = lower.max(known.cost);
+                lower = lower.max(known.planner_cost);
             }
-            if known.on.is_subset(on) && upper.is_none_or(|u| known.cost < u.cost) {
+            if known.on.is_subset(on) && upper.is_none_or(|u| known.planner_cost < u.planner_cost) {
                 upper = Some(known);
             }
         }
-        upper.filter(|u| u.cost - lower <= 1e-3 * u.cost).cloned()
+        let certain = |u: &&Known| {
+            u.planner_cost - lower <= 1e-3 * u.planner_cost && u.cost <= u.planner_cost * (1.0 + 1e-6)
+        };
+        upper.filter(certain).cloned()
     }
 }
 
 /// The cost of one statement under one set of candidates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatementCost {
-    /// Average over its executions.
+    /// Average over its executions, with doubt about early stops.
     pub cost: f64,
+    /// The same as the planner says; with every candidate on, no set can be below it.
+    pub planner_cost: f64,
     /// Candidates that at least one execution uses.
     pub used: BTreeSet<CandidateId>,
 }
@@ -140,7 +148,12 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                 .filter_map(|binding| {
                     let sql = binding.variants.first()?;
                     let (_, _, plan) = planned.iter().find(|(s, _, _)| s == sql)?;
-                    let known = Known { on: BTreeSet::new(), used: BTreeSet::new(), cost: plan.total_cost };
+                    let known = Known {
+                        on: BTreeSet::new(),
+                        used: BTreeSet::new(),
+                        cost: early_stop::robust_cost(plan, &keys),
+                        planner_cost: plan.total_cost,
+                    };
                     Some(Execution { sql: sql.clone(), weight: binding.weight, known: vec![known] })
                 })
                 .collect();
@@ -203,12 +216,14 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                             on: on.clone(),
                             used: self.used(&planned.explain),
                             cost: early_stop::robust_cost(&planned, &self.keys),
+                            planner_cost: planned.total_cost,
                         },
                         // It was planned without the candidates, so this is about them: they are no help.
                         Err(CostError::Statement { .. }) => Known {
                             on: on.clone(),
                             used: BTreeSet::new(),
                             cost: execution.known.first().map_or(f64::MAX, |k| k.cost),
+                            planner_cost: execution.known.first().map_or(f64::MAX, |k| k.planner_cost),
                         },
                         Err(failed) => return Err(failed),
                     };
@@ -217,6 +232,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                 }
             };
             total.cost += weight * known.cost;
+            total.planner_cost += weight * known.planner_cost;
             total.used.extend(known.used);
         }
         Ok(total)

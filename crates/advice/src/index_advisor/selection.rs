@@ -119,11 +119,15 @@ impl<M: CostModel> Selection<'_, '_, M> {
         &mut self,
         ideals: &[BTreeSet<CandidateId>],
     ) -> Result<BTreeSet<CandidateId>, CostError> {
-        let pool = self.pool(ideals);
+        let mut pool = self.pool(ideals);
         let mut additions: BTreeSet<BTreeSet<CandidateId>> =
             pool.iter().map(|id| BTreeSet::from([*id])).collect();
         additions.extend(ideals.iter().filter(|set| set.len() > 1).cloned());
-        let mut chosen = self.greedy(&additions).await?;
+        let (mut chosen, hopeless) = self.greedy(&additions).await?;
+        // What no statement uses, alone or with everything on, is not tried in exchange either.
+        let used: BTreeSet<CandidateId> = ideals.iter().flatten().copied().collect();
+        pool.retain(|id| used.contains(id) || !hopeless.contains(id));
+        additions.retain(|set| set.iter().all(|id| pool.contains(id)));
         // Each round ends lower than it began, so this ends; the bound is for the odd tie.
         for _ in 0..20 {
             let pruned = self.prune(&mut chosen).await?;
@@ -156,16 +160,21 @@ impl<M: CostModel> Selection<'_, '_, M> {
     }
 
     /// Adds what lowers the objective most, until nothing does. Gains are recomputed lazily: a gain
-    /// mostly shrinks as the set grows, so an old one is a good guess of its rank.
+    /// mostly shrinks as the set grows, so an old one is a good guess of its rank. Also gives what gains
+    /// nothing alone.
     async fn greedy(
         &mut self,
         additions: &BTreeSet<BTreeSet<CandidateId>>,
-    ) -> Result<BTreeSet<CandidateId>, CostError> {
+    ) -> Result<(BTreeSet<CandidateId>, BTreeSet<CandidateId>), CostError> {
         let mut chosen = BTreeSet::new();
+        let mut hopeless = BTreeSet::new();
         let mut queue: Vec<(f64, usize, &BTreeSet<CandidateId>)> = Vec::new();
         for addition in additions {
             let score = self.score(&chosen, addition).await?;
             queue.push((score, 0, addition));
+            if let (true, 1, Some(only)) = (score <= 0.0, addition.len(), addition.first()) {
+                hopeless.insert(*only);
+            }
         }
         let mut round = 0;
         loop {
@@ -184,7 +193,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
                 queue[0] = (score, round, addition);
             }
         }
-        Ok(chosen)
+        Ok((chosen, hopeless))
     }
 
     /// The gain of an addition; under a budget of bytes, the gain per byte.
