@@ -32,6 +32,9 @@ pub struct Options {
     pub max_count: Option<usize>,
     /// The share of the workload's time that an index must save to be worth a line.
     pub min_share: f64,
+    /// The share of the time that remains with all recommended indexes which each of them must save. Once
+    /// the worst is mended, what was small beside it is most of what is left to wait for.
+    pub min_share_of_rest: f64,
     /// The share of the workload's time that indexes as large as the whole database would have to save
     /// for their bytes alone.
     pub database_size_worth: f64,
@@ -69,9 +72,10 @@ impl Default for Options {
         Self {
             max_bytes: None,
             max_count: None,
-            min_share: 0.005,
+            min_share: 0.001,
+            min_share_of_rest: 0.02,
             database_size_worth: 0.05,
-            index_worth: 0.003,
+            index_worth: 0.001,
             max_key_columns: 4,
             max_include_columns: 6,
             max_include_width: 100,
@@ -250,8 +254,8 @@ async fn drop_marginal<M: CostModel>(
     selection: &mut Selection<'_, '_, M>,
     chosen: &mut BTreeSet<CandidateId>,
 ) -> Result<(), CostError> {
-    let floor = selection.options.min_share * selection.workload.total_ms;
     loop {
+        let floor = selection.floor_ms(chosen).await?;
         let mut least: Option<(f64, CandidateId)> = None;
         for id in chosen.iter().copied().collect::<Vec<_>>() {
             let without: BTreeSet<CandidateId> = chosen.iter().filter(|c| **c != id).copied().collect();

@@ -92,7 +92,7 @@ async fn rank<M: CostModel>(
     decision: &Decision<'_>,
     selection: &mut Selection<'_, '_, M>,
 ) -> Result<Vec<Step>, CostError> {
-    let floor = decision.options.min_share * decision.workload.total_ms;
+    let floor = selection.floor_ms(&decision.chosen).await?;
     let mut left = decision.chosen.clone();
     let mut built: BTreeSet<CandidateId> = BTreeSet::new();
     let mut steps = Vec::new();
@@ -456,6 +456,7 @@ async fn rejected<M: CostModel>(
 ) -> Result<Vec<Losing>, CostError> {
     let total_ms = decision.workload.total_ms.max(f64::MIN_POSITIVE);
     let nothing = BTreeSet::new();
+    let floor = selection.floor_ms(&decision.chosen).await?;
     let mut losing = Vec::new();
     let losers: Vec<CandidateId> =
         selection.evaluator.candidates.keys().filter(|id| !decision.chosen.contains(id)).copied().collect();
@@ -464,7 +465,10 @@ async fn rejected<M: CostModel>(
         let price = decision.prices[&id];
         let alone = selection.saved_ms(&nothing, &BTreeSet::from([id])).await?;
         let with: BTreeSet<CandidateId> = decision.chosen.iter().copied().chain([id]).collect();
-        let more = selection.saved_ms(&decision.chosen, &with).await?;
+        // What could not reach the smallest share worth a line is not planned to know how far it falls short.
+        let most = selection.most_saved(&decision.chosen, &BTreeSet::from([id])).await?;
+        let planned = most >= decision.options.min_share * total_ms;
+        let more = if planned { selection.saved_ms(&decision.chosen, &with).await? } else { most };
         let winner = names.values().find(|d| index_semantics::gives(d, &ready.definition));
         let reason = if let Some(winner) = winner {
             format!("covered by the recommended {}", winner.name)
@@ -475,11 +479,12 @@ async fn rejected<M: CostModel>(
                 "saves {} of the workload alone, and nothing beyond the recommended indexes",
                 percent(alone / total_ms)
             )
-        } else if more < decision.options.min_share * total_ms {
+        } else if more < floor {
             format!(
-                "saves {} of the workload beyond the recommended indexes, which is less than {} for {}",
+                "saves {}{} of the workload beyond the recommended indexes, which is less than {} for {}",
+                if planned { "" } else { "at most " },
                 percent(more / total_ms),
-                percent(decision.options.min_share),
+                percent(floor / total_ms),
                 Bytes(ready.bytes)
             )
         } else if more <= price.total_ms() {

@@ -72,6 +72,37 @@ impl<M: CostModel> Selection<'_, '_, M> {
         Ok(before.objective - after.objective)
     }
 
+    /// The gain of an exchange when it is above `floor`, else `None`. Statements are looked at one by one,
+    /// and as soon as the best that the rest could bring is too little, the planner is spared.
+    async fn gain_above(
+        &mut self,
+        from: &BTreeSet<CandidateId>,
+        to: &BTreeSet<CandidateId>,
+        floor: f64,
+    ) -> Result<Option<f64>, CostError> {
+        let changed: BTreeSet<CandidateId> = from.symmetric_difference(to).copied().collect();
+        let mut hopes = Vec::new();
+        let mut gain = self.price(from) - self.price(to);
+        for s in self.statements_of(&changed) {
+            let cost = self.evaluator.cost(s, from).await?.cost;
+            let now = self.time_ms(s, cost);
+            let hope = now - self.time_ms(s, self.ideal[s]);
+            gain += hope;
+            hopes.push((s, now, hope));
+        }
+        // Statements that take long now lose most by the exchange: they end hopeless ones soonest.
+        let weight = |s: usize| self.workload.statements[s].total_ms;
+        hopes.sort_by(|a, b| weight(b.0).total_cmp(&weight(a.0)).then(a.0.cmp(&b.0)));
+        for (s, now, hope) in hopes {
+            if gain <= floor {
+                return Ok(None);
+            }
+            let cost = self.evaluator.cost(s, to).await?.cost;
+            gain += now - self.time_ms(s, cost) - hope;
+        }
+        Ok((gain > floor).then_some(gain))
+    }
+
     /// How much time of the workload two sets differ by, prices left out.
     pub async fn saved_ms(
         &mut self,
@@ -85,13 +116,24 @@ impl<M: CostModel> Selection<'_, '_, M> {
         Ok(before.read_ms - after.read_ms)
     }
 
+    /// The least time that one index of a set must save beside the others.
+    pub async fn floor_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
+        let mut rest = self.workload.total_ms;
+        for s in 0..self.base.len() {
+            let cost = self.evaluator.cost(s, chosen).await?.cost;
+            rest -= self.workload.statements[s].total_ms - self.time_ms(s, cost);
+        }
+        let of_all = self.options.min_share * self.workload.total_ms;
+        Ok(of_all.max(self.options.min_share_of_rest * rest.max(0.0)))
+    }
+
     fn statements_of(&self, candidates: &BTreeSet<CandidateId>) -> BTreeSet<usize> {
         let relevant = self.evaluator.relevant.iter().enumerate();
         relevant.filter(|(_, ids)| !ids.is_disjoint(candidates)).map(|(s, _)| s).collect()
     }
 
     /// The most that any set which contains these could save beyond a given one, in milliseconds.
-    async fn most_saved(
+    pub async fn most_saved(
         &mut self,
         chosen: &BTreeSet<CandidateId>,
         changed: &BTreeSet<CandidateId>,
@@ -261,12 +303,8 @@ impl<M: CostModel> Selection<'_, '_, M> {
                     if !self.fits(&next) {
                         continue;
                     }
-                    let most = self.most_saved(chosen, &BTreeSet::from([old, *new])).await?;
-                    if most + self.price(chosen) - self.price(&next) <= self.threshold() {
-                        continue;
-                    }
-                    let gain = self.gain(chosen, &next).await?;
-                    if gain > self.threshold() && best.as_ref().is_none_or(|(g, _)| gain > *g) {
+                    let floor = best.as_ref().map_or(self.threshold(), |(g, _)| *g);
+                    if let Some(gain) = self.gain_above(chosen, &next, floor).await? {
                         best = Some((gain, next));
                     }
                 }
@@ -288,12 +326,8 @@ impl<M: CostModel> Selection<'_, '_, M> {
             if next == *chosen || !self.fits(&next) {
                 continue;
             }
-            let most = self.most_saved(chosen, addition).await?;
-            if most + self.price(chosen) - self.price(&next) <= self.threshold() {
-                continue;
-            }
-            let gain = self.gain(chosen, &next).await?;
-            if gain > self.threshold() && best.as_ref().is_none_or(|(g, _)| gain > *g) {
+            let floor = best.as_ref().map_or(self.threshold(), |(g, _)| *g);
+            if let Some(gain) = self.gain_above(chosen, &next, floor).await? {
                 best = Some((gain, next));
             }
         }

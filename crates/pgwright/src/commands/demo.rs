@@ -19,7 +19,9 @@ use super::{Context, advise, demo_report, duration, verify, workload as workload
 use crate::demo::{self, Scenario};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::report::{self, Format};
-use crate::workload::{self, CancellationToken, IngestOptions, IngestOutcome, Options, Outcome, WorkloadFile};
+use crate::workload::{
+    self, CancellationToken, IngestOptions, IngestOutcome, Options, Outcome, WorkloadFile,
+};
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
@@ -80,7 +82,6 @@ struct Stage<'a> {
     args: &'a Args,
     server: Server,
     workload: WorkloadFile,
-    rate: f64,
     started: Instant,
 }
 
@@ -93,10 +94,14 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let workload = demo::workload(scenario)?;
     let binaries = Binaries::newest(&context.search())?;
     let server = Server::start(&binaries, server_options(&args))?;
-    let rate = args.rate.unwrap_or_else(|| default_rate(scenario));
-    let stage = Stage { context, args: &args, server, workload, rate, started: Instant::now() };
+    let stage = Stage { context, args: &args, server, workload, started: Instant::now() };
     stage.say(&format!("PostgreSQL {} started for the demo only", binaries.version));
-    let mut result = stage.perform(scenario).await?;
+    let mut result = tokio::select! {
+        result = stage.perform(scenario) => result?,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(CommandError::new("interrupted").detail("The demo's server was stopped and its data removed."));
+        }
+    };
     result.seconds = stage.started.elapsed().as_secs_f64();
 
     let report = demo_report::build(&result);
@@ -104,7 +109,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         CommandError::new(format!("could not create \"{}\"", args.out.display())).detail(format!("{e}."))
     })?;
     let mut files = Vec::new();
-    for (format, name) in [(Format::Md, "report.md"), (Format::Html, "report.html"), (Format::Json, "report.json")] {
+    for (format, name) in
+        [(Format::Md, "report.md"), (Format::Html, "report.html"), (Format::Json, "report.json")]
+    {
         let path = args.out.join(name);
         write_text(&path, &report::render(&report, format)?)?;
         files.push(path);
@@ -122,22 +129,20 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         context.printer.json("demo", &figures)?;
     } else {
         context.printer.out(&demo_report::text(context, &result))?;
-        context.printer.out(&format!("\nreport: {}\n", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")))?;
+        context.printer.out(&format!(
+            "\nreport: {}\n",
+            files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))?;
     }
     if let Some((url, left)) = url {
         context.printer.status(&format!("the server stays up: {url}"));
-        context.printer.status(&format!("stop it with: kill {}   its data: {}", left.pid, left.data_dir.display()));
+        context.printer.status(&format!(
+            "stop it with: kill {}   its data: {}",
+            left.pid,
+            left.data_dir.display()
+        ));
     }
     Ok(Exit::Done)
-}
-
-/// A rate that the database without indexes cannot keep up with on two cores, and that leaves it half
-/// idle with the right ones.
-fn default_rate(scenario: Scenario) -> f64 {
-    match scenario {
-        Scenario::Registry => 30.0,
-        Scenario::Meters => 30.0,
-    }
 }
 
 /// What a textbook does to the scenario; the meters' has no indexes, only a join.
@@ -195,16 +200,33 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// A rate that the database without indexes cannot keep up with, as in the incident that the demo
+    /// plays: 60 per second, or a third more than what this machine answers without them.
+    async fn overload(&self) -> Result<f64, CommandError> {
+        if let Some(rate) = self.args.rate {
+            return Ok(rate);
+        }
+        let options = self.options(60.0, Duration::from_secs(4), Duration::ZERO, self.args.seed + 1000);
+        // On the copy, because the workload writes.
+        let target = self.target("demo_plain")?;
+        let capacity =
+            workload::capacity(&target, &self.workload, &options, CancellationToken::new()).await?;
+        Ok((capacity * 1.3).max(60.0).round())
+    }
+
     async fn clone_database(&self, name: &str) -> Result<(), CommandError> {
         // Copying files is much faster than writing the whole copy to the log, which 15 does by default.
         let strategy = if self.server.binaries().major >= 15 { " STRATEGY file_copy" } else { "" };
-        let sql = format!("CREATE DATABASE /* pgwright:demo_clone */ {} TEMPLATE demo{strategy}", quote_identifier(name));
+        let sql = format!(
+            "CREATE DATABASE /* pgwright:demo_clone */ {} TEMPLATE demo{strategy}",
+            quote_identifier(name)
+        );
         self.administer("postgres", &[sql]).await
     }
 
-    fn options(&self, duration: Duration, warm_up: Duration, seed: u64) -> Options {
+    fn options(&self, rate: f64, duration: Duration, warm_up: Duration, seed: u64) -> Options {
         Options {
-            rate: self.rate,
+            rate,
             duration,
             warm_up,
             clients: self.args.clients,
@@ -217,10 +239,14 @@ impl Stage<'_> {
     async fn perform(&self, scenario: Scenario) -> Result<DemoResult, CommandError> {
         let target = self.target("demo")?;
         self.administer("postgres", &["CREATE DATABASE /* pgwright:demo_create */ demo".into()]).await?;
-        self.administer("demo", &["CREATE EXTENSION /* pgwright:demo_extension */ pg_stat_statements SCHEMA public".into()])
-            .await?;
+        self.administer(
+            "demo",
+            &["CREATE EXTENSION /* pgwright:demo_extension */ pg_stat_statements SCHEMA public".into()],
+        )
+        .await?;
         let progress = demo::terminal_progress();
-        let loaded = demo::load(&target, scenario, self.args.scale, self.args.seed, Utc::now(), &progress).await?;
+        let loaded =
+            demo::load(&target, scenario, self.args.scale, self.args.seed, Utc::now(), &progress).await?;
         self.say(&format!(
             "loaded {} rows, {}, in {:.1} s",
             loaded.tables.iter().map(|t| t.rows).sum::<u64>(),
@@ -240,8 +266,14 @@ impl Stage<'_> {
         .await?;
         self.say("copied twice, for the textbook's indexes and for the ingestion without any");
 
+        let rate = self.overload().await?;
+        self.say(&format!("workload of {rate} arrivals per second for {} s", self.args.duration.as_secs()));
         let before = self
-            .play(&target, &self.options(self.args.duration, Duration::ZERO, self.args.seed), "workload, before")
+            .play(
+                &target,
+                &self.options(rate, self.args.duration, Duration::ZERO, self.args.seed),
+                "workload, before",
+            )
             .await?;
         self.say(&format!("before: {}", line(&before)));
 
@@ -262,7 +294,9 @@ impl Stage<'_> {
         let applied = Instant::now();
         let plan = ::apply::plan(&advice.recommendations);
         let mut narrator = Narrator::new(&self.context.printer);
-        let run = ::apply::execute(&target, &plan, &ExecuteOptions::default(), &mut |event| narrator.tell(&event)).await;
+        let run =
+            ::apply::execute(&target, &plan, &ExecuteOptions::default(), &mut |event| narrator.tell(&event))
+                .await;
         narrator.finish();
         let run = run?.into_result()?;
         let apply_seconds = applied.elapsed().as_secs_f64();
@@ -273,11 +307,12 @@ impl Stage<'_> {
         self.say(&format!("the textbook's indexes built in {:.1} s", built.elapsed().as_secs_f64()));
 
         let at_apply = self.statements(&target).await?;
-        let (after, textbook) = self.play_in_turns(&target).await?;
+        let (after, textbook) = self.play_in_turns(&target, rate).await?;
         self.say(&format!("after:    {}", line(&after)));
         self.say(&format!("textbook: {}", line(&textbook)));
         let at_end = self.statements(&target).await?;
-        let verifications = verify::verify_run(&target, &run, &baseline.statements, &at_apply, &at_end).await?;
+        let verifications =
+            verify::verify_run(&target, &run, &baseline.statements, &at_apply, &at_end).await?;
 
         let (plain_ingest, ingest, textbook_ingest) = self.ingest_in_turns(&target).await?;
         self.say(&format!(
@@ -288,7 +323,11 @@ impl Stage<'_> {
         let textbook_index_bytes = self.secondary_index_bytes("demo_textbook").await?;
 
         let undo = self.undo_everything(&target, &snapshot.schema_sql).await?;
-        self.say(if undo.restores { "undo restored the exact schema" } else { "undo did not restore the schema" });
+        self.say(if undo.restores {
+            "undo restored the exact schema"
+        } else {
+            "undo did not restore the schema"
+        });
         if self.args.keep {
             ::apply::execute(&target, &plan, &ExecuteOptions::default(), &mut |_| {}).await?.into_result()?;
         }
@@ -296,7 +335,7 @@ impl Stage<'_> {
             scenario: scenario.as_str().into(),
             scale: self.args.scale,
             seed: self.args.seed,
-            rate: self.rate,
+            rate,
             server_version: self.server.binaries().version.clone(),
             loaded,
             before,
@@ -321,14 +360,14 @@ impl Stage<'_> {
     }
 
     /// Pgwright's database and the textbook's in turns, each with the same requests.
-    async fn play_in_turns(&self, target: &Target) -> Result<(Outcome, Outcome), CommandError> {
+    async fn play_in_turns(&self, target: &Target, rate: f64) -> Result<(Outcome, Outcome), CommandError> {
         let textbook_target = self.target("demo_textbook")?;
         self.administer("demo", &["CHECKPOINT /* pgwright:demo_checkpoint */".into()]).await?;
         let mut merged: Option<(Outcome, Outcome)> = None;
         for turn in 0..TURNS {
             // Each turn has requests of its own, the same for both.
             let seed = self.args.seed + 1 + u64::from(turn);
-            let options = self.options(self.args.duration / TURNS, TURN_WARM_UP, seed);
+            let options = self.options(rate, self.args.duration / TURNS, TURN_WARM_UP, seed);
             // Whoever goes first finds the machine in another state, so they take turns in that too.
             let (ours, theirs) = if turn % 2 == 0 {
                 let ours = self.play(target, &options, "workload, after").await?;
@@ -365,7 +404,9 @@ impl Stage<'_> {
                 ..IngestOptions::default()
             };
             for (target, rates) in targets.iter().zip(&mut rates) {
-                rates.push(workload::ingest_rate(target, &self.workload, &options, CancellationToken::new()).await?);
+                rates.push(
+                    workload::ingest_rate(target, &self.workload, &options, CancellationToken::new()).await?,
+                );
             }
         }
         let mut medians = rates.into_iter().map(|mut r| {
@@ -403,7 +444,14 @@ impl Stage<'_> {
         let mut undone = 0;
         let entries = ::apply::journal(target).await?;
         for entry in entries.iter().rev() {
-            match ::apply::undo(target, &UndoTarget::Entry(entry.entry_id), &ExecuteOptions::default(), &mut |_| {}).await {
+            match ::apply::undo(
+                target,
+                &UndoTarget::Entry(entry.entry_id),
+                &ExecuteOptions::default(),
+                &mut |_| {},
+            )
+            .await
+            {
                 Ok(undo) => {
                     undo.into_result()?;
                     undone += 1;
