@@ -7,6 +7,9 @@ SELECT /* pgwright:statements_info */
         SELECT pg_catalog.count(*)
         FROM @extschema@.pg_stat_statements(false) AS s
         JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
-        WHERE s.queryid IS NULL AND d.datname = pg_catalog.current_database()
+        WHERE
+            s.queryid IS NULL AND d.datname = pg_catalog.current_database()
+            -- The function is open to everybody; who may not read the view must hear of it here.
+            AND NOT EXISTS (SELECT FROM @extschema@.pg_stat_statements WHERE false)
     ) AS hidden
 FROM @extschema@.pg_stat_statements_info AS i

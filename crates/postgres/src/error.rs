@@ -321,6 +321,9 @@ impl Error {
                 "pg_dump locks every table in ACCESS SHARE mode, which needs the privilege to read it: GRANT \
                  pg_read_all_data TO the role."
             }
+            Self::PrivilegeDenied { object, .. } if object.contains("pg_stat_statements") => {
+                "Grant the role SELECT on the extension's views; \"pgwright doctor\" prints the statement."
+            }
             Self::PrivilegeDenied { .. } => {
                 "Grant the role membership in pg_monitor (GRANT pg_monitor TO role)."
             }

@@ -32,8 +32,14 @@ pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), Error> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    // A named temporary file has mode 0600 and is removed when anything below fails.
-    let mut file = tempfile::Builder::new().prefix(".pgwright-").tempfile_in(directory).map_err(failed)?;
+    if !directory.is_dir() {
+        let detail = format!("There is no folder \"{}\"", directory.display());
+        return Err(file_error(path, "could not be written", Some(detail)));
+    }
+    // A named temporary file has mode 0600 and is removed when anything below fails. Its own name says
+    // nothing to the user, so of an error only the kind is told.
+    let unmade = |error: std::io::Error| failed(error.kind().into());
+    let mut file = tempfile::Builder::new().prefix(".pgwright-").tempfile_in(directory).map_err(unmade)?;
     let mut encoder =
         zstd::Encoder::new(BufWriter::new(file.as_file_mut()), COMPRESSION_LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
