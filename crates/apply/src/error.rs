@@ -85,7 +85,7 @@ pub enum Error {
     },
 
     /// Nothing in the journal goes by that name.
-    #[error("journal has no entry for {wanted}")]
+    #[error("journal has no {wanted}")]
     NoEntry {
         /// What was asked for.
         wanted: String,
@@ -119,14 +119,14 @@ pub enum Error {
     },
 
     /// No baseline goes by that name.
-    #[error("no baseline {wanted}")]
+    #[error("there is no baseline {wanted}")]
     NoBaseline {
         /// What was asked for.
         wanted: String,
     },
 
     /// A baseline of that name exists.
-    #[error("baseline {name} exists already")]
+    #[error("baseline \"{name}\" exists already")]
     BaselineExists {
         /// The name.
         name: String,
@@ -258,7 +258,14 @@ impl Error {
             Self::Refused(refusals) => {
                 let mut sentences: Vec<String> =
                     refusals.first().and_then(|r| r.objection.detail()).into_iter().collect();
+                let mut said: Vec<String> = refusals.first().map(|r| r.objection.message()).into_iter().collect();
                 for refusal in refusals.iter().skip(1) {
+                    // Every step on a table that is gone would say so again.
+                    let message = refusal.objection.message();
+                    if said.contains(&message) {
+                        continue;
+                    }
+                    said.push(message);
                     let object = refusal.object.as_ref().map(|o| format!("{o}: ")).unwrap_or_default();
                     sentences.push(format!("Also, {object}{}.", refusal.objection.message()));
                 }

@@ -331,7 +331,7 @@ pub(crate) async fn write_measured(client: &Client, entry_id: i64, measured: &Va
         )
         .await
         .map_err(Error::query("write the journal"))?;
-    if written == 1 { Ok(()) } else { Err(Error::NoEntry { wanted: entry_id.to_string() }) }
+    if written == 1 { Ok(()) } else { Err(Error::NoEntry { wanted: format!("entry {entry_id}") }) }
 }
 
 /// Reads the journal, the oldest entry first; nothing when there is none.
@@ -422,6 +422,13 @@ pub(crate) async fn lock(client: &Client) -> Result<(), Error> {
     if row.try_get("taken").map_err(doing())? {
         return Ok(());
     }
+    let (pid, since) = holder(client).await?.unwrap_or_default();
+    Err(Error::Locked { pid, since })
+}
+
+/// The session that holds the lock, and since when it is there; neither is shown to every role.
+pub(crate) async fn holder(client: &Client) -> Result<Option<(Option<i32>, Option<DateTime<Utc>>)>, Error> {
+    let doing = || Error::query("look for the holder of pgwright's lock");
     let holder = client
         .query_opt(
             "select /* pgwright:apply_lock_holder */ l.pid, a.backend_start from pg_catalog.pg_locks l \
@@ -433,11 +440,12 @@ pub(crate) async fn lock(client: &Client) -> Result<(), Error> {
         )
         .await
         .map_err(doing())?;
-    let (pid, since) = match holder {
-        Some(row) => (row.try_get("pid").map_err(doing())?, row.try_get("backend_start").map_err(doing())?),
-        None => (None, None),
-    };
-    Err(Error::Locked { pid, since })
+    match holder {
+        Some(row) => {
+            Ok(Some((row.try_get("pid").map_err(doing())?, row.try_get("backend_start").map_err(doing())?)))
+        }
+        None => Ok(None),
+    }
 }
 
 #[cfg(test)]

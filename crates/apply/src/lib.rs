@@ -38,7 +38,7 @@ pub use objection::Objection;
 pub use options::{ExecuteOptions, Orphans};
 pub use plan::{ApplyPlan, PlannedRecommendation, PlannedStep, plan};
 pub use preflight::{Preflight, preflight};
-pub use recovery::{Recovered, recover};
+pub use recovery::{Recovered, interrupted, recover};
 pub use rollback::{Undo, UndoTarget, plan_undo, purge, undo};
 pub use schema::SCHEMA_VERSION;
 pub use verify::verify;

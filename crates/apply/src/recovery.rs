@@ -66,6 +66,15 @@ pub async fn recover(
     result
 }
 
+/// Whether a run that is dead has left something for [`recover`]. Writes nothing.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn interrupted(target: &Target) -> Result<bool, Error> {
+    let session = open_journal_session(target).await?;
+    Ok(any_open(&session).await? && journal::holder(&session).await?.is_none())
+}
+
 /// Gives the lock back at once. When that fails the session is gone, and the lock with it.
 pub(crate) async fn unlock(client: &Client) {
     let _ =

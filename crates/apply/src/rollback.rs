@@ -30,17 +30,18 @@ pub enum UndoTarget {
     Entry(i64),
     /// One step of the journal, by its number.
     Step(i64),
-    /// Whatever was applied last and is not undone.
+    /// Whatever was applied last and is not undone. What needs no undoing, a VACUUM for instance,
+    /// is passed over.
     Last,
 }
 
 impl std::fmt::Display for UndoTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Recommendation(id) => write!(f, "\"{id}\""),
+            Self::Recommendation(id) => write!(f, "entry for \"{id}\""),
             Self::Entry(id) => write!(f, "entry {id}"),
             Self::Step(id) => write!(f, "step {id}"),
-            Self::Last => f.write_str("anything applied"),
+            Self::Last => f.write_str("change to undo"),
         }
     }
 }
@@ -114,7 +115,7 @@ fn find(entries: Vec<JournalEntry>, wanted: &UndoTarget) -> Result<(JournalEntry
         UndoTarget::Recommendation(id) => &entry.recommendation_id == id,
         UndoTarget::Entry(id) => entry.entry_id == *id,
         UndoTarget::Step(id) => entry.steps.iter().any(|s| s.step_id == *id),
-        UndoTarget::Last => true,
+        UndoTarget::Last => entry.steps.iter().any(|s| s.status == Status::Done && s.undo_sql.is_some()),
     };
     let undoable = |entry: &JournalEntry| -> Vec<JournalStep> {
         let chosen = |s: &&JournalStep| {

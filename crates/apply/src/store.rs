@@ -149,7 +149,7 @@ impl std::fmt::Display for BaselineRef {
         match self {
             Self::Id(id) => write!(f, "#{id}"),
             Self::Name(name) => write!(f, "\"{name}\""),
-            Self::Latest => f.write_str("at all"),
+            Self::Latest => f.write_str("yet"),
         }
     }
 }

@@ -466,7 +466,7 @@ impl<'a> Worker<'a> {
                 Condition::HalfDone { mend, found } => {
                     if tries == CLEANUP_TRIES {
                         return Settled::Stuck(format!(
-                            "{found} could not be removed yet; the next run of pgwright removes it, or: {mend};"
+                            "{found} could not be removed yet; the next run of pgwright removes it; so does {mend}."
                         ));
                     }
                     tries += 1;
