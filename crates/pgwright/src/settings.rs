@@ -112,12 +112,27 @@ fn read_file(named: Option<&Path>) -> Result<File, CommandError> {
         Err(e) => {
             return Err(CommandError::new(format!("could not read \"{}\"", path.display()))
                 .detail(format!("{e}."))
-                .hint("Name another file with --config, or create it; see docs/reference/configuration.md."));
+                .hint(
+                    "Name another file with --config, or create it; see docs/reference/configuration.md.",
+                ));
         }
     };
     toml::from_str(&text).map_err(|e| {
         CommandError::new(format!("could not understand \"{}\"", path.display()))
-            .detail(e.to_string().trim().to_owned())
+            .detail(mistake(&text, &e))
             .hint("The keys are listed in docs/reference/configuration.md.")
     })
+}
+
+/// What is wrong and where, in a sentence.
+fn mistake(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("Line {line}, column {column}: {message}.")
+        }
+        None => format!("{message}."),
+    }
 }

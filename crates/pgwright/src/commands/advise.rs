@@ -79,7 +79,16 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             (context.snapshot_of(&target).await?, Some(kept_advice::target_name(&target)))
         }
     };
-    let advice = compute(context, &snapshot, &args.limits).await?;
+    let advice = match compute(context, &snapshot, &args.limits).await {
+        Ok(advice) => advice,
+        Err(error) => {
+            // What could not be read may be the very reason.
+            for note in &snapshot.notes {
+                context.printer.status(&format!("note: {note}"));
+            }
+            return Err(error);
+        }
+    };
     let kept = KeptAdvice {
         target: target_name.clone().unwrap_or_else(|| snapshot.server.database.clone()),
         advised_at: snapshot.taken_at,
@@ -100,16 +109,26 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         }
     }
     if !advice.recommendations.is_empty() && target_name.is_some() {
-        context.printer.status("show the exact changes with \"pgwright apply\", make them with \"pgwright apply --execute\"");
+        context.printer.status(
+            "show the exact changes with \"pgwright apply\", make them with \"pgwright apply --execute\"",
+        );
     }
-    Ok(if args.fail_on_recommendation && !advice.recommendations.is_empty() { Exit::Findings } else { Exit::Done })
+    Ok(if args.fail_on_recommendation && !advice.recommendations.is_empty() {
+        Exit::Findings
+    } else {
+        Exit::Done
+    })
 }
 
 /// Builds the twin of a snapshot and asks the advisor.
 ///
 /// # Errors
 /// Fails when no server programs are there or the twin does not start.
-pub async fn compute(context: &Context, snapshot: &Snapshot, limits: &Limits) -> Result<Advice, CommandError> {
+pub async fn compute(
+    context: &Context,
+    snapshot: &Snapshot,
+    limits: &Limits,
+) -> Result<Advice, CommandError> {
     let spinner = context.printer.spinner("building the planner twin");
     let found = Binaries::discover(&context.search());
     let (binaries, warning) = Twin::choose_binaries(snapshot, &found)?;
@@ -121,7 +140,8 @@ pub async fn compute(context: &Context, snapshot: &Snapshot, limits: &Limits) ->
         context.printer.status(&format!("note: {note}"));
     }
     spinner.set_message("trying candidates on the planner twin");
-    let options = Options { max_bytes: limits.max_bytes, max_count: limits.max_indexes, ..Options::default() };
+    let options =
+        Options { max_bytes: limits.max_bytes, max_count: limits.max_indexes, ..Options::default() };
     let advice = advice::advise(snapshot, &mut twin, &options).await;
     spinner.finish_and_clear();
     Ok(advice?)
@@ -129,7 +149,8 @@ pub async fn compute(context: &Context, snapshot: &Snapshot, limits: &Limits) ->
 
 /// The counters of statements between two readings of the same server without a reset in between.
 pub(super) fn delta_since(before: &[Statement], after: &[Statement]) -> Vec<Statement> {
-    let old: BTreeMap<(i64, bool), &Statement> = before.iter().map(|s| ((s.queryid, s.toplevel), s)).collect();
+    let old: BTreeMap<(i64, bool), &Statement> =
+        before.iter().map(|s| ((s.queryid, s.toplevel), s)).collect();
     after
         .iter()
         .map(|now| {
@@ -165,7 +186,12 @@ fn text(context: &Context, snapshot: &Snapshot, advice: &Advice, plans: bool, re
     if !advice.findings.is_empty() {
         out.push_str("\nfindings\n");
         for finding in &advice.findings {
-            out.push_str(&format!("  {}: {}\n    {}\n", finding.check, plain(&finding.summary), plain(&finding.detail)));
+            out.push_str(&format!(
+                "  {}: {}\n    {}\n",
+                finding.check,
+                plain(&finding.summary),
+                plain(&finding.detail)
+            ));
         }
     }
     if !advice.skipped.is_empty() {
@@ -184,7 +210,10 @@ fn text(context: &Context, snapshot: &Snapshot, advice: &Advice, plans: bool, re
             out.push_str(&format!("  {}\n    {}\n", plain(&candidate.candidate), plain(&candidate.reason)));
         }
     } else if !advice.rejected.is_empty() {
-        out.push_str(&format!("\n{} other candidates were considered; --rejected shows why not\n", advice.rejected.len()));
+        out.push_str(&format!(
+            "\n{} other candidates were considered; --rejected shows why not\n",
+            advice.rejected.len()
+        ));
     }
     out
 }
@@ -213,7 +242,7 @@ fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans
     }
     price.push_str(&format!(", about {} to build\n", r.price.build_ms));
     out.push_str(&price);
-    out.push_str(&format!("   lock: {}. {}\n", r.lock, plain(&r.lock_duration)));
+    out.push_str(&format!("   lock: {}\n", plain(&r.lock_duration)));
     out.push_str(&format!("   why: {}\n", plain(&r.rationale)));
     for effect in &r.statements {
         out.push_str(&format!(
@@ -228,7 +257,8 @@ fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans
         if plans {
             for (word, value) in [("before", &effect.plan_before), ("after", &effect.plan_after)] {
                 if let Ok(plan) = plan::Plan::from_json(value) {
-                    let style = plan::render::Style { width: context.printer.width.clamp(60, 140), color: false };
+                    let style =
+                        plan::render::Style { width: context.printer.width.clamp(60, 140), color: false };
                     out.push_str(&format!("   {word}\n{}\n", indent(&plan::render::tree(&plan, &style), 6)));
                 }
             }

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use apply::ApplyPlan;
+use apply::{ApplyPlan, Objection};
 use clap::Args as ClapArgs;
-use model::Recommendation;
+use model::{Change, Recommendation};
 
 use super::Context;
-use super::changes::{Narrator, Patience, recovered_line};
+use super::changes::{Narrator, Patience};
+use super::kept_advice::{self, KeptAdvice};
 use super::undo::refused;
-use super::{kept_advice, verify};
+use super::verify;
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::plain;
 
@@ -41,26 +42,45 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let name = kept_advice::target_name(&target);
     let kept = kept_advice::read(context, &name, args.advice.as_deref())?;
     let chosen = choose(&kept.recommendations, &args.ids)?;
-    let plan = apply::plan(&chosen);
     if !args.execute {
-        return show(context, &target, &plan).await;
+        let (already, chosen) = split_applied(&target, &kept, chosen).await;
+        tell_applied(context, &already);
+        return show(context, &target, &apply::plan(&chosen), &already).await;
     }
     let options = args.patience.options(context);
     let mut narrator = Narrator::new(&context.printer);
+    // First of all, because what a dead run has finished counts as applied. What keeps this from being
+    // done keeps the run from beginning as well, which then says so.
+    let recovered =
+        apply::recover(&target, &options, &mut |event| narrator.tell(&event)).await.unwrap_or_default();
+    let (already, chosen) = split_applied(&target, &kept, chosen).await;
+    tell_applied(context, &already);
+    let plan = apply::plan(&chosen);
+    if plan.is_empty() && !already.is_empty() {
+        narrator.finish();
+        if context.printer.json {
+            let nothing = serde_json::json!({ "executed": true, "recovered": recovered, "already_applied": ids(&already) });
+            context.printer.json("apply", &nothing)?;
+        }
+        context.printer.status("there is nothing to do");
+        return Ok(Exit::Done);
+    }
     if !context.printer.json {
         context.printer.out(&plan_text(&plan))?;
     }
     let result = apply::execute(&target, &plan, &options, &mut |event| narrator.tell(&event)).await;
     narrator.finish();
-    let run = result.map_err(refused)?;
+    let mut run = result.map_err(refused)?;
+    run.recovered.splice(0..0, recovered);
     let marked = verify::mark_applied(context, &target, &run).await?;
     let verifications = verify::verify_run(&target, &run, &[], &marked, &marked).await?;
     if context.printer.json {
-        context.printer.json("apply", &serde_json::json!({ "executed": true, "run": run, "verifications": verifications }))?;
+        context.printer.json(
+            "apply",
+            &serde_json::json!({ "executed": true, "run": run, "already_applied": ids(&already),
+                "verifications": verifications }),
+        )?;
     } else {
-        for recovered in &run.recovered {
-            context.printer.out(&format!("{}\n", plain(&recovered_line(recovered))))?;
-        }
         for verification in &verifications {
             context.printer.out(&verify::text(verification))?;
         }
@@ -69,6 +89,57 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     context.printer.status("\"pgwright verify\" says later what was gained");
     context.printer.status("undo with \"pgwright undo ID --execute\"; see \"pgwright journal\"");
     Ok(Exit::Done)
+}
+
+/// Parts recommendations into those that an earlier run has applied since the advice was given, as an
+/// `apply` that was interrupted has with its first ones, and those that are still to be done. An index
+/// that was dropped again in the meantime is to be done.
+async fn split_applied(
+    target: &postgres::Target,
+    kept: &KeptAdvice,
+    chosen: Vec<Recommendation>,
+) -> (Vec<Recommendation>, Vec<Recommendation>) {
+    // Whoever cannot read the journal cannot apply either and hears of it there.
+    let journal = apply::journal(target).await.unwrap_or_default();
+    let (mut already, mut open) = (Vec::new(), Vec::new());
+    for recommendation in chosen {
+        let done = journal.iter().any(|entry| {
+            entry.recommendation_id == recommendation.id
+                && entry.created_at >= kept.advised_at
+                && entry.steps.iter().all(|s| s.status == apply::Status::Done)
+        });
+        if done && is_in_place(target, &recommendation).await {
+            already.push(recommendation);
+        } else {
+            open.push(recommendation);
+        }
+    }
+    (already, open)
+}
+
+/// Whether every index that a recommendation creates is there, and every one that it drops is gone.
+async fn is_in_place(target: &postgres::Target, recommendation: &Recommendation) -> bool {
+    let plan = apply::plan(std::slice::from_ref(recommendation));
+    let Ok(preflight) = apply::preflight(target, &plan).await else { return false };
+    let in_place = preflight
+        .refusals
+        .iter()
+        .filter(|r| matches!(r.objection, Objection::EqualIndex { .. } | Objection::IndexMissing { .. }))
+        .count();
+    let changes = recommendation.changes.iter();
+    let of_indexes =
+        changes.filter(|c| matches!(c, Change::CreateIndex { .. } | Change::DropIndex { .. })).count();
+    in_place == of_indexes && preflight.refusals.len() == of_indexes
+}
+
+fn tell_applied(context: &Context, already: &[Recommendation]) {
+    for recommendation in already {
+        context.printer.status(&format!("applied already: {}  {}", recommendation.id, recommendation.title));
+    }
+}
+
+fn ids(recommendations: &[Recommendation]) -> Vec<&str> {
+    recommendations.iter().map(|r| r.id.as_str()).collect()
 }
 
 fn choose(recommendations: &[Recommendation], ids: &[String]) -> Result<Vec<Recommendation>, CommandError> {
@@ -91,12 +162,19 @@ fn choose(recommendations: &[Recommendation], ids: &[String]) -> Result<Vec<Reco
     Ok(recommendations.iter().filter(|r| ids.contains(&r.id)).cloned().collect())
 }
 
-async fn show(context: &Context, target: &postgres::Target, plan: &ApplyPlan) -> CommandResult {
+async fn show(
+    context: &Context,
+    target: &postgres::Target,
+    plan: &ApplyPlan,
+    already: &[Recommendation],
+) -> CommandResult {
     let preflight = apply::preflight(target, plan).await.map_err(refused)?;
     if context.printer.json {
-        context
-            .printer
-            .json("apply", &serde_json::json!({ "executed": false, "plan": plan, "preflight": preflight }))?;
+        context.printer.json(
+            "apply",
+            &serde_json::json!({ "executed": false, "plan": plan, "already_applied": ids(already),
+                "preflight": preflight }),
+        )?;
     } else {
         context.printer.out(&plan_text(plan))?;
         for notice in &preflight.notices {
@@ -119,9 +197,10 @@ fn plan_text(plan: &ApplyPlan) -> String {
     let mut out = String::new();
     for recommendation in &plan.recommendations {
         out.push_str(&format!("{}  {}\n", recommendation.recommendation_id, plain(&recommendation.title)));
+        out.push_str(&format!("  lock: {}\n", plain(&recommendation.lock_duration)));
         for step in &recommendation.steps {
             out.push_str(&format!("  {};\n", plain(&step.sql)));
-            out.push_str(&format!("    lock: {}. {}\n", step.lock, plain(&recommendation.lock_duration)));
+            out.push_str(&format!("    lock: {}\n", step.lock));
             if let Some(undo) = &step.undo_sql {
                 out.push_str(&format!("    undo: {};\n", plain(undo)));
             }

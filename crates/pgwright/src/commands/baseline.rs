@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use advice::profiling::{CompareThresholds, Comparison, Delta, StatementComparison, StatementProfile, compare};
+use advice::profiling::{
+    CompareThresholds, Comparison, Delta, StatementComparison, StatementProfile, compare,
+};
 use advice::workload::Workload;
 use apply::store::{Baseline, BaselinePlan, BaselineRef};
 use clap::{Args as ClapArgs, Subcommand};
@@ -77,12 +79,18 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Action::Save { name, note, plans } => save(context, &target, name, note, plans).await,
         Action::List => list(context, &target).await,
         Action::Compare { baseline, with, threshold, min_ms, min_calls } => {
-            let thresholds =
-                CompareThresholds { min_calls, mean_growth: threshold, mean_min_ms: min_ms, ..Default::default() };
+            let thresholds = CompareThresholds {
+                min_calls,
+                mean_growth: threshold,
+                mean_min_ms: min_ms,
+                ..Default::default()
+            };
             compare_with(context, &target, &baseline, with.as_deref(), &thresholds).await
         }
         Action::Delete { baseline } => {
-            let deleted = apply::store::delete(&target, &BaselineRef::parse(&baseline)).await?;
+            let deleted = apply::store::delete(&target, &BaselineRef::parse(&baseline))
+                .await
+                .map_err(super::undo::refused)?;
             context.printer.status(&format!("deleted baseline \"{deleted}\""));
             Ok(Exit::Done)
         }
@@ -146,7 +154,11 @@ pub(super) async fn plans_of(
             // A text that cannot be planned here has no plan to store; its counters are stored all the same.
             if let Ok(explain) = postgres::explain::explain(&session, example, &Default::default()).await {
                 if plans.iter().all(|p| p.queryid != statement.queryid) {
-                    plans.push(BaselinePlan { queryid: statement.queryid, example: example.clone(), explain });
+                    plans.push(BaselinePlan {
+                        queryid: statement.queryid,
+                        example: example.clone(),
+                        explain,
+                    });
                 }
                 break;
             }
@@ -175,10 +187,11 @@ async fn list(context: &Context, target: &Target) -> CommandResult {
             ]
         })
         .collect();
-    context.printer.out(&context.printer.table(
-        &[">id", "name", "taken at", ">statements", ">plans", ">indexes", "note"],
-        &rows,
-    ))?;
+    context.printer.out(
+        &context
+            .printer
+            .table(&[">id", "name", "taken at", ">statements", ">plans", ">indexes", "note"], &rows),
+    )?;
     Ok(Exit::Done)
 }
 
@@ -201,7 +214,10 @@ fn profiles(baseline: &Baseline) -> Vec<StatementProfile> {
     baseline
         .statements
         .iter()
-        .map(|s| StatementProfile { plan_shape: shapes.get(&s.queryid).cloned(), ..StatementProfile::from(s) })
+        .map(|s| StatementProfile {
+            plan_shape: shapes.get(&s.queryid).cloned(),
+            ..StatementProfile::from(s)
+        })
         .collect()
 }
 
@@ -232,7 +248,10 @@ async fn compare_with(
         }
         None => {
             let (statements, info) = read(context, target).await?;
-            let delta = Delta::between((&baseline.statements, info_of(&baseline).as_ref()), (&statements, Some(&info)));
+            let delta = Delta::between(
+                (&baseline.statements, info_of(&baseline).as_ref()),
+                (&statements, Some(&info)),
+            );
             let shapes = current_shapes(context, target, &baseline).await?;
             (with_shapes(&delta, &shapes), delta.gaps, "now".to_owned())
         }
@@ -285,7 +304,10 @@ fn with_shapes(delta: &Delta, shapes: &BTreeMap<i64, String>) -> Vec<StatementPr
     delta
         .statements
         .iter()
-        .map(|s| StatementProfile { plan_shape: shapes.get(&s.queryid).cloned(), ..StatementProfile::from(s) })
+        .map(|s| StatementProfile {
+            plan_shape: shapes.get(&s.queryid).cloned(),
+            ..StatementProfile::from(s)
+        })
         .collect()
 }
 

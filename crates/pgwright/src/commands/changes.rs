@@ -23,12 +23,12 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// The options of a run; Ctrl-C stops it and cleans up.
+    /// The options of a run; Ctrl-C, a closed terminal and `kill` stop it and clean up.
     pub fn options(&self, context: &Context) -> ExecuteOptions {
         let cancellation = Cancellation::default();
         let on_interrupt = cancellation.clone();
         tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
+            if told_to_stop().await.is_ok() {
                 on_interrupt.cancel();
             }
         });
@@ -40,6 +40,23 @@ impl Patience {
             ..ExecuteOptions::default()
         }
     }
+}
+
+/// Waits for a signal that asks this process to end.
+async fn told_to_stop() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+            _ = hang_up.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 /// Shows the events of a run: a bar for progress, lines for what matters.
@@ -76,10 +93,15 @@ impl Narrator {
             }
             Event::Retrying { attempt, of, sqlstate, pause, blockers, .. } => {
                 let who: Vec<String> = blockers.iter().map(|b| plain(&b.to_string())).collect();
-                let who = if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
-                self.line(&format!("try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"));
+                let who =
+                    if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
+                self.line(&format!(
+                    "try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"
+                ));
             }
             Event::Mending { sql, .. } => self.line(&format!("cleaning up: {sql}")),
+            // What needs no statement is told in a notice.
+            Event::Finished { sql, .. } if sql.is_empty() => {}
             Event::Finished { sql, elapsed, .. } => self.line(&format!("done in {elapsed}: {sql}")),
             _ => {}
         }

@@ -18,8 +18,8 @@ use crate::printer::plain;
 #[derive(ClapArgs, Debug)]
 #[command(before_help = "Example:\n  pgwright doctor postgres://postgres@db.example.com/shop")]
 pub struct Args {
-    /// Print the SQL of a role with no more privileges than pgwright needs, and connect to nothing
-    /// but for the name of the database.
+    /// Print the SQL of a role with no more privileges than pgwright needs, for the database that the
+    /// URL names. Connects to nothing.
     #[arg(long)]
     print_sql: bool,
     /// Exit with 1 when something of this severity or above is missing.
@@ -89,7 +89,15 @@ pub struct Check {
 }
 
 fn fine(id: &'static str, found: impl Into<String>) -> Check {
-    Check { id, ok: true, severity: Severity::Info, found: found.into(), remedy: None, effect: None, without: None }
+    Check {
+        id,
+        ok: true,
+        severity: Severity::Info,
+        found: found.into(),
+        remedy: None,
+        effect: None,
+        without: None,
+    }
 }
 
 fn lacking(
@@ -171,7 +179,12 @@ fn text(checks: &[Check]) -> String {
 }
 
 /// Answers every question from what the session can do.
-pub fn examine(capabilities: &Capabilities, database: &str, binaries: &[Binaries], pg_dump: bool) -> Vec<Check> {
+pub fn examine(
+    capabilities: &Capabilities,
+    database: &str,
+    binaries: &[Binaries],
+    pg_dump: bool,
+) -> Vec<Check> {
     let mut checks = vec![version(capabilities), standby(capabilities), pooler(capabilities)];
     checks.extend(privileges(capabilities, database));
     checks.extend(statements(capabilities));
@@ -219,7 +232,10 @@ fn pooler(c: &Capabilities) -> Check {
             "doctor",
         );
     }
-    fine("direct-connection", if c.behind_pooler { "a pooler in session mode stands between" } else { "no pooler stands between" })
+    fine(
+        "direct-connection",
+        if c.behind_pooler { "a pooler in session mode stands between" } else { "no pooler stands between" },
+    )
 }
 
 fn privileges(c: &Capabilities, database: &str) -> Vec<Check> {
@@ -248,7 +264,9 @@ fn privileges(c: &Capabilities, database: &str) -> Vec<Check> {
         lacking(
             "read-privilege",
             Severity::Warning,
-            format!("pg_stats shows role {user} only the tables that it may read, and pg_dump needs them all"),
+            format!(
+                "pg_stats shows role {user} only the tables that it may read, and pg_dump needs them all"
+            ),
             remedy,
             Effect::Immediate,
             "advice for the tables that the role may read; a snapshot only when it may read them all",
@@ -277,15 +295,26 @@ fn statements(c: &Capabilities) -> Vec<Check> {
     let mut checks = Vec::new();
     if !s.preloaded {
         let others = c.shared_preload_libraries.trim();
-        let list = if others.is_empty() { "pg_stat_statements".to_owned() } else { format!("{others},pg_stat_statements") };
-        let files = if s.available { "" } else { "\n-- the server lacks the files: install its contrib package first" };
+        let list = if others.is_empty() {
+            "pg_stat_statements".to_owned()
+        } else {
+            format!("{others},pg_stat_statements")
+        };
+        let files = if s.available {
+            ""
+        } else {
+            "\n-- the server lacks the files: install its contrib package first"
+        };
         checks.push(lacking(
             "statements-preloaded",
             Severity::Error,
             "pg_stat_statements is not preloaded",
-            format!("ALTER SYSTEM SET shared_preload_libraries = {};{files}", list.split(',').map(|l| model::quote_literal(l.trim())).collect::<Vec<_>>().join(", ")),
+            format!(
+                "ALTER SYSTEM SET shared_preload_libraries = {};{files}",
+                list.split(',').map(|l| model::quote_literal(l.trim())).collect::<Vec<_>>().join(", ")
+            ),
             Effect::Restart,
-            "explain, and advise for statements that you name yourself",
+            "explain for statements that you name yourself, snapshot, journal and undo",
         ));
     } else {
         checks.push(fine("statements-preloaded", "pg_stat_statements is preloaded"));
@@ -293,7 +322,11 @@ fn statements(c: &Capabilities) -> Vec<Check> {
     match &s.installed {
         Some(extension) => checks.push(fine(
             "statements-installed",
-            format!("pg_stat_statements {} is installed in schema {}", extension.version, quote_identifier(&extension.schema)),
+            format!(
+                "pg_stat_statements {} is installed in schema {}",
+                extension.version,
+                quote_identifier(&extension.schema)
+            ),
         )),
         None => checks.push(lacking(
             "statements-installed",
@@ -301,17 +334,17 @@ fn statements(c: &Capabilities) -> Vec<Check> {
             "pg_stat_statements is not installed in this database",
             "CREATE EXTENSION pg_stat_statements;",
             Effect::Immediate,
-            "explain, and advise for statements that you name yourself",
+            "explain for statements that you name yourself, snapshot, journal and undo",
         )),
     }
-    if let (true, Some(_), Some(unreadable)) = (s.preloaded, &s.installed, &s.unreadable) {
+    if let (true, Some(extension), Some(unreadable)) = (s.preloaded, &s.installed, &s.unreadable) {
         checks.push(lacking(
             "statements-readable",
             Severity::Error,
             format!("pg_stat_statements could not be read: {}", unreadable.message),
-            unreadable.hint.clone().unwrap_or_else(|| format!("GRANT pg_read_all_stats TO {};", quote_identifier(&c.user))),
+            unreadable_remedy(c, &extension.schema, unreadable),
             Effect::Immediate,
-            "explain, and advise for statements that you name yourself",
+            "explain for statements that you name yourself, snapshot, journal and undo",
         ));
     }
     if !s.preloaded {
@@ -344,6 +377,24 @@ fn statements(c: &Capabilities) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// The views are open to everybody unless somebody took that away.
+fn unreadable_remedy(
+    c: &Capabilities,
+    schema: &str,
+    unreadable: &postgres::capabilities::Unreadable,
+) -> String {
+    if unreadable.sqlstate.as_deref() != Some("42501") {
+        return unreadable.hint.clone().unwrap_or_else(|| {
+            "DROP EXTENSION pg_stat_statements; CREATE EXTENSION pg_stat_statements;".into()
+        });
+    }
+    let (schema, user) = (quote_identifier(schema), quote_identifier(&c.user));
+    let views = ["pg_stat_statements", "pg_stat_statements_info"];
+    let views: Vec<_> =
+        views.iter().take(if c.major() >= 14 { 2 } else { 1 }).map(|v| format!("{schema}.{v}")).collect();
+    format!("GRANT USAGE ON SCHEMA {schema} TO {user};\nGRANT SELECT ON {} TO {user};", views.join(", "))
 }
 
 fn observability(c: &Capabilities) -> Vec<Check> {

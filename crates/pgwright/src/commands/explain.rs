@@ -66,21 +66,37 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Input::Plan(value) => (None, value),
         Input::Sql(text) => {
             let target = context.target()?;
-            let explain = explain_text(context, &target, &text, &args, &mut notes).await?;
+            let explain =
+                explain_text(context, &target, &text, true, &args, &mut notes).await.map_err(|e| {
+                    // One word is no statement; it may be the name of a file that is not there.
+                    if e.hint.is_none()
+                        && args.what.trim().contains(['.', '/'])
+                        && !args.what.trim().contains(' ')
+                    {
+                        e.hint(format!("There is no file \"{}\" either.", args.what.trim()))
+                    } else {
+                        e
+                    }
+                })?;
             (Some(explain.0), explain.1)
         }
         Input::QueryId(queryid) => {
             let target = context.target()?;
             let text = statement_text(context, &target, queryid).await?;
-            let explain = explain_text(context, &target, &text, &args, &mut notes).await?;
+            let explain = explain_text(context, &target, &text, false, &args, &mut notes).await?;
             (Some(explain.0), explain.1)
         }
     };
     let plan = Plan::from_json(&explain)?;
     let findings = plan::checks::run(&plan, &plan::checks::Thresholds::default());
     if context.printer.json {
-        let output =
-            Output { sql: text.as_deref(), analyzed: plan.timed(), explain: &explain, findings: &findings, notes: &notes };
+        let output = Output {
+            sql: text.as_deref(),
+            analyzed: plan.timed(),
+            explain: &explain,
+            findings: &findings,
+            notes: &notes,
+        };
         context.printer.json("explain", &output)?;
         return Ok(Exit::Done);
     }
@@ -89,7 +105,12 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if !findings.is_empty() {
         context.printer.out("\n")?;
         for finding in &findings {
-            context.printer.out(&format!("{}: {}\n  {}\n", finding.check, plain(&finding.summary), plain(&finding.detail)))?;
+            context.printer.out(&format!(
+                "{}: {}\n  {}\n",
+                finding.check,
+                plain(&finding.summary),
+                plain(&finding.detail)
+            ))?;
         }
     }
     for note in &notes {
@@ -142,10 +163,15 @@ async fn explain_text(
     context: &Context,
     target: &Target,
     text: &str,
+    typed: bool,
     args: &Args,
     notes: &mut Vec<String>,
 ) -> Result<(String, serde_json::Value), CommandError> {
-    let parsed = sql::ParsedStatement::parse(text)?;
+    let parsed = sql::ParsedStatement::parse(text).map_err(|e| match e {
+        // Somebody typed it: nothing was cut off at track_activity_query_size.
+        sql::SqlError::Truncated { message } if typed => sql::SqlError::Invalid { message },
+        other => other,
+    })?;
     if parsed.kind() == sql::StatementKind::Utility {
         return Err(CommandError::new("a utility statement has no plan")
             .hint("SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and TABLE can be explained."));
@@ -175,7 +201,10 @@ async fn explain_text(
         }
         match postgres::explain::explain(&session, &candidate, &explain_options(args)).await {
             Ok(explain) => {
-                notes.push(format!("planned with typical values from the statistics: {}", one_line(&candidate)));
+                notes.push(format!(
+                    "planned with typical values from the statistics: {}",
+                    one_line(&candidate)
+                ));
                 return Ok((candidate, explain));
             }
             Err(e) => last = Some(e),
@@ -200,18 +229,17 @@ fn explain_options(args: &Args) -> ExplainOptions {
 /// The statement with typical values, the most usual first.
 async fn bound(context: &Context, target: &Target, text: &str) -> Result<Vec<String>, CommandError> {
     let mut snapshot = context.snapshot_of(target).await?;
-    let mut statement = snapshot
-        .statements
-        .iter()
-        .find(|s| s.query == text)
-        .cloned()
-        .unwrap_or_else(|| model::snapshot::Statement { query: text.to_owned(), calls: 1, ..Default::default() });
+    let mut statement = snapshot.statements.iter().find(|s| s.query == text).cloned().unwrap_or_else(|| {
+        model::snapshot::Statement { query: text.to_owned(), calls: 1, ..Default::default() }
+    });
     statement.toplevel = true;
     statement.calls = statement.calls.max(1);
     snapshot.statements = vec![statement];
     let workload = Workload::from_snapshot(&snapshot, &Default::default());
     if let Some(skipped) = workload.skipped.first() {
-        return Err(CommandError::new("the statement could not be understood").detail(format!("{}.", skipped.reason)));
+        return Err(
+            CommandError::new("the statement could not be understood").detail(format!("{}.", skipped.reason))
+        );
     }
     let mut bindings: Vec<_> = workload.statements.into_iter().flat_map(|s| s.bindings).collect();
     bindings.sort_by(|a, b| b.weight.total_cmp(&a.weight));

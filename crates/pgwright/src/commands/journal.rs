@@ -34,7 +34,11 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             return Ok(Exit::Done);
         }
         let purged = apply::purge(&target, false).await.map_err(super::undo::refused)?;
-        context.printer.status(if purged { "schema pgwright removed" } else { "there is no schema pgwright" });
+        context.printer.status(if purged {
+            "schema pgwright removed"
+        } else {
+            "there is no schema pgwright"
+        });
         return Ok(Exit::Done);
     }
     let entries: Vec<JournalEntry> = apply::journal(&target)
@@ -51,6 +55,12 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     }
     for entry in &entries {
         context.printer.out(&text(entry))?;
+    }
+    if apply::interrupted(&target).await? {
+        context.printer.status(
+            "note: a run was interrupted; the next \"pgwright apply --execute\" or \"pgwright undo --execute\" finds out \
+             what it left and cleans up",
+        );
     }
     Ok(Exit::Done)
 }

@@ -46,7 +46,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         .or_else(|| args.out.as_deref().and_then(Format::of_path))
         .unwrap_or(Format::Md);
     let snapshot = context.snapshot(&args.source).await?;
-    let advice = if args.no_advice {
+    // Without statements there is nothing to advise on, which the report says where it shows them.
+    let advice = if args.no_advice || snapshot.statements.is_empty() {
         None
     } else {
         Some(advise::compute(context, &snapshot, &advise::Limits::default()).await?)
@@ -91,14 +92,20 @@ fn build(
             ]
         })
         .collect();
-    sections.push(Section::new("Statements by time").table(
-        &[">queryid", ">share", ">total", ">calls", ">mean", ">max", ">cache hits", "statement"],
-        rows,
-    ));
+    let statements = Section::new("Statements by time");
+    sections.push(if ranked.is_empty() {
+        statements.paragraph("None were observed, so nothing can be advised on.")
+    } else {
+        statements.table(
+            &[">queryid", ">share", ">total", ">calls", ">mean", ">max", ">cache hits", "statement"],
+            rows,
+        )
+    });
     if let Some(advice) = advice {
         sections.push(advice_section(advice));
         if !advice.findings.is_empty() {
-            let findings = advice.findings.iter().map(|f| format!("{}: {}. {}", f.check, f.summary, f.detail)).collect();
+            let findings =
+                advice.findings.iter().map(|f| format!("{}: {}. {}", f.check, f.summary, f.detail)).collect();
             sections.push(Section::new("Findings").list(findings));
         }
     }
@@ -149,10 +156,17 @@ fn advice_section(advice: &advice::Advice) -> Section {
                     recommendation.benefit.share_of_total * 100.0,
                     model::Millis(recommendation.benefit.saved_ms_per_hour)
                 ),
-                format!("Price: {}, about {} to build.", recommendation.price.bytes, recommendation.price.build_ms),
-                format!("Lock: {}. {}", recommendation.lock, recommendation.lock_duration),
-                format!("Undo: {}", recommendation.undo_sql.join("; ")),
+                format!(
+                    "Price: {}, about {} to build.",
+                    recommendation.price.bytes, recommendation.price.build_ms
+                ),
+                format!("Lock: {}", recommendation.lock_duration),
             ]);
+        if !recommendation.undo_sql.is_empty() {
+            section = section
+                .paragraph("Undo:")
+                .code("sql", recommendation.undo_sql.iter().map(|s| format!("{s};\n")).collect::<String>());
+        }
         let rows = recommendation
             .statements
             .iter()
@@ -168,7 +182,8 @@ fn advice_section(advice: &advice::Advice) -> Section {
             .collect();
         section = section.table(&[">queryid", ">calls", ">mean", ">expected", "statement"], rows);
         if let Some(effect) = recommendation.statements.first() {
-            for (word, value) in [("Plan before:", &effect.plan_before), ("Plan after:", &effect.plan_after)] {
+            for (word, value) in [("Plan before:", &effect.plan_before), ("Plan after:", &effect.plan_after)]
+            {
                 if let Ok(plan) = Plan::from_json(value) {
                     let tree = plan::render::tree(&plan, &Style { width: 110, color: false });
                     section = section.paragraph(word).code("", tree);
@@ -198,7 +213,8 @@ fn journal_section(journal: &[apply::JournalEntry]) -> Section {
             ]
         })
         .collect();
-    Section::new("What was done").table(&[">entry", "at", "recommendation", "status", "verified", "title"], rows)
+    Section::new("What was done")
+        .table(&[">entry", "at", "recommendation", "status", "verified", "title"], rows)
 }
 
 fn tables_section(snapshot: &Snapshot) -> Section {
