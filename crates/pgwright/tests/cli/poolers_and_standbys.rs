@@ -1,0 +1,230 @@
+//! What works on a server that is not the primary itself: a standby, a pooler?
+
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cluster::{Server, ServerOptions};
+use expect_test::expect;
+
+use crate::program::User;
+use crate::world::{World, oldest, program_of};
+
+struct PgBouncer {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl PgBouncer {
+    /// Starts one under the account of the server, since it refuses to run as root just as
+    /// PostgreSQL does.
+    fn start(server: &Server, mode: &str) -> Self {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .expect("no pgbouncer; scripts/setup.sh test gets it");
+        let owner = std::fs::metadata(server.data_dir()).unwrap();
+        let directory = tempfile::Builder::new().prefix("pgb").tempdir_in("/tmp").unwrap();
+        let config = directory.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = user=postgres host={socket} port={port}\n\
+             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {directory}\n\
+             auth_type = any\npool_mode = {mode}\nlogfile = {directory}/log\n",
+            socket = server.socket_dir().display(),
+            port = server.port(),
+            directory = directory.path().display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        for path in [directory.path(), &config] {
+            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let mut command = Command::new(program);
+        command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
+            command.gid(owner.gid()).uid(owner.uid());
+        }
+        let pooler = Self { child: command.spawn().unwrap(), directory };
+        let began = Instant::now();
+        // The file is there a moment before anybody listens.
+        while UnixStream::connect(pooler.directory.path().join(".s.PGSQL.6432")).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(10), "pgbouncer did not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        pooler
+    }
+
+    fn url(&self, database: &str) -> String {
+        let socket = self.directory.path().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{socket}:6432/{database}")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_in_transaction_mode() {
+    let world = World::new().await;
+    world.sql("create table t (id int primary key, n int); insert into t select g, g from generate_series(1, 60000) g; analyze t").await;
+    world.forget_statements().await;
+    world.repeat("select * from t where n = 7", 20).await;
+    let user = User::new();
+    let before = world.schema_dump().await;
+    user.run(&["advise", "--out", "advice.json", &world.url]).exits(0).says("ON public.t USING btree (n)");
+
+    let pooler = PgBouncer::start(oldest(), "transaction");
+    let url = pooler.url(&world.name);
+    let socket = pooler.directory.path().display().to_string();
+    let mask = [(socket.as_str(), "SOCKET"), (world.name.as_str(), "SHOP")];
+    let doctor = user.run(&["doctor", &url]).exits(1);
+    expect![[r#"
+        NO    direct-connection: a pooler in transaction mode stands between; session state and CREATE INDEX CONCURRENTLY do not work
+                -- connect to the server's own port instead of the pooler's
+              takes effect in new sessions; without it: doctor
+    "#]].assert_eq(&doctor.lines_with("NO  ", &mask));
+    let mut texts = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for command in [
+        &["profile"][..],
+        &["explain", "select * from t"],
+        &["explain", "--analyze", "select * from t"],
+        &["snapshot", "save", "x.zst"],
+        &["advise"],
+        &["report"],
+        &["baseline", "save"],
+        &["baseline", "list"],
+        &["apply", "--advice", "advice.json"],
+        &["apply", "--advice", "advice.json", "--execute"],
+        &["undo", "--execute"],
+        &["verify"],
+        &["journal"],
+    ] {
+        let output = user.run(&[command, &[url.as_str()][..]].concat());
+        let outcome = if output.code == Some(0) { "works".into() } else { output.error_with(&mask) };
+        texts.entry(format!("{} {outcome}", output.code.unwrap())).or_default().push(command.join(" "));
+        if output.code != Some(0) {
+            let code = output.code.unwrap();
+            output.fails(code);
+        }
+    }
+    let texts: Vec<_> =
+        texts.into_iter().map(|(text, commands)| format!("{}\n{text}\n", commands.join(", "))).collect();
+    expect![[r#"
+        profile, explain select * from t, explain --analyze select * from t, snapshot save x.zst, advise, report, baseline save, baseline list, verify, journal
+        2 error: SOCKET:6432 is a connection pooler in transaction mode, not a PostgreSQL server
+          detail: Transactions of one session are served by different server processes.
+          hint: Connect to the PostgreSQL server itself, past the pooler.
+
+        apply --advice advice.json, apply --advice advice.json --execute, undo --execute
+        3 error: connection goes through a transaction pooler
+          detail: Session settings, advisory locks and the wait for old transactions of CREATE INDEX CONCURRENTLY need one server connection for the whole run.
+          hint: Connect to the server itself, past the pooler.
+    "#]].assert_eq(&texts.join("\n"));
+    assert_eq!(world.schema_dump().await, before);
+    assert_eq!(world.value("select count(*) from pg_namespace where nspname = 'pgwright'").await, "0");
+
+    // In session mode a pooler is as good as the server.
+    drop(pooler);
+    let pooler = PgBouncer::start(oldest(), "session");
+    let url = pooler.url(&world.name);
+    user.run(&["doctor", &url]).exits(0).says("session mode");
+    user.run(&["apply", "--advice", "advice.json", "--execute", &url]).exits(0);
+    assert!(world.indexes().await.contains("(n)"), "{}", world.indexes().await);
+}
+
+/// A standby of a server, in step with it.
+async fn standby_of(primary: &Server) -> Server {
+    let binaries = primary.binaries().clone();
+    let owner = std::fs::metadata(primary.data_dir()).unwrap();
+    let directory = tempfile::Builder::new().prefix("pgs").tempdir_in("/tmp").unwrap().keep();
+    std::os::unix::fs::chown(&directory, Some(owner.uid()), Some(owner.gid())).unwrap();
+    let data = directory.join("data");
+    let mut command =
+        Command::new(program_of("pg_basebackup", binaries.major).expect("no pg_basebackup of that version"));
+    command.args(["--write-recovery-conf", "--checkpoint=fast", "--pgdata"]).arg(&data);
+    command.args(["--dbname", &primary.url("postgres")]);
+    if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
+        command.gid(owner.gid()).uid(owner.uid());
+    }
+    let output = command.current_dir("/").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let options = ServerOptions { data_dir: Some(data), ..ServerOptions::default() }
+        .throw_away()
+        .set("max_connections", "50")
+        .set("max_prepared_transactions", "5")
+        .set("shared_preload_libraries", "pg_stat_statements");
+    Server::start(&binaries, options).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_read_and_not_written() {
+    let primary = testkit::server_with(testkit::versions()[0].major, &[]);
+    let world = World::on(&primary).await;
+    world.sql("create table t (id int primary key, n int); insert into t select g, g from generate_series(1, 60000) g; analyze t").await;
+    let standby = standby_of(&primary).await;
+    let url = standby.url(&world.name);
+    let client = testkit::connect(&url).await;
+    for _ in 0..20 {
+        client.batch_execute("select * from t where n = 7").await.unwrap();
+    }
+    let user = User::new();
+    let before = world.schema_dump().await;
+    user.run(&["doctor", &url]).exits(0).says("warn  primary: the server is a standby");
+    user.run(&["profile", &url]).exits(0).says("select * from t where n");
+    user.run(&["explain", "--analyze", "select * from t where n = 7", &url]).exits(0).says("Seq Scan");
+    user.run(&["snapshot", "save", "x.zst", &url]).exits(0);
+    user.run(&["advise", &url]).exits(0).says("CREATE INDEX CONCURRENTLY");
+    user.run(&["report", &url]).exits(0).says("CREATE INDEX CONCURRENTLY");
+    user.run(&["journal", &url]).exits(0).tells("the journal is empty");
+    user.run(&["baseline", "list", &url]).exits(0);
+    let mut texts = Vec::new();
+    for command in [
+        &["apply"][..],
+        &["apply", "--execute"],
+        &["baseline", "save"],
+        &["baseline", "delete", "x"],
+        &["undo", "--execute"],
+        &["verify"],
+        &["journal", "--purge", "--execute"],
+        &["baseline", "compare"],
+    ] {
+        let output = user.run(&[command, &[url.as_str()][..]].concat());
+        texts.push(format!("{}: {} {}", command.join(" "), output.code.unwrap(), output.error()));
+        let code = output.code.unwrap();
+        output.fails(code);
+    }
+    expect![[r#"
+        apply: 3 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        apply --execute: 3 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        baseline save: 3 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        baseline delete x: 2 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        undo --execute: 3 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        verify: 2 error: nothing that was applied can be verified
+          hint: "pgwright journal" lists what was done.
+        journal --purge --execute: 3 error: server is a standby and takes no changes
+          detail: pg_is_in_recovery() is true.
+          hint: Connect to the primary; its changes reach this server by replication.
+        baseline compare: 2 error: there is no baseline yet
+          hint: "pgwright baseline list" shows what is stored."#]]
+    .assert_eq(&texts.join("\n"));
+    assert_eq!(world.schema_dump().await, before);
+    let data = standby.data_dir().parent().unwrap().to_owned();
+    standby.stop().unwrap();
+    std::fs::remove_dir_all(data).unwrap();
+}
