@@ -27,7 +27,7 @@ pub struct Arm {
 /// Whether everything could be taken back.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct UndoProof {
-    /// Recommendations undone.
+    /// Indexes taken back.
     pub undone: usize,
     /// Whether the schema dump equals the one before.
     pub restores: bool,
@@ -60,9 +60,10 @@ pub struct DemoResult {
 }
 
 impl DemoResult {
-    fn loss(&self, arm: &Arm) -> f64 {
+    /// The share of the ingestion that an arm's indexes cost; `None` where the scenario has none.
+    fn loss(&self, arm: &Arm) -> Option<f64> {
         let plain = self.plain_ingest.rows_per_second;
-        if plain > 0.0 { 1.0 - arm.ingest.rows_per_second / plain } else { 0.0 }
+        (plain > 0.0).then(|| 1.0 - arm.ingest.rows_per_second / plain)
     }
 }
 
@@ -153,9 +154,21 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
     };
     rows.push(vec!["over 1 s".into(), slow(before), slow(after), String::new(), slow(textbook)]);
     let lost = |s: &StatementOutcome| (s.failed + s.timeouts + s.unanswered).to_string();
-    rows.push(vec!["failed, timed out or unanswered".into(), lost(before), lost(after), String::new(), lost(textbook)]);
+    rows.push(vec![
+        "failed, timed out or unanswered".into(),
+        lost(before),
+        lost(after),
+        String::new(),
+        lost(textbook),
+    ]);
     let (b, a) = (seconds_per_call(&result.before_statements), seconds_per_call(&result.after_statements));
-    rows.push(vec!["execution time per call, in the server".into(), ms(b), ms(a), change(b, a), String::new()]);
+    rows.push(vec![
+        "execution time per call, in the server".into(),
+        ms(b),
+        ms(a),
+        change(b, a),
+        String::new(),
+    ]);
     let (b, a) = (hit_ratio(&result.before_statements), hit_ratio(&result.after_statements));
     rows.push(vec!["shared-buffer hits".into(), percent(b), percent(a), String::new(), String::new()]);
     rows.push(vec![
@@ -165,6 +178,9 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
         String::new(),
         result.textbook.index_bytes.to_string(),
     ]);
+    if result.plain_ingest.rows == 0 {
+        return rows;
+    }
     let rate = |i: &IngestOutcome| format!("{:.0} rows/s", i.rows_per_second);
     rows.push(vec![
         "ingestion".into(),
@@ -214,15 +230,8 @@ fn statements(result: &DemoResult) -> Vec<Vec<String>> {
         .collect()
 }
 
-const STATEMENT_HEADERS: &[&str] = &[
-    "statement",
-    ">mean before",
-    ">after",
-    ">textbook",
-    ">P99 before",
-    ">after",
-    ">textbook",
-];
+const STATEMENT_HEADERS: &[&str] =
+    &["statement", ">mean before", ">after", ">textbook", ">P99 before", ">after", ">textbook"];
 
 /// The result on the terminal.
 pub fn text(context: &Context, result: &DemoResult) -> String {
@@ -233,11 +242,15 @@ pub fn text(context: &Context, result: &DemoResult) -> String {
     for (recommendation, verification) in pairs(result) {
         out.push_str(&format!("{}  {}\n", recommendation.id, crate::printer::plain(&recommendation.title)));
         if let Some(v) = verification {
-            out.push_str(&format!("          {}: {}\n", verify::verdict_words(v.verdict), crate::printer::plain(&v.sentence)));
+            out.push_str(&format!(
+                "          {}: {}\n",
+                verify::verdict_words(v.verdict),
+                crate::printer::plain(&v.sentence)
+            ));
         }
     }
     out.push_str(&format!(
-        "\nundo of {} recommendations {} the exact schema; all of it took {}\n",
+        "\nundo of {} indexes {} the exact schema; all of it took {}\n",
         result.undo.undone,
         if result.undo.restores { "restored" } else { "did not restore" },
         Millis(result.seconds * 1000.0)
@@ -272,7 +285,7 @@ pub fn build(result: &DemoResult) -> Report {
         Section::new("Before and after")
             .table(SUMMARY_HEADERS, summary(result))
             .paragraph(
-                "The last column is a copy of the same data with the 18 indexes that a textbook puts on this schema, \
+                "The last column is a copy of the same data with the indexes that a textbook puts on this schema, \
                  measured in turns with pgwright's choice on the same machine with the same requests.",
             ),
         Section::new("Per statement")
@@ -312,7 +325,8 @@ pub fn build(result: &DemoResult) -> Report {
     let mut shown = std::collections::BTreeSet::new();
     for effect in result.advice.recommendations.iter().flat_map(|r| &r.statements) {
         if shown.insert(effect.queryid) {
-            plans = plans.subheading(format!("Statement {}", effect.queryid)).code("sql", effect.example.clone());
+            plans =
+                plans.subheading(format!("Statement {}", effect.queryid)).code("sql", effect.example.clone());
             for (word, value) in [("Before", &effect.plan_before), ("After", &effect.plan_after)] {
                 if let Ok(plan) = plan::Plan::from_json(value) {
                     let style = plan::render::Style { width: 110, color: false };
@@ -322,18 +336,16 @@ pub fn build(result: &DemoResult) -> Report {
         }
     }
     sections.push(plans);
-    sections.push(
-        Section::new("Not recommended").table(
-            &["candidate", "reason"],
-            result.advice.rejected.iter().take(40).map(|r| vec![r.candidate.clone(), r.reason.clone()]).collect(),
-        ),
-    );
+    sections.push(Section::new("Not recommended").table(
+        &["candidate", "reason"],
+        result.advice.rejected.iter().take(40).map(|r| vec![r.candidate.clone(), r.reason.clone()]).collect(),
+    ));
     sections.push(
         Section::new("The textbook's indexes")
             .code("sql", result.textbook_sql.iter().map(|s| format!("{s};\n")).collect::<String>()),
     );
     sections.push(Section::new("Undo").paragraph(format!(
-        "{} recommendations were undone by the journal; the schema dump afterwards {} the one before.",
+        "{} indexes were taken back by the journal; the schema dump afterwards {} the one before.",
         result.undo.undone,
         if result.undo.restores { "equals" } else { "differs from" }
     )));
@@ -343,6 +355,7 @@ pub fn build(result: &DemoResult) -> Report {
     }
     Report {
         title: "A slow database made fast".into(),
+        schema: "demo-report",
         generated_at: chrono::Utc::now(),
         lead,
         sections,

@@ -126,6 +126,7 @@ fn build(
         "notes": snapshot.notes,
     });
     Ok(Report {
+        schema: "report",
         title: format!("Database {}", snapshot.server.database),
         generated_at: snapshot.taken_at,
         lead: format!(

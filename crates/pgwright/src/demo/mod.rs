@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use crate::workload::{self, WorkloadFile};
 use copy_format::{Chunk, RowSink, Stopped};
 pub use progress::terminal_progress;
-pub use textbook::{TEXTBOOK_ANALYZE, TEXTBOOK_INDEXES};
+pub use textbook::{TEXTBOOK_ANALYZE, TEXTBOOK_INDEXES, TEXTBOOK_METERS};
 
 /// A demo database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

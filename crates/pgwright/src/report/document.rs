@@ -13,6 +13,8 @@ pub struct Report {
     pub lead: String,
     /// The sections in order.
     pub sections: Vec<Section>,
+    /// The name of the data's schema, without `pgwright.`.
+    pub schema: &'static str,
     /// The same as data, for the JSON format.
     pub data: serde_json::Value,
 }

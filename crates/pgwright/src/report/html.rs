@@ -84,6 +84,7 @@ mod tests {
     fn hostile_text_is_escaped() {
         let report = Report {
             title: "<script>alert(1)</script>".into(),
+            schema: "report",
             generated_at: chrono::DateTime::UNIX_EPOCH,
             lead: String::new(),
             sections: vec![Section::new("S").code("sql", "a < b & c")],

@@ -8,7 +8,12 @@ use crate::printer::plain;
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "# {}\n", inline(&report.title));
-    let _ = writeln!(out, "{} Written {} UTC.\n", inline(&report.lead), report.generated_at.format("%Y-%m-%d %H:%M"));
+    let _ = writeln!(
+        out,
+        "{} Written {} UTC.\n",
+        inline(&report.lead),
+        report.generated_at.format("%Y-%m-%d %H:%M")
+    );
     for section in &report.sections {
         let _ = writeln!(out, "## {}\n", inline(&section.heading));
         for block in &section.blocks {
@@ -28,7 +33,8 @@ fn render_block(block: &Block, out: &mut String) {
         }
         Block::Table { headers, rows } => {
             let names: Vec<_> = headers.iter().map(|h| inline(h.trim_start_matches('>'))).collect();
-            let rules: Vec<_> = headers.iter().map(|h| if h.starts_with('>') { "---:" } else { "---" }).collect();
+            let rules: Vec<_> =
+                headers.iter().map(|h| if h.starts_with('>') { "---:" } else { "---" }).collect();
             let _ = writeln!(out, "| {} |\n| {} |", names.join(" | "), rules.join(" | "));
             for row in rows {
                 let cells: Vec<_> = row.iter().map(|c| inline(c)).collect();
@@ -77,6 +83,7 @@ mod tests {
     fn hostile_text_stays_text() {
         let report = Report {
             title: "R".into(),
+            schema: "report",
             generated_at: chrono::DateTime::UNIX_EPOCH,
             lead: "L.".into(),
             sections: vec![

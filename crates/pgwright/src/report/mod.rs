@@ -42,7 +42,7 @@ pub fn render(report: &Report, format: Format) -> Result<String, CommandError> {
         Format::Md => markdown::render(report),
         Format::Html => html::render(report),
         Format::Json => {
-            let envelope = crate::printer::envelope("report", &report.data)?;
+            let envelope = crate::printer::envelope(report.schema, &report.data)?;
             let mut text = serde_json::to_string_pretty(&envelope)
                 .map_err(|e| CommandError::new("could not write the report as JSON").detail(e.to_string()))?;
             text.push('\n');
