@@ -1,13 +1,13 @@
-create table pgwright.schema_version (
+create /* pgwright:schema */ table pgwright.schema_version (
     version integer primary key,
     installed_at timestamptz not null default pg_catalog.clock_timestamp(),
     installed_by text not null default current_user
 );
 
-comment on schema pgwright is 'Journal, baselines and history of pgwright. Remove with: pgwright purge';
+comment /* pgwright:schema */ on schema pgwright is 'Journal, baselines and history of pgwright. Remove with: pgwright journal --purge --execute';
 
 -- One row per recommendation that was applied.
-create table pgwright.journal (
+create /* pgwright:schema */ table pgwright.journal (
     entry_id bigint generated always as identity primary key,
     run_id uuid not null,
     recommendation_id text not null,
@@ -21,10 +21,10 @@ create table pgwright.journal (
     verified_at timestamptz
 );
 
-create index journal_recommendation_id_idx on pgwright.journal (recommendation_id);
+create /* pgwright:schema */ index journal_recommendation_id_idx on pgwright.journal (recommendation_id);
 
 -- One row per statement, written before and after it runs.
-create table pgwright.journal_step (
+create /* pgwright:schema */ table pgwright.journal_step (
     step_id bigint generated always as identity primary key,
     entry_id bigint not null references pgwright.journal on delete cascade,
     position integer not null,
@@ -46,11 +46,11 @@ create table pgwright.journal_step (
     unique (entry_id, position)
 );
 
-create index journal_step_open_idx on pgwright.journal_step (step_id)
+create /* pgwright:schema */ index journal_step_open_idx on pgwright.journal_step (step_id)
     where status in ('planned', 'running', 'undoing') or error ->> 'left_behind' is not null;
 
 -- What became of each recommendation, from what became of its steps.
-create view pgwright.applied as
+create /* pgwright:schema */ view pgwright.applied as
 select j.entry_id, j.run_id, j.recommendation_id, j.title, j.position, j.created_at, j.created_by,
     j.pgwright_version, j.promised, j.measured, j.verified_at,
     case
@@ -71,7 +71,7 @@ cross join lateral (
     from pgwright.journal_step t where t.entry_id = j.entry_id
 ) s;
 
-create table pgwright.baseline (
+create /* pgwright:schema */ table pgwright.baseline (
     baseline_id bigint generated always as identity primary key,
     name text not null unique,
     taken_at timestamptz not null,
@@ -79,7 +79,7 @@ create table pgwright.baseline (
     details jsonb not null
 );
 
-create table pgwright.baseline_statement (
+create /* pgwright:schema */ table pgwright.baseline_statement (
     baseline_id bigint not null references pgwright.baseline on delete cascade,
     queryid bigint not null,
     toplevel boolean not null,
@@ -91,7 +91,7 @@ create table pgwright.baseline_statement (
     primary key (baseline_id, queryid, toplevel)
 );
 
-create table pgwright.baseline_plan (
+create /* pgwright:schema */ table pgwright.baseline_plan (
     baseline_id bigint not null references pgwright.baseline on delete cascade,
     queryid bigint not null,
     position integer not null,
@@ -101,7 +101,7 @@ create table pgwright.baseline_plan (
     primary key (baseline_id, queryid, position)
 );
 
-create table pgwright.baseline_index (
+create /* pgwright:schema */ table pgwright.baseline_index (
     baseline_id bigint not null references pgwright.baseline on delete cascade,
     schema_name text not null,
     index_name text not null,

@@ -258,7 +258,8 @@ impl Error {
             Self::Refused(refusals) => {
                 let mut sentences: Vec<String> =
                     refusals.first().and_then(|r| r.objection.detail()).into_iter().collect();
-                let mut said: Vec<String> = refusals.first().map(|r| r.objection.message()).into_iter().collect();
+                let mut said: Vec<String> =
+                    refusals.first().map(|r| r.objection.message()).into_iter().collect();
                 for refusal in refusals.iter().skip(1) {
                     // Every step on a table that is gone would say so again.
                     let message = refusal.objection.message();

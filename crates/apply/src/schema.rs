@@ -138,9 +138,9 @@ pub(crate) async fn drop_schema(client: &Client) -> Result<bool, Error> {
     let dropped = client
         .batch_execute(
             "drop /* pgwright:purge */ view pgwright.applied; \
-             drop table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
+             drop /* pgwright:purge */ table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
                pgwright.baseline, pgwright.journal_step, pgwright.journal, pgwright.schema_version; \
-             drop schema pgwright restrict;",
+             drop /* pgwright:purge */ schema pgwright restrict;",
         )
         .await;
     match dropped {
