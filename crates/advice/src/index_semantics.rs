@@ -82,6 +82,16 @@ pub fn gives(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
     keys && wanted.include.iter().all(held) && unique
 }
 
+/// Whether `existing` can take the place of `wanted`, which is dropped then.
+///
+/// More than [`gives`]: a partial index finds its few rows among themselves, and an index with a wider
+/// predicate serves the same queries, but by reading what the predicate had left out.
+pub fn replaces(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
+    gives(existing, wanted)
+        && normalized_option(existing.predicate.as_deref())
+            == normalized_option(wanted.predicate.as_deref())
+}
+
 /// Whether an index supports a foreign key: finding the rows that reference a key needs no scan.
 ///
 /// The columns may stand in any order, at the front; a predicate may only leave NULLs out, which a
@@ -260,6 +270,18 @@ mod tests {
             ("b, a | gin", "a | gin", true),
         ] {
             assert_eq!(gives(&index(existing), &index(wanted)), expected, "{existing} gives {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_takes_the_place_of_an_index() {
+        for (existing, wanted, expected) in [
+            ("a, b", "a", true),
+            ("a", "a | where x > 1", false),
+            ("a | where x is not null", "a | where x = 1 and y = 2", false),
+            ("a, b | where x > 1", "a | where (x > 1)", true),
+        ] {
+            assert_eq!(replaces(&index(existing), &index(wanted)), expected, "{existing} replaces {wanted}");
         }
     }
 

@@ -362,7 +362,7 @@ impl View<'_> {
         for index in &snapshot.indexes {
             let removable = super::upkeep::is_removable(snapshot, index);
             let given = step.members.iter().any(|id| {
-                index_semantics::gives(&selection.evaluator.candidates[id].definition, &index.definition)
+                index_semantics::replaces(&selection.evaluator.candidates[id].definition, &index.definition)
             });
             if removable && given {
                 drops.push(Change::DropIndex {

@@ -16,7 +16,7 @@ use model::{
 
 use super::Advice;
 use super::recommend::{change_sql, identifier, undo_sql};
-use crate::index_semantics::gives;
+use crate::index_semantics::replaces;
 use crate::workload::Workload;
 
 /// Below this size the visibility map decides nothing.
@@ -154,11 +154,11 @@ fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index)> {
                 if gone || other.name == index.name || !other.valid {
                     return false;
                 }
-                if !gives(&other.definition, &index.definition) {
+                if !replaces(&other.definition, &index.definition) {
                     return false;
                 }
                 // Of two that give each other one stays: the constraint's, then the one used more, then by name.
-                let mutual = gives(&index.definition, &other.definition) && is_removable(snapshot, other);
+                let mutual = replaces(&index.definition, &other.definition) && is_removable(snapshot, other);
                 !mutual || (other.idx_scan, &index.name) > (index.idx_scan, &other.name)
             })
             // The widest, which nothing else makes superfluous in its turn.
