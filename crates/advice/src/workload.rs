@@ -224,6 +224,11 @@ fn foreign_key_check(snapshot: &Snapshot, key: &model::snapshot::Constraint) -> 
     Some(format!("SELECT 1 FROM ONLY {} x WHERE {} FOR KEY SHARE OF x", key.table, conditions.join(" AND ")))
 }
 
+/// Whether a name that the snapshot does not know is that of a catalog. PostgreSQL itself reserves `pg_`.
+fn is_system(name: &str) -> bool {
+    ["pg_", "\"pg_", "information_schema."].iter().any(|prefix| name.starts_with(prefix))
+}
+
 fn read_statement(
     snapshot: &Snapshot,
     catalog: &SnapshotCatalog<'_>,
@@ -247,10 +252,10 @@ fn read_statement(
     if analysis.relations.is_empty() {
         return Err(match analysis.unknown_relations.as_slice() {
             [] => "it reads no table".into(),
-            names => format!(
-                "{} is not in the snapshot: a view, a temporary table, a system catalog, or dropped",
-                names.join(", ")
-            ),
+            names if names.iter().all(|name| is_system(name)) => "it reads system catalogs only".into(),
+            names => {
+                format!("{} is not in the snapshot: a view, a temporary table, or dropped", names.join(", "))
+            }
         });
     }
     if parsed.kind() == StatementKind::Insert && analysis.relations.len() <= 1 {

@@ -27,6 +27,9 @@ pub struct ExplainOptions {
     pub timing: bool,
     /// Plan without values for the parameters `$1`, …; not together with `analyze`.
     pub generic: bool,
+    /// Run it in a transaction that may write. It is rolled back all the same, but what does not obey
+    /// transactions stays: sequences, and whatever functions do outside of the database.
+    pub may_write: bool,
     /// How long planning and running may take.
     pub statement_timeout: Duration,
     /// How long to wait for a lock.
@@ -42,6 +45,7 @@ impl Default for ExplainOptions {
             settings: true,
             timing: true,
             generic: false,
+            may_write: false,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(2),
         }
@@ -120,7 +124,8 @@ pub async fn explain(
     if options.generic {
         settings.push(setting("plan_cache_mode", "force_generic_plan"));
     }
-    batch(session, "BEGIN /* pgwright:explain */ READ ONLY").await?;
+    let mode = if options.may_write { "READ WRITE" } else { "READ ONLY" };
+    batch(session, &format!("BEGIN /* pgwright:explain */ {mode}")).await?;
     let planned = async {
         batch(session, &format!("SELECT /* pgwright:explain */ {}", settings.join(", "))).await?;
         let sql = sql.trim().trim_end_matches(';');

@@ -24,6 +24,7 @@ use crate::printer::plain;
 )]
 pub struct Args {
     /// A statement, a queryid, a file with a statement or with EXPLAIN's JSON, or - for standard input.
+    #[arg(allow_negative_numbers = true)]
     what: String,
     /// Run the statement and measure it. Only for statements that read.
     #[arg(long)]
@@ -35,6 +36,10 @@ pub struct Args {
     /// read-only and rolled back all the same.
     #[arg(long, requires = "analyze")]
     allow_unknown_functions: bool,
+    /// Analyze a statement although it writes. Its transaction is rolled back; sequences that it advances
+    /// and effects of functions outside of the database stay.
+    #[arg(long, requires = "analyze")]
+    allow_writes: bool,
     /// Plan without values for parameters ($1, …) instead of typical ones.
     #[arg(long, conflicts_with = "analyze")]
     generic: bool,
@@ -177,7 +182,7 @@ async fn explain_text(
             .hint("SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and TABLE can be explained."));
     }
     let options = SessionOptions {
-        read_only: true,
+        read_only: !args.allow_writes,
         lock_timeout: Some(context.settings.lock_timeout),
         statement_timeout: Some(args.timeout),
         ..SessionOptions::for_user_statements()
@@ -187,15 +192,33 @@ async fn explain_text(
         if args.analyze {
             check_safety(&session, text, args).await?;
         }
+        if args.allow_writes {
+            notes.push(
+                "run in a transaction that was rolled back; sequences that it advanced stay advanced".into(),
+            );
+        }
         let explain = postgres::explain::explain(&session, text, &explain_options(args)).await?;
         return Ok((text.to_owned(), explain));
     }
+    let generic = ExplainOptions { statement_timeout: args.timeout, ..ExplainOptions::generic() };
     if args.generic {
-        let generic = ExplainOptions { statement_timeout: args.timeout, ..ExplainOptions::generic() };
         return Ok((text.to_owned(), postgres::explain::explain(&session, text, &generic).await?));
     }
+    let candidates = match bound(context, target, text).await? {
+        Ok(candidates) => candidates,
+        // Without values there is still the plan that no value has influenced.
+        Err(reason) if !args.analyze => {
+            notes.push(format!("planned without values for its parameters, because {reason}"));
+            return Ok((text.to_owned(), postgres::explain::explain(&session, text, &generic).await?));
+        }
+        Err(reason) => {
+            return Err(CommandError::new("no values could be found for the parameters of the statement")
+                .detail(format!("The advisor passes over it: {reason}."))
+                .hint("Write values in place of $1, …, or leave --analyze out."));
+        }
+    };
     let mut last = None;
-    for candidate in bound(context, target, text).await? {
+    for candidate in candidates {
         if args.analyze {
             check_safety(&session, &candidate, args).await?;
         }
@@ -223,11 +246,15 @@ fn one_line(text: &str) -> String {
 
 fn explain_options(args: &Args) -> ExplainOptions {
     let base = if args.analyze { ExplainOptions::analyze() } else { ExplainOptions::default() };
-    ExplainOptions { statement_timeout: args.timeout, ..base }
+    ExplainOptions { statement_timeout: args.timeout, may_write: args.allow_writes, ..base }
 }
 
-/// The statement with typical values, the most usual first.
-async fn bound(context: &Context, target: &Target, text: &str) -> Result<Vec<String>, CommandError> {
+/// The statement with typical values, the most usual first, or why there are none.
+async fn bound(
+    context: &Context,
+    target: &Target,
+    text: &str,
+) -> Result<Result<Vec<String>, String>, CommandError> {
     let mut snapshot = context.snapshot_of(target).await?;
     let mut statement = snapshot.statements.iter().find(|s| s.query == text).cloned().unwrap_or_else(|| {
         model::snapshot::Statement { query: text.to_owned(), calls: 1, ..Default::default() }
@@ -237,22 +264,26 @@ async fn bound(context: &Context, target: &Target, text: &str) -> Result<Vec<Str
     snapshot.statements = vec![statement];
     let workload = Workload::from_snapshot(&snapshot, &Default::default());
     if let Some(skipped) = workload.skipped.first() {
-        return Err(
-            CommandError::new("the statement could not be understood").detail(format!("{}.", skipped.reason))
-        );
+        return Ok(Err(skipped.reason.clone()));
     }
     let mut bindings: Vec<_> = workload.statements.into_iter().flat_map(|s| s.bindings).collect();
     bindings.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    Ok(bindings.into_iter().flat_map(|b| b.variants).collect())
+    Ok(Ok(bindings.into_iter().flat_map(|b| b.variants).collect()))
 }
 
 /// Refuses to analyze what does more than read.
 async fn check_safety(session: &Session, text: &str, args: &Args) -> Result<(), CommandError> {
+    if args.allow_writes {
+        return Ok(());
+    }
     let safety = sql::statement_safety(text)?;
     if !safety.reads_only {
         return Err(CommandError::new("the statement must not be analyzed")
             .detail(format!("EXPLAIN ANALYZE runs a statement, and {}.", safety.reasons.join(", ")))
-            .hint("Leave --analyze out to see its plan without running it.")
+            .hint(
+                "Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a \
+                 transaction that is rolled back; sequences that it advances do not go back.",
+            )
             .refused());
     }
     if args.allow_unknown_functions || safety.unknown_functions.is_empty() {

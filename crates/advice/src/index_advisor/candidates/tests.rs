@@ -153,7 +153,7 @@ fn what_exists_and_what_is_no_use_is_not_proposed() {
     check(
         "SELECT * FROM gone WHERE x = $1",
         expect![[r#"
-        skipped: gone is not in the snapshot: a view, a temporary table, a system catalog, or dropped
+        skipped: gone is not in the snapshot: a view, a temporary table, or dropped
     "#]],
     );
     check(
