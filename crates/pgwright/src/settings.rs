@@ -72,7 +72,8 @@ impl Settings {
             .collect::<std::collections::BTreeMap<_, _>>();
         let from_variable = variables.get("PGWRIGHT_URL").filter(|u| !u.is_empty()).cloned();
         let home = variables.get("HOME").map(PathBuf::from);
-        let user = variables.get("USER").or_else(|| variables.get("LOGNAME")).cloned();
+        // libpq asks the system who runs the process, whatever USER says.
+        let user = whoami::fallible::username().ok().or_else(|| variables.get("USER").cloned());
         Ok(Self {
             url: global.url.clone().or(from_variable).or(file.url),
             environment: postgres::Environment { vars: variables, home, user },

@@ -272,7 +272,20 @@ fn privileges(c: &Capabilities, database: &str) -> Vec<Check> {
             "advice for the tables that the role may read; a snapshot only when it may read them all",
         )
     });
-    checks.push(if c.superuser || c.can_create_in_database {
+    let read_only = c.setting("default_transaction_read_only") == Some("on");
+    checks.push(if read_only {
+        lacking(
+            "journal-privilege",
+            Severity::Warning,
+            format!("transactions of role {user} are read-only; apply, undo and baseline write"),
+            format!(
+                "ALTER ROLE {user} IN DATABASE {} SET default_transaction_read_only = off;",
+                quote_identifier(database)
+            ),
+            Effect::NewSessions,
+            "everything that only reads",
+        )
+    } else if c.superuser || c.can_create_in_database {
         fine("journal-privilege", format!("role {user} may create schema pgwright for the journal"))
     } else {
         lacking(
@@ -290,16 +303,21 @@ fn privileges(c: &Capabilities, database: &str) -> Vec<Check> {
     checks
 }
 
+/// The value of a list of libraries with one more, what is there kept.
+fn with_library(list: &str, library: &str) -> String {
+    list.split(',')
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .chain([library])
+        .map(model::quote_literal)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn statements(c: &Capabilities) -> Vec<Check> {
     let s = &c.pg_stat_statements;
     let mut checks = Vec::new();
     if !s.preloaded {
-        let others = c.shared_preload_libraries.trim();
-        let list = if others.is_empty() {
-            "pg_stat_statements".to_owned()
-        } else {
-            format!("{others},pg_stat_statements")
-        };
         let files = if s.available {
             ""
         } else {
@@ -311,7 +329,7 @@ fn statements(c: &Capabilities) -> Vec<Check> {
             "pg_stat_statements is not preloaded",
             format!(
                 "ALTER SYSTEM SET shared_preload_libraries = {};{files}",
-                list.split(',').map(|l| model::quote_literal(l.trim())).collect::<Vec<_>>().join(", ")
+                with_library(&c.shared_preload_libraries, "pg_stat_statements")
             ),
             Effect::Restart,
             "explain for statements that you name yourself, snapshot, journal and undo",
@@ -442,7 +460,10 @@ fn observability(c: &Capabilities) -> Vec<Check> {
             "auto-explain",
             Severity::Info,
             "auto_explain is not loaded; plans of slow executions are not logged",
-            "ALTER SYSTEM SET session_preload_libraries = 'auto_explain';\nALTER SYSTEM SET auto_explain.log_min_duration = '500ms';\nALTER SYSTEM SET auto_explain.log_format = 'json';",
+            format!(
+                "ALTER SYSTEM SET session_preload_libraries = {};\nALTER SYSTEM SET auto_explain.log_min_duration = '500ms';\nALTER SYSTEM SET auto_explain.log_format = 'json';",
+                with_library(&c.session_preload_libraries, "auto_explain")
+            ),
             Effect::Reload,
             "everything; plans are those that EXPLAIN gives now",
         )
