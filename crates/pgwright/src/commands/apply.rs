@@ -41,6 +41,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let target = context.target()?;
     let name = kept_advice::target_name(&target);
     let kept = kept_advice::read(context, &name, args.advice.as_deref())?;
+    if kept.target != name {
+        context.printer.status(&format!("note: this advice was given on {}", kept.target));
+    }
     let chosen = choose(&kept.recommendations, &args.ids)?;
     if !args.execute {
         let (already, chosen) = split_applied(&target, &kept, chosen).await;

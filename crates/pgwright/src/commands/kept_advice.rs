@@ -67,7 +67,8 @@ pub fn write(path: &Path, advice: &KeptAdvice) -> Result<(), CommandError> {
 /// Reads the advice that was kept for a database, or that of a file.
 ///
 /// # Errors
-/// Fails when there is none, or when it is of another database.
+/// Fails when there is none, or the file cannot be understood. A file may be of another database, as that
+/// of a snapshot is: `apply` checks every change against the database it is run on.
 pub fn read(context: &Context, target: &str, file: Option<&Path>) -> Result<KeptAdvice, CommandError> {
     let path = match file {
         Some(path) => path.to_owned(),

@@ -22,8 +22,7 @@ const BUILDING: &str = "select count(*) > 0 from pg_index where not indisvalid";
 /// A database with kept advice to build one index.
 async fn advised(user: &User) -> World {
     let world = World::new().await;
-    world.sql(TABLE).await;
-    world.forget_statements().await;
+    world.load(TABLE).await;
     world.repeat("select * from t where n = 7", 30).await;
     user.run(&["advise", &world.url]).exits(0).says("CREATE INDEX CONCURRENTLY t_n_idx ON public.t");
     world

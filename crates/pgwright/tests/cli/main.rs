@@ -1,8 +1,11 @@
 //! Does pgwright do what it says, as a user calls it? The real program against real servers: every
 //! command, every bad input, and the whole loop on databases of other shapes than the demo's.
 
+#![allow(clippy::unwrap_used)]
+
 mod interruptions;
 mod main_loop;
+mod other_shapes;
 mod outputs;
 mod poolers_and_standbys;
 mod program;

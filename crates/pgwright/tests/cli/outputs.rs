@@ -12,8 +12,7 @@ const TABLE: &str = "
 
 async fn world_with_statements() -> World {
     let world = World::new().await;
-    world.sql(TABLE).await;
-    world.forget_statements().await;
+    world.load(TABLE).await;
     world.repeat("select * from t where n = 7", 30).await;
     world
 }
@@ -171,8 +170,7 @@ async fn reports_in_every_format() {
 async fn a_snapshot_stands_in_for_a_server_that_is_gone() {
     let server = testkit::server_with(testkit::versions()[0].major, &[]);
     let world = World::on(&server).await;
-    world.sql(TABLE).await;
-    world.forget_statements().await;
+    world.load(TABLE).await;
     world.repeat("select * from t where n = 7", 30).await;
     let user = User::new();
     user.run(&["snapshot", "save", "s.zst", &world.url]).exits(0);
@@ -235,7 +233,7 @@ async fn escape_sequences_of_a_server_do_not_reach_the_terminal() {
     ] {
         let output = user.run(&[arguments, &[url][..]].concat());
         for text in [&output.stdout, &output.stderr] {
-            let hostile = text.chars().any(|c| (c.is_control() && c != '\n' && c != '\t'));
+            let hostile = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
             assert!(!hostile, "{:?}\n{output:#}", arguments);
             if !arguments.contains(&"--json") && !arguments.contains(&"json") {
                 assert!(!text.contains('\u{202e}'), "{:?}\n{output}", arguments);

@@ -209,7 +209,7 @@ async fn a_standby_is_read_and_not_written() {
         baseline save: 3 error: server is a standby and takes no changes
           detail: pg_is_in_recovery() is true.
           hint: Connect to the primary; its changes reach this server by replication.
-        baseline delete x: 2 error: server is a standby and takes no changes
+        baseline delete x: 3 error: server is a standby and takes no changes
           detail: pg_is_in_recovery() is true.
           hint: Connect to the primary; its changes reach this server by replication.
         undo --execute: 3 error: server is a standby and takes no changes

@@ -4,13 +4,12 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// A user's account: a home and a working folder that nobody else has.
 pub struct User {
     directory: tempfile::TempDir,
-    path: Vec<PathBuf>,
 }
 
 /// What a call left behind.
@@ -27,14 +26,7 @@ impl User {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("pgwright-user").tempdir_in("/tmp").unwrap();
         std::fs::create_dir(directory.path().join("work")).unwrap();
-        Self { directory, path: Vec::new() }
-    }
-
-    /// Puts a folder of programs in front of `PATH`.
-    #[must_use]
-    pub fn with_path(mut self, folder: &Path) -> Self {
-        self.path.push(folder.to_owned());
-        self
+        Self { directory }
     }
 
     /// The working folder.
@@ -57,13 +49,10 @@ impl User {
     /// A call of pgwright that knows nothing of the environment of the tests.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgwright"));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path =
-            std::env::join_paths(self.path.iter().cloned().chain(std::env::split_paths(&path))).unwrap();
         command
             .args(arguments)
             .env_clear()
-            .env("PATH", path)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.directory.path())
             .env("XDG_STATE_HOME", self.directory.path().join("state"))
             .env("USER", "postgres")

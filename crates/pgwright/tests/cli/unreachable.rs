@@ -187,7 +187,7 @@ async fn a_role_may_not_read_the_statements() {
     let output = user.run(&["profile", &url]).fails(2);
     expect![[r#"
         error: permission denied for view pg_stat_statements
-          detail: pgwright's query "statements_info" needs to read it.
+          detail: pgwright's query "statements" needs to read it.
           hint: Grant the role SELECT on the extension's views; "pgwright doctor" prints the statement."#]]
     .assert_eq(&output.error_with(&mask));
     // A snapshot needs every table, and says which it lacks.

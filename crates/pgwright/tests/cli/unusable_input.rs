@@ -13,8 +13,7 @@ const TABLES: &str = "
     create table log (n int);
     create function writes(n int) returns int language sql as 'insert into log values (n) returning n';
     create function lies(n int) returns int stable language plpgsql as
-        'begin execute ''insert into log values (1)''; return n; end';
-    analyze";
+        'begin execute ''insert into log values (1)''; return n; end'";
 
 fn check(user: &User, arguments: &[&str], code: i32, mask: &[(&str, &str)], expected: &Expect) {
     let output = user.run(arguments).fails(code);
@@ -32,7 +31,7 @@ fn refuses_both(user: &User, url: &str, mask: &[(&str, &str)], expected: &Expect
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_cannot_or_must_not_be_explained() {
     let world = World::new().await;
-    world.sql(TABLES).await;
+    world.load(TABLES).await;
     let user = User::new();
     let url = world.url.as_str();
     let work = user.work().display().to_string();
@@ -135,8 +134,9 @@ async fn statements_that_cannot_or_must_not_be_explained() {
         "missing.sql",
         2,
         expect![[r#"
-        error: statement is not valid SQL
-          detail: The parser says: syntax error at or near "missing"."#]],
+            error: statement is not valid SQL
+              detail: The parser says: syntax error at or near "missing".
+              hint: There is no file "missing.sql" either."#]],
     );
     user.write("binary.sql", [0xff_u8, 0xfe, 0x00]);
     explain(
@@ -154,25 +154,25 @@ async fn statements_that_cannot_or_must_not_be_explained() {
         "delete from t",
         3,
         expect![[r#"
-        error: the statement must not be analyzed
-          detail: EXPLAIN ANALYZE runs a statement, and it deletes rows.
-          hint: Leave --analyze out to see its plan without running it."#]],
+            error: the statement must not be analyzed
+              detail: EXPLAIN ANALYZE runs a statement, and it deletes rows.
+              hint: Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a transaction that is rolled back; sequences that it advances do not go back."#]],
     );
     analyze(
         "with gone as (delete from t returning *) select count(*) from gone",
         3,
         expect![[r#"
-        error: the statement must not be analyzed
-          detail: EXPLAIN ANALYZE runs a statement, and it deletes rows.
-          hint: Leave --analyze out to see its plan without running it."#]],
+            error: the statement must not be analyzed
+              detail: EXPLAIN ANALYZE runs a statement, and it deletes rows.
+              hint: Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a transaction that is rolled back; sequences that it advances do not go back."#]],
     );
     analyze(
         "select * into copy from t",
         3,
         expect![[r#"
-        error: the statement must not be analyzed
-          detail: EXPLAIN ANALYZE runs a statement, and it creates a table.
-          hint: Leave --analyze out to see its plan without running it."#]],
+            error: the statement must not be analyzed
+              detail: EXPLAIN ANALYZE runs a statement, and it creates a table.
+              hint: Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a transaction that is rolled back; sequences that it advances do not go back."#]],
     );
     analyze(
         "create table copy as select * from t",
@@ -185,9 +185,9 @@ async fn statements_that_cannot_or_must_not_be_explained() {
         "select * from t for update",
         3,
         expect![[r#"
-        error: the statement must not be analyzed
-          detail: EXPLAIN ANALYZE runs a statement, and it locks rows.
-          hint: Leave --analyze out to see its plan without running it."#]],
+            error: the statement must not be analyzed
+              detail: EXPLAIN ANALYZE runs a statement, and it locks rows.
+              hint: Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a transaction that is rolled back; sequences that it advances do not go back."#]],
     );
     analyze(
         "select nextval('s')",
@@ -271,7 +271,7 @@ async fn statements_that_cannot_or_must_not_be_explained() {
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshot_files_that_are_none() {
     let world = World::new().await;
-    world.sql(TABLES).await;
+    world.load(TABLES).await;
     let user = User::new();
     user.run(&["snapshot", "save", "good.zst", &world.url]).exits(0);
     let good = std::fs::read(user.file("good.zst")).unwrap();
@@ -327,7 +327,7 @@ async fn snapshot_files_that_are_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn workload_files_that_cannot_be_played() {
     let world = World::new().await;
-    world.sql(TABLES).await;
+    world.load(TABLES).await;
     let user = User::new();
     let url = world.url.as_str();
     let mut texts = Vec::new();
@@ -347,7 +347,14 @@ async fn workload_files_that_cannot_be_played() {
     let output =
         user.run(&["workload", "run", "missing.toml", "--rate", "10", "--duration", "1s", url]).fails(2);
     texts.push(output.error().to_owned());
-    expect![[""]].assert_eq(&texts.join("\n"));
+    expect![[r#"
+        error: workload file "parameter.toml", line 5: statement "a" uses unknown parameter ":nobody"
+          hint: Define it with [parameter.nobody]; a colon that is no parameter needs a space after it.
+        error: workload file "typo.toml", line 4: unknown field `wieght`, expected one of `name`, `weight`, `sql`
+        error: workload file "broken.toml", line 1: unclosed array table, expected `]]`
+        error: workload file "empty.toml", line 1: missing field `format`
+        error: workload file "missing.toml": could not be read
+          detail: The operating system said: No such file or directory (os error 2)."#]].assert_eq(&texts.join("\n"));
     // What the server refuses is counted, and the run is not called a success.
     user.write(
         "table.toml",
@@ -424,8 +431,7 @@ fn calls_that_are_not_understood() {
 #[tokio::test(flavor = "multi_thread")]
 async fn advice_that_cannot_be_applied() {
     let world = World::new().await;
-    world.sql(TABLES).await;
-    world.forget_statements().await;
+    world.load(TABLES).await;
     let user = User::new();
     let url = world.url.as_str();
     let server = crate::world::oldest();
@@ -593,9 +599,9 @@ async fn advice_that_cannot_be_applied() {
         url,
         &mask,
         &expect![[r#"
-        error: table public.t does not exist
-          detail: It may have been dropped or renamed since the advice was given. Also, public.t: table public.t does not exist.
-          hint: Run "pgwright advise" again."#]],
+            error: table public.t does not exist
+              detail: It may have been dropped or renamed since the advice was given.
+              hint: Run "pgwright advise" again."#]],
     );
     assert_eq!(world.schema_dump().await, gone);
     assert_eq!(world.value("select count(*) from pg_namespace where nspname = 'pgwright'").await, "0");

@@ -43,6 +43,14 @@ impl World {
         self.client.query_one(&sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
     }
 
+    /// Fills the database, then forgets how.
+    pub async fn load(&self, sql: &str) {
+        self.sql(sql).await;
+        // Apart: an ANALYZE in the transaction that filled a table leaves it looking out of date.
+        self.sql("analyze").await;
+        self.forget_statements().await;
+    }
+
     /// Runs a statement a number of times, so that it is seen.
     pub async fn repeat(&self, sql: &str, times: usize) {
         for _ in 0..times {
