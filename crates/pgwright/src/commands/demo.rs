@@ -13,6 +13,7 @@ use cluster::{Binaries, Server, ServerOptions};
 use model::{Bytes, Change, quote_identifier};
 use postgres::{SearchPath, SessionOptions, Target};
 
+use super::baseline::plans_of;
 use super::changes::Narrator;
 use super::demo_report::{Arm, DemoResult, UndoProof};
 use super::{Context, advise, demo_report, duration, verify, workload as workload_command, write_text};
@@ -278,7 +279,8 @@ impl Stage<'_> {
         self.say(&format!("before: {}", line(&before)));
 
         let snapshot = self.context.snapshot_of(&target).await?;
-        let baseline = ::apply::store::Baseline::of_snapshot("before", &snapshot);
+        let mut baseline = ::apply::store::Baseline::of_snapshot("before", &snapshot);
+        baseline.plans = plans_of(self.context, &target, &snapshot, 50).await?;
         ::apply::store::save_baseline(&target, &baseline).await?;
         self.say("baseline \"before\" stored");
 

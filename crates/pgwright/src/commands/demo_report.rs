@@ -309,7 +309,7 @@ pub fn build(result: &DemoResult) -> Report {
             .code("sql", recommendation.sql.iter().map(|s| format!("{s};\n")).collect::<String>());
         let mut facts = vec![
             format!("Estimated size: {}.", recommendation.price.bytes),
-            format!("Lock: {}. {}", recommendation.lock, recommendation.lock_duration),
+            format!("Lock: {}", recommendation.lock_duration),
             format!("Undo: {}", recommendation.undo_sql.join("; ")),
         ];
         if let Some(v) = verification {

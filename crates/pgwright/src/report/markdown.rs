@@ -60,16 +60,23 @@ fn render_block(block: &Block, out: &mut String) {
 
 /// Text on one line with everything escaped that Markdown or HTML would act on.
 fn inline(text: &str) -> String {
+    let text = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
     let mut out = String::with_capacity(text.len());
-    for c in plain(text).split_whitespace().collect::<Vec<_>>().join(" ").chars() {
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next_is_word = chars.peek().is_some_and(|n| n.is_alphanumeric());
         match c {
             '<' => out.push_str("&lt;"),
+            // Within a word an underscore means nothing, and names are full of them.
+            '_' if before.is_alphanumeric() && next_is_word => out.push(c),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
                 out.push('\\');
                 out.push(c);
             }
             _ => out.push(c),
         }
+        before = c;
     }
     out
 }
@@ -88,7 +95,7 @@ mod tests {
             lead: "L.".into(),
             sections: vec![
                 Section::new("S")
-                    .table(&["name", ">n"], vec![vec!["a|b <script>".into(), "1".into()]])
+                    .table(&["name", ">n"], vec![vec!["a|b <script> run_id _x_".into(), "1".into()]])
                     .code("sql", "select '```'"),
             ],
             data: serde_json::Value::Null,
@@ -102,7 +109,7 @@ mod tests {
 
             | name | n |
             | --- | ---: |
-            | a\|b &lt;script> | 1 |
+            | a\|b &lt;script> run_id \_x\_ | 1 |
 
             ````sql
             select '```'
