@@ -88,6 +88,14 @@ pub async fn read(session: &Session) -> Result<(Vec<Statement>, StatementsInfo),
     Ok((reading.statements, reading.info))
 }
 
+/// How many entries of other roles the session's role may not see.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn hidden(session: &Session) -> Result<i64, Error> {
+    Ok(read_info(session).await?.hidden)
+}
+
 pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error> {
     let extension = installed(session).await?;
     let (version, schema) = (&extension.version, &extension.schema);
