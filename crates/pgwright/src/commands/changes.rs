@@ -6,6 +6,7 @@ use apply::{Cancellation, Event, ExecuteOptions, Recovered};
 use indicatif::ProgressBar;
 
 use super::Context;
+use crate::error::Exit;
 use crate::printer::{Printer, one_line, plain};
 
 /// Patience options of commands that change a database.
@@ -27,9 +28,18 @@ impl Patience {
     pub fn options(&self, context: &Context) -> ExecuteOptions {
         let cancellation = Cancellation::default();
         let on_interrupt = cancellation.clone();
+        let printer = context.printer.clone();
         tokio::spawn(async move {
+            if told_to_stop().await.is_err() {
+                return;
+            }
+            on_interrupt.cancel();
+            printer.status("stopping and cleaning up; interrupt again to leave the rest to the next run");
             if told_to_stop().await.is_ok() {
-                on_interrupt.cancel();
+                printer.status(
+                    "stopped at once; \"pgwright journal\" tells what is open, the next run cleans up",
+                );
+                std::process::exit(i32::from(Exit::Refused.code()));
             }
         });
         ExecuteOptions {

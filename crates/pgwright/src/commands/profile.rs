@@ -72,17 +72,25 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let sort = Sort::from(args.sort);
     let (ranked, period, gaps) = if args.source.snapshot.is_some() {
         let snapshot = context.snapshot(&args.source).await?;
-        (rank(&snapshot.statements, sort, args.limit), period_of(snapshot.statements_info.as_ref()), Vec::new())
+        (
+            rank(&snapshot.statements, sort, args.limit),
+            period_of(snapshot.statements_info.as_ref()),
+            Vec::new(),
+        )
     } else {
         let target = context.target()?;
         let session = context.connect(&target).await?;
-        match (&args.since, args.window) {
+        let read = match (&args.since, args.window) {
             (Some(name), _) => {
                 let baseline = apply::store::load(&target, &BaselineRef::parse(name)).await?;
                 let then = info_of(&baseline);
                 let (now, info) = postgres::statements::read(&session).await?;
                 let delta = Delta::between((&baseline.statements, then.as_ref()), (&now, Some(&info)));
-                let period = format!("since baseline \"{}\" of {}", baseline.name, baseline.taken_at.format("%Y-%m-%d %H:%M UTC"));
+                let period = format!(
+                    "since baseline \"{}\" of {}",
+                    baseline.name,
+                    baseline.taken_at.format("%Y-%m-%d %H:%M UTC")
+                );
                 (rank_figures(&delta.statements, sort, args.limit), period, delta.gaps)
             }
             (None, Some(window)) => {
@@ -90,16 +98,29 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
                 wait(context, window).await;
                 let (after, info_after) = postgres::statements::read(&session).await?;
                 let delta = Delta::between((&before, Some(&info_before)), (&after, Some(&info_after)));
-                (rank_figures(&delta.statements, sort, args.limit), format!("over {} s", window.as_secs_f64()), delta.gaps)
+                (
+                    rank_figures(&delta.statements, sort, args.limit),
+                    format!("over {} s", window.as_secs_f64()),
+                    delta.gaps,
+                )
             }
             (None, None) => {
                 let (statements, info) = postgres::statements::read(&session).await?;
                 (rank(&statements, sort, args.limit), period_of(Some(&info)), Vec::new())
             }
+        };
+        let hidden = postgres::statements::hidden(&session).await?;
+        if hidden > 0 {
+            context.printer.status(&format!(
+                "note: {hidden} statements of other roles are hidden; GRANT pg_read_all_stats TO the role shows them"
+            ));
         }
+        read
     };
     if context.printer.json {
-        context.printer.json("profile", &serde_json::json!({ "period": period, "statements": ranked, "gaps": gaps }))?;
+        context
+            .printer
+            .json("profile", &serde_json::json!({ "period": period, "statements": ranked, "gaps": gaps }))?;
     } else {
         context.printer.out(&format!("statements {period}\n\n{}", table(context, &ranked)))?;
         for gap in &gaps {
@@ -162,7 +183,17 @@ pub(super) fn table(context: &Context, ranked: &[RankedStatement]) -> String {
         .collect();
     context.printer.table(
         &[
-            ">queryid", ">share", ">total", ">calls", ">mean", ">max", ">stddev", ">rows", ">cache hits", ">temp", ">WAL",
+            ">queryid",
+            ">share",
+            ">total",
+            ">calls",
+            ">mean",
+            ">max",
+            ">stddev",
+            ">rows",
+            ">cache hits",
+            ">temp",
+            ">WAL",
             "statement",
         ],
         &rows,
