@@ -234,7 +234,9 @@ async fn a_lost_session_is_opened_again() {
     let killer = testkit::connect(&database.url).await;
     let kill = tokio::spawn(async move {
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                   WHERE application_name = 'pgwright workload' AND datname = current_database()";
+                   WHERE application_name = 'pgwright workload' AND datname = current_database() \
+                   AND query LIKE 'SELECT pg_sleep%'";
+        // Not while it is being set up: it is the running session that must come back.
         loop {
             let count: i64 = killer.query_one(sql, &[]).await.unwrap().get(0);
             if count > 0 {
