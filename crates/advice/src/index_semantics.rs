@@ -88,8 +88,7 @@ pub fn gives(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
 /// predicate serves the same queries, but by reading what the predicate had left out.
 pub fn replaces(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
     gives(existing, wanted)
-        && normalized_option(existing.predicate.as_deref())
-            == normalized_option(wanted.predicate.as_deref())
+        && normalized_option(existing.predicate.as_deref()) == normalized_option(wanted.predicate.as_deref())
 }
 
 /// Whether an index supports a foreign key: finding the rows that reference a key needs no scan.
