@@ -1,6 +1,8 @@
 //! Is the advice right on a real server? The queries of the tuning exercise on a small model registry,
 //! advised through the planner twin, then really built and planned again.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
 use std::path::PathBuf;
 
 use advice::{Advice, Options, advise};

@@ -100,8 +100,14 @@ mod tests {
                 .map(|a| a.into_string().unwrap())
                 .collect()
         };
-        assert_eq!(convert(&["pgwright", "doctor", "postgres://h/d"]), ["pgwright", "doctor", "--url=postgres://h/d"]);
-        assert_eq!(convert(&["pgwright", "--url", "postgres://h/d"]), ["pgwright", "--url", "postgres://h/d"]);
+        assert_eq!(
+            convert(&["pgwright", "doctor", "postgres://h/d"]),
+            ["pgwright", "doctor", "--url=postgres://h/d"]
+        );
+        assert_eq!(
+            convert(&["pgwright", "--url", "postgres://h/d"]),
+            ["pgwright", "--url", "postgres://h/d"]
+        );
         assert_eq!(convert(&["pgwright", "--", "postgres://h"]), ["pgwright", "--", "postgres://h"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Are the facts of a statement read as PostgreSQL would understand it?
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -98,14 +98,16 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 
 /// Reads a file, with an error that names it.
 pub(crate) fn read_text(path: &std::path::Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path)
-        .map_err(|e| CommandError::new(format!("could not read \"{}\"", path.display())).detail(format!("{e}.")))
+    std::fs::read_to_string(path).map_err(|e| {
+        CommandError::new(format!("could not read \"{}\"", path.display())).detail(format!("{e}."))
+    })
 }
 
 /// Writes a file, with an error that names it.
 pub(crate) fn write_text(path: &std::path::Path, text: &str) -> Result<(), CommandError> {
-    std::fs::write(path, text)
-        .map_err(|e| CommandError::new(format!("could not write \"{}\"", path.display())).detail(format!("{e}.")))
+    std::fs::write(path, text).map_err(|e| {
+        CommandError::new(format!("could not write \"{}\"", path.display())).detail(format!("{e}."))
+    })
 }
 
 #[cfg(test)]

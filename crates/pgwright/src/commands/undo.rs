@@ -38,10 +38,17 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         let (entry, steps) = apply::plan_undo(&target, &wanted).await?;
         let sql: Vec<_> = steps.iter().filter_map(|s| s.undo_sql.clone()).collect();
         if context.printer.json {
-            context.printer.json("undo", &serde_json::json!({ "executed": false, "entry_id": entry.entry_id,
-                "recommendation_id": entry.recommendation_id, "title": entry.title, "sql": sql }))?;
+            context.printer.json(
+                "undo",
+                &serde_json::json!({ "executed": false, "entry_id": entry.entry_id,
+                "recommendation_id": entry.recommendation_id, "title": entry.title, "sql": sql }),
+            )?;
         } else {
-            context.printer.out(&format!("{}  {}\n", plain(&entry.recommendation_id), plain(&entry.title)))?;
+            context.printer.out(&format!(
+                "{}  {}\n",
+                plain(&entry.recommendation_id),
+                plain(&entry.title)
+            ))?;
             for statement in &sql {
                 context.printer.out(&format!("  {};\n", plain(statement)))?;
             }
@@ -79,7 +86,8 @@ async fn wanted_entry(target: &postgres::Target, id: &str) -> Result<Option<i64>
 
 /// A refusal of `apply` exits with 3, any other failure after something ran as well.
 pub(super) fn refused(error: apply::Error) -> CommandError {
-    let refusal = error.is_refusal() || matches!(error, apply::Error::Step(_) | apply::Error::ChangedSince { .. });
+    let refusal =
+        error.is_refusal() || matches!(error, apply::Error::Step(_) | apply::Error::ChangedSince { .. });
     let error = CommandError::from(error);
     if refusal { error.refused() } else { error }
 }

@@ -44,12 +44,13 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let now = Counters::of(&postgres::statements::read(&session).await?.0);
     let mut verifications = Vec::new();
     for entry in &entries {
-        let at_apply = match apply::store::load(&target, &BaselineRef::Name(baseline_name(&entry.run_id))).await {
-            Ok(baseline) => Counters::of(&baseline.statements),
-            // Without counters of that moment nothing can be said of times since.
-            Err(apply::Error::NoBaseline { .. }) => now.clone(),
-            Err(e) => return Err(e.into()),
-        };
+        let at_apply =
+            match apply::store::load(&target, &BaselineRef::Name(baseline_name(&entry.run_id))).await {
+                Ok(baseline) => Counters::of(&baseline.statements),
+                // Without counters of that moment nothing can be said of times since.
+                Err(apply::Error::NoBaseline { .. }) => now.clone(),
+                Err(e) => return Err(e.into()),
+            };
         let measurement = Measurement { mean_before: BTreeMap::new(), at_apply, now: now.clone() };
         verifications.push(apply::verify(&target, entry.entry_id, &measurement).await?);
     }

@@ -56,7 +56,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let Action::Run { file, rate, duration, warm_up, clients, seed, timeout } = args.action;
     let workload = WorkloadFile::read(&file)?;
     let target = context.target()?;
-    let options = Options { rate, duration, warm_up, clients, seed, statement_timeout: timeout, ..Options::default() };
+    let options =
+        Options { rate, duration, warm_up, clients, seed, statement_timeout: timeout, ..Options::default() };
     let outcome = play(context, &target, &workload, &options, "workload").await?;
     if context.printer.json {
         context.printer.json("workload", &outcome)?;
@@ -129,7 +130,18 @@ pub(super) fn table(context: &Context, outcome: &Outcome) -> String {
         outcome.rate, outcome.seconds, outcome.clients, outcome.achieved_rate
     );
     text.push_str(&context.printer.table(
-        &["statement", ">arrivals", ">mean", ">P50", ">P95", ">P99", ">max", ">failed", ">timed out", ">unanswered"],
+        &[
+            "statement",
+            ">arrivals",
+            ">mean",
+            ">P50",
+            ">P95",
+            ">P99",
+            ">max",
+            ">failed",
+            ">timed out",
+            ">unanswered",
+        ],
         &rows,
     ));
     for statement in &outcome.statements {

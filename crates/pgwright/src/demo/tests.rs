@@ -200,9 +200,8 @@ async fn every_statement_of_the_workloads_runs_and_the_textbook_applies() {
         };
         // Twice with the same seed: what is fresh must not repeat.
         for _ in 0..2 {
-            let outcome = workload::run(&target, &file, &options, CancellationToken::new(), &|_| {})
-                .await
-                .unwrap();
+            let outcome =
+                workload::run(&target, &file, &options, CancellationToken::new(), &|_| {}).await.unwrap();
             assert_eq!(outcome.overall.answered, outcome.overall.arrivals, "{:?}", outcome.overall.errors);
             for statement in &outcome.statements {
                 assert!(statement.answered > 0, "{} never ran", statement.name);
