@@ -316,6 +316,9 @@ impl Stage<'_> {
         let verifications =
             verify::verify_run(&target, &run, &baseline.statements, &at_apply, &at_end).await?;
 
+        // Before the ingestion, which adds rows to one database more than to another.
+        let index_bytes = self.secondary_index_bytes("demo").await?;
+        let textbook_index_bytes = self.secondary_index_bytes("demo_textbook").await?;
         let (plain_ingest, ingest, textbook_ingest) = self.ingest_in_turns(&target).await?;
         if plain_ingest.rows > 0 {
             self.say(&format!(
@@ -323,8 +326,6 @@ impl Stage<'_> {
                 plain_ingest.rows_per_second, ingest.rows_per_second, textbook_ingest.rows_per_second
             ));
         }
-        let index_bytes = self.secondary_index_bytes("demo").await?;
-        let textbook_index_bytes = self.secondary_index_bytes("demo_textbook").await?;
 
         let undo = self.undo_everything(&target, &snapshot.schema_sql).await?;
         self.say(if undo.restores {

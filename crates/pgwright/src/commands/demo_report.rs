@@ -113,7 +113,9 @@ pub fn figures(result: &DemoResult) -> serde_json::Value {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    // 99.96 % is not all of it.
+    let decimals = if (0.999..1.0).contains(&share) { 2 } else { 1 };
+    format!("{:.decimals$} %", share * 100.0)
 }
 
 fn change(before: f64, after: f64) -> String {
