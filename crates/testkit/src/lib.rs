@@ -23,6 +23,8 @@
 //!
 //! Everything here panics when it fails: there is no test without a server.
 
+mod pgbouncer;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +32,8 @@ use std::sync::{Mutex, OnceLock};
 
 use cluster::{Binaries, Initdb, Search, Server, ServerOptions, Template};
 use tokio_postgres::{Client, NoTls};
+
+pub use pgbouncer::PgBouncer;
 
 /// The major versions that pgwright supports.
 pub const SUPPORTED: std::ops::RangeInclusive<u32> = 13..=18;

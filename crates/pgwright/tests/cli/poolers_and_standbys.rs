@@ -1,73 +1,15 @@
 //! What works on a server that is not the primary itself: a standby, a pooler?
 
-use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use cluster::{Server, ServerOptions};
 use expect_test::expect;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use testkit::PgBouncer;
 
 use crate::program::User;
 use crate::world::{World, oldest, program_of};
-
-struct PgBouncer {
-    child: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl PgBouncer {
-    /// Starts one under the account of the server, since it refuses to run as root just as
-    /// PostgreSQL does.
-    fn start(server: &Server, mode: &str) -> Self {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
-            .expect("no pgbouncer; scripts/setup.sh test gets it");
-        let owner = std::fs::metadata(server.data_dir()).unwrap();
-        let directory = tempfile::Builder::new().prefix("pgb").tempdir_in("/tmp").unwrap();
-        let config = directory.path().join("pgbouncer.ini");
-        let text = format!(
-            "[databases]\n* = user=postgres host={socket} port={port}\n\
-             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {directory}\n\
-             auth_type = any\npool_mode = {mode}\nlogfile = {directory}/log\n",
-            socket = server.socket_dir().display(),
-            port = server.port(),
-            directory = directory.path().display(),
-        );
-        std::fs::write(&config, text).unwrap();
-        for path in [directory.path(), &config] {
-            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-        }
-        let mut command = Command::new(program);
-        command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if std::fs::metadata("/proc/self").unwrap().uid() != owner.uid() {
-            command.gid(owner.gid()).uid(owner.uid());
-        }
-        let pooler = Self { child: command.spawn().unwrap(), directory };
-        let began = Instant::now();
-        // The file is there a moment before anybody listens.
-        while UnixStream::connect(pooler.directory.path().join(".s.PGSQL.6432")).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(10), "pgbouncer did not start");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        pooler
-    }
-
-    fn url(&self, database: &str) -> String {
-        let socket = self.directory.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{socket}:6432/{database}")
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_pooler_in_transaction_mode() {
@@ -79,9 +21,9 @@ async fn behind_a_pooler_in_transaction_mode() {
     let before = world.schema_dump().await;
     user.run(&["advise", "--out", "advice.json", &world.url]).exits(0).says("ON public.t USING btree (n)");
 
-    let pooler = PgBouncer::start(oldest(), "transaction");
+    let pooler = PgBouncer::start(oldest(), "transaction", 20).await;
     let url = pooler.url(&world.name);
-    let socket = pooler.directory.path().display().to_string();
+    let socket = pooler.socket_dir().display().to_string();
     let mask = [(socket.as_str(), "SOCKET"), (world.name.as_str(), "SHOP")];
     let doctor = user.run(&["doctor", &url]).exits(1);
     expect![[r#"
@@ -131,7 +73,7 @@ async fn behind_a_pooler_in_transaction_mode() {
 
     // In session mode a pooler is as good as the server.
     drop(pooler);
-    let pooler = PgBouncer::start(oldest(), "session");
+    let pooler = PgBouncer::start(oldest(), "session", 20).await;
     let url = pooler.url(&world.name);
     user.run(&["doctor", &url]).exits(0).says("session mode");
     user.run(&["apply", "--advice", "advice.json", "--execute", &url]).exits(0);

@@ -1,80 +1,12 @@
 //! Is a pooler noticed, and told apart by its mode? PgBouncer itself, in front of a real server.
 
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cluster::Server;
 use postgres::{Capabilities, Error, SessionOptions, snapshot, statements};
 
+use testkit::PgBouncer;
+
 use crate::{oldest_server, session, target};
-
-struct PgBouncer {
-    child: Child,
-    directory: PathBuf,
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-impl PgBouncer {
-    /// Starts one that listens on a socket only, under the account of the server, since it refuses
-    /// to run as root just as PostgreSQL does.
-    async fn start(server: &Server, mode: &str, pool_size: u32) -> Self {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).exists())
-            .expect("no pgbouncer; scripts/setup.sh test gets it");
-        let owner = std::fs::metadata(server.data_dir()).unwrap();
-        let directory = tempfile::Builder::new().prefix("pgb").tempdir_in("/tmp").unwrap().keep();
-        let config = directory.join("pgbouncer.ini");
-        let text = format!(
-            "[databases]\n* = host={socket} port={port}\n\
-             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {directory}\n\
-             auth_type = any\npool_mode = {mode}\ndefault_pool_size = {pool_size}\n\
-             logfile = {directory}/log\n",
-            socket = server.socket_dir().display(),
-            port = server.port(),
-            directory = directory.display(),
-        )
-        // `any` logs in as the user of the database entry.
-        .replace("* = host", "* = user=postgres host");
-        std::fs::write(&config, text).unwrap();
-        for path in [&directory, &config] {
-            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-        }
-        let mut command = Command::new(program);
-        command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let parent = std::fs::metadata("/proc/self").unwrap();
-        if parent.uid() != owner.uid() {
-            command.gid(owner.gid()).uid(owner.uid());
-        }
-        let child = command.spawn().unwrap();
-        let pooler = Self { child, directory };
-        let socket = pooler.directory.join(".s.PGSQL.6432");
-        for _ in 0..500 {
-            // The file is there a moment before anybody listens.
-            if UnixStream::connect(&socket).is_ok() {
-                return pooler;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let log = std::fs::read_to_string(pooler.directory.join("log")).unwrap_or_default();
-        panic!("pgbouncer did not start: {log}");
-    }
-
-    fn url(&self, database: &str) -> String {
-        format!("host={} port=6432 user=postgres dbname={database}", self.directory.display())
-    }
-}
 
 #[tokio::test]
 async fn transaction_mode_is_refused_and_nothing_is_left_in_its_connections() {
@@ -89,7 +21,7 @@ async fn transaction_mode_is_refused_and_nothing_is_left_in_its_connections() {
                 assert!(error.hint().unwrap().contains("past the pooler"));
             }
             // What another client of the pool would find.
-            let other = testkit::connect(&format!("{url} application_name=other")).await;
+            let other = testkit::connect(&format!("{url}?application_name=other")).await;
             let rows = other.simple_query("SHOW search_path").await.unwrap();
             let path = rows.iter().find_map(|m| match m {
                 tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
@@ -172,7 +104,7 @@ async fn statement_mode_and_refused_options_are_poolers_too() {
     let url = pooler.url(&database.name);
     let error = target(&url).connect(&SessionOptions::default()).await.unwrap_err();
     assert!(matches!(&error, Error::Pooler { .. }), "{error:?}");
-    let error = target(&format!("{url} options='-c geqo=off'"))
+    let error = target(&format!("{url}?options=-c%20geqo%3Doff"))
         .connect(&SessionOptions::default())
         .await
         .unwrap_err();
