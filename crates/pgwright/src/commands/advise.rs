@@ -7,7 +7,7 @@ use advice::{Advice, Options};
 use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::snapshot::Statement;
-use model::{Bytes, Recommendation, Snapshot};
+use model::{Bytes, Price, Recommendation, Snapshot};
 use twin::{Twin, TwinOptions};
 
 use super::Context;
@@ -218,6 +218,27 @@ fn text(context: &Context, snapshot: &Snapshot, advice: &Advice, plans: bool, re
     out
 }
 
+/// What a recommendation costs, in a list; `None` when it costs nothing worth a word.
+pub(super) fn price_text(price: &Price) -> Option<String> {
+    let mut parts = Vec::new();
+    if price.bytes.0 > 0 {
+        parts.push(price.bytes.to_string());
+    }
+    if price.freed.0 > 0 {
+        parts.push(format!("frees {}", price.freed));
+    }
+    if price.write_cost_per_hour >= 1.0 {
+        parts.push(format!("{:.0} planner cost units per hour for writes", price.write_cost_per_hour));
+    }
+    if price.hot_updates_lost_per_hour >= 1.0 {
+        parts.push(format!("{:.0} updates per hour no longer HOT", price.hot_updates_lost_per_hour));
+    }
+    if price.build_ms.0 > 0.0 {
+        parts.push(format!("about {} to build", price.build_ms));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans: bool) -> String {
     let mut out = format!("{rank}. {}  {}\n", r.id, plain(&r.title));
     for sql in &r.sql {
@@ -233,15 +254,9 @@ fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans
             model::Confidence::High => "high",
         }
     ));
-    let mut price = format!("   price: {}", r.price.bytes);
-    if r.price.freed.0 > 0 {
-        price.push_str(&format!(", frees {}", r.price.freed));
+    if let Some(price) = price_text(&r.price) {
+        out.push_str(&format!("   price: {price}\n"));
     }
-    if r.price.hot_updates_lost_per_hour > 0.0 {
-        price.push_str(&format!(", {:.0} updates per hour no longer HOT", r.price.hot_updates_lost_per_hour));
-    }
-    price.push_str(&format!(", about {} to build\n", r.price.build_ms));
-    out.push_str(&price);
     out.push_str(&format!("   lock: {}\n", plain(&r.lock_duration)));
     out.push_str(&format!("   why: {}\n", plain(&r.rationale)));
     for effect in &r.statements {

@@ -8,7 +8,7 @@ use model::{Bytes, Millis};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, verify};
+use super::{Context, advise, verify};
 use crate::demo::LoadReport;
 use crate::report::document::{Report, Section};
 use crate::workload::{IngestOutcome, Outcome, StatementOutcome};
@@ -310,7 +310,7 @@ pub fn build(result: &DemoResult) -> Report {
             .paragraph(recommendation.rationale.clone())
             .code("sql", recommendation.sql.iter().map(|s| format!("{s};\n")).collect::<String>());
         let mut facts = vec![
-            format!("Estimated size: {}.", recommendation.price.bytes),
+            format!("Price: {}.", advise::price_text(&recommendation.price).unwrap_or_else(|| "none".into())),
             format!("Lock: {}", recommendation.lock_duration),
             format!("Undo: {}", recommendation.undo_sql.join("; ")),
         ];

@@ -158,8 +158,8 @@ fn advice_section(advice: &advice::Advice) -> Section {
                     model::Millis(recommendation.benefit.saved_ms_per_hour)
                 ),
                 format!(
-                    "Price: {}, about {} to build.",
-                    recommendation.price.bytes, recommendation.price.build_ms
+                    "Price: {}.",
+                    advise::price_text(&recommendation.price).unwrap_or_else(|| "none".into())
                 ),
                 format!("Lock: {}", recommendation.lock_duration),
             ]);
