@@ -129,8 +129,8 @@ async fn a_profile_over_a_while_shows_what_happened_in_it() {
     let world = world_with_statements().await;
     let user = User::new();
     let watching = user.start(&["profile", "--json", "--for", "2s", &world.url]);
-    // pgwright has read the counters once its session shows that query.
-    world.wait_until("select count(*) > 0 from pg_stat_activity where application_name like 'pgwright%' and state = 'idle' and query like '%pgwright:statements%'").await;
+    // pgwright has read the counters once its session is idle after one of the queries that go together.
+    world.wait_until("select count(*) > 0 from pg_stat_activity where application_name like 'pgwright%' and state = 'idle' and query ~ 'pgwright:(statements|search_paths)'").await;
     world.repeat("select count(*) from t where id < 100", 5).await;
     let profile = watching.wait().exits(0).json("profile");
     let seen: Vec<_> = profile["statements"]
