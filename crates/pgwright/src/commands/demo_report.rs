@@ -287,6 +287,11 @@ pub fn build(result: &DemoResult) -> Report {
         Section::new("Before and after")
             .table(SUMMARY_HEADERS, summary(result))
             .paragraph(
+                "Before, more requests arrive than the database can answer, so they queue until they give up, as in \
+                 the incident that the demo plays: latencies then say how long the run was. The execution time per \
+                 call leaves the queue out.",
+            )
+            .paragraph(
                 "The last column is a copy of the same data with the indexes that a textbook puts on this schema, \
                  measured in turns with pgwright's choice on the same machine with the same requests.",
             ),
