@@ -495,6 +495,11 @@ fn from_context(evidence: Evidence<'_>, number: u32) -> Option<Value> {
             let (text, _) = values.points().into_iter().next()?;
             Some(values.typed(&text))
         }
+        ParameterContext::Cast(type_name) if type_name == "regconfig" => {
+            // The one that calls without a configuration use.
+            let own = evidence.snapshot.setting("default_text_search_config").unwrap_or("simple");
+            Some(Value::Typed { text: own.to_owned(), type_name: type_name.clone() })
+        }
         ParameterContext::Cast(type_name) => {
             let text = column_values::sample_of_type(type_name, evidence.snapshot.taken_at)?;
             Some(Value::Typed { text, type_name: type_name.clone() })
@@ -539,7 +544,7 @@ fn argument(function: &str, position: usize) -> Option<Value> {
         ("round" | "trunc" | "left" | "right" | "lag" | "lead" | "ntile" | "nth_value", 1) => number("2"),
         ("split_part", 2) | ("substring" | "substr", 1) | ("ntile", 0) => number("1"),
         ("substring" | "substr", 2) => number("2"),
-        ("to_tsquery" | "plainto_tsquery" | "websearch_to_tsquery" | "phraseto_tsquery", 0) => text("a"),
+        ("to_tsquery" | "plainto_tsquery" | "websearch_to_tsquery" | "phraseto_tsquery", 0 | 1) => text("a"),
         _ => None,
     }
 }

@@ -44,7 +44,11 @@ impl<'a> SnapshotCatalog<'a> {
         let search_path = path
             .split(',')
             .map(|part| part.trim().trim_matches('"'))
-            .map(|part| if part == "$user" { snapshot.server.user.clone() } else { part.to_owned() })
+            .map(
+                |part| {
+                    if part == "$user" { snapshot.server.user.clone() } else { part.replace("\"\"", "\"") }
+                },
+            )
             .filter(|part| !part.is_empty())
             .collect();
         Self { snapshot, search_path }

@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use model::QualifiedName;
-use sql::{Catalog, KeyExpression, ParsedStatement, ResolvedColumn, ResolvedRelation, SqlError, Value};
+use sql::{
+    Catalog, KeyExpression, ParameterContext, ParsedStatement, ResolvedColumn, ResolvedRelation, SqlError,
+    Value,
+};
 
 struct Tables;
 
@@ -292,4 +295,16 @@ fn kinds_and_fingerprints() {
     let two = sql::fingerprint("SELECT * FROM a WHERE ts > now() - interval '7 days'").unwrap();
     assert_eq!(one, two);
     assert_ne!(one, sql::fingerprint("select * from b").unwrap());
+}
+
+#[test]
+fn keys_of_documents_and_text_search_configurations_are_not_of_the_columns_type() {
+    let contexts = |text: &str| ParsedStatement::parse(text).unwrap().analyze(&Tables).parameters;
+    let of_key = contexts("SELECT id FROM b WHERE doc->>$1 = $2");
+    assert!(matches!(of_key[&1].first(), Some(ParameterContext::JsonKey { column: Some(_) })), "{of_key:?}");
+    let search = contexts("SELECT id FROM a WHERE to_tsvector($1, s) @@ plainto_tsquery($2, $3)");
+    for number in [1, 2] {
+        assert_eq!(search[&number].first(), Some(&ParameterContext::Cast("regconfig".into())));
+    }
+    assert!(matches!(search[&3].as_slice(), [ParameterContext::Argument { position: 1, .. }]), "{search:?}");
 }

@@ -169,6 +169,12 @@ impl Lowering<'_> {
         }
         for (position, arg) in args.iter().enumerate() {
             if let Expression::Parameter(number) = arg {
+                // With one argument these take the text, with two the configuration comes first.
+                let configured = position == 0 && args.len() == 2 && TEXT_SEARCH.contains(&name.as_str());
+                if configured {
+                    self.context(*number, ParameterContext::Cast("regconfig".into()));
+                    continue;
+                }
                 self.context(*number, ParameterContext::Argument { function: name.clone(), position });
             }
         }
@@ -196,8 +202,11 @@ impl Lowering<'_> {
         let left = expression.lexpr.as_ref().map(|n| self.lower(n));
         let right = expression.rexpr.as_ref().map_or(Expression::Other(vec![]), |n| self.lower(n));
         let name = operator_name(&expression.name);
-        // A column beside a parameter gives the parameter its type, wherever it stands.
-        if let Some(left) = &left {
+        // A column beside a parameter gives the parameter its type, wherever it stands, unless the operator
+        // is one that has different types on its two sides: a document and a key, a text vector and a query.
+        if let Some(left) = &left
+            && !MIXED_OPERATORS.contains(&name.as_str())
+        {
             self.typed_by(left, &right);
             self.typed_by(&right, left);
         }
@@ -307,6 +316,13 @@ fn column_paths(value: &serde_json::Value, found: &mut Vec<Vec<String>>) {
         _ => {}
     }
 }
+
+/// Functions of text search whose first of two arguments is a configuration.
+const TEXT_SEARCH: &[&str] =
+    &["to_tsvector", "to_tsquery", "plainto_tsquery", "phraseto_tsquery", "websearch_to_tsquery"];
+
+/// Operators whose right side is of another type than the left: of documents, of `hstore`, of text search.
+const MIXED_OPERATORS: &[&str] = &["->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "@?", "@@", "@@@"];
 
 /// Aggregates of PostgreSQL, to know a query level that aggregates without `GROUP BY`.
 const AGGREGATES: &[&str] = &[
