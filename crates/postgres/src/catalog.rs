@@ -19,7 +19,7 @@ pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow
 pub use server::{ExtensionRow, ServerRow, SettingRow};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
-use crate::statistics::{ColumnStatisticsRow, StatementRow, StatementsInfoRow};
+use crate::statistics::{ColumnStatisticsRow, SearchPathRow, StatementRow, StatementsInfoRow};
 
 /// Every declared query. The tests prepare each of them on each version.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -39,4 +39,5 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     SettingRow::QUERY,
     StatementRow::QUERY,
     StatementsInfoRow::QUERY,
+    SearchPathRow::QUERY,
 ];

@@ -89,9 +89,11 @@ fn assemble(
     statements: Result<statements::Reading, Error>,
 ) -> Result<Snapshot, Error> {
     let mut notes = rows.notes(access);
+    let mut search_paths = Vec::new();
     let (statements, statements_info) = match statements {
         Ok(reading) => {
             notes.extend(statement_notes(&reading.info, reading.hidden));
+            search_paths = reading.search_paths;
             (reading.statements, Some(reading.info))
         }
         Err(
@@ -107,7 +109,14 @@ fn assemble(
         Err(error) => return Err(error),
     };
     let block_size = rows.block_size();
-    let settings: BTreeMap<String, Setting> = rows.settings.into_iter().map(Into::into).collect();
+    let mut settings: BTreeMap<String, Setting> = rows.settings.into_iter().map(Into::into).collect();
+    // The statements mean what they mean to the roles that ran them, not to the role that reads them.
+    if let Some(path) = settings.get_mut("search_path") {
+        let joined = statements::joined_search_path(&search_paths, &path.setting);
+        if !joined.is_empty() {
+            path.setting = joined;
+        }
+    }
     // pg_settings spells some names with capitals; SET does not care.
     let known = |name: &str| settings.keys().any(|known| known.eq_ignore_ascii_case(name));
     let schema_sql = schema_dump::without_unknown_settings(&schema_sql, known);

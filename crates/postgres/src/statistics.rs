@@ -4,4 +4,4 @@ mod column_statistics;
 pub mod statements;
 
 pub use column_statistics::ColumnStatisticsRow;
-pub use statements::{StatementRow, StatementsInfoRow};
+pub use statements::{SearchPathRow, StatementRow, StatementsInfoRow};

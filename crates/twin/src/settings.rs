@@ -2,6 +2,8 @@
 //!
 //! Source: `pg_settings.category`; what else the planner reads stands in `guc_tables.c`.
 
+use std::collections::BTreeSet;
+
 use model::snapshot::{Setting, Snapshot};
 use tokio_postgres::Client;
 
@@ -38,7 +40,15 @@ pub(crate) fn of_source(snapshot: &Snapshot) -> Vec<(String, String)> {
         .filter(|s| s.source != "session")
         .map_or("\"$user\", public", |s| s.setting.as_str());
     let user = model::quote_identifier(&snapshot.server.user);
-    settings.push(("search_path".into(), path.replace("\"$user\"", &user).replace("$user", &user)));
+    let mut path = path.replace("\"$user\"", &user).replace("$user", &user);
+    // Sessions may set another path than their role has. What the path does not find, the other schemas
+    // have: `sql::SnapshotCatalog` looks there as well.
+    let schemas: BTreeSet<&str> = snapshot.relations.iter().map(|r| r.name.schema.as_str()).collect();
+    for schema in schemas {
+        path.push_str(if path.is_empty() { "" } else { ", " });
+        path.push_str(&model::quote_identifier(schema));
+    }
+    settings.push(("search_path".into(), path));
     settings
 }
 

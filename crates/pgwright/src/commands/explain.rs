@@ -10,7 +10,7 @@ use model::Finding;
 use plan::Plan;
 use plan::render::Style;
 use postgres::explain::ExplainOptions;
-use postgres::{Session, SessionOptions, Target};
+use postgres::{SearchPath, Session, SessionOptions, Target};
 use serde::Serialize;
 
 use super::{Context, duration, read_text};
@@ -72,7 +72,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Input::Sql(text) => {
             let target = context.target()?;
             let explain =
-                explain_text(context, &target, &text, true, &args, &mut notes).await.map_err(|e| {
+                explain_text(context, &target, &text, None, &args, &mut notes).await.map_err(|e| {
                     // One word is no statement; it may be the name of a file that is not there.
                     if e.hint.is_none()
                         && args.what.trim().contains(['.', '/'])
@@ -87,8 +87,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         }
         Input::QueryId(queryid) => {
             let target = context.target()?;
-            let text = statement_text(context, &target, queryid).await?;
-            let explain = explain_text(context, &target, &text, false, &args, &mut notes).await?;
+            let (text, search_path) = statement_text(context, &target, queryid).await?;
+            let explain = explain_text(context, &target, &text, Some(search_path), &args, &mut notes).await?;
             (Some(explain.0), explain.1)
         }
     };
@@ -153,28 +153,36 @@ fn input(what: &str) -> Result<Input, CommandError> {
     Ok(Input::Sql(text))
 }
 
-async fn statement_text(context: &Context, target: &Target, queryid: i64) -> Result<String, CommandError> {
+/// The text of a statement, and the `search_path` under which it was written.
+async fn statement_text(
+    context: &Context,
+    target: &Target,
+    queryid: i64,
+) -> Result<(String, String), CommandError> {
     let session = context.connect(target).await?;
     let (statements, _) = postgres::statements::read(&session).await?;
-    statements.into_iter().find(|s| s.queryid == queryid).map(|s| s.query).ok_or_else(|| {
+    let search_path = postgres::statements::search_path(&session, "\"$user\", public").await?;
+    let found = statements.into_iter().find(|s| s.queryid == queryid).map(|s| (s.query, search_path));
+    found.ok_or_else(|| {
         CommandError::new(format!("no statement has the queryid {queryid}"))
             .detail(format!("pg_stat_statements has no such entry for database \"{}\".", target.database()))
             .hint("\"pgwright profile\" lists the queryids. An entry may have been evicted or reset.")
     })
 }
 
-/// Explains a text; gives what was planned, values in place of parameters, and the plan.
+/// Explains a text; gives what was planned, values in place of parameters, and the plan. A text that the
+/// server counted comes with its `search_path`; one that somebody typed has that of the role.
 async fn explain_text(
     context: &Context,
     target: &Target,
     text: &str,
-    typed: bool,
+    search_path: Option<String>,
     args: &Args,
     notes: &mut Vec<String>,
 ) -> Result<(String, serde_json::Value), CommandError> {
     let parsed = sql::ParsedStatement::parse(text).map_err(|e| match e {
         // Somebody typed it: nothing was cut off at track_activity_query_size.
-        sql::SqlError::Truncated { message } if typed => sql::SqlError::Invalid { message },
+        sql::SqlError::Truncated { message } if search_path.is_none() => sql::SqlError::Invalid { message },
         other => other,
     })?;
     if parsed.kind() == sql::StatementKind::Utility {
@@ -185,6 +193,7 @@ async fn explain_text(
         read_only: !args.allow_writes,
         lock_timeout: Some(context.settings.lock_timeout),
         statement_timeout: Some(args.timeout),
+        search_path: search_path.map_or(SearchPath::RoleDefault, SearchPath::Set),
         ..SessionOptions::for_user_statements()
     };
     let session = target.connect(&options).await?;

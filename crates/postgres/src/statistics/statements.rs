@@ -69,12 +69,26 @@ catalog_query! {
     }
 }
 
+catalog_query! {
+    /// A role that has run statements in this database, the one with the most time first.
+    pub struct SearchPathRow {
+        role: String,
+        /// The `search_path` that `ALTER ROLE` or `ALTER DATABASE` gave it.
+        search_path: Option<String>,
+    }
+    name "search_paths"
+    extension "pg_stat_statements" {
+        1.8 => "search_paths.sql",
+    }
+}
+
 /// What was read of `pg_stat_statements`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reading {
     pub statements: Vec<Statement>,
     pub info: StatementsInfo,
     pub hidden: i64,
+    pub search_paths: Vec<SearchPathRow>,
 }
 
 /// Reads the statements of the session's database, the most expensive first, passwords masked and
@@ -96,12 +110,24 @@ pub async fn hidden(session: &Session) -> Result<i64, Error> {
     Ok(read_info(session).await?.hidden)
 }
 
+/// The `search_path` under which the statements mean what they meant to the roles that ran them. `default`
+/// is that of a role without one of its own.
+///
+/// # Errors
+/// Those of [`read`].
+pub async fn search_path(session: &Session, default: &str) -> Result<String, Error> {
+    let extension = installed(session).await?;
+    let rows = read_extension(session, &extension.version, &extension.schema, &[]).await?;
+    Ok(joined_search_path(&rows, default))
+}
+
 pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error> {
     let extension = installed(session).await?;
     let (version, schema) = (&extension.version, &extension.schema);
-    let (rows, info) = tokio::try_join!(
+    let (rows, info, search_paths) = tokio::try_join!(
         read_extension::<StatementRow>(session, version, schema, &[]),
         read_extension::<StatementsInfoRow>(session, version, schema, &[]),
+        read_extension::<SearchPathRow>(session, version, schema, &[]),
     )?;
     let info = only(info)?;
     Ok(Reading {
@@ -114,7 +140,43 @@ pub(crate) async fn read_with_hidden(session: &Session) -> Result<Reading, Error
             track: info.track,
         },
         hidden: info.hidden,
+        search_paths,
     })
+}
+
+/// The `search_path` that finds what the statements name: those of the roles that ran them, one after the
+/// other, the role with the most time first. `default` is that of roles without one of their own.
+///
+/// A name that two roles mean differently is found where the busier one means it.
+pub(crate) fn joined_search_path(rows: &[SearchPathRow], default: &str) -> String {
+    let mut joined: Vec<String> = Vec::new();
+    for row in rows {
+        for schema in schemas(row.search_path.as_deref().unwrap_or(default)) {
+            let schema = if schema == "$user" { row.role.clone() } else { schema };
+            if !joined.contains(&schema) {
+                joined.push(schema);
+            }
+        }
+    }
+    joined.iter().map(|schema| model::quote_identifier(schema)).collect::<Vec<_>>().join(", ")
+}
+
+/// The schemas of a `search_path`, out of their quotes.
+fn schemas(path: &str) -> Vec<String> {
+    let (mut found, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = path.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => part.extend(letters.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => found.push(std::mem::take(&mut part)),
+            c if c.is_whitespace() && !quoted => {}
+            c => part.push(c),
+        }
+    }
+    found.push(part);
+    found.retain(|schema| !schema.is_empty());
+    found
 }
 
 /// Reads the state of the extension without the statements.
@@ -166,5 +228,22 @@ impl From<StatementRow> for Statement {
             wal_bytes: Bytes(u64::try_from(row.wal_bytes).unwrap_or(0)),
             stats_since: row.stats_since,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_of_all_roles_are_joined() {
+        let row = |role: &str, path: Option<&str>| SearchPathRow {
+            role: role.into(),
+            search_path: path.map(str::to_owned),
+        };
+        let rows = [row("shop", Some("app, \"$user\", public")), row("Ops", None)];
+        assert_eq!(joined_search_path(&rows, "\"$user\", public"), "app, shop, public, \"Ops\"");
+        assert_eq!(joined_search_path(&[], "public"), "");
+        assert_eq!(schemas("\"a, \"\"b\" , c,\"\""), ["a, \"b", "c"]);
     }
 }

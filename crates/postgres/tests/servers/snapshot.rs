@@ -147,7 +147,8 @@ fn check_server(s: &Snapshot, major: u32, database: &str) {
     // Those of the role, not those that pgwright's session has pinned.
     for (setting, expected) in [
         ("jit", "on"),
-        ("search_path", "\"$user\", public"),
+        // That of those who ran the statements.
+        ("search_path", "postgres, public"),
         ("lock_timeout", "0"),
         ("IntervalStyle", "sql_standard"),
         ("transaction_isolation", "read committed"),
