@@ -293,23 +293,42 @@ async fn no_index_helps<M: CostModel>(
             .filter_map(|r| Some(format!("{}: {}", r.name, decision.passed_over.get(&r.name)?)))
             .collect();
         let best = decision.ideal[s];
-        let reason = if tried == 0 && conditions == 0 {
-            "It has no condition that an index could answer: it reads whole tables.".to_owned()
+        let (title, reason) = if tried == 0 && conditions == 0 {
+            (
+                "no index makes statement {} fast",
+                "It has no condition that an index could answer: it reads whole tables.".to_owned(),
+            )
         } else if tried == 0 && !passed_over.is_empty() {
-            format!("Its tables get no index: {}.", passed_over.join("; "))
+            (
+                "no index was tried for statement {}",
+                format!(
+                    "Its tables get no index from pgwright, though one may help: {}.",
+                    passed_over.join("; ")
+                ),
+            )
+        } else if tried == 0 {
+            (
+                "no index was tried for statement {}",
+                "None of its conditions is of a kind that pgwright makes indexes for; one on the expression that it \
+                 compares may still help."
+                    .to_owned(),
+            )
         } else if best > 0.8 * base {
-            format!(
+            let reason = format!(
                 "{tried} candidate indexes were planned, and with all of them together the planner saves {:.0} %: \
                  it needs most of the rows that it reads, so finding them faster does not help.",
                 100.0 * (1.0 - best / base.max(f64::MIN_POSITIVE))
-            )
+            );
+            ("no index makes statement {} fast", reason)
         } else {
-            format!(
+            let reason = format!(
                 "With all {tried} candidates it would cost {:.0} % of today's cost, but what they weigh and cost at \
                  every write is more than that saves.",
                 100.0 * best / base.max(f64::MIN_POSITIVE)
-            )
+            );
+            ("no index is worth its price for statement {}", reason)
         };
+        let title = title.replace("{}", &statement.queryid.to_string());
         let detail = format!(
             "{reason} What can help is to ask for less: a narrower condition, a LIMIT with an order that an index \
              has, aggregating before joining, or a summary table that is kept up to date."
@@ -320,7 +339,7 @@ async fn no_index_helps<M: CostModel>(
                 "no-index-helps",
                 ObjectRef::Statement { queryid: statement.queryid },
                 Severity::Warning,
-                format!("no index makes statement {} fast: {first_line}", statement.queryid),
+                format!("{title}: {first_line}"),
                 detail,
             )
             .with("mean execution time, ms", format!("{:.1}", statement.mean_ms))

@@ -383,13 +383,19 @@ impl View<'_> {
     }
 
     fn confidence(&self, recommendation: &Recommendation) -> Confidence {
-        if recommendation.changes.iter().any(|c| self.statistics_are_poor(c.table())) {
+        let unknown = |table: &QualifiedName| {
+            let relation = self.decision.snapshot.relation(table);
+            self.statistics_are_poor(table) || relation.is_some_and(super::upkeep::statistics_are_hidden)
+        };
+        if recommendation.changes.iter().any(|c| unknown(c.table())) {
             return Confidence::Low;
         }
         let known = recommendation.statements.first().is_some_and(|effect| {
             self.decision.workload.statements.iter().any(|s| {
                 s.queryid == effect.queryid
-                    && (s.rows_are_evidence || !s.observed.is_empty() || !s.query.contains('$'))
+                    && (!s.observed.is_empty()
+                        || !s.query.contains('$')
+                        || (s.rows_are_evidence && !pattern_is_unknown(s)))
             })
         });
         if known { Confidence::High } else { Confidence::Medium }
@@ -523,6 +529,20 @@ async fn rejected<M: CostModel>(
         b.weight.total_cmp(&a.weight).then_with(|| a.rejected.candidate.cmp(&b.rejected.candidate))
     });
     Ok(losing)
+}
+
+/// Whether it compares with a pattern that nobody has seen: an index serves `LIKE 'a%'` and not `LIKE '%a'`,
+/// and rows per call do not tell one from the other.
+fn pattern_is_unknown(statement: &crate::workload::WorkloadStatement) -> bool {
+    let mut predicates = statement.analysis.relations.iter().flat_map(|r| &r.predicates);
+    predicates.any(|p| {
+        let pattern = match &p.operator {
+            sql::Operator::Like { .. } => true,
+            sql::Operator::Other(name) => matches!(name.as_str(), "~" | "~*"),
+            _ => false,
+        };
+        pattern && p.values.iter().any(|v| !v.parameters().is_empty())
+    })
 }
 
 fn percent(share: f64) -> String {

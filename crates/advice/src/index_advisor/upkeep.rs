@@ -45,13 +45,24 @@ pub(super) fn poor_statistics(relation: &Relation) -> Option<String> {
         c.statistics.is_none() && c.inherited_statistics.is_none() && c.statistics_target != Some(0)
     });
     if relation.reltuples > 0.0 && columns_without.count() == relation.columns.len() {
-        return Some("it has no column statistics".into());
+        return (!statistics_are_hidden(relation)).then(|| "it has no column statistics".into());
     }
     let activity = relation.activity.as_ref()?;
     let changed = activity.n_mod_since_analyze as f64;
     // Twice autovacuum's default share: below, it will come by itself.
-    (changed > 50.0 + 0.2 * relation.reltuples)
-        .then(|| format!("{changed:.0} of {:.0} rows changed since it was analyzed", relation.reltuples))
+    (changed > 50.0 + 0.2 * relation.reltuples).then(|| {
+        format!("{changed:.0} changes since it was analyzed, when it had {:.0} rows", relation.reltuples)
+    })
+}
+
+/// Whether there are statistics that the role may not see: `pg_stats` hides those of a table with row
+/// security from roles that its policies bind, whatever else they may read. An `ANALYZE` would not help.
+pub(super) fn statistics_are_hidden(relation: &Relation) -> bool {
+    let analyzed =
+        relation.activity.as_ref().is_some_and(|a| a.last_analyze.is_some() || a.last_autoanalyze.is_some());
+    relation.row_security
+        && analyzed
+        && relation.columns.iter().all(|c| c.statistics.is_none() && c.inherited_statistics.is_none())
 }
 
 /// Adds recommendations and findings on what exists.
@@ -83,6 +94,16 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
             advice.recommendations.push(analyze(relation, &finding, &reason));
         }
         advice.findings.push(finding);
+    }
+    for relation in snapshot.relations.iter().filter(|r| read.contains(&r.name) && statistics_are_hidden(r)) {
+        advice.findings.push(Finding::new(
+            "hidden-statistics",
+            ObjectRef::Relation { name: relation.name.clone() },
+            Severity::Warning,
+            format!("row security hides the statistics of {} from the role", relation.name),
+            "Without them selectivities are guesses. ALTER ROLE … BYPASSRLS, or a snapshot taken by a superuser, \
+             shows them.",
+        ));
     }
     for relation in snapshot.relations.iter().filter(|r| read.contains(&r.name)) {
         let seen = relation.relallvisible as f64 / (relation.relpages as f64).max(1.0);

@@ -229,3 +229,76 @@ async fn the_second_demo_schema() {
     let advice = advise_and_apply(&user, &world).await;
     assert!(advice.stdout.contains("ON public.t_dlpdata USING btree (meter_id"), "\n{advice}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_path_of_the_applications_role() {
+    let world = World::new().await;
+    let role = format!("{}_app", world.name);
+    world
+        .load(&format!(
+            "create schema app; create schema other; create schema late; \
+             create table app.orders (id int, customer int, total numeric); \
+             create table other.orders (id int, customer int, total numeric); \
+             create table late.events (id int, kind text, body jsonb, words text); \
+             insert into app.orders select g, g % 9000, g from generate_series(1, 60000) g; \
+             insert into late.events select g, md5(g::text), jsonb_build_object('to', 'user ' || g % 4000), \
+               'word' || g from generate_series(1, 60000) g; \
+             create function app.twice(int) returns int immutable language sql as 'select $1 * 2'; \
+             create role {role} login; grant usage on schema app, late to {role}; \
+             grant select on all tables in schema app, late to {role}; \
+             alter role {role} set search_path = app"
+        ))
+        .await;
+    let application = testkit::connect(&world.url_as(&role)).await;
+    for _ in 0..20 {
+        application.batch_execute("select * from orders where customer = twice(21)").await.unwrap();
+    }
+    // A path that the session made for itself stands in no catalog.
+    application.batch_execute("set search_path = late").await.unwrap();
+    for _ in 0..20 {
+        application.batch_execute("select * from events where kind = 'x'").await.unwrap();
+        application.batch_execute("select id from events where body->>'to' = 'user 7'").await.unwrap();
+        let words =
+            "select id from events where to_tsvector('english', words) @@ to_tsquery('english', 'word7')";
+        application.batch_execute(words).await.unwrap();
+    }
+    let user = User::new();
+    let advice = advise_and_apply(&user, &world).await;
+    for sql in ["ON app.orders USING btree (customer)", "ON late.events USING btree (kind)"] {
+        assert!(advice.stdout.contains(sql), "{sql}\n{advice}");
+    }
+    for refusal in ["the planner refuses it", "is not in the snapshot"] {
+        assert!(!advice.stdout.contains(refusal), "\n{advice}");
+    }
+    let queryid = world
+        .value("select queryid from pg_stat_statements where query like 'select * from orders%' limit 1")
+        .await;
+    user.run(&["explain", &world.url, "--", &queryid]).exits(0).says("Seq Scan on orders");
+    drop(application);
+    world.sql(&format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_behind_row_security() {
+    let world = World::new().await;
+    let role = format!("{}_reader", world.name);
+    world
+        .load(&format!(
+            "create table secret (id int, tenant int); \
+             insert into secret select g, g % 50 from generate_series(1, 40000) g; \
+             alter table secret enable row level security; \
+             create role {role} login; grant pg_monitor, pg_read_all_data to {role}"
+        ))
+        .await;
+    world
+        .wait_until("select last_analyze is not null from pg_stat_user_tables where relname = 'secret'")
+        .await;
+    world.repeat("select * from secret where id = 7", 20).await;
+    let user = User::new();
+    let hidden = user.run(&["advise", &world.url_as(&role)]).exits(0);
+    assert!(!hidden.stdout.contains("analyze public.secret"), "an ANALYZE shows nothing more\n{hidden}");
+    hidden.says("hidden-statistics: row security hides the statistics of public.secret");
+    let seen = user.run(&["advise", &world.url]).exits(0);
+    assert!(!seen.stdout.contains("hidden-statistics"), "\n{seen}");
+    world.sql(&format!("drop owned by {role}; drop role {role}")).await;
+}
