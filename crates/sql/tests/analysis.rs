@@ -301,10 +301,15 @@ fn kinds_and_fingerprints() {
 fn keys_of_documents_and_text_search_configurations_are_not_of_the_columns_type() {
     let contexts = |text: &str| ParsedStatement::parse(text).unwrap().analyze(&Tables).parameters;
     let of_key = contexts("SELECT id FROM b WHERE doc->>$1 = $2");
-    assert!(matches!(of_key[&1].first(), Some(ParameterContext::JsonKey { column: Some(_) })), "{of_key:?}");
+    let is_column = |c: &ParameterContext| matches!(c, ParameterContext::ColumnValue { .. });
+    assert!(
+        of_key[&1].iter().any(|c| matches!(c, ParameterContext::JsonKey { column: Some(_) })),
+        "{of_key:?}"
+    );
+    assert!(!of_key[&1].iter().any(is_column), "{of_key:?}");
     let search = contexts("SELECT id FROM a WHERE to_tsvector($1, s) @@ plainto_tsquery($2, $3)");
     for number in [1, 2] {
-        assert_eq!(search[&number].first(), Some(&ParameterContext::Cast("regconfig".into())));
+        assert!(search[&number].contains(&ParameterContext::Cast("regconfig".into())), "{search:?}");
     }
-    assert!(matches!(search[&3].as_slice(), [ParameterContext::Argument { position: 1, .. }]), "{search:?}");
+    assert!(!search[&3].iter().any(is_column), "{search:?}");
 }
