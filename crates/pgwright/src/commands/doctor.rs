@@ -4,6 +4,9 @@
 //! Source: PostgreSQL manual, "pg_stat_statements", "auto_explain", "Predefined Roles", "Run-time
 //! Statistics", "Error Reporting and Logging".
 
+use std::path::Path;
+use std::process::Command;
+
 use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::{Severity, quote_identifier};
@@ -133,7 +136,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let session = target.connect(&options).await?;
     let capabilities = Capabilities::read(&session).await?;
     let binaries = Binaries::discover(&context.search());
-    let checks = examine(&capabilities, target.database(), &binaries, context.pg_dump().is_ok());
+    let pg_dump = context.pg_dump().ok().and_then(|program| pg_dump_major(&program));
+    let checks = examine(&capabilities, target.database(), &binaries, pg_dump);
     if context.printer.json {
         let ready = checks.iter().all(|c| c.ok || c.severity < Severity::Error);
         context.printer.json(
@@ -183,7 +187,7 @@ pub fn examine(
     capabilities: &Capabilities,
     database: &str,
     binaries: &[Binaries],
-    pg_dump: bool,
+    pg_dump: Option<u32>,
 ) -> Vec<Check> {
     let mut checks = vec![version(capabilities), standby(capabilities), pooler(capabilities)];
     checks.extend(privileges(capabilities, database));
@@ -471,16 +475,34 @@ fn observability(c: &Capabilities) -> Vec<Check> {
     checks
 }
 
-fn programs(c: &Capabilities, binaries: &[Binaries], pg_dump: bool) -> Check {
+/// The major version of a pg_dump: `pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)`.
+fn pg_dump_major(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn programs(c: &Capabilities, binaries: &[Binaries], pg_dump: Option<u32>) -> Check {
     let major = c.major();
-    if !pg_dump {
+    let Some(pg_dump) = pg_dump else {
         return lacking(
             "twin-programs",
             Severity::Error,
             "pg_dump was not found on this machine; a snapshot needs it",
             "apt-get install postgresql-client",
             Effect::Immediate,
-            "profile, explain and baseline",
+            "profile and explain",
+        );
+    };
+    if pg_dump < major {
+        return lacking(
+            "twin-programs",
+            Severity::Error,
+            format!("pg_dump {pg_dump} is older than the server and refuses to dump it; a snapshot needs it"),
+            format!("apt-get install postgresql-client-{major}"),
+            Effect::Immediate,
+            "profile and explain; advise on another machine with --snapshot",
         );
     }
     match binaries.iter().find(|b| b.major == major) {

@@ -287,8 +287,13 @@ async fn the_printed_role_can_do_what_is_promised() {
         let printed = user.run(&["doctor", "--print-sql", &world.url]).exits(0);
         world.sql(&printed.stdout).await;
         let url = world.url_as("pgwright");
-        let doctor = user.run(&["doctor", &url]).exits(0);
-        assert!(doctor.stdout.contains("pgwright can work here"), "\n{doctor}");
+        let doctor = user.run(&["doctor", &url]);
+        if pg_dump_for(binaries.major).is_some() {
+            doctor.exits(0).says("pgwright can work here");
+        } else {
+            // All is well with the role; the program on this machine is too old.
+            doctor.exits(1).says("1 of ").says("NO    twin-programs");
+        }
         user.run(&["profile", &url]).exits(0).says("select * from private.secret where n = $1");
         user.run(&["explain", "--analyze", "select * from private.secret where n = 7", &url])
             .exits(0)
