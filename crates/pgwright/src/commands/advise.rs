@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use advice::{Advice, Options};
 use clap::Args as ClapArgs;
 use cluster::Binaries;
-use model::snapshot::Statement;
 use model::{Bytes, Price, Recommendation, Snapshot};
 use twin::{Twin, TwinOptions};
 
@@ -145,26 +144,6 @@ pub async fn compute(
     let advice = advice::advise(snapshot, &mut twin, &options).await;
     spinner.finish_and_clear();
     Ok(advice?)
-}
-
-/// The counters of statements between two readings of the same server without a reset in between.
-pub(super) fn delta_since(before: &[Statement], after: &[Statement]) -> Vec<Statement> {
-    let old: BTreeMap<(i64, bool), &Statement> =
-        before.iter().map(|s| ((s.queryid, s.toplevel), s)).collect();
-    after
-        .iter()
-        .map(|now| {
-            let mut delta = now.clone();
-            if let Some(then) = old.get(&(now.queryid, now.toplevel)).filter(|then| then.calls <= now.calls) {
-                delta.calls -= then.calls;
-                delta.total_exec_time.0 -= then.total_exec_time.0;
-                delta.shared_blks_hit -= then.shared_blks_hit;
-                delta.shared_blks_read -= then.shared_blks_read;
-            }
-            delta
-        })
-        .filter(|s| s.calls > 0)
-        .collect()
 }
 
 fn text(context: &Context, snapshot: &Snapshot, advice: &Advice, plans: bool, rejected: bool) -> String {

@@ -11,7 +11,7 @@ use apply::store::{Baseline, BaselinePlan, BaselineRef};
 use clap::{Args as ClapArgs, Subcommand};
 use model::Snapshot;
 use plan::Plan;
-use postgres::{SessionOptions, Target};
+use postgres::Target;
 
 use super::Context;
 use super::profile::{info_of, read};
@@ -141,12 +141,7 @@ pub(super) async fn plans_of(
     limit: usize,
 ) -> Result<Vec<BaselinePlan>, CommandError> {
     let workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
-    let options = SessionOptions {
-        read_only: true,
-        lock_timeout: Some(context.settings.lock_timeout),
-        ..SessionOptions::for_user_statements()
-    };
-    let session = target.connect(&options).await?;
+    let session = target.connect(&context.planning()).await?;
     let mut plans: Vec<BaselinePlan> = Vec::new();
     for statement in workload.statements.iter().take(limit) {
         let usual = statement.bindings.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
@@ -283,12 +278,7 @@ async fn current_shapes(
     target: &Target,
     baseline: &Baseline,
 ) -> Result<BTreeMap<i64, String>, CommandError> {
-    let options = SessionOptions {
-        read_only: true,
-        lock_timeout: Some(context.settings.lock_timeout),
-        ..SessionOptions::for_user_statements()
-    };
-    let session = target.connect(&options).await?;
+    let session = target.connect(&context.planning()).await?;
     let mut shapes = BTreeMap::new();
     for plan in &baseline.plans {
         if let Ok(explain) = postgres::explain::explain(&session, &plan.example, &Default::default()).await

@@ -55,6 +55,15 @@ impl Context {
         }
     }
 
+    /// Options of a session that plans a user's statements, whose names mean what they mean to the role.
+    pub fn planning(&self) -> SessionOptions {
+        SessionOptions {
+            lock_timeout: Some(self.settings.lock_timeout),
+            read_only: true,
+            ..SessionOptions::for_user_statements()
+        }
+    }
+
     /// Opens a session that only reads the catalog.
     ///
     /// # Errors

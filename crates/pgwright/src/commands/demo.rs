@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ::advice::profiling::Delta;
 use ::apply::{ExecuteOptions, UndoTarget};
 use chrono::Utc;
 use clap::Args as ClapArgs;
@@ -344,8 +345,8 @@ impl Stage<'_> {
             server_version: self.server.binaries().version.clone(),
             loaded,
             before,
-            before_statements: baseline.statements.clone(),
-            after_statements: advise::delta_since(&at_apply, &at_end),
+            before_statements: baseline.statements.iter().map(Into::into).collect(),
+            after_statements: Delta::between((&at_apply, None), (&at_end, None)).statements,
             advice,
             advise_seconds,
             apply_seconds,

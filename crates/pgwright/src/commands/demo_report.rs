@@ -2,8 +2,8 @@
 //! cost, and the same for the textbook's indexes.
 
 use advice::Advice;
+use advice::profiling::StatementFigures;
 use apply::verify::Verification;
-use model::snapshot::Statement;
 use model::{Bytes, Millis};
 use serde::Serialize;
 use serde_json::json;
@@ -44,8 +44,8 @@ pub struct DemoResult {
     pub server_version: String,
     pub loaded: LoadReport,
     pub before: Outcome,
-    pub before_statements: Vec<Statement>,
-    pub after_statements: Vec<Statement>,
+    pub before_statements: Vec<StatementFigures>,
+    pub after_statements: Vec<StatementFigures>,
     pub advice: Advice,
     pub advise_seconds: f64,
     pub apply_seconds: f64,
@@ -123,13 +123,13 @@ fn change(before: f64, after: f64) -> String {
     if share >= 0.0 { format!("{} less", percent(share)) } else { format!("{} more", percent(-share)) }
 }
 
-fn hit_ratio(statements: &[Statement]) -> f64 {
+fn hit_ratio(statements: &[StatementFigures]) -> f64 {
     let hit: i64 = statements.iter().map(|s| s.shared_blks_hit).sum();
     let read: i64 = statements.iter().map(|s| s.shared_blks_read).sum();
     if hit + read > 0 { hit as f64 / (hit + read) as f64 } else { 1.0 }
 }
 
-fn seconds_per_call(statements: &[Statement]) -> f64 {
+fn ms_per_call(statements: &[StatementFigures]) -> f64 {
     let time: f64 = statements.iter().map(|s| s.total_exec_time.0).sum();
     let calls: i64 = statements.iter().map(|s| s.calls).sum();
     if calls > 0 { time / calls as f64 } else { 0.0 }
@@ -163,7 +163,7 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
         String::new(),
         lost(textbook),
     ]);
-    let (b, a) = (seconds_per_call(&result.before_statements), seconds_per_call(&result.after_statements));
+    let (b, a) = (ms_per_call(&result.before_statements), ms_per_call(&result.after_statements));
     rows.push(vec![
         "execution time per call, in the server".into(),
         ms(b),
