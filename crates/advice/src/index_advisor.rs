@@ -4,6 +4,7 @@
 mod candidates;
 mod evaluation;
 mod naming;
+mod options;
 mod price;
 mod recommend;
 mod selection;
@@ -17,79 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use self::candidates::RuledOut;
 use self::evaluation::Evaluator;
+pub use self::options::{Control, Options, Progress, WeighBy};
 use self::price::{CandidatePrice, Pricing};
 use self::selection::Selection;
-use crate::typical_values::ObservedValues;
 pub use crate::workload::SkippedStatement;
 use crate::workload::{Source, Workload};
-
-/// What bounds the advice.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The most that all new indexes together may weigh.
-    pub max_bytes: Option<Bytes>,
-    /// The most new indexes.
-    pub max_count: Option<usize>,
-    /// The share of the workload's time that an index must save to be worth a line.
-    pub min_share: f64,
-    /// The share of the time that remains with all recommended indexes which each of them must save. Once
-    /// the worst is mended, what was small beside it is most of what is left to wait for.
-    pub min_share_of_rest: f64,
-    /// The share of the workload's time that indexes as large as the whole database would have to save
-    /// for their bytes alone.
-    pub database_size_worth: f64,
-    /// The share of the workload's time that an index has to save for being one more: planning looks at
-    /// it, people look after it.
-    pub index_worth: f64,
-    /// The most key columns.
-    pub max_key_columns: usize,
-    /// The most `INCLUDE` columns.
-    pub max_include_columns: usize,
-    /// The most bytes of `INCLUDE` columns per row.
-    pub max_include_width: i32,
-    /// Tables below this many pages get no index.
-    pub min_table_pages: i64,
-    /// The share of NULLs from which an index leaves them out.
-    pub min_null_fraction: f64,
-    /// The largest share of rows that the predicate of a partial index may keep.
-    pub max_partial_fraction: f64,
-    /// The correlation of a column with the order of the table from which BRIN is tried.
-    pub min_brin_correlation: f64,
-    /// The size in pages from which BRIN is tried.
-    pub min_brin_pages: i64,
-    /// The most merged candidates.
-    pub max_merged: usize,
-    /// The most candidates that are tried one by one.
-    pub max_pool: usize,
-    /// Values that statements were seen with, by `queryid`: from a log, from auto_explain or from
-    /// `pg_stat_activity`. They take the place of values from statistics and allow partial indexes on
-    /// values.
-    pub observed_values: BTreeMap<i64, Vec<ObservedValues>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            max_bytes: None,
-            max_count: None,
-            min_share: 0.001,
-            min_share_of_rest: 0.02,
-            database_size_worth: 0.05,
-            index_worth: 0.001,
-            max_key_columns: 4,
-            max_include_columns: 6,
-            max_include_width: 100,
-            min_table_pages: 10,
-            min_null_fraction: 0.3,
-            max_partial_fraction: 0.4,
-            min_brin_correlation: 0.9,
-            min_brin_pages: 4_096,
-            max_merged: 300,
-            max_pool: 400,
-            observed_values: BTreeMap::new(),
-        }
-    }
-}
 
 /// The answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -110,6 +43,42 @@ pub struct Advice {
     pub planner_calls: u64,
     /// How many candidates were planned with.
     pub candidates: usize,
+    /// How far from the optimum the set may be; `None` when nothing was chosen from.
+    #[serde(default)]
+    pub bound: Option<Bound>,
+    /// What smaller and larger budgets would bring, the smallest first.
+    #[serde(default)]
+    pub curve: Vec<CurvePoint>,
+    /// Whether the search was stopped before its end; the set is the best until then.
+    #[serde(default)]
+    pub stopped_early: bool,
+}
+
+/// How good the chosen set is, against a proven limit of what any set of the candidates could reach.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Time of the workload with the set and the price of the set, in milliseconds.
+    pub reached_ms: f64,
+    /// What no set of the candidates can fall below, by Lagrangian relaxation over the plans that were
+    /// costed.
+    pub limit_ms: f64,
+    /// `reached / limit - 1`, as a share.
+    pub gap: f64,
+}
+
+/// One budget and what the best set within it is expected to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The budget.
+    pub max_bytes: Bytes,
+    /// What the best set weighs.
+    pub bytes: Bytes,
+    /// How many indexes it has.
+    pub indexes: usize,
+    /// The share of the workload's time that it saves.
+    pub share_saved: f64,
+    /// Calls times planner cost of the workload with it.
+    pub workload_cost: f64,
 }
 
 /// Why there is no advice.

@@ -12,4 +12,6 @@ pub mod workload;
 #[cfg(test)]
 mod fixture;
 
-pub use index_advisor::{Advice, AdviceError, Options, SkippedStatement, advise};
+pub use index_advisor::{
+    Advice, AdviceError, Bound, Control, CurvePoint, Options, Progress, SkippedStatement, WeighBy, advise,
+};

@@ -1,0 +1,154 @@
+//! What bounds the advice, who watches it, and who may stop it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::Bytes;
+
+use crate::typical_values::ObservedValues;
+
+/// What makes a statement weigh more than another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeighBy {
+    /// Its measured execution time; planner costs only say what share of it an index saves.
+    #[default]
+    Time,
+    /// Calls times planner cost, for workloads that were never measured and to compare with advisors that
+    /// know nothing else.
+    PlannerCost,
+}
+
+/// How far the search is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, in words.
+    pub phase: &'static str,
+    /// Steps of it that are done.
+    pub done: usize,
+    /// Steps that it has.
+    pub total: usize,
+    /// Planner calls so far.
+    pub planner_calls: u64,
+}
+
+/// Who is told of progress.
+type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// A hand on the search from outside: it may watch and may stop. A stopped search answers with the best
+/// set that it has until then.
+#[derive(Clone, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    listener: Option<Listener>,
+}
+
+impl Control {
+    /// A control that tells someone of progress.
+    pub fn new(listener: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        Self { stop: Arc::default(), listener: Some(Arc::new(listener)) }
+    }
+
+    /// Ends the search at its next step.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the search shall end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tell(&self, progress: &Progress) {
+        if let Some(listener) = &self.listener {
+            listener(progress);
+        }
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("stopped", &self.is_stopped()).finish_non_exhaustive()
+    }
+}
+
+/// What bounds the advice.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What makes a statement weigh more than another.
+    pub weigh_by: WeighBy,
+    /// The most that all new indexes together may weigh.
+    pub max_bytes: Option<Bytes>,
+    /// The most new indexes.
+    pub max_count: Option<usize>,
+    /// The most that upkeep of all new indexes may add to the time of the statements that write, as a share
+    /// of it.
+    pub max_write_overhead: Option<f64>,
+    /// Budgets for which the best set is told too, beside the one that is recommended.
+    pub budgets: Vec<Bytes>,
+    /// The share of the workload's time that an index must save to be worth a line.
+    pub min_share: f64,
+    /// The share of the time that remains with all recommended indexes which each of them must save. Once
+    /// the worst is mended, what was small beside it is most of what is left to wait for.
+    pub min_share_of_rest: f64,
+    /// The share of the workload's time that indexes as large as the whole database would have to save
+    /// for their bytes alone.
+    pub database_size_worth: f64,
+    /// The share of the workload's time that an index has to save for being one more: planning looks at
+    /// it, people look after it.
+    pub index_worth: f64,
+    /// The most key columns.
+    pub max_key_columns: usize,
+    /// The most `INCLUDE` columns.
+    pub max_include_columns: usize,
+    /// The most bytes of `INCLUDE` columns per row.
+    pub max_include_width: i32,
+    /// Tables below this many pages get no index.
+    pub min_table_pages: i64,
+    /// The share of NULLs from which an index leaves them out.
+    pub min_null_fraction: f64,
+    /// The largest share of rows that the predicate of a partial index may keep.
+    pub max_partial_fraction: f64,
+    /// The correlation of a column with the order of the table from which BRIN is tried.
+    pub min_brin_correlation: f64,
+    /// The size in pages from which BRIN is tried.
+    pub min_brin_pages: i64,
+    /// The most merged candidates.
+    pub max_merged: usize,
+    /// The most candidates that are tried one by one.
+    pub max_pool: usize,
+    /// Values that statements were seen with, by `queryid`: from a log, from auto_explain or from
+    /// `pg_stat_activity`. They take the place of values from statistics and allow partial indexes on
+    /// values.
+    pub observed_values: BTreeMap<i64, Vec<ObservedValues>>,
+    /// Who is told of progress, and who may stop the search.
+    pub control: Control,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            weigh_by: WeighBy::Time,
+            max_bytes: None,
+            max_count: None,
+            max_write_overhead: None,
+            budgets: Vec::new(),
+            min_share: 0.001,
+            min_share_of_rest: 0.02,
+            database_size_worth: 0.05,
+            index_worth: 0.001,
+            max_key_columns: 4,
+            max_include_columns: 6,
+            max_include_width: 100,
+            min_table_pages: 10,
+            min_null_fraction: 0.3,
+            max_partial_fraction: 0.4,
+            min_brin_correlation: 0.9,
+            min_brin_pages: 4_096,
+            max_merged: 300,
+            max_pool: 400,
+            observed_values: BTreeMap::new(),
+            control: Control::default(),
+        }
+    }
+}
