@@ -10,6 +10,7 @@ mod analysis;
 mod catalog;
 mod error;
 mod expression;
+mod idea;
 mod lowering;
 mod safety;
 mod statement;
@@ -22,6 +23,7 @@ pub use analysis::{
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
 pub use expression::{ColumnUse, Expression, Literal};
+pub use idea::{Idea, IdeaError, NewIndex, NewKey, WrittenName, ideas};
 pub use safety::{Safety, statement_safety};
 pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
 pub use text::Value;

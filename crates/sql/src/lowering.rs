@@ -317,7 +317,7 @@ fn rename(outputs: &mut Outputs, names: &[Node]) {
 }
 
 /// The text of a `String` node.
-fn string(node: &Node) -> Option<String> {
+pub(crate) fn string(node: &Node) -> Option<String> {
     match &node.node {
         Some(NodeEnum::String(protobuf::String { sval })) => Some(sval.clone()),
         _ => None,
