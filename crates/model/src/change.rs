@@ -52,6 +52,9 @@ pub struct IndexKey {
     /// An operator class other than the type's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opclass: Option<QualifiedName>,
+    /// Parameters of the operator class, for instance `("siglen", "32")`; only with an operator class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opclass_options: Vec<(String, String)>,
     /// Ascending or descending; ignored by access methods without order.
     #[serde(default)]
     pub order: SortOrder,
@@ -67,6 +70,7 @@ impl IndexKey {
             target: KeyTarget::Column(name.into()),
             collation: None,
             opclass: None,
+            opclass_options: Vec::new(),
             order: SortOrder::Asc,
             nulls: NullsOrder::Default,
         }
@@ -100,6 +104,9 @@ impl IndexKey {
         }
         if let Some(opclass) = &self.opclass {
             let _ = write!(out, " {opclass}");
+            if !self.opclass_options.is_empty() {
+                let _ = write!(out, " ({})", render_options(&self.opclass_options));
+            }
         }
         if self.order == SortOrder::Desc {
             out.push_str(" DESC");
@@ -110,6 +117,15 @@ impl IndexKey {
             _ => {}
         }
     }
+}
+
+/// `name = 'value', …` of storage parameters and of those of an operator class.
+fn render_options(options: &[(String, String)]) -> String {
+    let parts: Vec<_> = options
+        .iter()
+        .map(|(name, value)| format!("{} = {}", quote_identifier(name), crate::quote_literal(value)))
+        .collect();
+    parts.join(", ")
 }
 
 /// An index that exists or could.
@@ -186,12 +202,7 @@ impl IndexDefinition {
             let _ = write!(sql, " INCLUDE ({})", columns.join(", "));
         }
         if !self.with.is_empty() {
-            let options: Vec<_> = self
-                .with
-                .iter()
-                .map(|(k, v)| format!("{} = {}", quote_identifier(k), crate::quote_literal(v)))
-                .collect();
-            let _ = write!(sql, " WITH ({})", options.join(", "));
+            let _ = write!(sql, " WITH ({})", render_options(&self.with));
         }
         if let Some(predicate) = &self.predicate {
             let _ = write!(sql, " WHERE {predicate}");
@@ -275,6 +286,11 @@ mod tests {
                 vec![
                     IndexKey::column("order").descending(),
                     IndexKey { nulls: NullsOrder::Last, ..IndexKey::column("x").descending() },
+                    IndexKey {
+                        opclass: Some(QualifiedName::new("public", "gist_trgm_ops")),
+                        opclass_options: vec![("siglen".into(), "32".into())],
+                        ..IndexKey::column("y")
+                    },
                     IndexKey { target: KeyTarget::Expression("lower(name)".into()), ..IndexKey::column("") },
                 ],
             )
@@ -282,7 +298,7 @@ mod tests {
         assert_eq!(
             index.create_sql(true),
             "CREATE INDEX CONCURRENTLY idx ON \"My Schema\".\"a\"\"b.c\" USING btree (\"order\" DESC, \
-             x DESC NULLS LAST, (lower(name))) INCLUDE (\"Weird \"\"col\") WITH (fillfactor = '90') \
+             x DESC NULLS LAST, y public.gist_trgm_ops (siglen = '32'), (lower(name))) INCLUDE (\"Weird \"\"col\") WITH (fillfactor = '90') \
              WHERE status = 'active'"
         );
     }

@@ -91,6 +91,8 @@ impl IndexRow {
                 target,
                 collation: optional_name(text(&self.collation_schemas, at), text(&self.collation_names, at)),
                 opclass: optional_name(text(&self.opclass_schemas, at), text(&self.opclass_names, at)),
+                // The definition of an index that exists is `indexdef`, which has them.
+                opclass_options: Vec::new(),
                 order: if descending { SortOrder::Desc } else { SortOrder::Asc },
                 nulls: match (descending, nulls_first) {
                     (false, true) => NullsOrder::First,
