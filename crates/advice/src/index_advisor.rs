@@ -3,9 +3,9 @@
 
 mod candidates;
 mod evaluation;
-mod naming;
+pub(crate) mod naming;
 mod options;
-mod price;
+pub(crate) mod price;
 mod recommend;
 mod selection;
 mod upkeep;

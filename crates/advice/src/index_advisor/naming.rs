@@ -9,20 +9,20 @@ const MAX_BYTES: usize = 63;
 
 /// Names that are taken.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     taken: BTreeSet<(String, String)>,
 }
 
 impl Names {
     /// Indexes share their name space with tables.
-    pub(super) fn new(snapshot: &Snapshot) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
         let relations = snapshot.relations.iter().map(|r| &r.name);
         let indexes = snapshot.indexes.iter().map(|i| &i.name);
         Self { taken: relations.chain(indexes).map(|n| (n.schema.clone(), n.name.clone())).collect() }
     }
 
     /// Chooses a name that nothing else has, and takes it.
-    pub(super) fn choose(&mut self, index: &IndexDefinition) -> String {
+    pub(crate) fn choose(&mut self, index: &IndexDefinition) -> String {
         let columns: Vec<&str> = index
             .keys
             .iter()

@@ -17,7 +17,7 @@ const ENTRY_MS: f64 = 0.008;
 
 /// The price of one candidate over the observed workload.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CandidatePrice {
+pub(crate) struct CandidatePrice {
     /// Size when built.
     pub bytes: u64,
     /// Upkeep in milliseconds.
@@ -38,7 +38,7 @@ impl CandidatePrice {
 }
 
 /// Prices candidates of one snapshot.
-pub(super) struct Pricing<'a> {
+pub(crate) struct Pricing<'a> {
     snapshot: &'a Snapshot,
     writes: &'a BTreeMap<QualifiedName, TableWrites>,
     /// Milliseconds that a byte must save.
