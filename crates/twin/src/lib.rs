@@ -17,6 +17,7 @@ mod clock;
 mod error;
 mod files;
 mod lexer;
+mod names;
 mod restore;
 mod session;
 mod settings;

@@ -150,6 +150,29 @@ impl Twin {
         self.candidates.get(id.0 as usize).map(|c| c.bytes)
     }
 
+    /// Changes a setting of the planning session and gives the value that it had.
+    ///
+    /// # Errors
+    /// [`CostError::Statement`] when PostgreSQL refuses the name or the value.
+    pub async fn set_planner_setting(&mut self, name: &str, value: &str) -> Result<String, CostError> {
+        const GET: &str = "SELECT /* pgwright:twin_setting */ pg_catalog.current_setting($1)";
+        const SET: &str = "SELECT /* pgwright:twin_setting */ pg_catalog.set_config($1, $2, false)";
+        let refused = |e: tokio_postgres::Error| match e.as_db_error() {
+            Some(_) => {
+                let (message, sqlstate) = explain(&e);
+                CostError::Statement { message, sqlstate }
+            }
+            None => Error::sql("changing a setting")(e).into(),
+        };
+        let row = self.planner.query_one(GET, &[&name]).await.map_err(refused)?;
+        let before: String = row.try_get(0).map_err(refused)?;
+        self.planner.execute(SET, &[&name, &value]).await.map_err(refused)?;
+        // A session that is opened anew has it too.
+        self.settings.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.settings.push((name.to_owned(), value.to_owned()));
+        Ok(before)
+    }
+
     /// Stops the server and removes its files.
     ///
     /// # Errors
