@@ -398,8 +398,10 @@ async fn create(
             });
             continue;
         }
-        // Unique whatever the caller called them; plans show the caller's names.
-        let name = format!("pgwright_candidate_{}", twin.candidates.len() + position);
+        // Unique whatever the caller called them, and across calls whatever was refused; plans show the caller's
+        // names.
+        let made = outcomes.iter().filter(|o| o.is_ok()).count();
+        let name = format!("pgwright_candidate_{}", twin.candidates.len() + made);
         let hidden = IndexDefinition { name, ..definition.clone() };
         match owner.query_typed(&hidden.create_sql(false), &[]).await {
             Ok(_) => {
