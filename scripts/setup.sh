@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need. Safe to run again: what is there is left alone.
 #
 #   scripts/setup.sh demo   PostgreSQL server and contrib, client programs, libclang
-#   scripts/setup.sh test   the same, and PostgreSQL 17 and 18 and PgBouncer for the tests
+#   scripts/setup.sh test   the same, and PostgreSQL 17 and 18, PgBouncer and HypoPG for the tests
 set -euo pipefail
 
 purpose=${1:-demo}
@@ -16,6 +16,14 @@ npm_servers="17=17.10.0-beta.17 18=18.4.0-beta.17"
 
 server_present() { have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
 contrib_present() { ls /usr/share/postgresql/*/extension/pg_stat_statements.control >/dev/null 2>&1; }
+hypopg_present() { ls /usr/share/postgresql/*/extension/hypopg.control >/dev/null 2>&1; }
+# That of the server which is there, or of the one that the package "postgresql" brings.
+hypopg_package() {
+    local major
+    major=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | cut -d/ -f5 | sort -n | tail -1)
+    [ -n "$major" ] || major=$(apt-cache depends postgresql | grep -om1 'postgresql-[0-9][0-9]*' | cut -d- -f2)
+    echo "postgresql-$major-hypopg"
+}
 clang_present() { ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; }
 
 missing_programs() {
@@ -39,6 +47,7 @@ install_with_apt() {
     if [ "$purpose" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
         have npm || packages+=(npm)
+        hypopg_present || packages+=("$(hypopg_package)")
     fi
     if [ ${#packages[@]} -eq 0 ]; then
         say "every Debian package that is needed is installed"

@@ -6,6 +6,7 @@
 //! - [`snapshot`] and [`snapshot_file`]: everything that advice needs, as a value and as a file.
 //! - [`statements`]: the counters of `pg_stat_statements` alone.
 //! - [`explain()`]: plans, in a transaction that cannot write.
+//! - [`hypopg`]: what statements would cost with other indexes, where the server has HypoPG.
 //! - [`catalog`], [`statistics`] and [`catalog_query!`]: the declared queries, one file of SQL each.
 
 pub mod capabilities;
@@ -14,6 +15,7 @@ pub mod catalog_query;
 mod conninfo;
 mod error;
 pub mod explain;
+pub mod hypopg;
 mod passfile;
 mod password_mask;
 mod pooler;
@@ -30,6 +32,7 @@ pub use capabilities::Capabilities;
 pub use catalog::CATALOG_QUERIES;
 pub use error::Error;
 pub use explain::{ExplainOptions, explain};
+pub use hypopg::{HypoPg, HypoPgOptions};
 pub use session::{CancelToken, Notice, SearchPath, Session, SessionOptions};
 pub use snapshot::SnapshotOptions;
 pub use statistics::statements;

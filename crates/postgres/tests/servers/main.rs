@@ -5,6 +5,7 @@
 mod capabilities;
 mod connect;
 mod explain;
+mod hypopg;
 mod pooler;
 mod queries;
 mod snapshot;
