@@ -3,6 +3,7 @@
 //! Source: PostgreSQL manual, "The Schema Search Path". The catalog schemas come first, as they do
 //! when `pg_catalog` is not named in `search_path`.
 
+use model::snapshot::Index;
 use model::{QualifiedName, Snapshot};
 
 /// A column as the analysis needs it.
@@ -58,23 +59,37 @@ impl<'a> SnapshotCatalog<'a> {
     pub fn with_search_path(snapshot: &'a Snapshot, search_path: Vec<String>) -> Self {
         Self { snapshot, search_path }
     }
+
+    /// Finds an index as [`Catalog::relation`] finds a relation.
+    pub fn index(&self, schema: Option<&str>, name: &str) -> Option<&'a Index> {
+        self.find(&self.snapshot.indexes, |i| &i.name, schema, name)
+    }
+
+    fn find<T>(
+        &self,
+        all: &'a [T],
+        name_of: impl Fn(&T) -> &QualifiedName,
+        schema: Option<&str>,
+        name: &str,
+    ) -> Option<&'a T> {
+        let in_schema =
+            |schema: &str| all.iter().find(|t| name_of(t).schema == schema && name_of(t).name == name);
+        if let Some(schema) = schema {
+            return in_schema(schema);
+        }
+        self.search_path.iter().find_map(|s| in_schema(s)).or_else(|| {
+            let mut named = all.iter().filter(|t| name_of(t).name == name);
+            match (named.next(), named.next()) {
+                (Some(only), None) => Some(only),
+                _ => None,
+            }
+        })
+    }
 }
 
 impl Catalog for SnapshotCatalog<'_> {
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<ResolvedRelation> {
-        let in_schema = |schema: &str| {
-            self.snapshot.relations.iter().find(|r| r.name.schema == schema && r.name.name == name)
-        };
-        let found = match schema {
-            Some(schema) => in_schema(schema),
-            None => self.search_path.iter().find_map(|s| in_schema(s)).or_else(|| {
-                let mut named = self.snapshot.relations.iter().filter(|r| r.name.name == name);
-                match (named.next(), named.next()) {
-                    (Some(only), None) => Some(only),
-                    _ => None,
-                }
-            }),
-        }?;
+        let found = self.find(&self.snapshot.relations, |r| &r.name, schema, name)?;
         Some(ResolvedRelation {
             name: found.name.clone(),
             columns: found
