@@ -68,6 +68,9 @@ pub async fn read(session: &Session, target: &Target, options: &SnapshotOptions)
     assemble(&access, schema_sql, rows, statements)
 }
 
+/// The note of a snapshot without a schema.
+pub const NOT_DUMPED: &str = "The schema was not dumped, so nothing can be planned with this snapshot.";
+
 /// Reads the snapshot without running `pg_dump`: `schema_sql` is empty, and a note says so. Enough to
 /// profile, not to plan with.
 ///
@@ -78,7 +81,7 @@ pub async fn read_without_schema(session: &Session, lock_timeout: Duration) -> R
     let statements = statements::read_with_hidden(session).await;
     let rows = read_consistently(session, lock_timeout).await?;
     let mut snapshot = assemble(&access, String::new(), rows, statements)?;
-    snapshot.notes.push("The schema was not dumped, so nothing can be planned with this snapshot.".into());
+    snapshot.notes.push(NOT_DUMPED.into());
     Ok(snapshot)
 }
 
