@@ -1,0 +1,478 @@
+//! How good is the index advice, in real bytes, real cost and real time, and what does it take to get it?
+//!
+//! For each budget: the advisor works on a twin of a snapshot, the indexes that it recommends are really
+//! built, the 22 queries are planned and run with them, and the indexes are dropped again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use advice::{Advice, Options, WeighBy};
+use anyhow::{Context as _, Result};
+use cluster::Binaries;
+use model::change::{Change, IndexDefinition};
+use model::{Bytes, Snapshot};
+use serde_json::Value;
+use tokio_postgres::Client;
+use twin::{Twin, TwinOptions};
+
+use crate::cpu;
+use crate::fidelity::{Fidelity, Promise, median, promise};
+use crate::measurement::{self, Execution, NOISE_S, SUSPICIOUS, Stopwatch, cost};
+use crate::report::{BudgetReport, IndexReport, Report, SlowerStatement, TextsReport};
+use crate::tpch::{QUERIES, answers};
+use crate::tpch_server::{Cache, TpchServer, repository, search, statement};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A budget in MB of index bytes, repeatable.
+    #[arg(long = "budget", value_name = "MB", default_values_t = [250, 500, 940])]
+    budgets: Vec<u64>,
+    /// The scale factor of TPC-H.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// The major version of PostgreSQL.
+    #[arg(long, default_value_t = 15)]
+    major: u32,
+    /// Build the indexes and plan with them, but do not run the queries.
+    #[arg(long)]
+    no_execute: bool,
+    /// Advise on the snapshot of an earlier run, without a server; costs and sizes are the twin's.
+    #[arg(long)]
+    twin_only: bool,
+    /// How often advice and queries are timed; the median counts.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// How often a suspicious query is run with and without the indexes by turns.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds after which a query is ended.
+    #[arg(long, default_value_t = 60)]
+    timeout: u32,
+    /// Measure the queries without indexes anew instead of taking the figures of an earlier run.
+    #[arg(long)]
+    fresh: bool,
+    /// Let bytes and numbers of indexes have pgwright's default prices, as in "pgwright advise". Peers know
+    /// nothing but the budget.
+    #[arg(long)]
+    default_prices: bool,
+    /// Show what every query costs under each budget.
+    #[arg(long)]
+    queries: bool,
+    /// Print nothing but the JSON line.
+    #[arg(long)]
+    json: bool,
+    /// Write everything that was measured into this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where loaded data and snapshots are kept.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+impl Args {
+    /// What bounds the advice: the budget, and the objective that the peers have, the sum of the costs.
+    fn options(&self, budget_mb: u64) -> Options {
+        let options = Options {
+            weigh_by: WeighBy::PlannerCost,
+            max_bytes: Some(Bytes(budget_mb * MB)),
+            ..Options::default()
+        };
+        if self.default_prices {
+            return options;
+        }
+        Options {
+            min_share: 0.0,
+            min_share_of_rest: 0.0,
+            database_size_worth: 0.0,
+            index_worth: 0.0,
+            ..options
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.json {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// The unit of budgets and sizes, as the peers' figures have it.
+pub const MB: u64 = 1 << 20;
+
+/// Runs the benchmark.
+///
+/// # Errors
+/// When a server does not start, or something that must work does not.
+pub async fn run(args: Args) -> Result<()> {
+    let root = args.cache.clone().unwrap_or_else(|| repository().join(".cache/benchmarks"));
+    let cache = Cache::new(root, args.scale, args.major);
+    let report = if args.twin_only {
+        let snapshot = load(&cache.snapshot_file())?;
+        let texts = load(&cache.normalised_snapshot_file()).ok();
+        let binaries = Binaries::for_major(snapshot.server.major(), &search())?;
+        let bench = Bench { args: &args, snapshot: &snapshot, binaries: &binaries, server: None };
+        bench.run(None, texts.as_ref()).await?
+    } else {
+        let server = TpchServer::start(cache.clone(), &|text| args.say(text)).await?;
+        let report = with_server(&args, &cache, &server).await;
+        server.stop()?;
+        report?
+    };
+    if let Some(path) = &args.out {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
+    }
+    if !args.json {
+        print!("{}", report.text(args.queries));
+    }
+    println!("{}", report.summary());
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<Snapshot> {
+    postgres::snapshot_file::load(path).with_context(|| {
+        format!("{}: a run without --twin-only writes it", path.file_name().unwrap_or_default().display())
+    })
+}
+
+async fn with_server(args: &Args, cache: &Cache, server: &TpchServer) -> Result<Report> {
+    let client = server.connect().await?;
+    let plans = measurement::explain(&client, &QUERIES).await?;
+    let mut snapshot = server.snapshot().await?;
+    let texts = server.normalised_texts().await?;
+    let statements = |texts: &[&str]| {
+        let queries = QUERIES.iter().zip(&plans).zip(texts);
+        let statement = queries.map(|((query, plan), text)| {
+            let rows = plan.pointer("/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
+            statement(i64::from(query.number), text, cost(plan), rows)
+        });
+        statement.collect::<Vec<_>>()
+    };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let normalised = Snapshot { statements: statements(&texts), ..snapshot.clone() };
+    snapshot.statements = statements(&QUERIES.map(|query| query.sql));
+    postgres::snapshot_file::save(&cache.snapshot_file(), &snapshot)?;
+    postgres::snapshot_file::save(&cache.normalised_snapshot_file(), &normalised)?;
+    let base = if args.no_execute { None } else { Some(base(args, cache, server).await?) };
+    let bench = Bench { args, snapshot: &snapshot, binaries: server.binaries(), server: Some(server) };
+    bench.run(base, Some(&normalised)).await
+}
+
+/// What the queries take without indexes.
+async fn base(args: &Args, cache: &Cache, server: &TpchServer) -> Result<Vec<Execution>> {
+    let path = cache.base_file();
+    let kept =
+        std::fs::read_to_string(&path).ok().and_then(|t| serde_json::from_str::<Vec<Execution>>(&t).ok());
+    if let Some(kept) = kept.filter(|k| !args.fresh && k.len() == QUERIES.len()) {
+        return Ok(kept);
+    }
+    args.say("running the queries without indexes");
+    let stopwatch = Stopwatch::new(server.connect().await?, args.timeout).await?;
+    warm_up(stopwatch.client()).await?;
+    let base = run_queries(args, &stopwatch).await?;
+    std::fs::write(&path, serde_json::to_string(&base)?)?;
+    Ok(base)
+}
+
+/// Reads every table once, so that the first query is not the only one that waits for the disk.
+async fn warm_up(client: &Client) -> Result<()> {
+    for table in ["lineitem", "orders", "partsupp", "part", "customer", "supplier", "nation", "region"] {
+        client.query(&format!("SELECT pg_catalog.count(*) FROM public.{table}"), &[]).await?;
+    }
+    Ok(())
+}
+
+async fn run_queries(args: &Args, stopwatch: &Stopwatch) -> Result<Vec<Execution>> {
+    let mut executions = Vec::with_capacity(QUERIES.len());
+    for query in QUERIES {
+        let ran = stopwatch.run_repeatedly(query.sql, args.runs).await;
+        let (execution, rows) = ran.with_context(|| format!("running {}", query.name()))?;
+        let exact = (args.scale - 1.0).abs() < f64::EPSILON;
+        if let Some(difference) = rows.filter(|_| exact).and_then(|r| answers::difference(query.number, &r)) {
+            anyhow::bail!("the answer differs from the published one: {difference}");
+        }
+        executions.push(execution);
+    }
+    Ok(executions)
+}
+
+/// One run of the benchmark.
+struct Bench<'a> {
+    args: &'a Args,
+    snapshot: &'a Snapshot,
+    binaries: &'a Binaries,
+    server: Option<&'a TpchServer>,
+}
+
+/// An answer of the advisor, and what it took.
+struct Timed {
+    advice: Advice,
+    twin_s: f64,
+    advise_s: f64,
+    cpu_s: f64,
+}
+
+impl Bench<'_> {
+    async fn run(&self, base: Option<Vec<Execution>>, normalised: Option<&Snapshot>) -> Result<Report> {
+        let mut fidelity = Fidelity::default();
+        let without = promise(self.snapshot, self.binaries, &[], &QUERIES).await?;
+        let mut base_costs: Vec<f64> = without.plans.iter().map(cost).collect();
+        if let Some(server) = self.server {
+            let real = measurement::explain(&server.connect().await?, &QUERIES).await?;
+            fidelity.compare("without indexes", &QUERIES, &without.plans, &real)?;
+            base_costs = real.iter().map(cost).collect();
+        }
+        let mut budgets = Vec::new();
+        for budget_mb in &self.args.budgets {
+            self.args.say(&format!("advising for {budget_mb} MB"));
+            budgets.push(self.budget(*budget_mb, base.as_deref(), &mut fidelity).await?);
+        }
+        let texts = match normalised {
+            Some(snapshot) => Some(self.texts(snapshot).await?),
+            None => None,
+        };
+        Ok(Report {
+            scale: self.args.scale,
+            version: self.binaries.version.clone(),
+            base_costs,
+            base_cpu_s: base.as_ref().map(|b| b.iter().map(|e| e.cpu_s).sum()),
+            base_unfinished: base.as_ref().map(|b| b.iter().filter(|e| !e.finished).count()),
+            budgets,
+            texts,
+            median_cost_error: fidelity.median_cost_error(),
+            plan_shape_equal: fidelity.plan_shape_equal(),
+            size_error_median: fidelity.size_error_median(),
+            plans_compared: fidelity.compared(),
+            differences: fidelity.differences,
+            peak_memory_bytes: cpu::peak_memory(),
+        })
+    }
+
+    /// Asks the advisor, on a twin of its own.
+    async fn advise(&self, snapshot: &Snapshot, options: &Options) -> Result<Timed> {
+        let (mut twins, mut advises, mut cpus) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last = None;
+        for _ in 0..self.args.runs.max(1) {
+            let elsewhere = self.server.and_then(TpchServer::pid);
+            let (cpu, start) = (cpu::of_this_tree(elsewhere), Instant::now());
+            let mut twin = Twin::build(snapshot, self.binaries, TwinOptions::default()).await?;
+            twins.push(start.elapsed().as_secs_f64());
+            let start = Instant::now();
+            let advice = advice::advise(snapshot, &mut twin, options).await?;
+            advises.push(start.elapsed().as_secs_f64());
+            twin.stop().await?;
+            cpus.push(cpu::of_this_tree(elsewhere) - cpu);
+            last = Some(advice);
+        }
+        let middle = |values: &[f64]| median(values).unwrap_or(f64::NAN);
+        Ok(Timed {
+            advice: last.context("nothing was advised")?,
+            twin_s: middle(&twins),
+            advise_s: middle(&advises),
+            cpu_s: middle(&cpus),
+        })
+    }
+
+    async fn budget(
+        &self,
+        budget_mb: u64,
+        base: Option<&[Execution]>,
+        fidelity: &mut Fidelity,
+    ) -> Result<BudgetReport> {
+        let timed = self.advise(self.snapshot, &self.args.options(budget_mb)).await?;
+        let indexes = new_indexes(&timed.advice);
+        let promised = promise(self.snapshot, self.binaries, &indexes, &QUERIES).await?;
+        let mut report = BudgetReport {
+            budget_mb,
+            indexes: indexes
+                .iter()
+                .zip(&promised.bytes)
+                .map(|(index, bytes)| IndexReport {
+                    sql: index.create_sql(false),
+                    predicted_bytes: bytes.0,
+                    real_bytes: None,
+                })
+                .collect(),
+            other_changes: timed.advice.recommendations.iter().map(|r| r.changes.len()).sum::<usize>()
+                - indexes.len(),
+            candidates: timed.advice.candidates,
+            planner_calls: timed.advice.planner_calls,
+            twin_s: timed.twin_s,
+            advise_s: timed.advise_s,
+            advise_cpu_s: timed.cpu_s,
+            bound_gap: timed.advice.bound.map(|b| b.gap),
+            promised_costs: promised.plans.iter().map(cost).collect(),
+            real_costs: None,
+            executions: None,
+            unused: unused(&indexes, &promised.plans),
+            redundant: redundant(self.snapshot, &indexes),
+            slower: None,
+            skipped: skipped(&timed.advice),
+        };
+        if let Some(server) = self.server {
+            self.build(server, &indexes, &promised, base, fidelity, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// Builds the indexes, measures with them and drops them.
+    async fn build(
+        &self,
+        server: &TpchServer,
+        indexes: &[IndexDefinition],
+        promised: &Promise,
+        base: Option<&[Execution]>,
+        fidelity: &mut Fidelity,
+        report: &mut BudgetReport,
+    ) -> Result<()> {
+        self.args.say(&format!("building {} indexes", indexes.len()));
+        let client = server.connect().await?;
+        for (index, report) in indexes.iter().zip(&mut report.indexes) {
+            client.batch_execute(&index.create_sql(false)).await?;
+            let name = index.qualified_name().to_string();
+            let size: i64 = client
+                .query_one("SELECT pg_catalog.pg_relation_size($1::text::pg_catalog.regclass)", &[&name])
+                .await?
+                .try_get(0)?;
+            let real = u64::try_from(size)?;
+            fidelity.compare_size(Bytes(report.predicted_bytes), Bytes(real));
+            report.real_bytes = Some(real);
+        }
+        let plans = measurement::explain(&client, &QUERIES).await?;
+        let set = format!("with the indexes of {} MB", report.budget_mb);
+        fidelity.compare(&set, &QUERIES, &promised.plans, &plans)?;
+        report.real_costs = Some(plans.iter().map(cost).collect());
+        report.unused = unused(indexes, &plans);
+        if let Some(base) = base {
+            self.args.say("running the queries");
+            let stopwatch = Stopwatch::new(server.connect().await?, self.args.timeout).await?;
+            let executions = run_queries(self.args, &stopwatch).await?;
+            report.slower = Some(self.slower(&stopwatch, indexes, base, &executions).await?);
+            report.executions = Some(executions);
+        }
+        for index in indexes {
+            client.batch_execute(&format!("DROP INDEX {}", index.qualified_name())).await?;
+        }
+        Ok(())
+    }
+
+    /// Queries that look slower than without the indexes are run with and without by turns.
+    async fn slower(
+        &self,
+        stopwatch: &Stopwatch,
+        indexes: &[IndexDefinition],
+        base: &[Execution],
+        now: &[Execution],
+    ) -> Result<Vec<SlowerStatement>> {
+        let names: Vec<String> = indexes.iter().map(|i| i.qualified_name().to_string()).collect();
+        let mut slower = Vec::new();
+        for ((query, before), now) in QUERIES.iter().zip(base).zip(now) {
+            let suspicious = now.cpu_s > SUSPICIOUS * before.cpu_s && now.cpu_s - before.cpu_s > NOISE_S;
+            if !before.finished || !suspicious {
+                continue;
+            }
+            let measured = stopwatch.with_and_without(query.sql, &names, self.args.rounds).await?;
+            slower.push(SlowerStatement { query: query.name(), slower: measured.is_slower(), measured });
+        }
+        Ok(slower)
+    }
+
+    /// Are the texts of `pg_stat_statements` planned, and does advice from them serve the queries?
+    async fn texts(&self, normalised: &Snapshot) -> Result<TextsReport> {
+        let budget_mb = self.args.budgets.iter().copied().max().unwrap_or_default();
+        let timed = self.advise(normalised, &self.args.options(budget_mb)).await?;
+        let indexes = new_indexes(&timed.advice);
+        let promised = promise(self.snapshot, self.binaries, &indexes, &QUERIES).await?;
+        Ok(TextsReport {
+            statements: normalised.statements.len(),
+            skipped: skipped(&timed.advice),
+            budget_mb,
+            indexes: indexes.iter().map(|i| i.create_sql(false)).collect(),
+            predicted_bytes: promised.bytes.iter().map(|b| b.0).sum(),
+            promised_cost: promised.cost(),
+            planner_calls: timed.advice.planner_calls,
+            seconds: timed.twin_s + timed.advise_s,
+        })
+    }
+}
+
+/// The indexes that are to be created.
+fn new_indexes(advice: &Advice) -> Vec<IndexDefinition> {
+    let changes = advice.recommendations.iter().flat_map(|r| &r.changes);
+    changes
+        .filter_map(|change| match change {
+            Change::CreateIndex { index } => Some(index.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Reasons why statements were left out, with how many they concern.
+fn skipped(advice: &Advice) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
+    for statement in &advice.skipped {
+        *reasons.entry(format!("Q{}: {}", statement.queryid, statement.reason)).or_default() += 1;
+    }
+    reasons
+}
+
+/// Indexes that no plan uses.
+fn unused(indexes: &[IndexDefinition], plans: &[Value]) -> Vec<String> {
+    fn collect<'a>(value: &'a Value, used: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                used.extend(members.get("Index Name").and_then(Value::as_str));
+                members.values().for_each(|v| collect(v, used));
+            }
+            Value::Array(elements) => elements.iter().for_each(|v| collect(v, used)),
+            _ => {}
+        }
+    }
+    let mut used = Vec::new();
+    plans.iter().for_each(|plan| collect(plan, &mut used));
+    indexes.iter().filter(|i| !used.contains(&i.name.as_str())).map(|i| i.create_sql(false)).collect()
+}
+
+/// New B-trees whose keys an existing one begins with, and whose columns it has.
+fn redundant(snapshot: &Snapshot, indexes: &[IndexDefinition]) -> Vec<String> {
+    let gives = |existing: &IndexDefinition, new: &IndexDefinition| {
+        let columns: Vec<&String> = existing
+            .keys
+            .iter()
+            .filter_map(|k| match &k.target {
+                model::change::KeyTarget::Column(name) => Some(name),
+                model::change::KeyTarget::Expression(_) => None,
+            })
+            .chain(&existing.include)
+            .collect();
+        existing.table == new.table
+            && existing.access_method == "btree"
+            && new.access_method == "btree"
+            && (existing.predicate.is_none() || existing.predicate == new.predicate)
+            && existing.keys.starts_with(&new.keys)
+            && new.include.iter().all(|c| columns.contains(&c))
+    };
+    let existing = || snapshot.indexes.iter().map(|i| &i.definition);
+    indexes.iter().filter(|new| existing().any(|e| gives(e, new))).map(|i| i.create_sql(false)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::QualifiedName;
+    use model::change::IndexKey;
+
+    fn index(name: &str, keys: &[&str]) -> IndexDefinition {
+        let keys = keys.iter().map(|k| IndexKey::column(*k)).collect();
+        IndexDefinition::btree(QualifiedName::new("public", "t"), name, keys)
+    }
+
+    #[test]
+    fn an_index_is_used_when_a_plan_names_it_at_any_depth() {
+        let plan = serde_json::json!({ "Plan": { "Node Type": "Nested Loop", "Plans": [
+            { "Node Type": "Index Scan", "Index Name": "a" } ] } });
+        let found = unused(&[index("a", &["x"]), index("b", &["y"])], &[plan]);
+        assert_eq!(found, [index("b", &["y"]).create_sql(false)]);
+    }
+}

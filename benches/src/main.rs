@@ -1,0 +1,33 @@
+//! How good is pgwright, in figures that can be measured again? Each subcommand is one benchmark; its table
+//! stands beside what peers reached, and its last line is JSON.
+
+mod advisor;
+mod cpu;
+mod fidelity;
+mod measurement;
+mod peers;
+mod report;
+mod tpch;
+mod tpch_server;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(version, about = "Measures pgwright beside published figures of its peers")]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Index advice for TPC-H under budgets of real bytes.
+    Advisor(advisor::Args),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().benchmark {
+        Benchmark::Advisor(args) => advisor::run(args).await,
+    }
+}
