@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{Configuration, CostError, CostModel, Planned};
-use model::{Bytes, IndexDefinition, Snapshot};
+use model::{Bytes, IndexDefinition, QualifiedName, Snapshot};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -48,8 +48,10 @@ pub struct ExecutionOutcome {
     /// Planner cost after.
     pub cost_after: f64,
     /// The plan before, as `EXPLAIN (FORMAT JSON)` gives it.
+    #[serde(skip_serializing_if = "Json::is_null")]
     pub plan_before: Json,
     /// The plan after.
+    #[serde(skip_serializing_if = "Json::is_null")]
     pub plan_after: Json,
 }
 
@@ -231,9 +233,25 @@ impl Before {
     }
 }
 
-/// A name that nothing in the snapshot has, as PostgreSQL would choose it.
-pub fn choose_name(snapshot: &Snapshot, index: &IndexDefinition) -> String {
-    Names::new(snapshot).choose(index)
+/// The names that new indexes can have.
+#[derive(Clone, Debug)]
+pub struct IndexNames(Names);
+
+impl IndexNames {
+    /// All that the snapshot does not have.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self(Names::new(snapshot))
+    }
+
+    /// Takes a name that somebody chose; false when something has it already.
+    pub fn take(&mut self, name: &QualifiedName) -> bool {
+        self.0.take(name)
+    }
+
+    /// Chooses a name as PostgreSQL would, and takes it.
+    pub fn choose(&mut self, index: &IndexDefinition) -> String {
+        self.0.choose(index)
+    }
 }
 
 /// Plans the typical executions of a statement and weighs them, or tells why none can be planned.

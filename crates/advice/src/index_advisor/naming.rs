@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{IndexDefinition, KeyTarget, Snapshot};
+use model::{IndexDefinition, KeyTarget, QualifiedName, Snapshot};
 
 /// `NAMEDATALEN - 1`.
 const MAX_BYTES: usize = 63;
@@ -19,6 +19,11 @@ impl Names {
         let relations = snapshot.relations.iter().map(|r| &r.name);
         let indexes = snapshot.indexes.iter().map(|i| &i.name);
         Self { taken: relations.chain(indexes).map(|n| (n.schema.clone(), n.name.clone())).collect() }
+    }
+
+    /// Takes a name that somebody chose; false when something else has it.
+    pub(crate) fn take(&mut self, name: &QualifiedName) -> bool {
+        self.taken.insert((name.schema.clone(), name.name.clone()))
     }
 
     /// Chooses a name that nothing else has, and takes it.
