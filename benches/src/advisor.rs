@@ -10,7 +10,7 @@ use std::time::Instant;
 use advice::{Advice, Options, WeighBy};
 use anyhow::{Context as _, Result};
 use cluster::Binaries;
-use model::change::{Change, IndexDefinition};
+use model::change::{Change, IndexDefinition, KeyTarget};
 use model::{Bytes, Snapshot};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -57,6 +57,9 @@ pub struct Args {
     /// nothing but the budget.
     #[arg(long)]
     default_prices: bool,
+    /// With --twin-only, advise on the texts of pg_stat_statements too.
+    #[arg(long)]
+    texts: bool,
     /// Show what every query costs under each budget.
     #[arg(long)]
     queries: bool,
@@ -110,7 +113,7 @@ pub async fn run(args: Args) -> Result<()> {
     let cache = Cache::new(root, args.scale, args.major);
     let report = if args.twin_only {
         let snapshot = load(&cache.snapshot_file())?;
-        let texts = load(&cache.normalised_snapshot_file()).ok();
+        let texts = args.texts.then(|| load(&cache.normalised_snapshot_file())).transpose()?;
         let binaries = Binaries::for_major(snapshot.server.major(), &search())?;
         let bench = Bench { args: &args, snapshot: &snapshot, binaries: &binaries, server: None };
         bench.run(None, texts.as_ref()).await?
@@ -294,8 +297,7 @@ impl Bench<'_> {
                     real_bytes: None,
                 })
                 .collect(),
-            other_changes: timed.advice.recommendations.iter().map(|r| r.changes.len()).sum::<usize>()
-                - indexes.len(),
+            other_changes: other_changes(&timed.advice),
             candidates: timed.advice.candidates,
             planner_calls: timed.advice.planner_calls,
             twin_s: timed.twin_s,
@@ -408,6 +410,12 @@ fn new_indexes(advice: &Advice) -> Vec<IndexDefinition> {
         .collect()
 }
 
+/// What is recommended besides new indexes.
+fn other_changes(advice: &Advice) -> Vec<String> {
+    let creates = |changes: &[Change]| changes.iter().any(|c| matches!(c, Change::CreateIndex { .. }));
+    advice.recommendations.iter().filter(|r| !creates(&r.changes)).map(|r| r.title.clone()).collect()
+}
+
 /// Reasons why statements were left out, with how many they concern.
 fn skipped(advice: &Advice) -> BTreeMap<String, usize> {
     let mut reasons = BTreeMap::new();
@@ -434,27 +442,33 @@ fn unused(indexes: &[IndexDefinition], plans: &[Value]) -> Vec<String> {
     indexes.iter().filter(|i| !used.contains(&i.name.as_str())).map(|i| i.create_sql(false)).collect()
 }
 
-/// New B-trees whose keys an existing one begins with, and whose columns it has.
+/// New B-trees that another index gives, with its name: its keys begin with theirs, and it has their columns.
 fn redundant(snapshot: &Snapshot, indexes: &[IndexDefinition]) -> Vec<String> {
-    let gives = |existing: &IndexDefinition, new: &IndexDefinition| {
-        let columns: Vec<&String> = existing
-            .keys
-            .iter()
-            .filter_map(|k| match &k.target {
-                model::change::KeyTarget::Column(name) => Some(name),
-                model::change::KeyTarget::Expression(_) => None,
-            })
-            .chain(&existing.include)
-            .collect();
-        existing.table == new.table
-            && existing.access_method == "btree"
-            && new.access_method == "btree"
-            && (existing.predicate.is_none() || existing.predicate == new.predicate)
-            && existing.keys.starts_with(&new.keys)
-            && new.include.iter().all(|c| columns.contains(&c))
+    let existing: Vec<&IndexDefinition> = snapshot.indexes.iter().map(|i| &i.definition).collect();
+    let mut found = Vec::new();
+    for new in indexes {
+        let others = existing.iter().copied().chain(indexes.iter().filter(|i| i.name != new.name));
+        if let Some(other) = others.into_iter().find(|other| gives(other, new)) {
+            found.push(format!("{} by {}", new.create_sql(false), other.name));
+        }
+    }
+    found
+}
+
+/// Whether an index can be put in the place of another, whatever its size.
+fn gives(other: &IndexDefinition, new: &IndexDefinition) -> bool {
+    let column = |target: &KeyTarget| match target {
+        KeyTarget::Column(name) => Some(name.clone()),
+        KeyTarget::Expression(_) => None,
     };
-    let existing = || snapshot.indexes.iter().map(|i| &i.definition);
-    indexes.iter().filter(|new| existing().any(|e| gives(e, new))).map(|i| i.create_sql(false)).collect()
+    let columns: Vec<String> =
+        other.keys.iter().filter_map(|k| column(&k.target)).chain(other.include.clone()).collect();
+    other.table == new.table
+        && other.access_method == "btree"
+        && new.access_method == "btree"
+        && (other.predicate.is_none() || other.predicate == new.predicate)
+        && other.keys.starts_with(&new.keys)
+        && new.include.iter().all(|c| columns.contains(c))
 }
 
 #[cfg(test)]
@@ -474,5 +488,21 @@ mod tests {
             { "Node Type": "Index Scan", "Index Name": "a" } ] } });
         let found = unused(&[index("a", &["x"]), index("b", &["y"])], &[plan]);
         assert_eq!(found, [index("b", &["y"]).create_sql(false)]);
+    }
+
+    #[test]
+    fn an_index_gives_its_prefixes_and_its_columns() {
+        let covering = IndexDefinition { include: vec!["z".into()], ..index("c", &["x"]) };
+        let partial = IndexDefinition { predicate: Some("x > 0".into()), ..index("p", &["x", "z"]) };
+        assert!(gives(&index("a", &["x", "y"]), &index("b", &["x"])));
+        assert!(gives(&index("a", &["x", "z"]), &covering));
+        assert!(gives(&covering, &index("b", &["x"])));
+        assert!(!gives(&index("a", &["x", "y"]), &index("b", &["y"])));
+        assert!(!gives(&index("a", &["x", "y"]), &covering));
+        assert!(!gives(&partial, &index("b", &["x"])));
+        assert!(gives(
+            &index("a", &["x"]),
+            &IndexDefinition { predicate: Some("y > 0".into()), ..index("b", &["x"]) }
+        ));
     }
 }

@@ -43,8 +43,8 @@ pub struct BudgetReport {
     pub budget_mb: u64,
     /// What is recommended.
     pub indexes: Vec<IndexReport>,
-    /// Recommended changes that are not a new index, which are not made here.
-    pub other_changes: usize,
+    /// What is recommended besides new indexes, which is not done here.
+    pub other_changes: Vec<String>,
     /// Candidates that were planned with.
     pub candidates: usize,
     /// How often the planner was called.
@@ -65,7 +65,7 @@ pub struct BudgetReport {
     pub executions: Option<Vec<Execution>>,
     /// Indexes that no plan uses.
     pub unused: Vec<String>,
-    /// Indexes that an existing one gives.
+    /// Indexes that another, existing or new, gives.
     pub redundant: Vec<String>,
     /// Queries that looked slower.
     pub slower: Option<Vec<SlowerStatement>>,
@@ -328,15 +328,15 @@ impl Report {
                 index.sql
             );
         }
-        if budget.other_changes > 0 {
-            let _ = writeln!(
-                out,
-                "  {} other changes are recommended, which are not made here",
-                budget.other_changes
-            );
+        if let Some(over) = budget.real_mb().map(|mb| mb - budget.budget_mb as f64).filter(|over| *over > 0.0)
+        {
+            let _ = writeln!(out, "  over the budget by {over:.1} MB");
+        }
+        for change in &budget.other_changes {
+            let _ = writeln!(out, "  recommended too, not done here: {change}");
         }
         for (what, indexes) in
-            [("no plan uses it", &budget.unused), ("an existing index gives it", &budget.redundant)]
+            [("no plan uses it", &budget.unused), ("another index gives it", &budget.redundant)]
         {
             for index in indexes {
                 let _ = writeln!(out, "  {what}: {index}");
