@@ -1,10 +1,13 @@
 //! Which indexes should exist? The index advisor; `index_advisor/README.md` tells the algorithm and the
 //! papers it comes from.
 
+mod bound;
 mod candidates;
 mod evaluation;
+pub(crate) mod local_search;
 pub(crate) mod naming;
 mod options;
+mod plan_space;
 pub(crate) mod price;
 mod recommend;
 mod selection;
@@ -18,9 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use self::candidates::RuledOut;
 use self::evaluation::Evaluator;
+use self::local_search::Limits;
 pub use self::options::{Control, Options, Progress, WeighBy};
 use self::price::{CandidatePrice, Pricing};
 use self::selection::Selection;
+use crate::index_semantics;
 pub use crate::workload::SkippedStatement;
 use crate::workload::{Source, Workload};
 
@@ -145,7 +150,8 @@ pub async fn advise<M: CostModel>(
     }
     let calls_before = model.planner_calls();
     let mut workload = Workload::from_snapshot(snapshot, &options.observed_values);
-    let mut evaluator = Evaluator::start(model, snapshot, &mut workload).await?;
+    let control = options.control.clone();
+    let mut evaluator = Evaluator::start(model, control, snapshot, &mut workload).await?;
     let generated = candidates::generate(snapshot, &workload, options);
     let mut ruled_out = generated.ruled_out;
 
@@ -175,27 +181,44 @@ pub async fn advise<M: CostModel>(
         .iter()
         .map(|(id, ready)| (*id, pricing.price(&ready.definition, ready.bytes)))
         .collect();
+    let credits = credits(snapshot, &evaluator, &pricing);
 
     let nothing = BTreeSet::new();
-    let everything: BTreeSet<CandidateId> = evaluator.candidates.keys().copied().collect();
     let (mut base, mut ideal, mut ideals) = (Vec::new(), Vec::new(), Vec::new());
-    for s in 0..workload.statements.len() {
-        base.push(evaluator.cost(s, &nothing).await?.cost);
-        let best = evaluator.cost(s, &everything).await?;
+    let count = workload.statements.len();
+    for s in 0..count {
+        base.push(evaluator.estimate(s, &nothing).cost);
+        evaluator.tell("planning statements with every candidate", s, count);
+        if !evaluator.control.is_stopped() {
+            evaluator.plan_with_everything(s).await?;
+        }
+        let everything = evaluator.relevant[s].clone();
+        let best = evaluator.estimate(s, &everything);
         ideal.push(best.planner_cost);
         ideals.push(best.used);
     }
     let candidate_count = evaluator.candidates.len();
+    let weights = weights(&workload, &base, options.weigh_by);
+    let limits = Limits {
+        bytes: options.max_bytes.map(|b| b.0),
+        count: options.max_count,
+        write_ms: options.max_write_overhead.map(|share| share * workload.write_ms),
+    };
     let mut selection = Selection {
         evaluator: &mut evaluator,
         workload: &workload,
         prices: &prices,
+        credits,
         options,
+        limits,
+        weights,
         base,
         ideal: ideal.clone(),
+        ideals,
     };
-    let mut chosen = selection.run(&ideals).await?;
-    drop_marginal(&mut selection, &mut chosen).await?;
+    let selected = selection.run().await?;
+    let mut chosen = selected.chosen;
+    selection.drop_marginal(&mut chosen);
 
     let decision = Decision {
         snapshot,
@@ -214,28 +237,46 @@ pub async fn advise<M: CostModel>(
     advice.skipped = workload.skipped.clone();
     advice.candidates = candidate_count;
     advice.planner_calls = evaluator.planner_calls() - calls_before;
+    advice.bound = selected.bound;
+    advice.curve = selected.curve;
+    advice.stopped_early = options.control.is_stopped();
     Ok(advice)
 }
 
-/// Takes back indexes that save less than the smallest share worth a line, the least useful first,
-/// because without it another may be missed more.
-async fn drop_marginal<M: CostModel>(
-    selection: &mut Selection<'_, '_, M>,
-    chosen: &mut BTreeSet<CandidateId>,
-) -> Result<(), CostError> {
-    loop {
-        let floor = selection.floor_ms(chosen).await?;
-        let mut least: Option<(f64, CandidateId)> = None;
-        for id in chosen.iter().copied().collect::<Vec<_>>() {
-            let without: BTreeSet<CandidateId> = chosen.iter().filter(|c| **c != id).copied().collect();
-            let saved = selection.saved_ms(&without, chosen).await?;
-            if saved < floor && least.is_none_or(|(l, _)| saved < l) {
-                least = Some((saved, id));
-            }
+/// What each statement weighs, in milliseconds; by cost they add up to the same time.
+fn weights(workload: &Workload, base: &[f64], weigh_by: WeighBy) -> Vec<f64> {
+    let times = workload.statements.iter().map(|s| s.total_ms);
+    match weigh_by {
+        WeighBy::Time => times.collect(),
+        WeighBy::PlannerCost => {
+            let costs: Vec<f64> =
+                workload.statements.iter().zip(base).map(|(s, cost)| s.calls as f64 * cost).collect();
+            let ms_per_cost = times.sum::<f64>() / costs.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+            costs.iter().map(|c| c * ms_per_cost).collect()
         }
-        let Some((_, id)) = least else { return Ok(()) };
-        chosen.remove(&id);
     }
+}
+
+/// Existing indexes that a candidate makes superfluous: what dropping them frees is the candidates' credit, so
+/// that widening an index is weighed against adding one.
+fn credits<M: CostModel>(
+    snapshot: &Snapshot,
+    evaluator: &Evaluator<'_, M>,
+    pricing: &Pricing<'_>,
+) -> Vec<(f64, BTreeSet<CandidateId>)> {
+    let removable = snapshot.indexes.iter().filter(|i| i.valid && upkeep::is_removable(snapshot, i));
+    removable
+        .filter_map(|index| {
+            let by: BTreeSet<CandidateId> = evaluator
+                .candidates
+                .iter()
+                .filter(|(_, c)| index_semantics::replaces(&c.definition, &index.definition))
+                .map(|(id, _)| *id)
+                .collect();
+            let price = pricing.price(&index.definition, index.bytes.0).total_ms();
+            (!by.is_empty()).then_some((price, by))
+        })
+        .collect()
 }
 
 /// Statements that stay slow whatever index is built, with the reason.

@@ -92,6 +92,8 @@ pub struct Workload {
     pub writes: BTreeMap<QualifiedName, TableWrites>,
     /// All execution time of the snapshot in milliseconds, skipped statements included.
     pub total_ms: f64,
+    /// Execution time of the statements that write, in milliseconds.
+    pub write_ms: f64,
     /// Hours over which the counters were collected.
     pub hours: f64,
 }
@@ -105,6 +107,7 @@ impl Workload {
             skipped: Vec::new(),
             writes: BTreeMap::new(),
             total_ms: snapshot.statements.iter().map(|s| s.total_exec_time.0).sum(),
+            write_ms: 0.0,
             hours: snapshot.observed_hours(),
         };
         let none = Vec::new();
@@ -287,6 +290,7 @@ fn record_writes(
     workload: &mut Workload,
 ) {
     let Some(target) = &analysis.target else { return };
+    workload.write_ms += statement.total_exec_time.0;
     let writes = workload.writes.entry(target.table.clone()).or_default();
     let rows = statement.rows.max(0) as f64;
     match parsed.kind() {

@@ -1,20 +1,27 @@
 //! What does the workload cost under a set of candidates, with few planner calls?
 //!
-//! A statement is planned anew only when the answer cannot be known. Two observations make most
-//! answers known: only indexes on the statement's own tables with a leading column that it uses can
-//! matter, and a plan that was the best among many indexes is still the best among fewer as long as
-//! those it uses are there (the monotonicity that INUM and CoPhy rest on; Papadomanolakis et al. 2007,
-//! Dash et al. 2011).
+//! A statement is planned anew only when the answer cannot be known. Three observations make most
+//! answers known. Only indexes on the statement's own tables can matter, and of those only the ones made
+//! for it or with a leading column that it uses. A plan that was the best among many indexes is still the
+//! best among fewer as long as those it uses are there, and more indexes never make a plan dearer. And a
+//! plan taken apart tells what it costs with another scan in the place of one of its leaves
+//! (`decompose.rs`): that gives estimates, from which the selection works; what it selects is planned.
 
+mod decompose;
 mod early_stop;
+mod exploration;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned};
-use model::{IndexDefinition, KeyTarget, Snapshot};
+use model::{IndexDefinition, IndexKey, KeyTarget, Snapshot};
 use serde_json::Value as Json;
 use sql::KeyExpression;
 
+use self::decompose::{Access, Parts};
+pub(super) use self::exploration::Effort;
+use super::options::Control;
+use super::plan_space::{Choice, PlanSpace, Template};
 use crate::typical_values::weigh_by_rows;
 use crate::workload::{SkippedStatement, Workload, WorkloadStatement};
 
@@ -30,7 +37,24 @@ pub(super) struct Ready {
 struct Execution {
     sql: String,
     weight: f64,
+    /// Whether the text asks for an order.
+    ordered: bool,
     known: Vec<Known>,
+    /// Exchanges of a leaf that the planner did not make though they looked cheaper: the number of the
+    /// known plan, the leaf, the indexes.
+    refuted: BTreeSet<(usize, usize, BTreeSet<CandidateId>)>,
+    /// What `known` tells of other sets; made when it is asked for.
+    space: Option<PlanSpace>,
+    /// Another execution of the same statement that behaves alike, and how its cost becomes this one's.
+    follows: Option<Follows>,
+}
+
+/// `offset + slope * cost of the leader`.
+#[derive(Clone, Copy, Debug)]
+struct Follows {
+    leader: usize,
+    slope: f64,
+    offset: f64,
 }
 
 /// A plan that was made: with these candidates on, these were used, at this cost.
@@ -42,17 +66,19 @@ struct Known {
     cost: f64,
     /// As the planner says, by which it chooses: more indexes never make this higher.
     planner_cost: f64,
+    /// The plan taken apart.
+    parts: Parts,
 }
 
 impl Execution {
     /// What is known of a set without planning: exactly, when a plan with more indexes used only these;
     /// or because more indexes never cost more, which bounds it from both sides.
-    fn answer(&self, on: &BTreeSet<CandidateId>) -> Option<Known> {
+    fn answer(&self, on: &BTreeSet<CandidateId>) -> Option<&Known> {
         let (mut lower, mut upper): (f64, Option<&Known>) = (0.0, None);
         for known in &self.known {
             let more = on.is_subset(&known.on);
             if more && known.used.is_subset(on) {
-                return Some(known.clone());
+                return Some(known);
             }
             if more {
                 lower = lower.max(known.planner_cost);
@@ -64,7 +90,12 @@ impl Execution {
         let certain = |u: &&Known| {
             u.planner_cost - lower <= 1e-3 * u.planner_cost && u.cost <= u.planner_cost * (1.0 + 1e-6)
         };
-        upper.filter(certain).cloned()
+        upper.filter(certain)
+    }
+
+    /// Planner cost as things are.
+    fn base(&self) -> f64 {
+        self.known.first().map_or(0.0, |k| k.planner_cost)
     }
 }
 
@@ -82,8 +113,9 @@ pub(super) struct StatementCost {
 /// Asks the cost model and remembers.
 pub(super) struct Evaluator<'a, M> {
     model: &'a mut M,
+    pub control: Control,
     /// Key columns of existing indexes and candidates, by name.
-    keys: BTreeMap<String, Vec<KeyTarget>>,
+    keys: BTreeMap<String, Vec<IndexKey>>,
     /// Candidates by handle.
     pub candidates: BTreeMap<CandidateId, Ready>,
     by_name: BTreeMap<String, CandidateId>,
@@ -97,73 +129,114 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     /// that cannot be planned from the workload.
     pub async fn start(
         model: &'a mut M,
+        control: Control,
         snapshot: &Snapshot,
         workload: &mut Workload,
     ) -> Result<Self, CostError> {
-        let keys: BTreeMap<String, Vec<KeyTarget>> =
-            snapshot.indexes.iter().map(|i| (i.name.name.clone(), key_targets(&i.definition))).collect();
-        let mut executions = Vec::new();
+        let keys =
+            snapshot.indexes.iter().map(|i| (i.name.name.clone(), i.definition.keys.clone())).collect();
+        let (candidates, by_name) = (BTreeMap::new(), BTreeMap::new());
+        let mut evaluator =
+            Self { model, control, keys, candidates, by_name, executions: Vec::new(), relevant: Vec::new() };
         let mut kept = Vec::new();
-        let current = Configuration::current();
-        for mut statement in std::mem::take(&mut workload.statements) {
-            let mut planned = Vec::new();
-            let mut refusal = None;
-            for binding in &statement.bindings {
-                // The first spelling that PostgreSQL accepts; the refusal of the first says most.
-                for variant in &binding.variants {
-                    match model.plan(variant, &current).await {
-                        Ok(plan) => {
-                            planned.push((variant.clone(), binding.weight, plan));
-                            break;
-                        }
-                        Err(CostError::Statement { message, .. }) => {
-                            refusal.get_or_insert(message);
-                        }
-                        Err(failed) => return Err(failed),
-                    }
-                }
-            }
-            if planned.is_empty() {
-                let reason = refusal.unwrap_or_else(|| "there are no values to plan it with".into());
-                let reason = format!("the planner refuses it: {reason}");
+        let statements = std::mem::take(&mut workload.statements);
+        let total = statements.len();
+        for (done, mut statement) in statements.into_iter().enumerate() {
+            evaluator.tell("planning statements as things are", done, total);
+            if evaluator.control.is_stopped() {
+                let reason = "the search was stopped before it was planned".into();
                 workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
                 continue;
             }
-            let mut bindings: Vec<_> = planned
-                .iter()
-                .map(|(sql, weight, _)| crate::typical_values::Binding {
-                    variants: vec![sql.clone()],
-                    weight: *weight,
-                })
-                .collect();
-            let estimates: Vec<f64> = if statement.rows_are_evidence {
-                planned.iter().map(|(_, _, plan)| root_rows(&plan.explain)).collect()
-            } else {
-                // Without evidence the weights stand; equal factors leave them alone.
-                vec![statement.rows_per_call; planned.len()]
-            };
-            weigh_by_rows(&mut bindings, &estimates, statement.rows_per_call);
-            let of_statement: Vec<Execution> = bindings
-                .iter()
-                .filter_map(|binding| {
-                    let sql = binding.variants.first()?;
-                    let (_, _, plan) = planned.iter().find(|(s, _, _)| s == sql)?;
-                    let known = Known {
-                        on: BTreeSet::new(),
-                        used: BTreeSet::new(),
-                        cost: early_stop::robust_cost(plan, &keys),
-                        planner_cost: plan.total_cost,
-                    };
-                    Some(Execution { sql: sql.clone(), weight: binding.weight, known: vec![known] })
-                })
-                .collect();
-            statement.bindings = bindings;
-            executions.push(of_statement);
-            kept.push(statement);
+            match evaluator.plan_as_things_are(&mut statement).await? {
+                Ok(executions) => {
+                    evaluator.executions.push(executions);
+                    kept.push(statement);
+                }
+                Err(reason) => {
+                    workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
+                }
+            }
         }
         workload.statements = kept;
-        let relevant = vec![BTreeSet::new(); workload.statements.len()];
-        Ok(Self { model, keys, candidates: BTreeMap::new(), by_name: BTreeMap::new(), executions, relevant })
+        evaluator.relevant = vec![BTreeSet::new(); workload.statements.len()];
+        Ok(evaluator)
+    }
+
+    /// The executions of a statement, or why it cannot be planned.
+    async fn plan_as_things_are(
+        &mut self,
+        statement: &mut WorkloadStatement,
+    ) -> Result<Result<Vec<Execution>, String>, CostError> {
+        let mut planned: Vec<(String, f64, Planned)> = Vec::new();
+        let mut refusal = None;
+        let current = Configuration::current();
+        for binding in &statement.bindings {
+            // The first spelling that PostgreSQL accepts; the refusal of the first says most.
+            for variant in &binding.variants {
+                match self.model.plan(variant, &current).await {
+                    Ok(plan) => {
+                        planned.push((variant.clone(), binding.weight, plan));
+                        break;
+                    }
+                    Err(CostError::Statement { message, .. }) => {
+                        refusal.get_or_insert(message);
+                    }
+                    Err(failed) => return Err(failed),
+                }
+            }
+        }
+        if planned.is_empty() {
+            let reason = refusal.unwrap_or_else(|| "there are no values to plan it with".into());
+            return Ok(Err(format!("the planner refuses it: {reason}")));
+        }
+        let mut bindings: Vec<_> = planned
+            .iter()
+            .map(|(sql, weight, _)| crate::typical_values::Binding {
+                variants: vec![sql.clone()],
+                weight: *weight,
+            })
+            .collect();
+        let estimates: Vec<f64> = if statement.rows_are_evidence {
+            planned.iter().map(|(_, _, plan)| root_rows(&plan.explain)).collect()
+        } else {
+            // Without evidence the weights stand; equal factors leave them alone.
+            vec![statement.rows_per_call; planned.len()]
+        };
+        weigh_by_rows(&mut bindings, &estimates, statement.rows_per_call);
+        let lower = statement.query.to_ascii_lowercase();
+        let ordered = ["order by", "distinct", "group by"].iter().any(|words| lower.contains(words));
+        let executions = bindings
+            .iter()
+            .filter_map(|binding| {
+                let sql = binding.variants.first()?;
+                let (_, _, plan) = planned.iter().find(|(s, _, _)| s == sql)?;
+                let known = vec![self.known(plan, BTreeSet::new(), ordered)];
+                Some(Execution {
+                    sql: sql.clone(),
+                    weight: binding.weight,
+                    ordered,
+                    known,
+                    refuted: BTreeSet::new(),
+                    space: None,
+                    follows: None,
+                })
+            })
+            .collect();
+        statement.bindings = bindings;
+        Ok(Ok(executions))
+    }
+
+    fn known(&self, planned: &Planned, on: BTreeSet<CandidateId>, ordered: bool) -> Known {
+        let mut names = BTreeSet::new();
+        decompose::index_names(&planned.explain, &mut names);
+        Known {
+            on,
+            used: names.iter().filter_map(|name| self.by_name.get(name).copied()).collect(),
+            cost: early_stop::robust_cost(planned, &self.keys),
+            planner_cost: planned.total_cost,
+            parts: decompose::decompose(&planned.explain, ordered),
+        }
     }
 
     /// Makes candidates known; gives those that PostgreSQL refused with its message.
@@ -173,17 +246,27 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         workload: &Workload,
     ) -> Result<Vec<(usize, String)>, CostError> {
         let list: Vec<IndexDefinition> = definitions.iter().map(|(d, _)| d.clone()).collect();
+        self.tell("creating candidates", 0, list.len());
         let answers = self.model.register(&list).await?;
+        let mut of_table: BTreeMap<&model::QualifiedName, BTreeSet<usize>> = BTreeMap::new();
+        for (s, statement) in workload.statements.iter().enumerate() {
+            for relation in &statement.analysis.relations {
+                of_table.entry(&relation.name).or_default().insert(s);
+            }
+        }
         let mut refused = Vec::new();
         for (number, (answer, (definition, statements))) in answers.into_iter().zip(definitions).enumerate() {
             match answer {
                 model::Registered::Ready { id, bytes } => {
-                    for (s, statement) in workload.statements.iter().enumerate() {
-                        if statements.contains(&s) || could_matter(statement, definition) {
-                            self.relevant[s].insert(id);
-                        }
+                    let readers = of_table.get(&definition.table);
+                    let others = readers
+                        .into_iter()
+                        .flatten()
+                        .filter(|s| could_matter(&workload.statements[**s], definition));
+                    for s in others.chain(statements) {
+                        self.relevant[*s].insert(id);
                     }
-                    self.keys.insert(definition.name.clone(), key_targets(definition));
+                    self.keys.insert(definition.name.clone(), definition.keys.clone());
                     self.by_name.insert(definition.name.clone(), id);
                     self.candidates.insert(id, Ready { definition: definition.clone(), bytes: bytes.0 });
                 }
@@ -193,7 +276,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         Ok(refused)
     }
 
-    /// The cost of a statement under a set of candidates.
+    /// The cost of a statement under a set of candidates, by a planner call where it is not known.
     pub async fn cost(
         &mut self,
         statement: usize,
@@ -202,40 +285,123 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
         let mut total = StatementCost::default();
         for number in 0..self.executions[statement].len() {
-            let execution = &self.executions[statement][number];
-            let weight = execution.weight;
-            let known = execution.answer(&on);
-            let known = match known {
-                Some(known) => known,
-                None => {
-                    let configuration =
-                        Configuration { added: on.iter().copied().collect(), dropped: Vec::new() };
-                    let sql = execution.sql.clone();
-                    let known = match self.model.plan(&sql, &configuration).await {
-                        Ok(planned) => Known {
-                            on: on.clone(),
-                            used: self.used(&planned.explain),
-                            cost: early_stop::robust_cost(&planned, &self.keys),
-                            planner_cost: planned.total_cost,
-                        },
-                        // It was planned without the candidates, so this is about them: they are no help.
-                        Err(CostError::Statement { .. }) => Known {
-                            on: on.clone(),
-                            used: BTreeSet::new(),
-                            cost: execution.known.first().map_or(f64::MAX, |k| k.cost),
-                            planner_cost: execution.known.first().map_or(f64::MAX, |k| k.planner_cost),
-                        },
-                        Err(failed) => return Err(failed),
-                    };
-                    self.executions[statement][number].known.push(known.clone());
-                    known
-                }
-            };
+            let weight = self.executions[statement][number].weight;
+            let known = self.plan(statement, number, &on).await?;
             total.cost += weight * known.cost;
             total.planner_cost += weight * known.planner_cost;
-            total.used.extend(known.used);
+            total.used.extend(&known.used);
         }
         Ok(total)
+    }
+
+    /// The cost of a statement under a set of candidates as far as it is known: exactly where a plan tells,
+    /// else from the plans that were taken apart.
+    pub fn estimate(&mut self, statement: usize, on: &BTreeSet<CandidateId>) -> StatementCost {
+        let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
+        let mut total = StatementCost::default();
+        for number in 0..self.executions[statement].len() {
+            let execution = &self.executions[statement][number];
+            let weight = execution.weight;
+            if let Some(known) = execution.answer(&on) {
+                total.cost += weight * known.cost;
+                total.planner_cost += weight * known.planner_cost;
+                total.used.extend(&known.used);
+                continue;
+            }
+            let lower = execution.known.iter().filter(|k| on.is_subset(&k.on)).map(|k| k.planner_cost);
+            let lower = lower.fold(0.0, f64::max);
+            let follows = execution.follows;
+            let space = self.space(statement, follows.map_or(number, |f| f.leader));
+            let mask = space.mask(&on);
+            let mut cheapest = space.cheapest(mask);
+            total.used.extend(space.used(mask));
+            if let Some(Follows { slope, offset, .. }) = follows {
+                cheapest.planner_cost = offset + slope * cheapest.planner_cost;
+                cheapest.cost = offset + slope * cheapest.cost;
+            }
+            total.cost += weight * cheapest.cost.max(lower);
+            total.planner_cost += weight * cheapest.planner_cost.max(lower);
+        }
+        total
+    }
+
+    /// The plan of one execution under a set of candidates that are all relevant to it.
+    async fn plan(
+        &mut self,
+        statement: usize,
+        number: usize,
+        on: &BTreeSet<CandidateId>,
+    ) -> Result<&Known, CostError> {
+        if self.executions[statement][number].answer(on).is_none() {
+            let execution = &self.executions[statement][number];
+            let ordered = execution.ordered;
+            let configuration = Configuration { added: on.iter().copied().collect(), dropped: Vec::new() };
+            let sql = execution.sql.clone();
+            let known = match self.model.plan(&sql, &configuration).await {
+                Ok(planned) => self.known(&planned, on.clone(), ordered),
+                // It was planned without the candidates, so this is about them: they are no help.
+                Err(CostError::Statement { .. }) => {
+                    let base = execution.known.first().cloned();
+                    let parts = Parts::default();
+                    let none = Known {
+                        on: BTreeSet::new(),
+                        used: BTreeSet::new(),
+                        cost: f64::MAX,
+                        planner_cost: f64::MAX,
+                        parts,
+                    };
+                    Known { on: on.clone(), ..base.unwrap_or(none) }
+                }
+                Err(failed) => return Err(failed),
+            };
+            self.refute(statement, number, &known);
+            let execution = &mut self.executions[statement][number];
+            execution.known.push(known);
+            execution.space = None;
+        }
+        let execution = &self.executions[statement][number];
+        // What was just planned is the last that is known, whatever its numbers are.
+        Ok(execution.answer(on).unwrap_or_else(|| &execution.known[execution.known.len() - 1]))
+    }
+
+    /// Strikes out exchanges by which a set looked cheaper than the planner finds it.
+    fn refute(&mut self, statement: usize, number: usize, known: &Known) {
+        if self.executions[statement][number].space.is_none() {
+            return;
+        }
+        // Each round strikes out at least one; the bound is for templates that differ by rounding.
+        for _ in 0..8 {
+            let space = self.space(statement, number);
+            let mask = space.mask(&known.on);
+            let exchanges = space.exchanges(mask);
+            if exchanges.is_empty() || space.cheapest(mask).planner_cost > 0.995 * known.planner_cost {
+                return;
+            }
+            let execution = &mut self.executions[statement][number];
+            execution.refuted.extend(exchanges);
+            execution.space = None;
+        }
+    }
+
+    /// What the plans of an execution tell of other sets.
+    fn space(&mut self, statement: usize, number: usize) -> &PlanSpace {
+        let (keys, by_name) = (&self.keys, &self.by_name);
+        let Execution { known, refuted, space, .. } = &mut self.executions[statement][number];
+        space.get_or_insert_with(|| PlanSpace::new(&templates(known, refuted, keys, by_name)))
+    }
+
+    /// The executions of a statement from which a model of it is made: each with its weight, and that of
+    /// those that follow it.
+    pub fn spaces(&mut self, statement: usize) -> Vec<(f64, PlanSpace)> {
+        let mut weights: Vec<f64> = self.executions[statement].iter().map(|e| e.weight).collect();
+        for (number, execution) in self.executions[statement].iter().enumerate() {
+            if let Some(follows) = execution.follows {
+                weights[follows.leader] += execution.weight * follows.slope;
+                weights[number] = 0.0;
+            }
+        }
+        let leaders = weights.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0);
+        leaders.map(|(number, weight)| (weight, self.space(statement, number).clone())).collect()
     }
 
     /// Plans the most usual execution of a statement, for people to read.
@@ -262,34 +428,70 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         self.model.planner_calls()
     }
 
-    fn used(&self, explain: &Json) -> BTreeSet<CandidateId> {
-        let mut names = BTreeSet::new();
-        index_names(explain, &mut names);
-        names.iter().filter_map(|name| self.by_name.get(*name).copied()).collect()
+    /// Tells whoever watches.
+    pub fn tell(&self, phase: &'static str, done: usize, total: usize) {
+        let planner_calls = self.model.planner_calls();
+        self.control.tell(&super::Progress { phase, done, total, planner_calls });
     }
 }
 
-fn key_targets(index: &IndexDefinition) -> Vec<KeyTarget> {
-    index.keys.iter().map(|k| k.target.clone()).collect()
+/// Plans with open leaves: each leaf may take any access that some plan had to the same table with the
+/// same rows given, and where its order matters, in that order.
+fn templates(
+    known: &[Known],
+    refuted: &BTreeSet<(usize, usize, BTreeSet<CandidateId>)>,
+    keys: &BTreeMap<String, Vec<IndexKey>>,
+    by_name: &BTreeMap<String, CandidateId>,
+) -> Vec<Template> {
+    let candidates = |names: &[String]| -> BTreeSet<CandidateId> {
+        names.iter().filter_map(|name| by_name.get(name).copied()).collect()
+    };
+    let mut accesses: BTreeMap<(&str, &[String], u64), Vec<&Access>> = BTreeMap::new();
+    for slot in known.iter().flat_map(|k| &k.parts.slots) {
+        let seen = accesses.entry((&slot.alias, &slot.given, slot.rows)).or_default();
+        let cheaper = |a: &&Access| a.indexes == slot.access.indexes && a.cost <= slot.access.cost;
+        if !seen.iter().any(cheaper) {
+            seen.push(&slot.access);
+        }
+    }
+    let order = |access: &Access| match access.indexes.as_slice() {
+        [name] => keys.get(name).map(Vec::as_slice),
+        _ => None,
+    };
+    known
+        .iter()
+        .enumerate()
+        .map(|(origin, known)| {
+            let leaves = known.parts.slots.iter().enumerate().map(|(leaf, slot)| {
+                let own = candidates(&slot.access.indexes);
+                let mut choices = vec![Choice { indexes: own.clone(), cost: slot.times * slot.access.cost }];
+                for access in &accesses[&(slot.alias.as_str(), slot.given.as_slice(), slot.rows)] {
+                    let indexes = candidates(&access.indexes);
+                    let in_order = !slot.ordered
+                        || matches!(
+                            (order(access), order(&slot.access)),
+                            (Some(other), Some(own)) if other.starts_with(own)
+                        );
+                    if indexes != own && in_order && !refuted.contains(&(origin, leaf, indexes.clone())) {
+                        choices.push(Choice { indexes, cost: slot.times * access.cost });
+                    }
+                }
+                (slot.alias.clone(), choices)
+            });
+            Template {
+                origin,
+                internal: known.parts.internal,
+                doubt: known.cost - known.planner_cost,
+                required: known.parts.fixed.iter().filter_map(|name| by_name.get(name).copied()).collect(),
+                leaves: leaves.collect(),
+            }
+        })
+        .collect()
 }
 
 /// The rows that the root of a plan expects.
 fn root_rows(explain: &Json) -> f64 {
     explain.pointer("/Plan/Plan Rows").and_then(Json::as_f64).unwrap_or(1.0)
-}
-
-/// The names of all indexes in a plan.
-fn index_names<'j>(value: &'j Json, names: &mut BTreeSet<&'j str>) {
-    match value {
-        Json::Object(map) => {
-            if let Some(name) = map.get("Index Name").and_then(Json::as_str) {
-                names.insert(name);
-            }
-            map.values().for_each(|v| index_names(v, names));
-        }
-        Json::Array(items) => items.iter().for_each(|v| index_names(v, names)),
-        _ => {}
-    }
 }
 
 /// Whether an index could take part in a plan of a statement: its table is there and its leading key

@@ -30,19 +30,20 @@ pub(super) async fn write<M: CostModel>(
     decision: &Decision<'_>,
     selection: &mut Selection<'_, '_, M>,
 ) -> Result<Advice, CostError> {
-    let steps = rank(decision, selection).await?;
+    let steps = rank(decision, selection);
     let names = final_names(decision, selection, &steps);
     let mut advice = Advice::default();
     let nothing = BTreeSet::new();
-    let base = costs(selection, &nothing).await?;
+    let base = estimates(selection, &nothing);
     advice.workload_cost_before = weighted(decision, &base);
-    let everything_rejected = rejected(decision, selection, &names).await?;
+    let everything_rejected = rejected(decision, selection, &names);
 
     let mut before_set = BTreeSet::new();
     let mut before = base.clone();
     for step in &steps {
         let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
-        let after = costs(selection, &after_set).await?;
+        let last = after_set == decision.chosen;
+        let after = if last { costs(selection, &after_set).await? } else { estimates(selection, &after_set) };
         let view = View { decision, names: &names, base: &base, before: &before, after: &after };
         let mut recommendation = view.recommendation(selection, step);
         view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
@@ -82,17 +83,19 @@ async fn costs<M: CostModel>(
     Ok(costs)
 }
 
+/// As far as known plans tell.
+fn estimates<M: CostModel>(selection: &mut Selection<'_, '_, M>, set: &BTreeSet<CandidateId>) -> Vec<f64> {
+    (0..selection.base.len()).map(|s| selection.evaluator.estimate(s, set).cost).collect()
+}
+
 fn weighted(decision: &Decision<'_>, costs: &[f64]) -> f64 {
     decision.workload.statements.iter().zip(costs).map(|(s, c)| s.calls as f64 * c).sum()
 }
 
 /// Orders the chosen by the time each saves once those before it are there. Indexes that save only
 /// together come as one recommendation.
-async fn rank<M: CostModel>(
-    decision: &Decision<'_>,
-    selection: &mut Selection<'_, '_, M>,
-) -> Result<Vec<Step>, CostError> {
-    let floor = selection.floor_ms(&decision.chosen).await?;
+fn rank<M: CostModel>(decision: &Decision<'_>, selection: &mut Selection<'_, '_, M>) -> Vec<Step> {
+    let floor = selection.floor_ms(&decision.chosen);
     let mut left = decision.chosen.clone();
     let mut built: BTreeSet<CandidateId> = BTreeSet::new();
     let mut steps = Vec::new();
@@ -101,7 +104,7 @@ async fn rank<M: CostModel>(
         for id in &left {
             let members = BTreeSet::from([*id]);
             let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
-            let saved_ms = selection.saved_ms(&built, &next).await?;
+            let saved_ms = selection.saved_ms(&built, &next);
             if best.as_ref().is_none_or(|b| saved_ms > b.saved_ms) {
                 best = Some(Step { members, saved_ms });
             }
@@ -111,7 +114,7 @@ async fn rank<M: CostModel>(
                 for b in left.iter().filter(|b| *b > a) {
                     let members = BTreeSet::from([*a, *b]);
                     let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
-                    let saved_ms = selection.saved_ms(&built, &next).await?;
+                    let saved_ms = selection.saved_ms(&built, &next);
                     if saved_ms >= floor && best.as_ref().is_none_or(|s| saved_ms > s.saved_ms) {
                         best = Some(Step { members, saved_ms });
                     }
@@ -120,7 +123,7 @@ async fn rank<M: CostModel>(
             if best.as_ref().is_some_and(|b| b.saved_ms < floor) {
                 // Three or more that need one another.
                 let next: BTreeSet<CandidateId> = built.union(&left).copied().collect();
-                let saved_ms = selection.saved_ms(&built, &next).await?;
+                let saved_ms = selection.saved_ms(&built, &next);
                 best = Some(Step { members: left.clone(), saved_ms });
             }
         }
@@ -129,7 +132,7 @@ async fn rank<M: CostModel>(
         left.retain(|id| !step.members.contains(id));
         steps.push(step);
     }
-    Ok(steps)
+    steps
 }
 
 /// Candidates carry numbers in their names because many look alike; what is recommended gets the name
@@ -455,26 +458,26 @@ struct Losing {
 }
 
 /// Everything that was considered and is not recommended, with reasons.
-async fn rejected<M: CostModel>(
+fn rejected<M: CostModel>(
     decision: &Decision<'_>,
     selection: &mut Selection<'_, '_, M>,
     names: &BTreeMap<CandidateId, IndexDefinition>,
-) -> Result<Vec<Losing>, CostError> {
+) -> Vec<Losing> {
     let total_ms = decision.workload.total_ms.max(f64::MIN_POSITIVE);
     let nothing = BTreeSet::new();
-    let floor = selection.floor_ms(&decision.chosen).await?;
+    let floor = selection.floor_ms(&decision.chosen);
     let mut losing = Vec::new();
     let losers: Vec<CandidateId> =
         selection.evaluator.candidates.keys().filter(|id| !decision.chosen.contains(id)).copied().collect();
     for id in losers {
         let ready = selection.evaluator.candidates[&id].clone();
         let price = decision.prices[&id];
-        let alone = selection.saved_ms(&nothing, &BTreeSet::from([id])).await?;
+        let alone = selection.saved_ms(&nothing, &BTreeSet::from([id]));
         let with: BTreeSet<CandidateId> = decision.chosen.iter().copied().chain([id]).collect();
         // What could not reach the smallest share worth a line is not planned to know how far it falls short.
-        let most = selection.most_saved(&decision.chosen, &BTreeSet::from([id])).await?;
+        let most = selection.most_saved(&decision.chosen, &BTreeSet::from([id]));
         let planned = most >= decision.options.min_share * total_ms;
-        let more = if planned { selection.saved_ms(&decision.chosen, &with).await? } else { most };
+        let more = if planned { selection.saved_ms(&decision.chosen, &with) } else { most };
         let winner = names.values().find(|d| index_semantics::gives(d, &ready.definition));
         let reason = if let Some(winner) = winner {
             format!("covered by the recommended {}", winner.name)
@@ -528,7 +531,7 @@ async fn rejected<M: CostModel>(
     losing.sort_by(|a, b| {
         b.weight.total_cmp(&a.weight).then_with(|| a.rejected.candidate.cmp(&b.rejected.candidate))
     });
-    Ok(losing)
+    losing
 }
 
 /// Whether it compares with a pattern that nobody has seen: an index serves `LIKE 'a%'` and not `LIKE '%a'`,

@@ -9,19 +9,19 @@
 
 use std::collections::BTreeMap;
 
-use model::KeyTarget;
 use model::cost_model::Planned;
+use model::{IndexKey, KeyTarget};
 use serde_json::Value as Json;
 
 /// The share of the skipped cost that is counted.
 const DOUBT: f64 = 0.2;
 
 /// The plan's cost with doubt about early stops added. `keys` are the key columns of indexes by name.
-pub(super) fn robust_cost(planned: &Planned, keys: &BTreeMap<String, Vec<KeyTarget>>) -> f64 {
+pub(super) fn robust_cost(planned: &Planned, keys: &BTreeMap<String, Vec<IndexKey>>) -> f64 {
     planned.total_cost + planned.explain.get("Plan").map_or(0.0, |plan| doubt(plan, keys))
 }
 
-fn doubt(node: &Json, keys: &BTreeMap<String, Vec<KeyTarget>>) -> f64 {
+fn doubt(node: &Json, keys: &BTreeMap<String, Vec<IndexKey>>) -> f64 {
     let mut sum = 0.0;
     for child in children(node) {
         sum += doubt(child, keys);
@@ -36,7 +36,7 @@ fn doubt(node: &Json, keys: &BTreeMap<String, Vec<KeyTarget>>) -> f64 {
 }
 
 /// Whether the rows that are wanted lie scattered in what the scan below reads.
-fn meets_rows_by_chance(node: &Json, keys: &BTreeMap<String, Vec<KeyTarget>>) -> bool {
+fn meets_rows_by_chance(node: &Json, keys: &BTreeMap<String, Vec<IndexKey>>) -> bool {
     match kind(node) {
         // These read all of their input before the first row.
         "Sort" | "Incremental Sort" | "Aggregate" | "WindowAgg" | "Hash" => false,
@@ -52,8 +52,8 @@ fn meets_rows_by_chance(node: &Json, keys: &BTreeMap<String, Vec<KeyTarget>>) ->
 
 /// Whether a condition restricts a key column after one that it leaves open: such a condition is
 /// checked entry by entry and narrows nothing down.
-fn skips_a_key(condition: &str, keys: &[KeyTarget]) -> bool {
-    let mentioned = |key: &KeyTarget| match key {
+fn skips_a_key(condition: &str, keys: &[IndexKey]) -> bool {
+    let mentioned = |key: &IndexKey| match &key.target {
         KeyTarget::Column(name) => {
             let name = model::quote_identifier(name);
             condition.contains(&format!("({name} ")) || condition.contains(&format!("({name})"))
@@ -84,10 +84,7 @@ mod tests {
 
     #[test]
     fn a_scan_that_hopes_for_rows_is_dearer_than_the_planner_says() {
-        let keys = BTreeMap::from([(
-            "i".to_owned(),
-            ["e", "accuracy", "at"].map(|c| KeyTarget::Column(c.into())).to_vec(),
-        )]);
+        let keys = BTreeMap::from([("i".to_owned(), ["e", "accuracy", "at"].map(IndexKey::column).to_vec())]);
         let check = |scan: Json, expected: f64| {
             let mut scan = scan;
             scan["Total Cost"] = json!(1000.0);

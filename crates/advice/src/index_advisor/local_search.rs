@@ -1,0 +1,431 @@
+//! Which set of candidates is the cheapest, as far as known plans tell?
+//!
+//! No planner is asked here: statements are [`PlanSpace`]s, and a set is costed in microseconds. So the
+//! search can afford what greedy selection cannot: it adds, drops and exchanges one for one, one for two
+//! and two for one until nothing lowers the objective, then takes out each index in turn, fills up again
+//! and keeps what became better (iterated local search). Everything is tried in a fixed order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::cost_model::CandidateId;
+
+use super::options::Control;
+use super::plan_space::{Mask, PlanSpace};
+
+/// A candidate as the search sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub id: CandidateId,
+    pub bytes: u64,
+    /// Upkeep and what its bytes are worth, in milliseconds.
+    pub price_ms: f64,
+    /// The part of it that is upkeep.
+    pub write_ms: f64,
+    /// The number of its table.
+    pub table: usize,
+    /// Executions that it takes part in, with its bit there.
+    units: Vec<(u32, u8)>,
+}
+
+/// One execution with those that follow it.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    /// Milliseconds of the workload per unit of cost.
+    pub scale: f64,
+    pub space: PlanSpace,
+    /// The item of each bit.
+    pub items: Vec<usize>,
+}
+
+/// What bounds a set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub bytes: Option<u64>,
+    pub count: Option<usize>,
+    pub write_ms: Option<f64>,
+}
+
+/// The workload as far as known plans tell.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub items: Vec<Item>,
+    pub units: Vec<Unit>,
+    /// Milliseconds that depend on no candidate.
+    pub fixed_ms: f64,
+    /// Milliseconds that dropping an existing index frees, with the items any of which makes it superfluous.
+    pub credits: Vec<(f64, Vec<usize>)>,
+}
+
+/// A candidate's facts that do not depend on plans.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub bytes: u64,
+    pub price_ms: f64,
+    pub write_ms: f64,
+    pub table: usize,
+}
+
+impl Problem {
+    /// From spaces with their scales; candidates that no space speaks of are left out, because no known
+    /// plan uses them.
+    pub fn new(
+        spaces: Vec<(f64, PlanSpace)>,
+        facts: &BTreeMap<CandidateId, Facts>,
+        credits: &[(f64, BTreeSet<CandidateId>)],
+        fixed_ms: f64,
+    ) -> Self {
+        let ids: BTreeSet<CandidateId> = spaces.iter().flat_map(|(_, s)| &s.ids).copied().collect();
+        let mut items: Vec<Item> = ids
+            .into_iter()
+            .filter_map(|id| {
+                let Facts { bytes, price_ms, write_ms, table } = *facts.get(&id)?;
+                Some(Item { id, bytes, price_ms, write_ms, table, units: Vec::new() })
+            })
+            .collect();
+        let position: BTreeMap<CandidateId, usize> =
+            items.iter().enumerate().map(|(n, i)| (i.id, n)).collect();
+        let mut units = Vec::with_capacity(spaces.len());
+        for (scale, space) in spaces {
+            let of_bits: Vec<usize> =
+                space.ids.iter().map(|id| position.get(id).copied().unwrap_or(usize::MAX)).collect();
+            for (bit, item) in of_bits.iter().enumerate() {
+                if let Some(item) = items.get_mut(*item) {
+                    item.units.push((units.len() as u32, bit as u8));
+                }
+            }
+            units.push(Unit { scale, space, items: of_bits });
+        }
+        let credits = credits
+            .iter()
+            .map(|(ms, ids)| (*ms, ids.iter().filter_map(|id| position.get(id).copied()).collect()))
+            .collect();
+        Self { items, units, fixed_ms, credits }
+    }
+}
+
+/// A set in the making.
+#[derive(Clone, Debug)]
+pub(super) struct State<'p> {
+    problem: &'p Problem,
+    limits: Limits,
+    chosen: BTreeSet<usize>,
+    masks: Vec<Mask>,
+    costs: Vec<f64>,
+    bytes: u64,
+    write_ms: f64,
+    /// Time and price in milliseconds.
+    pub objective: f64,
+}
+
+impl<'p> State<'p> {
+    pub fn empty(problem: &'p Problem, limits: Limits) -> Self {
+        let costs: Vec<f64> = problem.units.iter().map(|u| u.scale * u.space.cheapest(0).cost).collect();
+        let objective = problem.fixed_ms + costs.iter().sum::<f64>();
+        let masks = vec![0; costs.len()];
+        Self { problem, limits, chosen: BTreeSet::new(), masks, costs, bytes: 0, write_ms: 0.0, objective }
+    }
+
+    pub fn of(problem: &'p Problem, limits: Limits, set: &BTreeSet<CandidateId>) -> Self {
+        let mut state = Self::empty(problem, limits);
+        for (number, item) in problem.items.iter().enumerate() {
+            if set.contains(&item.id) {
+                state.apply(&[number], &[]);
+            }
+        }
+        state
+    }
+
+    pub fn set(&self) -> BTreeSet<CandidateId> {
+        self.chosen.iter().map(|i| self.problem.items[*i].id).collect()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn fits(&self, add: &[usize], remove: &[usize]) -> bool {
+        let items = &self.problem.items;
+        let sum = |list: &[usize]| list.iter().map(|i| items[*i].bytes).sum::<u64>();
+        let bytes = self.bytes + sum(add) - sum(remove);
+        let writes = |list: &[usize]| list.iter().map(|i| items[*i].write_ms).sum::<f64>();
+        let write_ms = self.write_ms + writes(add) - writes(remove);
+        self.limits.bytes.is_none_or(|max| bytes <= max)
+            && self.limits.count.is_none_or(|max| self.chosen.len() + add.len() <= max + remove.len())
+            && self.limits.write_ms.is_none_or(|max| write_ms <= max * (1.0 + 1e-9))
+    }
+
+    /// The changed executions with their new masks.
+    fn changed(&self, add: &[usize], remove: &[usize]) -> Vec<(usize, Mask)> {
+        let items = &self.problem.items;
+        let mut changed: Vec<(usize, Mask)> = Vec::new();
+        let mut set = |unit: u32, bit: u8, on: bool| {
+            let unit = unit as usize;
+            let at = match changed.iter().position(|(u, _)| *u == unit) {
+                Some(at) => at,
+                None => {
+                    changed.push((unit, self.masks[unit]));
+                    changed.len() - 1
+                }
+            };
+            let bit: Mask = 1 << bit;
+            if on { changed[at].1 |= bit } else { changed[at].1 &= !bit }
+        };
+        for (list, on) in [(remove, false), (add, true)] {
+            for (unit, bit) in list.iter().flat_map(|i| &items[*i].units) {
+                set(*unit, *bit, on);
+            }
+        }
+        changed
+    }
+
+    fn credit(&self, add: &[usize], remove: &[usize]) -> f64 {
+        let mut sum = 0.0;
+        for (ms, items) in &self.problem.credits {
+            let before = items.iter().any(|i| self.chosen.contains(i));
+            let stays = |i: &usize| self.chosen.contains(i) && !remove.contains(i) || add.contains(i);
+            let after = items.iter().any(stays);
+            sum += ms * (f64::from(u8::from(after)) - f64::from(u8::from(before)));
+        }
+        sum
+    }
+
+    /// By how much an exchange lowers the objective.
+    pub fn gain(&self, add: &[usize], remove: &[usize]) -> f64 {
+        let items = &self.problem.items;
+        let price = |list: &[usize]| list.iter().map(|i| items[*i].price_ms).sum::<f64>();
+        let mut gain = price(remove) - price(add);
+        if !self.problem.credits.is_empty() {
+            gain += self.credit(add, remove);
+        }
+        for (unit, mask) in self.changed(add, remove) {
+            if mask != self.masks[unit] {
+                let of = &self.problem.units[unit];
+                gain += self.costs[unit] - of.scale * of.space.cheapest(mask).cost;
+            }
+        }
+        gain
+    }
+
+    pub fn apply(&mut self, add: &[usize], remove: &[usize]) {
+        self.objective -= self.gain(add, remove);
+        for (unit, mask) in self.changed(add, remove) {
+            let of = &self.problem.units[unit];
+            self.masks[unit] = mask;
+            self.costs[unit] = of.scale * of.space.cheapest(mask).cost;
+        }
+        for item in remove {
+            self.chosen.remove(item);
+            self.bytes -= self.problem.items[*item].bytes;
+            self.write_ms -= self.problem.items[*item].write_ms;
+        }
+        for item in add {
+            self.chosen.insert(*item);
+            self.bytes += self.problem.items[*item].bytes;
+            self.write_ms += self.problem.items[*item].write_ms;
+        }
+    }
+
+    /// A step must gain more than rounding: a millionth of what there is.
+    fn threshold(&self) -> f64 {
+        self.objective.abs() * 1e-6
+    }
+
+    /// Adds what gains most, per byte when bytes are short, until nothing does. `bundles` are sets that
+    /// help only together.
+    fn fill(&mut self, bundles: &[Vec<usize>], per_byte: bool) {
+        let items = &self.problem.items;
+        let score = |state: &Self, add: &[usize]| -> f64 {
+            if add.is_empty() || !state.fits(add, &[]) {
+                return f64::NEG_INFINITY;
+            }
+            let gain = state.gain(add, &[]);
+            let bytes: u64 = add.iter().map(|i| items[*i].bytes).sum();
+            if per_byte && gain > 0.0 { gain / bytes.max(8_192) as f64 } else { gain }
+        };
+        let singles = (0..items.len()).map(|i| vec![i]);
+        let additions: Vec<Vec<usize>> = singles.chain(bundles.iter().cloned()).collect();
+        let missing = |state: &Self, addition: &[usize]| -> Vec<usize> {
+            addition.iter().filter(|i| !state.chosen.contains(i)).copied().collect()
+        };
+        // Gains mostly shrink as the set grows, so an old one is a good guess of the rank.
+        let mut queue: Vec<(f64, usize, usize)> = Vec::new();
+        for (number, addition) in additions.iter().enumerate() {
+            queue.push((score(self, &missing(self, addition)), 0, number));
+        }
+        let mut round = 0;
+        loop {
+            queue.retain(|(score, _, _)| *score > 0.0);
+            let best =
+                queue.iter().enumerate().max_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(b.2.cmp(&a.2)));
+            let Some((at, (_, computed, number))) = best.map(|(at, entry)| (at, *entry)) else { return };
+            let add = missing(self, &additions[number]);
+            if computed == round {
+                queue.swap_remove(at);
+                if self.gain(&add, &[]) > self.threshold() {
+                    self.apply(&add, &[]);
+                    round += 1;
+                }
+            } else {
+                queue[at] = (score(self, &add), round, number);
+            }
+        }
+    }
+
+    /// Takes out what is not missed.
+    fn prune(&mut self) {
+        loop {
+            let gains = self.chosen.iter().map(|i| (self.gain(&[], &[*i]), *i));
+            // What costs nothing to remove goes: an index that is not missed is one too many.
+            let best =
+                gains.filter(|(g, _)| *g >= 0.0).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+            let Some((_, item)) = best else { return };
+            self.apply(&[], &[item]);
+        }
+    }
+
+    /// Exchanges one chosen index for another, or for two, or two for one. Without a budget only indexes of
+    /// one table compete.
+    fn exchange(&mut self, control: &Control) -> bool {
+        let items = &self.problem.items;
+        let tight =
+            self.limits.bytes.is_some() || self.limits.count.is_some() || self.limits.write_ms.is_some();
+        let mut any = false;
+        loop {
+            let mut best: Option<(f64, Vec<usize>, Vec<usize>)> = None;
+            let chosen: Vec<usize> = self.chosen.iter().copied().collect();
+            for old in &chosen {
+                for new in 0..items.len() {
+                    let competes = items[new].table == items[*old].table || tight;
+                    if !competes || self.chosen.contains(&new) || control.is_stopped() {
+                        continue;
+                    }
+                    if self.fits(&[new], &[*old]) {
+                        let gain = self.gain(&[new], &[*old]);
+                        if gain > best.as_ref().map_or(self.threshold(), |b| b.0) {
+                            best = Some((gain, vec![new], vec![*old]));
+                        }
+                    }
+                }
+            }
+            if best.is_none() {
+                // Two that one index of the same table can take the place of.
+                for (at, a) in chosen.iter().enumerate() {
+                    for b in &chosen[at + 1..] {
+                        if items[*a].table != items[*b].table || control.is_stopped() {
+                            continue;
+                        }
+                        for new in 0..items.len() {
+                            let out = [*a, *b];
+                            if items[new].table == items[*a].table
+                                && !self.chosen.contains(&new)
+                                && self.fits(&[new], &out)
+                            {
+                                let gain = self.gain(&[new], &out);
+                                if gain > best.as_ref().map_or(self.threshold(), |b| b.0) {
+                                    best = Some((gain, vec![new], out.to_vec()));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let Some((_, add, remove)) = best else { return any };
+            self.apply(&add, &remove);
+            any = true;
+        }
+    }
+
+    fn settle(&mut self, bundles: &[Vec<usize>], control: &Control) {
+        // Each round ends lower than it began; the bound is for the odd tie.
+        for _ in 0..20 {
+            let before = self.objective;
+            self.fill(bundles, false);
+            self.prune();
+            self.exchange(control);
+            if self.objective > before - self.threshold() || control.is_stopped() {
+                return;
+            }
+        }
+    }
+}
+
+/// The best set that the search finds, starting also from sets that were good before.
+pub(super) fn search<'p>(
+    problem: &'p Problem,
+    limits: Limits,
+    bundles: &[BTreeSet<CandidateId>],
+    starts: &[BTreeSet<CandidateId>],
+    control: &Control,
+) -> State<'p> {
+    let position: BTreeMap<CandidateId, usize> =
+        problem.items.iter().enumerate().map(|(n, i)| (i.id, n)).collect();
+    let bundles: BTreeSet<Vec<usize>> = bundles
+        .iter()
+        .map(|set| set.iter().filter_map(|id| position.get(id).copied()).collect::<Vec<_>>())
+        .filter(|bundle| bundle.len() > 1)
+        .collect();
+    let bundles: Vec<Vec<usize>> = bundles.into_iter().collect();
+    let mut best: Option<State<'p>> = None;
+    let mut keep = |state: State<'p>| {
+        if best.as_ref().is_none_or(|b| state.objective < b.objective - b.threshold()) {
+            best = Some(state);
+        }
+    };
+    let per_byte: &[bool] = if limits.bytes.is_some() { &[false, true] } else { &[false] };
+    for per_byte in per_byte {
+        let mut state = State::empty(problem, limits);
+        state.fill(&bundles, *per_byte);
+        state.settle(&bundles, control);
+        keep(state);
+    }
+    for start in starts {
+        let mut state = State::of(problem, limits, start);
+        if !state.fits(&[], &[]) {
+            continue;
+        }
+        state.settle(&bundles, control);
+        keep(state);
+    }
+    let Some(mut best) = best else { return State::empty(problem, limits) };
+    perturb(&mut best, &bundles, control);
+    best
+}
+
+/// Takes out each index in turn, does without it while filling up again, and keeps what became better.
+fn perturb(best: &mut State<'_>, bundles: &[Vec<usize>], control: &Control) {
+    let mut improved = true;
+    while improved && best.chosen.len() <= 60 {
+        improved = false;
+        for item in best.chosen.clone() {
+            if control.is_stopped() {
+                return;
+            }
+            let mut state = best.clone();
+            state.apply(&[], &[item]);
+            state.refill_without(item, bundles);
+            state.settle(bundles, control);
+            if state.objective < best.objective - best.threshold() {
+                *best = state;
+                improved = true;
+                break;
+            }
+        }
+    }
+}
+
+impl State<'_> {
+    /// One index of another kind in the place of one that was taken out, then everything is allowed again.
+    fn refill_without(&mut self, item: usize, bundles: &[Vec<usize>]) {
+        let others = (0..self.problem.items.len()).filter(|i| *i != item && !self.chosen.contains(i));
+        let fitting = others.filter(|i| self.fits(&[*i], &[]));
+        let gains = fitting.map(|i| (self.gain(&[i], &[]), i));
+        let best = gains.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        if let Some((gain, other)) = best
+            && gain > 0.0
+        {
+            self.apply(&[other], &[]);
+        }
+        let bundles: Vec<Vec<usize>> = bundles.iter().filter(|b| !b.contains(&item)).cloned().collect();
+        self.fill(&bundles, false);
+    }
+}

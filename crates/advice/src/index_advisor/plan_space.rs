@@ -1,0 +1,267 @@
+//! Which plan is the cheapest under a set of indexes, among all that a few known plans make up?
+//!
+//! A template is a plan whose leaves are open: each takes the cheapest access that the set allows. The
+//! cost of a set is the cheapest template's, which is at most a little above the planner's own answer,
+//! because the planner could make each of these plans and perhaps a better one.
+
+use std::collections::BTreeSet;
+
+use model::cost_model::CandidateId;
+
+/// A set of up to 128 candidates, by their position in [`PlanSpace::ids`].
+pub(super) type Mask = u128;
+
+/// The most candidates that one execution tells apart; those beyond take no part in estimates.
+const MAX_CANDIDATES: usize = Mask::BITS as usize;
+
+/// One way to read a table, as often as the plan does.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub indexes: BTreeSet<CandidateId>,
+    pub cost: f64,
+}
+
+/// A plan with open leaves.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    /// The number of the known plan that it comes from.
+    pub origin: usize,
+    /// The cost of all but the leaves.
+    pub internal: f64,
+    /// Doubt about an early stop, not part of the planner's cost.
+    pub doubt: f64,
+    /// Candidates that stand where nothing can be exchanged.
+    pub required: BTreeSet<CandidateId>,
+    /// Each leaf's alias with the ways to read its table; the first is the plan's own.
+    pub leaves: Vec<(String, Vec<Choice>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Compiled {
+    origin: usize,
+    internal: f64,
+    doubt: f64,
+    required: Mask,
+    leaves: Vec<Leaf>,
+}
+
+#[derive(Clone, Debug)]
+struct Leaf {
+    /// The number of its alias.
+    alias: usize,
+    /// The cheapest first.
+    accesses: Vec<Access>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    needs: Mask,
+    cost: f64,
+    /// Whether it is the one of the known plan.
+    own: bool,
+}
+
+/// The answer for a set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cheapest {
+    /// By which the planner chooses.
+    pub planner_cost: f64,
+    /// With doubt about early stops.
+    pub cost: f64,
+    /// The number of the template.
+    pub template: usize,
+}
+
+/// All plans that the known ones of one execution make up.
+#[derive(Clone, Debug)]
+pub(super) struct PlanSpace {
+    /// The candidates that take part.
+    pub ids: Vec<CandidateId>,
+    /// How many aliases the templates have.
+    pub aliases: usize,
+    templates: Vec<Compiled>,
+}
+
+impl PlanSpace {
+    pub fn new(templates: &[Template]) -> Self {
+        let mut ids: Vec<CandidateId> = templates
+            .iter()
+            .flat_map(|t| {
+                t.required
+                    .iter()
+                    .chain(t.leaves.iter().flat_map(|(_, choices)| choices).flat_map(|c| &c.indexes))
+            })
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        ids.truncate(MAX_CANDIDATES);
+        let mask = |set: &BTreeSet<CandidateId>| -> Option<Mask> {
+            set.iter().try_fold(0, |mask, id| Some(mask | 1 << ids.binary_search(id).ok()?))
+        };
+        let aliases: Vec<&String> = templates
+            .iter()
+            .flat_map(|t| &t.leaves)
+            .map(|(a, _)| a)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let compiled: Vec<Compiled> = templates
+            .iter()
+            .filter_map(|template| {
+                let leaves = template
+                    .leaves
+                    .iter()
+                    .map(|(alias, choices)| {
+                        let alias = aliases.binary_search(&alias).unwrap_or(0);
+                        let mut accesses: Vec<Access> = choices
+                            .iter()
+                            .enumerate()
+                            .filter_map(|(choice, c)| {
+                                Some(Access { needs: mask(&c.indexes)?, cost: c.cost, own: choice == 0 })
+                            })
+                            .collect();
+                        accesses.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.own.cmp(&a.own)));
+                        // What costs more than an access that needs nothing is never taken.
+                        if let Some(free) = accesses.iter().position(|a| a.needs == 0) {
+                            accesses.truncate(free + 1);
+                        }
+                        Leaf { alias, accesses }
+                    })
+                    .collect();
+                let required = mask(&template.required)?;
+                let (origin, internal, doubt) = (template.origin, template.internal, template.doubt);
+                Some(Compiled { origin, internal, doubt, required, leaves })
+            })
+            .collect();
+        let mut space = Self { aliases: aliases.len(), ids, templates: compiled };
+        space.drop_hopeless();
+        space
+    }
+
+    /// A template that costs more with everything than another with nothing is never the cheapest.
+    fn drop_hopeless(&mut self) {
+        let with_nothing = self.cheapest(0).planner_cost;
+        let all: Mask = Mask::MAX;
+        self.templates.retain(|t| {
+            t.required == 0 && t.planner_cost(0).is_some()
+                || t.planner_cost(all).is_some_and(|c| c < with_nothing)
+        });
+    }
+
+    /// The set as a mask.
+    pub fn mask(&self, on: &BTreeSet<CandidateId>) -> Mask {
+        let bits = self.ids.iter().enumerate().filter(|(_, id)| on.contains(id));
+        bits.fold(0, |mask, (bit, _)| mask | 1 << bit)
+    }
+
+    /// The cheapest plan under a set.
+    pub fn cheapest(&self, on: Mask) -> Cheapest {
+        let mut best = Cheapest { planner_cost: f64::INFINITY, cost: f64::INFINITY, template: 0 };
+        for (number, template) in self.templates.iter().enumerate() {
+            if let Some(cost) = template.planner_cost(on)
+                && cost < best.planner_cost
+            {
+                best = Cheapest { planner_cost: cost, cost: cost + template.doubt, template: number };
+            }
+        }
+        best
+    }
+
+    /// The candidates that the cheapest plan under a set uses.
+    pub fn used(&self, on: Mask) -> BTreeSet<CandidateId> {
+        let Some(template) = self.templates.get(self.cheapest(on).template) else { return BTreeSet::new() };
+        let taken = template.leaves.iter().filter_map(|leaf| leaf.best(on));
+        let used = taken.fold(template.required, |mask, access| mask | access.needs) & on;
+        self.set(used)
+    }
+
+    fn set(&self, mask: Mask) -> BTreeSet<CandidateId> {
+        self.ids.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, id)| *id).collect()
+    }
+
+    /// Where the cheapest plan under a set departs from the plan that it comes from: the number of that
+    /// plan, the leaf and the indexes that took its place.
+    pub fn exchanges(&self, on: Mask) -> Vec<(usize, usize, BTreeSet<CandidateId>)> {
+        let Some(template) = self.templates.get(self.cheapest(on).template) else { return Vec::new() };
+        let leaves = template.leaves.iter().enumerate();
+        leaves
+            .filter_map(|(number, leaf)| Some((number, leaf.best(on)?)))
+            .filter(|(_, access)| !access.own)
+            .map(|(number, access)| (template.origin, number, self.set(access.needs)))
+            .collect()
+    }
+
+    /// The cheapest plan when each index has a fee that every table which is read by it pays: `fee` of an
+    /// alias and a bit, where indexes that cannot be exchanged stand under the number of aliases. Also
+    /// gives which fees it pays.
+    pub fn cheapest_with_fees(&self, fee: impl Fn(usize, usize) -> f64) -> (f64, Vec<(usize, Mask)>) {
+        let fees = |alias: usize, needs: Mask| -> f64 {
+            let (mut sum, mut rest) = (0.0, needs);
+            while rest != 0 {
+                sum += fee(alias, rest.trailing_zeros() as usize);
+                rest &= rest - 1;
+            }
+            sum
+        };
+        let mut best = (f64::INFINITY, Vec::new());
+        let mut paid: Vec<(usize, Mask)> = Vec::new();
+        for template in &self.templates {
+            paid.clear();
+            let mut total = template.internal + template.doubt + fees(self.aliases, template.required);
+            if template.required != 0 {
+                paid.push((self.aliases, template.required));
+            }
+            for leaf in &template.leaves {
+                let with_fee = leaf.accesses.iter().map(|a| (a.cost + fees(leaf.alias, a.needs), a.needs));
+                let Some((cost, needs)) = with_fee.min_by(|a, b| a.0.total_cmp(&b.0)) else {
+                    total = f64::INFINITY;
+                    break;
+                };
+                total += cost;
+                if needs != 0 {
+                    paid.push((leaf.alias, needs));
+                }
+            }
+            if total < best.0 {
+                best = (total, paid.clone());
+            }
+        }
+        best
+    }
+}
+
+impl PlanSpace {
+    /// Which candidate can take part in reading which alias, as pairs of alias and bit.
+    pub fn pairs(&self) -> BTreeSet<(usize, usize)> {
+        let of_leaves = self.templates.iter().flat_map(|t| &t.leaves);
+        let of_leaves = of_leaves.flat_map(|leaf| leaf.accesses.iter().map(|a| (leaf.alias, a.needs)));
+        let required = self.templates.iter().map(|t| (self.aliases, t.required));
+        let bits = 0..self.ids.len();
+        of_leaves
+            .chain(required)
+            .flat_map(|(alias, mask)| {
+                bits.clone().filter(move |b| mask >> b & 1 == 1).map(move |b| (alias, b))
+            })
+            .collect()
+    }
+}
+
+impl Leaf {
+    fn best(&self, on: Mask) -> Option<&Access> {
+        self.accesses.iter().find(|a| a.needs & !on == 0)
+    }
+}
+
+impl Compiled {
+    fn planner_cost(&self, on: Mask) -> Option<f64> {
+        if self.required & !on != 0 {
+            return None;
+        }
+        let mut sum = self.internal;
+        for leaf in &self.leaves {
+            sum += leaf.best(on)?.cost;
+        }
+        Some(sum)
+    }
+}
