@@ -30,7 +30,9 @@ pub enum Effect {
     Faster,
     /// Dearer by more than [`NOTICEABLE`].
     Slower,
-    /// Neither.
+    /// Its plan is another one, and costs before and after cannot be compared.
+    Changed,
+    /// None of these.
     Unchanged,
     /// It can be planned before and not after.
     Refused,
@@ -64,6 +66,8 @@ pub struct StatementOutcome {
     pub query: String,
     /// The foreign key whose check this is; its `queryid` is that of the `DELETE` that causes it.
     pub foreign_key: Option<String>,
+    /// The tables that it reads or writes, as it names them: partitioned ones and not their partitions.
+    pub tables: BTreeSet<QualifiedName>,
     /// Calls in the snapshot.
     pub calls: i64,
     /// Measured mean execution time in milliseconds.
@@ -118,6 +122,16 @@ impl WhatIf {
     /// Milliseconds that the workload saves; negative when it becomes slower.
     pub fn saved_ms(&self) -> f64 {
         self.statements.iter().map(StatementOutcome::saved_ms).sum()
+    }
+
+    /// Judges by plans and not by costs, which cannot be compared after a change of cost constants or of
+    /// the version: expected times are the measured ones then. `same` tells whether two plans are alike.
+    pub fn judge_by_plans(&mut self, same: impl Fn(&Json, &Json) -> bool) {
+        for statement in self.statements.iter_mut().filter(|s| s.effect != Effect::Refused) {
+            let alike = statement.executions.iter().all(|e| same(&e.plan_before, &e.plan_after));
+            statement.effect = if alike { Effect::Unchanged } else { Effect::Changed };
+            statement.expected_ms = statement.mean_ms;
+        }
     }
 
     /// The statements with one effect, those whose time changes most first, else the most time first.
@@ -305,7 +319,7 @@ async fn outcome<M: CostModel>(
     let mut refusal = None;
     for Execution { sql, weight, planned } in before {
         let (cost_after, plan_after) = match model.plan(&sql, configuration).await {
-            Ok(after) => (after.total_cost, after.explain),
+            Ok(after) => (without_disable_cost(after.total_cost, planned.total_cost), after.explain),
             Err(CostError::Statement { message, .. }) => {
                 refusal.get_or_insert(message);
                 (planned.total_cost, Json::Null)
@@ -333,6 +347,7 @@ async fn outcome<M: CostModel>(
             Source::ForeignKeyCheck { constraint, .. } => Some(constraint.clone()),
             Source::Statement => None,
         },
+        tables: statement.analysis.tables().into_iter().cloned().collect(),
         calls: statement.calls,
         mean_ms: statement.mean_ms,
         total_ms: statement.total_ms,
@@ -343,6 +358,13 @@ async fn outcome<M: CostModel>(
         refusal,
         executions,
     })
+}
+
+/// Before 18 a node that `enable_…` has switched off and that is needed all the same costs `disable_cost`
+/// (`costsize.c`) more, which says nothing about time.
+fn without_disable_cost(after: f64, before: f64) -> f64 {
+    const DISABLE_COST: f64 = 1.0e10;
+    if before < DISABLE_COST { after % DISABLE_COST } else { after }
 }
 
 /// The rows that the root of a plan expects.
