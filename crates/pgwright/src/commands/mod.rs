@@ -14,10 +14,12 @@ mod report;
 mod snapshot;
 mod undo;
 mod verify;
+mod what_if;
 mod workload;
 
 mod changes;
 mod context;
+mod cost_model;
 mod kept_advice;
 
 use clap::Subcommand;
@@ -40,6 +42,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Recommend indexes, tried on the planner twin.
     Advise(advise::Args),
+    /// What would become of every statement with an index, without one, or with another setting?
+    WhatIf(what_if::Args),
     /// Show what a recommendation would run; make the changes with --execute.
     Apply(apply::Args),
     /// Take back what apply did.
@@ -70,6 +74,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Profile(args) => profile::run(&context, args).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Advise(args) => advise::run(&context, args).await,
+        Command::WhatIf(args) => what_if::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, args).await,
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Verify(args) => verify::run(&context, args).await,
