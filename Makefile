@@ -1,10 +1,12 @@
 # make demo   a real PostgreSQL with an ML model registry, from slow to fast and proven
 # make test   everything that the tests need, and the tests
+# make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench-advisor lint clean
 
 DEMO_FLAGS ?=
+BENCH_FLAGS ?=
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -21,6 +23,11 @@ test:
 	else \
 		cargo test --workspace --no-fail-fast; \
 	fi
+
+bench-advisor:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright-benches
+	@target/release/pgwright-benches advisor $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

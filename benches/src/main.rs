@@ -26,8 +26,15 @@ enum Benchmark {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Arguments::parse().benchmark {
+async fn main() -> std::process::ExitCode {
+    let done = match Arguments::parse().benchmark {
         Benchmark::Advisor(args) => advisor::run(args).await,
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::from(2)
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! Measured on TPC-H scale 1 with the settings of `tpch_server.rs`; `docs/reference/benchmarks.md` tells how
 //! and names the programs. Costs and sizes repeat exactly, times are of one machine.
 
+/// The major version of PostgreSQL that the peers were measured on.
+pub const PEERS_MAJOR: u32 = 15;
+
 /// A peer's set of indexes.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {

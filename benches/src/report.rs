@@ -65,8 +65,10 @@ pub struct BudgetReport {
     pub executions: Option<Vec<Execution>>,
     /// Indexes that no plan uses.
     pub unused: Vec<String>,
-    /// Indexes that another, existing or new, gives.
+    /// Indexes that an existing one gives.
     pub redundant: Vec<String>,
+    /// Indexes that another new one gives, though more slowly because it is larger.
+    pub nested: Vec<String>,
     /// Queries that looked slower.
     pub slower: Option<Vec<SlowerStatement>>,
     /// Statements that were left out, by reason.
@@ -335,9 +337,11 @@ impl Report {
         for change in &budget.other_changes {
             let _ = writeln!(out, "  recommended too, not done here: {change}");
         }
-        for (what, indexes) in
-            [("no plan uses it", &budget.unused), ("another index gives it", &budget.redundant)]
-        {
+        for (what, indexes) in [
+            ("no plan uses it", &budget.unused),
+            ("an existing index gives it", &budget.redundant),
+            ("a larger new index gives it too", &budget.nested),
+        ] {
             for index in indexes {
                 let _ = writeln!(out, "  {what}: {index}");
             }

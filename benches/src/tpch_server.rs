@@ -13,6 +13,7 @@ use model::snapshot::{Statement, StatementsInfo};
 use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
 use tokio_postgres::{Client, NoTls};
 
+use crate::peers::PEERS_MAJOR;
 use crate::tpch::{KEYS, QUERIES, SCHEMA, load};
 
 /// The database of the measurements.
@@ -61,7 +62,7 @@ impl Cache {
     }
 
     fn stem(&self) -> String {
-        if self.major == 15 {
+        if self.major == PEERS_MAJOR {
             format!("tpch-{}", self.scale)
         } else {
             format!("tpch-{}-pg{}", self.scale, self.major)

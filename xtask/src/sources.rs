@@ -12,7 +12,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The crate that it belongs to: `crates/<name>/…` or `xtask`.
+    /// The crate that it belongs to: `crates/<name>/…`, `benches` or `xtask`.
     pub fn crate_name(&self) -> &str {
         self.path.strip_prefix("crates/").unwrap_or(&self.path).split('/').next().unwrap_or_default()
     }
@@ -41,10 +41,11 @@ impl Source {
     }
 }
 
-/// All Rust files of `crates`, `xtask` and `tests`, in order of their paths.
+/// All Rust files of `benches`, `crates`, `xtask` and `tests`, in order of their paths.
 pub fn read(root: &Path) -> io::Result<Vec<Source>> {
     let mut sources = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests"].iter().map(|f| root.join(f)).collect();
+    let mut folders: Vec<PathBuf> =
+        ["benches", "crates", "xtask", "tests"].iter().map(|f| root.join(f)).collect();
     while let Some(folder) = folders.pop() {
         if !folder.is_dir() {
             continue;

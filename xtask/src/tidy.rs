@@ -29,8 +29,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["model", "sql", "plan", "advice"];
 const IMPURE_DEPENDENCIES: &[&str] = &["tokio", "tokio-postgres", "rustls", "reqwest", "hyper"];
 
-/// Crates that may print and read the environment: the binary, and what only tests use.
-const NOT_LIBRARIES: &[&str] = &["pgwright", "testkit", "xtask"];
+/// Crates that may print and read the environment: the binaries, and what only tests use.
+const NOT_LIBRARIES: &[&str] = &["benches", "pgwright", "testkit", "xtask"];
 
 /// Files that may be longer than [`MAX_LINES`], with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
@@ -38,6 +38,7 @@ const MAX_LINES: usize = 700;
 
 /// Where catalog relations may be read besides `crates/postgres`, with the reason.
 const CATALOG_READERS: &[(&str, &str)] = &[
+    ("benches/", "its queries go to the server that it started"),
     ("crates/apply/", "a change checks its own lock, its own objects and its own journal"),
     ("crates/twin/", "its queries go to its own throw-away server"),
     ("crates/cluster/", "its queries go to servers that it started"),
@@ -82,8 +83,9 @@ fn architecture_names_what_exists(root: &Path) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate() {
         for word in line.split('`').skip(1).step_by(2) {
-            let tops = ["crates/", "docs/", "tests/", "scripts/", "xtask/"];
-            let is_path = tops.iter().any(|top| word.starts_with(top)) || word == "xtask";
+            let tops = ["benches/", "crates/", "docs/", "tests/", "scripts/", "xtask/"];
+            let is_path =
+                tops.iter().any(|top| word.starts_with(top)) || ["benches", "xtask"].contains(&word);
             if is_path && !word.contains(['*', '<', ' ']) && !root.join(word).exists() {
                 problems.push(format!("{page}:{}: {word} does not exist", number + 1));
             }
