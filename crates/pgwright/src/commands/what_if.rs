@@ -241,8 +241,10 @@ fn tried(change: Change, upkeep: Upkeep, snapshot: &Snapshot, what_if: &WhatIf) 
             ChangeEffect::CreateIndex { index: *definition, bytes, upkeep, used_by }
         }
         What::Drop { index } => {
-            let used_by = users_of_old(&index, snapshot, what_if);
-            ChangeEffect::DropIndex { freed: index.bytes, upkeep, used_by, index: index.definition }
+            let parts = with_parts(&index, snapshot);
+            let used_by = users_of_old(&parts, snapshot, what_if);
+            let freed = parts.iter().map(|part| part.bytes).sum();
+            ChangeEffect::DropIndex { freed, upkeep, used_by, index: index.definition }
         }
         What::Set { name, before, after } => ChangeEffect::Set { name, before, after },
         What::Nothing => ChangeEffect::Nothing,
@@ -264,23 +266,24 @@ fn users_of_new(index: &IndexDefinition, snapshot: &Snapshot, what_if: &WhatIf) 
     on_table.filter(|s| uses(s)).map(|s| s.queryid).collect()
 }
 
-/// The statements whose plans used an index, or one of its parts on partitions.
-fn users_of_old(index: &Index, snapshot: &Snapshot, what_if: &WhatIf) -> BTreeSet<i64> {
-    let mut parts = BTreeSet::from([&index.name]);
-    let mut next = vec![&index.name];
-    while let Some(parent) = next.pop() {
-        for part in snapshot.indexes.iter().filter(|i| i.parent.as_ref() == Some(parent)) {
-            if parts.insert(&part.name) {
-                next.push(&part.name);
-            }
-        }
+/// An index and, of a partitioned table, its parts on the partitions.
+fn with_parts<'a>(index: &'a Index, snapshot: &'a Snapshot) -> Vec<&'a Index> {
+    let mut parts = vec![index];
+    let mut at = 0;
+    while let Some(parent) = parts.get(at).copied() {
+        parts.extend(snapshot.indexes.iter().filter(|i| i.parent.as_ref() == Some(&parent.name)));
+        at += 1;
     }
-    let names: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    parts
+}
+
+/// The statements whose plans used an index or one of its parts.
+fn users_of_old(parts: &[&Index], snapshot: &Snapshot, what_if: &WhatIf) -> BTreeSet<i64> {
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.name.name.as_str()).collect();
     // A statement names the partitioned table, or the partition itself.
     let on_table = |s: &StatementOutcome| {
-        let tables = parts.iter().filter_map(|part| snapshot.index(part)).map(|i| &i.definition.table);
-        tables.into_iter().any(|table| {
-            let mut table = Some(table);
+        parts.iter().any(|part| {
+            let mut table = Some(&part.definition.table);
             while let Some(name) = table {
                 if s.tables.contains(name) {
                     return true;

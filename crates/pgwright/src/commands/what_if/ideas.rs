@@ -222,7 +222,7 @@ impl Resolver<'_> {
         if self.changes.after.dropped.contains(&name) {
             // Plans must tell the old one from the new one.
             definition.name.push_str(" (new)");
-            notes.push(format!("Plans show it as \"{}\".", definition.name));
+            notes.push(format!("Plans show it as {}.", model::quote_identifier(&definition.name)));
             return Ok(Some(sql));
         }
         if if_not_exists {
