@@ -391,7 +391,7 @@ impl Report {
 }
 
 fn peer_row(table: &mut Table, peer: &Peer) {
-    let cost = format!("{}", thousands(peer.cost_millions * 1e6));
+    let cost = thousands(peer.cost_millions * 1e6);
     let (promised, real) = if peer.cost_is_real { ("–".into(), cost) } else { (cost, "–".into()) };
     table.add_row([
         peer.name.to_owned(),
