@@ -153,6 +153,11 @@ pub fn one_line(text: &str, width: usize) -> String {
     format!("{}…", cut.trim_end())
 }
 
+/// `1 statement`, `2 statements`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,30 +1,36 @@
-//! `pgwright advise`: ranked recommendations, each tried on the planner twin.
+//! `pgwright advise`: ranked recommendations, each tried on the planner twin or with HypoPG.
 
-use std::collections::BTreeMap;
+mod text;
+mod watch;
+
 use std::path::PathBuf;
 
-use advice::{Advice, Options};
+use advice::{Advice, Control, Options, WeighBy};
 use clap::Args as ClapArgs;
-use cluster::Binaries;
-use model::{Bytes, Price, Recommendation, Snapshot};
-use twin::{Twin, TwinOptions};
+use model::{Bytes, Snapshot};
 
 use super::Context;
 use super::context::SnapshotSource;
+use super::cost_model::Engine;
 use super::kept_advice::{self, KeptAdvice};
 use crate::error::{CommandError, CommandResult, Exit};
-use crate::printer::{one_line, plain};
+use crate::printer::count;
+pub(super) use text::{benefit_text, bound_text, price_text};
+use watch::Watch;
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 #[command(
-    before_help = "Examples:\n  pgwright advise postgres://app@db.example.com/shop\n  pgwright advise --snapshot shop.snapshot.zst --max-bytes 500MB"
+    before_help = "Examples:\n  pgwright advise postgres://app@db.example.com/shop\n  pgwright advise --snapshot shop.snapshot.zst --max-bytes 500MB\n  pgwright advise --budget 100MB,500MB,2GB"
 )]
 pub struct Args {
     #[command(flatten)]
     source: SnapshotSource,
     #[command(flatten)]
     limits: Limits,
+    /// Who plans.
+    #[arg(long, value_enum, default_value = "twin", value_name = "ENGINE")]
+    what_if: Engine,
     /// Write the recommendations into this file, for `apply --advice`.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -34,6 +40,9 @@ pub struct Args {
     /// Show every candidate that was considered and why it was not recommended.
     #[arg(long)]
     rejected: bool,
+    /// Show every statement that was left out and why.
+    #[arg(long)]
+    skipped: bool,
     /// Exit with 1 when something is recommended.
     #[arg(long)]
     fail_on_recommendation: bool,
@@ -48,6 +57,64 @@ pub struct Limits {
     /// No more than this many new indexes.
     #[arg(long, value_name = "N")]
     pub max_indexes: Option<usize>,
+    /// Upkeep of new indexes may make writes no more than this much dearer: 10%.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_write_overhead: Option<f64>,
+    /// Show what the best set within each of these budgets saves, beside the recommended one. Without
+    /// sizes: from a hundredth of the tables to all of them.
+    #[arg(long, value_name = "SIZE,…", value_parser = size, value_delimiter = ',', num_args = 0..)]
+    pub budget: Option<Vec<Bytes>>,
+    /// What makes a statement weigh more than another.
+    #[arg(long, value_enum, default_value = "time")]
+    pub weigh_by: Weight,
+}
+
+/// What statements are weighed by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weight {
+    /// Their measured execution time.
+    #[default]
+    Time,
+    /// Calls times planner cost, for workloads that were never measured.
+    Cost,
+}
+
+impl Limits {
+    /// The limits of a report, which shows a curve of budgets.
+    pub fn with_curve() -> Self {
+        Self { budget: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// The options of the advisor.
+    fn options(&self, snapshot: &Snapshot, control: Control) -> Options {
+        let budgets = match &self.budget {
+            None => Vec::new(),
+            Some(sizes) if sizes.is_empty() => usual_budgets(snapshot),
+            Some(sizes) => sizes.clone(),
+        };
+        Options {
+            weigh_by: match self.weigh_by {
+                Weight::Time => WeighBy::Time,
+                Weight::Cost => WeighBy::PlannerCost,
+            },
+            max_bytes: self.max_bytes,
+            max_count: self.max_indexes,
+            max_write_overhead: self.max_write_overhead,
+            budgets,
+            control,
+            ..Options::default()
+        }
+    }
+}
+
+/// Budgets from a hundredth of the tables' bytes to all of them, in steps that about double.
+fn usual_budgets(snapshot: &Snapshot) -> Vec<Bytes> {
+    let tables: u64 = snapshot.relations.iter().map(|r| r.table_bytes.0).sum();
+    [1, 2, 5, 10, 20, 50, 100]
+        .iter()
+        .map(|percent| Bytes(tables / 100 * percent))
+        .filter(|b| b.0 > 0)
+        .collect()
 }
 
 /// Parses `500MB`, `2GB` or a number of bytes, in PostgreSQL's units of 1024.
@@ -66,19 +133,32 @@ fn size(text: &str) -> Result<Bytes, String> {
     number.checked_mul(factor).map(Bytes).ok_or_else(|| format!("\"{text}\" is out of range"))
 }
 
+/// Parses `10%` or `10` into a share.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text
+        .trim()
+        .trim_end_matches('%')
+        .trim_end()
+        .parse()
+        .map_err(|_| format!("\"{text}\" is not a percentage such as 10%"))?;
+    if number.is_finite() && number >= 0.0 {
+        Ok(number / 100.0)
+    } else {
+        Err(format!("\"{text}\" is out of range"))
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// Fails when the snapshot cannot be read or the twin cannot be built.
+/// Fails when the snapshot cannot be read or the cost model does not start.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
-    let (snapshot, target_name) = match &args.source.snapshot {
-        Some(_) => (context.snapshot(&args.source).await?, None),
-        None => {
-            let target = context.target()?;
-            (context.snapshot_of(&target).await?, Some(kept_advice::target_name(&target)))
-        }
+    let snapshot = context.snapshot_for(args.what_if, &args.source).await?;
+    let target_name = match &args.source.snapshot {
+        Some(_) => None,
+        None => Some(kept_advice::target_name(&context.target()?)),
     };
-    let advice = match compute(context, &snapshot, &args.limits).await {
+    let advice = match compute_with(context, &snapshot, args.what_if, &args.limits).await {
         Ok(advice) => advice,
         Err(error) => {
             // What could not be read may be the very reason.
@@ -102,10 +182,17 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if context.printer.json {
         context.printer.json("advise", &serde_json::json!({ "notes": snapshot.notes, "advice": advice }))?;
     } else {
-        context.printer.out(&text(context, &snapshot, &advice, args.plans, args.rejected))?;
+        let shown = text::Shown { plans: args.plans, rejected: args.rejected, skipped: args.skipped };
+        context.printer.out(&text::answer(context, &snapshot, &advice, &shown))?;
         for note in &snapshot.notes {
             context.printer.status(&format!("note: {note}"));
         }
+    }
+    if advice.stopped_early {
+        context.printer.status(&format!(
+            "stopped after {}: a better set may be there",
+            count(usize::try_from(advice.planner_calls).unwrap_or(usize::MAX), "planner call")
+        ));
     }
     if !advice.recommendations.is_empty() && target_name.is_some() {
         context.printer.status(
@@ -128,148 +215,26 @@ pub async fn compute(
     snapshot: &Snapshot,
     limits: &Limits,
 ) -> Result<Advice, CommandError> {
-    let spinner = context.printer.spinner("building the planner twin");
-    let found = Binaries::discover(&context.search());
-    let (binaries, warning) = Twin::choose_binaries(snapshot, &found)?;
-    if let Some(warning) = warning {
-        context.printer.status(&format!("warning: {warning}"));
-    }
-    let mut twin = Twin::build(snapshot, &binaries, TwinOptions::default()).await?;
-    for note in twin.notes() {
-        context.printer.status(&format!("note: {note}"));
-    }
-    spinner.set_message("trying candidates on the planner twin");
-    let options =
-        Options { max_bytes: limits.max_bytes, max_count: limits.max_indexes, ..Options::default() };
-    let advice = advice::advise(snapshot, &mut twin, &options).await;
-    spinner.finish_and_clear();
+    compute_with(context, snapshot, Engine::Twin, limits).await
+}
+
+/// Starts a cost model on a snapshot and asks the advisor. The first interrupt ends the search, which
+/// then answers with the best that it has; the second ends the process.
+///
+/// # Errors
+/// Fails when the cost model does not start or stops working.
+async fn compute_with(
+    context: &Context,
+    snapshot: &Snapshot,
+    engine: Engine,
+    limits: &Limits,
+) -> Result<Advice, CommandError> {
+    let mut model = context.start_model(engine, snapshot).await?;
+    let watch = Watch::begin(&context.printer);
+    let options = limits.options(snapshot, watch.control());
+    let advice = advice::advise(snapshot, &mut model, &options).await;
+    watch.end();
     Ok(advice?)
-}
-
-fn text(context: &Context, snapshot: &Snapshot, advice: &Advice, plans: bool, rejected: bool) -> String {
-    let mut out = format!(
-        "{} on PostgreSQL {}: {} statements, {} recommendations, {} planner calls\n",
-        plain(&snapshot.server.database),
-        plain(&snapshot.server.version),
-        snapshot.statements.len(),
-        advice.recommendations.len(),
-        advice.planner_calls
-    );
-    for (rank, recommendation) in advice.recommendations.iter().enumerate() {
-        out.push('\n');
-        out.push_str(&recommendation_text(context, rank + 1, recommendation, plans));
-    }
-    if advice.recommendations.is_empty() {
-        out.push_str("\nnothing is recommended\n");
-    }
-    if !advice.findings.is_empty() {
-        out.push_str("\nfindings\n");
-        for finding in &advice.findings {
-            out.push_str(&format!(
-                "  {}: {}\n    {}\n",
-                finding.check,
-                plain(&finding.summary),
-                plain(&finding.detail)
-            ));
-        }
-    }
-    if !advice.skipped.is_empty() {
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        for skipped in &advice.skipped {
-            *reasons.entry(skipped.reason.as_str()).or_default() += 1;
-        }
-        out.push_str(&format!("\n{} statements were left out\n", advice.skipped.len()));
-        for (reason, count) in reasons {
-            out.push_str(&format!("  {count}: {}\n", plain(reason)));
-        }
-    }
-    if rejected {
-        out.push_str("\nnot recommended\n");
-        for candidate in &advice.rejected {
-            out.push_str(&format!("  {}\n    {}\n", plain(&candidate.candidate), plain(&candidate.reason)));
-        }
-    } else if !advice.rejected.is_empty() {
-        out.push_str(&format!(
-            "\n{} other candidates were considered; --rejected shows why not\n",
-            advice.rejected.len()
-        ));
-    }
-    out
-}
-
-/// What a recommendation costs, in a list; `None` when it costs nothing worth a word.
-pub(super) fn price_text(price: &Price) -> Option<String> {
-    let mut parts = Vec::new();
-    if price.bytes.0 > 0 {
-        parts.push(price.bytes.to_string());
-    }
-    if price.freed.0 > 0 {
-        parts.push(format!("frees {}", price.freed));
-    }
-    if price.write_cost_per_hour >= 1.0 {
-        parts.push(format!("{:.0} planner cost units per hour for writes", price.write_cost_per_hour));
-    }
-    if price.hot_updates_lost_per_hour >= 1.0 {
-        parts.push(format!("{:.0} updates per hour no longer HOT", price.hot_updates_lost_per_hour));
-    }
-    if price.build_ms.0 > 0.0 {
-        parts.push(format!("about {} to build", price.build_ms));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans: bool) -> String {
-    let mut out = format!("{rank}. {}  {}\n", r.id, plain(&r.title));
-    for sql in &r.sql {
-        out.push_str(&format!("   {};\n", plain(sql)));
-    }
-    out.push_str(&format!(
-        "   saves {:.1} % of all execution time ({} per hour); confidence {}\n",
-        r.benefit.share_of_total * 100.0,
-        model::Millis(r.benefit.saved_ms_per_hour),
-        match r.confidence {
-            model::Confidence::Low => "low",
-            model::Confidence::Medium => "medium",
-            model::Confidence::High => "high",
-        }
-    ));
-    if let Some(price) = price_text(&r.price) {
-        out.push_str(&format!("   price: {price}\n"));
-    }
-    out.push_str(&format!("   lock: {}\n", plain(&r.lock_duration)));
-    out.push_str(&format!("   why: {}\n", plain(&r.rationale)));
-    for effect in &r.statements {
-        out.push_str(&format!(
-            "   {} → {} expected, cost {:.0} → {:.0}, {} calls: {}\n",
-            effect.mean_ms,
-            effect.expected_ms,
-            effect.cost_before,
-            effect.cost_after,
-            effect.calls,
-            one_line(&effect.query, context.printer.width.saturating_sub(60).max(40))
-        ));
-        if plans {
-            for (word, value) in [("before", &effect.plan_before), ("after", &effect.plan_after)] {
-                if let Ok(plan) = plan::Plan::from_json(value) {
-                    let style =
-                        plan::render::Style { width: context.printer.width.clamp(60, 140), color: false };
-                    out.push_str(&format!("   {word}\n{}\n", indent(&plan::render::tree(&plan, &style), 6)));
-                }
-            }
-        }
-    }
-    if !r.undo_sql.is_empty() {
-        out.push_str(&format!("   undo: {}\n", plain(&r.undo_sql.join("; "))));
-    }
-    for lost in r.rejected.iter().take(3) {
-        out.push_str(&format!("   rather than {}: {}\n", plain(&lost.candidate), plain(&lost.reason)));
-    }
-    out
-}
-
-fn indent(text: &str, by: usize) -> String {
-    let pad = " ".repeat(by);
-    text.lines().map(|l| format!("{pad}{l}\n")).collect()
 }
 
 #[cfg(test)]

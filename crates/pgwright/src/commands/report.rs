@@ -12,7 +12,8 @@ use super::context::SnapshotSource;
 use super::verify::verdict_words;
 use super::{Context, advise, write_text};
 use crate::error::{CommandError, CommandResult, Exit};
-use crate::report::document::{Report, Section};
+use crate::printer::count;
+use crate::report::document::{Report, Section, Step, StepChart};
 use crate::report::{Format, render};
 
 /// Arguments.
@@ -50,7 +51,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let advice = if args.no_advice || snapshot.statements.is_empty() {
         None
     } else {
-        Some(advise::compute(context, &snapshot, &advise::Limits::default()).await?)
+        Some(advise::compute(context, &snapshot, &advise::Limits::with_curve()).await?)
     };
     // The journal is on the server only; a database without one has nothing to tell.
     let journal = match &args.source.snapshot {
@@ -103,6 +104,7 @@ fn build(
     });
     if let Some(advice) = advice {
         sections.push(advice_section(advice));
+        sections.extend(budget_section(advice));
         if !advice.findings.is_empty() {
             let findings =
                 advice.findings.iter().map(|f| format!("{}: {}. {}", f.check, f.summary, f.detail)).collect();
@@ -130,10 +132,10 @@ fn build(
         title: format!("Database {}", snapshot.server.database),
         generated_at: snapshot.taken_at,
         lead: format!(
-            "PostgreSQL {}, {} on disk, {} statements observed over {:.1} hours.",
+            "PostgreSQL {}, {} on disk, {} observed over {:.1} hours.",
             snapshot.server.version,
             snapshot.server.database_bytes,
-            snapshot.statements.len(),
+            count(snapshot.statements.len(), "statement"),
             snapshot.observed_hours()
         ),
         sections,
@@ -146,17 +148,16 @@ fn advice_section(advice: &advice::Advice) -> Section {
     if advice.recommendations.is_empty() {
         return section.paragraph("Nothing is recommended.");
     }
+    if let Some(bound) = &advice.bound {
+        section = section.paragraph(sentence(&advise::bound_text(bound, advice.candidates)));
+    }
     for recommendation in &advice.recommendations {
         section = section
             .subheading(format!("{}: {}", recommendation.id, recommendation.title))
             .paragraph(recommendation.rationale.clone())
             .code("sql", recommendation.sql.iter().map(|s| format!("{s};\n")).collect::<String>())
             .list(vec![
-                format!(
-                    "Saves {:.1} % of all execution time, {} per hour.",
-                    recommendation.benefit.share_of_total * 100.0,
-                    model::Millis(recommendation.benefit.saved_ms_per_hour)
-                ),
+                sentence(&advise::benefit_text(recommendation)),
                 format!(
                     "Price: {}.",
                     advise::price_text(&recommendation.price).unwrap_or_else(|| "none".into())
@@ -193,6 +194,59 @@ fn advice_section(advice: &advice::Advice) -> Section {
         }
     }
     section
+}
+
+/// What the best set within each budget saves, as a table and as a picture.
+fn budget_section(advice: &advice::Advice) -> Option<Section> {
+    if advice.curve.is_empty() {
+        return None;
+    }
+    let rows = advice
+        .curve
+        .iter()
+        .map(|point| {
+            vec![
+                point.max_bytes.to_string(),
+                point.bytes.to_string(),
+                point.indexes.to_string(),
+                format!("{:.1} %", 100.0 * point.share_saved),
+            ]
+        })
+        .collect();
+    let steps = advice
+        .curve
+        .iter()
+        .map(|point| Step {
+            x: point.max_bytes.0 as f64,
+            x_text: point.max_bytes.to_string(),
+            share: point.share_saved,
+            note: match point.indexes {
+                1 => "1 index".into(),
+                number => format!("{number} indexes"),
+            },
+        })
+        .collect();
+    Some(
+        Section::new("What a budget buys")
+            .paragraph(
+                "The share of all execution time that the best set of new indexes within each budget saves.",
+            )
+            .chart(StepChart {
+                description: "Share of execution time saved by the best set of indexes within each budget."
+                    .into(),
+                x_label: "budget for new indexes".into(),
+                y_label: "execution time saved".into(),
+                steps,
+            })
+            .table(&[">budget", ">used", ">indexes", ">saves"], rows),
+    )
+}
+
+/// A line of text as a sentence.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str())
 }
 
 fn journal_section(journal: &[apply::JournalEntry]) -> Section {

@@ -63,6 +63,13 @@ impl Section {
         self
     }
 
+    /// Adds a chart. What it shows must stand in a table too: not every format has pictures.
+    #[must_use]
+    pub fn chart(mut self, chart: StepChart) -> Self {
+        self.blocks.push(Block::Chart(chart));
+        self
+    }
+
     /// Adds a list.
     #[must_use]
     pub fn list(mut self, items: Vec<String>) -> Self {
@@ -94,4 +101,32 @@ pub enum Block {
     },
     /// A list.
     List(Vec<String>),
+    /// A picture, for formats that have them.
+    Chart(StepChart),
+}
+
+/// A share that rises in steps, as what a budget buys does.
+#[derive(Clone, Debug)]
+pub struct StepChart {
+    /// What it shows, for those who do not see it.
+    pub description: String,
+    /// What the horizontal axis is; it is logarithmic.
+    pub x_label: String,
+    /// What the vertical axis is, from 0 to 100 %.
+    pub y_label: String,
+    /// The steps, from left to right.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a chart.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where it begins, more than zero.
+    pub x: f64,
+    /// That in words.
+    pub x_text: String,
+    /// Its height, from 0 to 1.
+    pub share: f64,
+    /// What stands beside it.
+    pub note: String,
 }

@@ -14,6 +14,10 @@ h1 { font-size: 1.7rem; } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(
 table { border-collapse: collapse; margin: .6rem 0 1.2rem; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .right { text-align: right; font-variant-numeric: tabular-nums; }
+.chart { width: 100%; max-width: 44rem; height: auto; display: block; margin: .6rem 0 1.2rem; }
+.chart text { font: 12px system-ui, sans-serif; fill: var(--dim); }
+.chart .axis { stroke: var(--line); } .chart .curve { fill: none; stroke: light-dark(#1f6feb, #6cb0ff); stroke-width: 2; }
+.chart .point { fill: light-dark(#1f6feb, #6cb0ff); }
 pre { overflow-x: auto; padding: .8rem; border: 1px solid var(--line); border-radius: 4px; font-size: .85rem; }
 ";
 
@@ -50,6 +54,7 @@ fn render_block(block: &Block) -> Markup {
         Block::Paragraph(text) => html! { p { (plain(text)) } },
         Block::Subheading(text) => html! { h3 { (plain(text)) } },
         Block::Code { text, .. } => html! { pre tabindex="0" { code { (plain(text)) } } },
+        Block::Chart(chart) => super::chart::svg(chart),
         Block::List(items) => html! { ul { @for item in items { li { (plain(item)) } } } },
         Block::Table { headers, rows } => {
             let right: Vec<bool> = headers.iter().map(|h| h.starts_with('>')).collect();

@@ -49,6 +49,8 @@ fn render_block(block: &Block, out: &mut String) {
             let fence = "`".repeat(longest.max(2) + 1);
             let _ = writeln!(out, "{fence}{language}\n{}\n{fence}\n", text.trim_end());
         }
+        // Pages that show Markdown leave inline pictures out; the table beside it tells the same.
+        Block::Chart(_) => {}
         Block::List(items) => {
             for item in items {
                 let _ = writeln!(out, "- {}", inline(item));

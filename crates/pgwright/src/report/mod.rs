@@ -1,6 +1,7 @@
 //! How do results become a page? A report is a small document (headings, paragraphs, tables, code)
 //! and the data it was made from; each renderer knows every block and nothing of databases.
 
+mod chart;
 pub mod document;
 mod html;
 mod markdown;

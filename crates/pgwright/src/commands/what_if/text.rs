@@ -10,7 +10,7 @@ use model::{Millis, Snapshot};
 
 use super::plans::{PlanChange, drawn};
 use super::{ChangeEffect, SHOWN_EFFECTS, Shown, TriedChange};
-use crate::printer::{one_line, plain};
+use crate::printer::{count, one_line, plain};
 
 /// The whole answer.
 pub(super) fn answer(
@@ -42,11 +42,6 @@ pub(super) fn answer(
     out
 }
 
-/// `1 statement`, `2 statements`.
-pub fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
 fn change_text(change: &TriedChange) -> String {
     let sign = match change.effect {
         ChangeEffect::CreateIndex { .. } => '+',
@@ -57,10 +52,14 @@ fn change_text(change: &TriedChange) -> String {
     let mut out = format!("{sign} {}\n", plain(&change.sql));
     match &change.effect {
         ChangeEffect::CreateIndex { bytes, upkeep, used_by, .. } => {
+            let build = if upkeep.build_ms >= 1.0 {
+                format!(", about {} to build", Millis(upkeep.build_ms))
+            } else {
+                String::new()
+            };
             let _ = writeln!(
                 out,
-                "    {bytes} predicted, about {} to build; {}",
-                Millis(upkeep.build_ms),
+                "    {bytes} predicted{build}; {}",
                 match used_by.len() {
                     0 => "no plan uses it".to_owned(),
                     users => format!("in the plans of {}", count(users, "statement")),

@@ -12,7 +12,7 @@ use super::plans::alike;
 use super::{Shown, json, move_bar, text};
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult, Exit};
-use crate::printer::plain;
+use crate::printer::{count, plain};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -83,7 +83,7 @@ pub(super) async fn run(
         plain(&snapshot.server.database),
         plain(&snapshot.server.version),
         what_if.statements.len(),
-        text::count(snapshot.statements.len(), "statement"),
+        count(snapshot.statements.len(), "statement"),
         plain(&old.version),
         plain(&new.version),
     );
@@ -93,18 +93,12 @@ pub(super) async fn run(
     let same = what_if.with_effect(Effect::Unchanged);
     let (dearer, alike): (Vec<_>, Vec<_>) = same.into_iter().partition(|s| costs_otherwise(s));
     if !dearer.is_empty() {
-        out.push_str(&format!(
-            "\n{} with the same plan at another cost\n",
-            text::count(dearer.len(), "statement")
-        ));
+        out.push_str(&format!("\n{} with the same plan at another cost\n", count(dearer.len(), "statement")));
         for statement in dearer.iter().take(shown.limit) {
             out.push_str(&text::statement_text(statement, false, &Shown { plans: false, ..*shown }));
         }
     }
-    out.push_str(&format!(
-        "\n{} with the same plan at the same cost\n",
-        text::count(alike.len(), "statement")
-    ));
+    out.push_str(&format!("\n{} with the same plan at the same cost\n", count(alike.len(), "statement")));
     out.push_str(&text::skipped_text(&what_if.skipped, shown));
     context.printer.out(&out)?;
     context.printer.status(
