@@ -11,18 +11,18 @@ use advice::{Advice, Options, WeighBy};
 use anyhow::{Context as _, Result};
 use cluster::Binaries;
 use model::change::{Change, IndexDefinition, KeyTarget};
-use model::{Bytes, Snapshot};
+use model::{Bytes, QualifiedName, Snapshot};
 use serde_json::Value;
 use tokio_postgres::Client;
 use twin::{Twin, TwinOptions};
 
+use crate::benchmark_server::{BenchmarkServer, Cache, repository, search, statement};
 use crate::cpu;
 use crate::fidelity::{Fidelity, Promise, median, promise};
 use crate::measurement::{self, Execution, NOISE_S, SUSPICIOUS, Stopwatch, cost};
 use crate::peers::PEERS_MAJOR;
 use crate::report::{BudgetReport, IndexReport, Report, SlowerStatement, TextsReport};
-use crate::tpch::{QUERIES, answers};
-use crate::tpch_server::{Cache, TpchServer, repository, search, statement};
+use crate::workload::{Query, Workload};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -30,7 +30,10 @@ pub struct Args {
     /// A budget in MB of index bytes, repeatable.
     #[arg(long = "budget", value_name = "MB", default_values_t = [250, 500, 940])]
     budgets: Vec<u64>,
-    /// The scale factor of TPC-H.
+    /// What is advised on.
+    #[arg(long, value_enum, default_value_t = Workload::Tpch)]
+    workload: Workload,
+    /// The scale factor of the data.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// The major version of PostgreSQL; 15, where the peers were measured, or else the newest that is here.
@@ -111,16 +114,18 @@ pub const MB: u64 = 1 << 20;
 /// When a server does not start, or something that must work does not.
 pub async fn run(args: Args) -> Result<()> {
     let root = args.cache.clone().unwrap_or_else(|| repository().join(".cache/benchmarks"));
-    let cache = Cache::new(root, args.scale, major(args.major)?);
+    let cache = Cache::new(root, args.workload, args.scale, major(args.major)?);
+    let queries = cache.queries().await?;
     let report = if args.twin_only {
         let snapshot = load(&cache.snapshot_file())?;
         let texts = args.texts.then(|| load(&cache.normalised_snapshot_file())).transpose()?;
         let binaries = Binaries::for_major(snapshot.server.major(), &search())?;
-        let bench = Bench { args: &args, snapshot: &snapshot, binaries: &binaries, server: None };
+        let (args, queries) = (&args, queries.as_slice());
+        let bench = Bench { args, queries, snapshot: &snapshot, binaries: &binaries, server: None };
         bench.run(None, texts.as_ref()).await?
     } else {
-        let server = TpchServer::start(cache.clone(), &|text| args.say(text)).await?;
-        let report = with_server(&args, &cache, &server).await;
+        let server = BenchmarkServer::start(cache.clone(), &|text| args.say(text)).await?;
+        let report = with_server(&args, &cache, &queries, &server).await;
         server.stop()?;
         report?
     };
@@ -151,60 +156,76 @@ fn load(path: &Path) -> Result<Snapshot> {
     })
 }
 
-async fn with_server(args: &Args, cache: &Cache, server: &TpchServer) -> Result<Report> {
-    let client = server.connect().await?;
-    let plans = measurement::explain(&client, &QUERIES).await?;
-    let mut snapshot = server.snapshot().await?;
-    let texts = server.normalised_texts().await?;
-    let statements = |texts: &[&str]| {
-        let queries = QUERIES.iter().zip(&plans).zip(texts);
-        let statement = queries.map(|((query, plan), text)| {
-            let rows = plan.pointer("/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
-            statement(i64::from(query.number), text, cost(plan), rows)
-        });
-        statement.collect::<Vec<_>>()
-    };
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let normalised = Snapshot { statements: statements(&texts), ..snapshot.clone() };
-    snapshot.statements = statements(&QUERIES.map(|query| query.sql));
+async fn with_server(
+    args: &Args,
+    cache: &Cache,
+    queries: &[Query],
+    server: &BenchmarkServer,
+) -> Result<Report> {
+    let plans = measurement::explain(&server.connect().await?, queries).await?;
+    let statements = queries.iter().zip(&plans).map(|(query, plan)| {
+        let rows = plan.pointer("/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
+        statement(i64::from(query.number), &query.sql, cost(plan), rows)
+    });
+    let snapshot = Snapshot { statements: statements.collect(), ..server.snapshot().await? };
     postgres::snapshot_file::save(&cache.snapshot_file(), &snapshot)?;
+
+    let texts = server.normalised_texts(queries).await?;
+    let mut normalised = snapshot.clone();
+    normalised.statements.retain_mut(|statement| match texts.get(&statement.queryid) {
+        Some(text) => {
+            statement.query.clone_from(text);
+            true
+        }
+        None => false,
+    });
     postgres::snapshot_file::save(&cache.normalised_snapshot_file(), &normalised)?;
-    let base = if args.no_execute { None } else { Some(base(args, cache, server).await?) };
-    let bench = Bench { args, snapshot: &snapshot, binaries: server.binaries(), server: Some(server) };
+
+    let base = if args.no_execute { None } else { Some(base(args, cache, queries, server).await?) };
+    let bench =
+        Bench { args, queries, snapshot: &snapshot, binaries: server.binaries(), server: Some(server) };
     bench.run(base, Some(&normalised)).await
 }
 
 /// What the queries take without indexes.
-async fn base(args: &Args, cache: &Cache, server: &TpchServer) -> Result<Vec<Execution>> {
+async fn base(
+    args: &Args,
+    cache: &Cache,
+    queries: &[Query],
+    server: &BenchmarkServer,
+) -> Result<Vec<Execution>> {
     let path = cache.base_file();
     let kept =
         std::fs::read_to_string(&path).ok().and_then(|t| serde_json::from_str::<Vec<Execution>>(&t).ok());
-    if let Some(kept) = kept.filter(|k| !args.fresh && k.len() == QUERIES.len()) {
+    if let Some(kept) = kept.filter(|k| !args.fresh && k.len() == queries.len()) {
         return Ok(kept);
     }
     args.say("running the queries without indexes");
     let stopwatch = Stopwatch::new(server.connect().await?, args.timeout).await?;
     warm_up(stopwatch.client()).await?;
-    let base = run_queries(args, &stopwatch).await?;
+    let base = run_queries(args, queries, &stopwatch).await?;
     std::fs::write(&path, serde_json::to_string(&base)?)?;
     Ok(base)
 }
 
 /// Reads every table once, so that the first query is not the only one that waits for the disk.
 async fn warm_up(client: &Client) -> Result<()> {
-    for table in ["lineitem", "orders", "partsupp", "part", "customer", "supplier", "nation", "region"] {
-        client.query(&format!("SELECT pg_catalog.count(*) FROM public.{table}"), &[]).await?;
+    let tables = "SELECT c.relname FROM pg_catalog.pg_class AS c
+                  WHERE c.relkind = 'r' AND c.relnamespace = 'public'::pg_catalog.regnamespace";
+    for row in client.query(tables, &[]).await? {
+        let table = QualifiedName::new("public", row.try_get::<_, String>(0)?);
+        client.query(&format!("SELECT pg_catalog.count(*) FROM {table}"), &[]).await?;
     }
     Ok(())
 }
 
-async fn run_queries(args: &Args, stopwatch: &Stopwatch) -> Result<Vec<Execution>> {
-    let mut executions = Vec::with_capacity(QUERIES.len());
-    for query in QUERIES {
-        let ran = stopwatch.run_repeatedly(query.sql, args.runs).await;
+async fn run_queries(args: &Args, queries: &[Query], stopwatch: &Stopwatch) -> Result<Vec<Execution>> {
+    let mut executions = Vec::with_capacity(queries.len());
+    for query in queries {
+        let ran = stopwatch.run_repeatedly(&query.sql, args.runs).await;
         let (execution, rows) = ran.with_context(|| format!("running {}", query.name()))?;
-        let exact = (args.scale - 1.0).abs() < f64::EPSILON;
-        if let Some(difference) = rows.filter(|_| exact).and_then(|r| answers::difference(query.number, &r)) {
+        let difference = rows.and_then(|rows| args.workload.difference(query, args.scale, &rows));
+        if let Some(difference) = difference {
             args.say(&format!("warning: the answer is not the published one: {difference}"));
         }
         executions.push(execution);
@@ -215,9 +236,10 @@ async fn run_queries(args: &Args, stopwatch: &Stopwatch) -> Result<Vec<Execution
 /// One run of the benchmark.
 struct Bench<'a> {
     args: &'a Args,
+    queries: &'a [Query],
     snapshot: &'a Snapshot,
     binaries: &'a Binaries,
-    server: Option<&'a TpchServer>,
+    server: Option<&'a BenchmarkServer>,
 }
 
 /// An answer of the advisor, and what it took.
@@ -231,11 +253,11 @@ struct Timed {
 impl Bench<'_> {
     async fn run(&self, base: Option<Vec<Execution>>, normalised: Option<&Snapshot>) -> Result<Report> {
         let mut fidelity = Fidelity::default();
-        let without = promise(self.snapshot, self.binaries, &[], &QUERIES).await?;
+        let without = promise(self.snapshot, self.binaries, &[], self.queries).await?;
         let mut base_costs: Vec<f64> = without.plans.iter().map(cost).collect();
         if let Some(server) = self.server {
-            let real = measurement::explain(&server.connect().await?, &QUERIES).await?;
-            fidelity.compare("without indexes", &QUERIES, &without.plans, &real)?;
+            let real = measurement::explain(&server.connect().await?, self.queries).await?;
+            fidelity.compare("without indexes", self.queries, &without.plans, &real)?;
             base_costs = real.iter().map(cost).collect();
         }
         let mut budgets = Vec::new();
@@ -248,6 +270,10 @@ impl Bench<'_> {
             None => None,
         };
         Ok(Report {
+            workload: self.args.workload.title(),
+            dwarfing: self.args.workload.dwarfing(),
+            queries: self.queries.iter().map(|q| q.number).collect(),
+            peers: self.args.workload == Workload::Tpch && (self.args.scale - 1.0).abs() < f64::EPSILON,
             scale: self.args.scale,
             version: self.binaries.version.clone(),
             base_costs,
@@ -269,7 +295,7 @@ impl Bench<'_> {
         let (mut twins, mut advises, mut cpus) = (Vec::new(), Vec::new(), Vec::new());
         let mut last = None;
         for _ in 0..self.args.runs.max(1) {
-            let elsewhere = self.server.and_then(TpchServer::pid);
+            let elsewhere = self.server.and_then(BenchmarkServer::pid);
             let (cpu, start) = (cpu::of_this_tree(elsewhere), Instant::now());
             let mut twin = Twin::build(snapshot, self.binaries, TwinOptions::default()).await?;
             twins.push(start.elapsed().as_secs_f64());
@@ -297,7 +323,7 @@ impl Bench<'_> {
     ) -> Result<BudgetReport> {
         let timed = self.advise(self.snapshot, &self.args.options(budget_mb)).await?;
         let indexes = new_indexes(&timed.advice);
-        let promised = promise(self.snapshot, self.binaries, &indexes, &QUERIES).await?;
+        let promised = promise(self.snapshot, self.binaries, &indexes, self.queries).await?;
         let mut report = BudgetReport {
             budget_mb,
             indexes: indexes
@@ -334,7 +360,7 @@ impl Bench<'_> {
     /// Builds the indexes, measures with them and drops them.
     async fn build(
         &self,
-        server: &TpchServer,
+        server: &BenchmarkServer,
         indexes: &[IndexDefinition],
         promised: &Promise,
         base: Option<&[Execution]>,
@@ -354,15 +380,15 @@ impl Bench<'_> {
             fidelity.compare_size(Bytes(report.predicted_bytes), Bytes(real));
             report.real_bytes = Some(real);
         }
-        let plans = measurement::explain(&client, &QUERIES).await?;
+        let plans = measurement::explain(&client, self.queries).await?;
         let set = format!("with the indexes of {} MB", report.budget_mb);
-        fidelity.compare(&set, &QUERIES, &promised.plans, &plans)?;
+        fidelity.compare(&set, self.queries, &promised.plans, &plans)?;
         report.real_costs = Some(plans.iter().map(cost).collect());
         report.unused = unused(indexes, &plans);
         if let Some(base) = base {
             self.args.say("running the queries");
             let stopwatch = Stopwatch::new(server.connect().await?, self.args.timeout).await?;
-            let executions = run_queries(self.args, &stopwatch).await?;
+            let executions = run_queries(self.args, self.queries, &stopwatch).await?;
             report.slower = Some(self.slower(&stopwatch, indexes, base, &executions).await?);
             report.executions = Some(executions);
         }
@@ -382,12 +408,12 @@ impl Bench<'_> {
     ) -> Result<Vec<SlowerStatement>> {
         let names: Vec<String> = indexes.iter().map(|i| i.qualified_name().to_string()).collect();
         let mut slower = Vec::new();
-        for ((query, before), now) in QUERIES.iter().zip(base).zip(now) {
+        for ((query, before), now) in self.queries.iter().zip(base).zip(now) {
             let suspicious = now.cpu_s > SUSPICIOUS * before.cpu_s && now.cpu_s - before.cpu_s > NOISE_S;
             if !before.finished || !suspicious {
                 continue;
             }
-            let measured = stopwatch.with_and_without(query.sql, &names, self.args.rounds).await?;
+            let measured = stopwatch.with_and_without(&query.sql, &names, self.args.rounds).await?;
             slower.push(SlowerStatement { query: query.name(), slower: measured.is_slower(), measured });
         }
         Ok(slower)
@@ -398,8 +424,9 @@ impl Bench<'_> {
         let budget_mb = self.args.budgets.iter().copied().max().unwrap_or_default();
         let timed = self.advise(normalised, &self.args.options(budget_mb)).await?;
         let indexes = new_indexes(&timed.advice);
-        let promised = promise(self.snapshot, self.binaries, &indexes, &QUERIES).await?;
+        let promised = promise(self.snapshot, self.binaries, &indexes, self.queries).await?;
         Ok(TextsReport {
+            queries: self.queries.len(),
             statements: normalised.statements.len(),
             skipped: skipped(&timed.advice),
             budget_mb,
@@ -489,7 +516,6 @@ fn gives(other: &IndexDefinition, new: &IndexDefinition) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::QualifiedName;
     use model::change::IndexKey;
 
     fn index(name: &str, keys: &[&str]) -> IndexDefinition {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use twin::{Twin, TwinOptions};
 
 use crate::measurement::cost;
-use crate::tpch::Query;
+use crate::workload::Query;
 
 /// What the twin says of a set of indexes.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub async fn promise(
     }
     let mut plans = Vec::with_capacity(queries.len());
     for query in queries {
-        let planned = twin.plan(query.sql, &configuration).await;
+        let planned = twin.plan(&query.sql, &configuration).await;
         plans.push(planned.with_context(|| format!("planning {}", query.name()))?.explain);
     }
     twin.stop().await?;
@@ -136,7 +136,7 @@ mod tests {
             serde_json::json!({ "Plan": { "Node Type": node, "Relation Name": "t", "Alias": "t",
                 "Startup Cost": 0.0, "Total Cost": cost, "Plan Rows": 1, "Plan Width": 8 } })
         };
-        let queries = &crate::tpch::QUERIES[..2];
+        let queries = &crate::tpch::queries()[..2];
         let mut fidelity = Fidelity::default();
         let server = [plan("Seq Scan", 100.0), plan("Seq Scan", 100.0)];
         let twin = [plan("Seq Scan", 102.0), plan("Tid Scan", 100.0)];

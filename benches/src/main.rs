@@ -2,13 +2,16 @@
 //! stands beside what peers reached, and its last line is JSON.
 
 mod advisor;
+mod benchmark_server;
+mod copy;
 mod cpu;
 mod fidelity;
 mod measurement;
 mod peers;
 mod report;
+mod tpcds;
 mod tpch;
-mod tpch_server;
+mod workload;
 
 use clap::{Parser, Subcommand};
 
@@ -21,7 +24,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Benchmark {
-    /// Index advice for TPC-H under budgets of real bytes.
+    /// Index advice under budgets of real bytes, for TPC-H or TPC-DS.
     Advisor(advisor::Args),
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::cpu;
-use crate::tpch::Query;
+use crate::workload::Query;
 
 /// The plan of each query as the server makes it: the object under `[0]`.
 ///

@@ -9,10 +9,6 @@ use serde::Serialize;
 use crate::advisor::MB;
 use crate::measurement::{Execution, WithAndWithout};
 use crate::peers::{BEST_KNOWN, PEERS, Peer};
-use crate::tpch::QUERIES;
-
-/// Queries whose nested loops without indexes cost so much that all others together do not show.
-const DWARFING: [u8; 3] = [2, 17, 20];
 
 /// A recommended index.
 #[derive(Debug, Serialize)]
@@ -105,7 +101,9 @@ impl BudgetReport {
 /// Advice from the texts of `pg_stat_statements`.
 #[derive(Debug, Serialize)]
 pub struct TextsReport {
-    /// How many texts there are.
+    /// How many queries there are.
+    pub queries: usize,
+    /// How many texts there are of them.
     pub statements: usize,
     /// Those that were left out, by reason.
     pub skipped: BTreeMap<String, usize>,
@@ -126,6 +124,14 @@ pub struct TextsReport {
 /// Everything.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// The workload's name.
+    pub workload: &'static str,
+    /// The numbers of its queries.
+    pub queries: Vec<u32>,
+    /// Those whose cost without indexes dwarfs all others.
+    pub dwarfing: &'static [u32],
+    /// Whether the peers' figures are of this workload.
+    pub peers: bool,
     /// The scale factor.
     pub scale: f64,
     /// PostgreSQL's version.
@@ -154,11 +160,6 @@ pub struct Report {
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// The sum without the queries that dwarf everything.
-fn ordinary(costs: &[f64]) -> f64 {
-    QUERIES.iter().zip(costs).filter(|(q, _)| !DWARFING.contains(&q.number)).map(|(_, c)| c).sum()
-}
-
 fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), show)
 }
@@ -177,6 +178,12 @@ fn thousands(value: f64) -> String {
 }
 
 impl Report {
+    /// The sum without the queries that dwarf everything.
+    fn ordinary(&self, costs: &[f64]) -> f64 {
+        let costs = self.queries.iter().zip(costs);
+        costs.filter(|(number, _)| !self.dwarfing.contains(number)).map(|(_, cost)| cost).sum()
+    }
+
     /// The last line: the figures that are watched over time.
     pub fn summary(&self) -> serde_json::Value {
         let round = |value: f64, digits: i32| (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
@@ -209,7 +216,8 @@ impl Report {
     /// The table and what stands around it.
     pub fn text(&self, queries: bool) -> String {
         let mut out = format!(
-            "TPC-H, scale {}, primary keys only, PostgreSQL {}; without indexes: cost {}, {}\n\n",
+            "{}, scale {}, primary keys only, PostgreSQL {}; without indexes: cost {}, {}\n\n",
+            self.workload,
             self.scale,
             self.version,
             thousands(self.base_costs.iter().sum()),
@@ -225,10 +233,11 @@ impl Report {
             let left_out: usize = texts.skipped.values().sum();
             let _ = writeln!(
                 out,
-                "texts of pg_stat_statements: {} of {} planned; {} indexes for {} MB ({:.0} MB predicted) from them \
+                "texts of pg_stat_statements: {} of {} planned, of {} queries; {} indexes for {} MB ({:.0} MB predicted) from them \
                  bring the queries to {} on the twin ({} planner calls, {:.2} s)",
                 texts.statements - left_out,
                 texts.statements,
+                texts.queries,
                 texts.indexes.len(),
                 texts.budget_mb,
                 texts.predicted_bytes as f64 / MB as f64,
@@ -285,7 +294,7 @@ impl Report {
             "slower",
             "queries CPU s",
         ]);
-        let base = ordinary(&self.base_costs);
+        let base = self.ordinary(&self.base_costs);
         for b in &self.budgets {
             let costs = b.real_costs.as_ref().unwrap_or(&b.promised_costs);
             table.add_row([
@@ -295,7 +304,7 @@ impl Report {
                 or_dash(b.real_mb(), |v| format!("{v:.1}")),
                 thousands(b.promised_cost()),
                 or_dash(b.real_cost(), thousands),
-                format!("{:.1} %", 100.0 * ordinary(costs) / base),
+                format!("{:.1} %", 100.0 * self.ordinary(costs) / base),
                 thousands(b.planner_calls as f64),
                 format!("{:.2}", b.twin_s),
                 format!("{:.2}", b.advise_s),
@@ -307,7 +316,7 @@ impl Report {
                 or_dash(b.cpu_s(), |v| format!("{v:.1}")),
             ]);
         }
-        if (self.scale - 1.0).abs() < f64::EPSILON {
+        if self.peers {
             let budgets: Vec<u64> = self.budgets.iter().map(|b| b.budget_mb).collect();
             let best = BEST_KNOWN.iter().filter(|b| budgets.contains(&b.budget_mb)).map(|b| b.set);
             best.chain(PEERS.iter().copied()).for_each(|peer| peer_row(&mut table, &peer));
@@ -373,8 +382,8 @@ impl Report {
             header.push(format!("{} MB CPU s", b.budget_mb));
         }
         table.load_preset(presets::ASCII_MARKDOWN).set_header(header);
-        for (i, query) in QUERIES.iter().enumerate() {
-            let mut row = vec![query.name(), or_dash(self.base_costs.get(i), |c| thousands(*c))];
+        for (i, number) in self.queries.iter().enumerate() {
+            let mut row = vec![format!("Q{number}"), or_dash(self.base_costs.get(i), |c| thousands(*c))];
             for b in &self.budgets {
                 row.push(or_dash(b.promised_costs.get(i), |c| thousands(*c)));
                 row.push(or_dash(b.real_costs.as_ref().and_then(|c| c.get(i)), |c| thousands(*c)));

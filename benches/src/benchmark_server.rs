@@ -1,8 +1,10 @@
-//! Where does the benchmark run? On a PostgreSQL server of its own, with TPC-H loaded once and kept.
+//! Where does the benchmark run? On a PostgreSQL server of its own, with the workload's data loaded once
+//! and kept.
 //!
 //! The planner's settings are those under which the peers' figures were measured
 //! (`docs/reference/benchmarks.md`): an SSD's `random_page_cost`, no parallel plans, no JIT.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -11,16 +13,16 @@ use cluster::{Binaries, Search, Server, ServerOptions};
 use model::Snapshot;
 use model::snapshot::{Statement, StatementsInfo};
 use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use crate::peers::PEERS_MAJOR;
-use crate::tpch::{KEYS, QUERIES, SCHEMA, load};
+use crate::workload::{Query, Workload};
 
-/// The database of the measurements.
-const DATABASE: &str = "tpch";
-/// The small database in which the queries are run for their normalised texts.
-const TEXTS_DATABASE: &str = "tpch_texts";
+/// The scale factor of the database in which the queries are run for their normalised texts.
 const TEXTS_SCALE: f64 = 0.01;
+/// Seconds after which a query there is given up.
+const TEXTS_TIMEOUT_S: u32 = 30;
 
 /// What the server runs with beyond its defaults.
 const SETTINGS: &[(&str, &str)] = &[
@@ -51,22 +53,43 @@ const SETTINGS: &[(&str, &str)] = &[
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
+    workload: Workload,
     scale: f64,
     major: u32,
 }
 
 impl Cache {
-    /// The cache of one scale factor and one version of PostgreSQL.
-    pub fn new(root: PathBuf, scale: f64, major: u32) -> Self {
-        Self { root, scale, major }
+    /// The cache of one workload, scale factor and version of PostgreSQL.
+    pub fn new(root: PathBuf, workload: Workload, scale: f64, major: u32) -> Self {
+        Self { root, workload, scale, major }
+    }
+
+    /// The queries of the workload.
+    ///
+    /// # Errors
+    /// When they have to be fetched and cannot be.
+    pub async fn queries(&self) -> Result<Vec<Query>> {
+        std::fs::create_dir_all(&self.root)?;
+        self.workload.queries(&self.root).await
     }
 
     fn stem(&self) -> String {
+        let id = self.workload.id();
         if self.major == PEERS_MAJOR {
-            format!("tpch-{}", self.scale)
+            format!("{id}-{}", self.scale)
         } else {
-            format!("tpch-{}-pg{}", self.scale, self.major)
+            format!("{id}-{}-pg{}", self.scale, self.major)
         }
+    }
+
+    /// The name of the database of the measurements.
+    fn database(&self) -> String {
+        self.workload.id().to_owned()
+    }
+
+    /// The name of the small database in which the queries are run for their normalised texts.
+    fn texts_database(&self) -> String {
+        format!("{}_texts", self.workload.id())
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -86,6 +109,11 @@ impl Cache {
     /// The snapshot whose statements are the texts that `pg_stat_statements` keeps.
     pub fn normalised_snapshot_file(&self) -> PathBuf {
         self.root.join(format!("{}-normalised.snapshot.zst", self.stem()))
+    }
+
+    /// The texts that `pg_stat_statements` keeps of the queries.
+    fn texts_file(&self) -> PathBuf {
+        self.root.join(format!("{}.texts.json", self.stem()))
     }
 
     /// What the queries took without indexes.
@@ -108,13 +136,13 @@ pub fn repository() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
-/// A running server that holds TPC-H.
-pub struct TpchServer {
+/// A running server that holds the workload's data.
+pub struct BenchmarkServer {
     server: Server,
     cache: Cache,
 }
 
-impl TpchServer {
+impl BenchmarkServer {
     /// Starts the server, and loads the data when that was not done before.
     ///
     /// # Errors
@@ -122,12 +150,19 @@ impl TpchServer {
     pub async fn start(cache: Cache, say: &dyn Fn(&str)) -> Result<Self> {
         let binaries = Binaries::for_major(cache.major, &search())?;
         std::fs::create_dir_all(&cache.root)?;
-        let wanted = format!("{SCHEMA}{KEYS}");
+        let wanted = cache.workload.recipe();
         let data_dir = cache.data_dir();
         let loaded = std::fs::read_to_string(cache.loaded_marker()).is_ok_and(|found| found == wanted);
-        if !loaded && data_dir.exists() {
-            say("removing data that were not loaded to the end");
-            std::fs::remove_dir_all(&data_dir)?;
+        if !loaded {
+            if data_dir.exists() {
+                say("removing data of another make, or not loaded to the end");
+                std::fs::remove_dir_all(&data_dir)?;
+            }
+            for measured in [cache.base_file(), cache.texts_file()] {
+                if measured.exists() {
+                    std::fs::remove_file(measured)?;
+                }
+            }
         }
         let options = ServerOptions {
             settings: SETTINGS.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
@@ -140,7 +175,8 @@ impl TpchServer {
         })?;
         let this = Self { server, cache };
         if !loaded {
-            say(&format!("loading TPC-H, scale {}; once, the data are kept", this.cache.scale));
+            let title = this.cache.workload.title();
+            say(&format!("loading {title}, scale {}; once, the data are kept", this.cache.scale));
             this.load().await?;
             std::fs::write(this.cache.loaded_marker(), wanted)?;
         }
@@ -163,7 +199,7 @@ impl TpchServer {
     /// # Errors
     /// When the server refuses.
     pub async fn connect(&self) -> Result<Client> {
-        self.connect_to(DATABASE).await
+        self.connect_to(&self.cache.database()).await
     }
 
     async fn connect_to(&self, database: &str) -> Result<Client> {
@@ -182,11 +218,13 @@ impl TpchServer {
 
     async fn load(&self) -> Result<()> {
         let client = self.connect_to("postgres").await?;
-        for (database, scale) in [(TEXTS_DATABASE, TEXTS_SCALE), (DATABASE, self.cache.scale)] {
+        let (database, texts) = (self.cache.database(), self.cache.texts_database());
+        for (database, scale) in [(&texts, TEXTS_SCALE), (&database, self.cache.scale)] {
             client.batch_execute(&format!("CREATE DATABASE {database} TEMPLATE template0")).await?;
-            load::load(&self.connect_to(database).await?, scale).await?;
+            let client = self.connect_to(database).await?;
+            self.cache.workload.load(&client, scale, &self.cache.root).await?;
         }
-        let texts = self.connect_to(TEXTS_DATABASE).await?;
+        let texts = self.connect_to(&self.cache.texts_database()).await?;
         texts.batch_execute("CREATE EXTENSION pg_stat_statements").await?;
         client.batch_execute("CHECKPOINT").await?;
         Ok(())
@@ -216,7 +254,7 @@ impl TpchServer {
     /// # Errors
     /// When the catalog cannot be read or `pg_dump` fails.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let target = Target::parse(Some(&self.server.url(DATABASE)), &Environment::default())?;
+        let target = Target::parse(Some(&self.server.url(&self.cache.database())), &Environment::default())?;
         let session = target.connect(&SessionOptions::default()).await?;
         let newest = Binaries::discover(&search()).into_iter().find_map(|b| b.program("pg_dump"));
         let pg_dump = self
@@ -238,23 +276,35 @@ impl TpchServer {
         Ok(snapshot)
     }
 
-    /// The texts that `pg_stat_statements` keeps of the queries, in their order.
+    /// The texts that `pg_stat_statements` keeps of the queries, by the queries' numbers. One that does not
+    /// come to its end on the small database is not counted and so has none.
     ///
     /// # Errors
-    /// When a query fails or is not counted.
-    pub async fn normalised_texts(&self) -> Result<Vec<String>> {
-        let client = self.connect_to(TEXTS_DATABASE).await?;
-        let target = Target::parse(Some(&self.server.url(TEXTS_DATABASE)), &Environment::default())?;
-        let session = target.connect(&SessionOptions::default()).await?;
-        let mut texts = Vec::with_capacity(QUERIES.len());
-        for query in QUERIES {
-            client.batch_execute("SELECT /* pgwright:bench_reset */ pg_stat_statements_reset()").await?;
-            client.simple_query(query.sql).await?;
-            let (statements, _) = postgres::statements::read(&session).await?;
-            let counted = statements.into_iter().find(|s| s.query.starts_with(&query.sql[..4]));
-            let counted = counted.with_context(|| format!("{} was not counted", query.name()))?;
-            texts.push(counted.query);
+    /// When a query fails for another reason than the time-out.
+    pub async fn normalised_texts(&self, queries: &[Query]) -> Result<BTreeMap<i64, String>> {
+        let kept = self.cache.texts_file();
+        if let Ok(text) = std::fs::read_to_string(&kept) {
+            return Ok(serde_json::from_str(&text)?);
         }
+        let client = self.connect_to(&self.cache.texts_database()).await?;
+        client.batch_execute(&format!("SET statement_timeout = '{TEXTS_TIMEOUT_S}s'")).await?;
+        let target =
+            Target::parse(Some(&self.server.url(&self.cache.texts_database())), &Environment::default())?;
+        let session = target.connect(&SessionOptions::default()).await?;
+        let mut texts = BTreeMap::new();
+        for query in queries {
+            client.batch_execute("SELECT pg_stat_statements_reset()").await?;
+            match client.simple_query(&query.sql).await {
+                Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => continue,
+                other => other.with_context(|| format!("running {}", query.name()))?,
+            };
+            let (statements, _) = postgres::statements::read(&session).await?;
+            // The reset counts itself when it is done.
+            let counted = statements.into_iter().find(|s| !s.query.contains("pg_stat_statements"));
+            let text = counted.with_context(|| format!("{} was not counted", query.name()))?.query;
+            texts.insert(i64::from(query.number), text);
+        }
+        std::fs::write(kept, serde_json::to_string(&texts)?)?;
         Ok(texts)
     }
 }
