@@ -11,80 +11,54 @@ use ::apply::{ExecuteOptions, UndoTarget};
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use cluster::{Binaries, Server, ServerOptions};
-use model::{Bytes, Change, quote_identifier};
+use model::{Change, quote_identifier};
 use postgres::{SearchPath, SessionOptions, Target};
 
 use super::baseline::plans_of;
 use super::changes::Narrator;
 use super::demo_report::{Arm, DemoResult, UndoProof};
-use super::{Context, advise, demo_report, duration, verify, workload as workload_command, write_text};
+use super::{Context, advise, demo_report, duration, verify, write_text};
 use crate::demo::{self, Scenario};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::report::{self, Format};
-use crate::workload::{
-    self, CancellationToken, IngestOptions, IngestOutcome, Options, Outcome, WorkloadFile,
-};
+use crate::workload::{Outcome, WorkloadFile};
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
-    /// What the database is about.
-    #[arg(long, value_enum, default_value = "registry")]
-    scenario: ScenarioName,
+    /// What the database is about: registry, meters or meters-partitioned.
+    #[arg(long, default_value = "registry", value_name = "NAME")]
+    scenario: Scenario,
     /// Size; 1 is a million training runs.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// The same seed gives the same data and the same requests.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Arrivals per second of the workload; the scenario has its own default.
     #[arg(long)]
-    rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// How long each workload is measured.
     #[arg(long, default_value = "60s", value_parser = duration)]
-    duration: Duration,
+    pub(super) duration: Duration,
     /// Sessions that send the workload.
     #[arg(long, default_value_t = 16)]
-    clients: usize,
+    pub(super) clients: usize,
     /// The folder of the report.
     #[arg(long, default_value = "demo-report", value_name = "DIR")]
     out: PathBuf,
     /// Leave the server up with the indexes in place, and print its URL.
     #[arg(long)]
-    keep: bool,
+    pub(super) keep: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ScenarioName {
-    /// The ML model registry.
-    Registry,
-    /// The smart-meter store.
-    Meters,
-}
-
-impl From<ScenarioName> for Scenario {
-    fn from(name: ScenarioName) -> Self {
-        match name {
-            ScenarioName::Registry => Self::Registry,
-            ScenarioName::Meters => Self::Meters,
-        }
-    }
-}
-
-/// The arms are measured in this many turns, so that both see the same noise.
-const TURNS: u32 = 3;
-/// How long a turn runs before it counts.
-const TURN_WARM_UP: Duration = Duration::from_secs(1);
-/// How long one measurement of the ingestion lasts, and how many turns it has.
-const INGEST_SECONDS: f64 = 2.5;
-const INGEST_TURNS: u32 = 3;
-
-struct Stage<'a> {
-    context: &'a Context,
-    args: &'a Args,
-    server: Server,
-    workload: WorkloadFile,
-    started: Instant,
+/// The demo's server, and what is asked of it.
+pub(super) struct Stage<'a> {
+    pub(super) context: &'a Context,
+    pub(super) args: &'a Args,
+    pub(super) server: Server,
+    pub(super) workload: WorkloadFile,
+    pub(super) started: Instant,
 }
 
 /// Runs the command.
@@ -92,7 +66,7 @@ struct Stage<'a> {
 /// # Errors
 /// Fails when the server cannot be started or any stage fails; the server is stopped then.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
-    let scenario = Scenario::from(args.scenario);
+    let scenario = args.scenario;
     let workload = demo::workload(scenario)?;
     let binaries = Binaries::newest(&context.search())?;
     let server = Server::start(&binaries, server_options(&args))?;
@@ -147,18 +121,6 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     Ok(Exit::Done)
 }
 
-/// What a textbook does to the scenario: its script, or its rules where it has none.
-fn textbook(scenario: Scenario) -> Vec<String> {
-    match scenario {
-        Scenario::Registry => demo::TEXTBOOK_INDEXES
-            .iter()
-            .chain([&demo::TEXTBOOK_ANALYZE])
-            .map(|sql| (*sql).to_owned())
-            .collect(),
-        Scenario::Meters => demo::TEXTBOOK_METERS.iter().map(|sql| (*sql).to_owned()).collect(),
-    }
-}
-
 fn server_options(args: &Args) -> ServerOptions {
     let mut options = ServerOptions { tcp: args.keep, keep: args.keep, ..ServerOptions::default() };
     for (name, value) in [
@@ -182,15 +144,15 @@ fn server_options(args: &Args) -> ServerOptions {
 }
 
 impl Stage<'_> {
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.context.printer.status(&format!("[{:>5.1} s] {text}", self.started.elapsed().as_secs_f64()));
     }
 
-    fn target(&self, database: &str) -> Result<Target, CommandError> {
+    pub(super) fn target(&self, database: &str) -> Result<Target, CommandError> {
         Ok(Target::parse(Some(&self.server.url(database)), &self.context.settings.environment)?)
     }
 
-    async fn administer(&self, database: &str, statements: &[String]) -> Result<(), CommandError> {
+    pub(super) async fn administer(&self, database: &str, statements: &[String]) -> Result<(), CommandError> {
         let options = SessionOptions { search_path: SearchPath::RoleDefault, ..SessionOptions::default() };
         let session = self.target(database)?.connect(&options).await?;
         for sql in statements {
@@ -202,20 +164,6 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A rate that the database without indexes cannot keep up with, as in the incident that the demo
-    /// plays: 60 per second, or a third more than what this machine answers without them.
-    async fn overload(&self) -> Result<f64, CommandError> {
-        if let Some(rate) = self.args.rate {
-            return Ok(rate);
-        }
-        let options = self.options(60.0, Duration::from_secs(4), Duration::ZERO, self.args.seed + 1000);
-        // On the copy, because the workload writes.
-        let target = self.target("demo_plain")?;
-        let capacity =
-            workload::capacity(&target, &self.workload, &options, CancellationToken::new()).await?;
-        Ok((capacity * 1.3).max(60.0).round())
-    }
-
     async fn clone_database(&self, name: &str) -> Result<(), CommandError> {
         // Copying files is much faster than writing the whole copy to the log, which 15 does by default.
         let strategy = if self.server.binaries().major >= 15 { " STRATEGY file_copy" } else { "" };
@@ -224,18 +172,6 @@ impl Stage<'_> {
             quote_identifier(name)
         );
         self.administer("postgres", &[sql]).await
-    }
-
-    fn options(&self, rate: f64, duration: Duration, warm_up: Duration, seed: u64) -> Options {
-        Options {
-            rate,
-            duration,
-            warm_up,
-            clients: self.args.clients,
-            seed,
-            statement_timeout: Some(Duration::from_secs(30)),
-            ..Options::default()
-        }
     }
 
     async fn perform(&self, scenario: Scenario) -> Result<DemoResult, CommandError> {
@@ -255,7 +191,7 @@ impl Stage<'_> {
             loaded.bytes,
             loaded.seconds
         ));
-        let textbook_statements = textbook(scenario);
+        let textbook_statements = demo::textbook_statements(scenario);
         self.clone_database("demo_plain").await?;
         self.clone_database("demo_textbook").await?;
         self.administer(
@@ -268,7 +204,8 @@ impl Stage<'_> {
         .await?;
         self.say("copied twice, for the textbook's indexes and for the ingestion without any");
 
-        let rate = self.overload().await?;
+        let capacity = self.capacity().await?;
+        let rate = self.overload(capacity);
         self.say(&format!("workload of {rate} arrivals per second for {} s", self.args.duration.as_secs()));
         let before = self
             .play(
@@ -309,6 +246,14 @@ impl Stage<'_> {
         self.administer("demo_textbook", &textbook_statements).await?;
         self.say(&format!("the textbook's indexes built in {:.1} s", built.elapsed().as_secs_f64()));
 
+        let unloaded = self.play_unloaded(&target, capacity).await?;
+        self.say(&format!(
+            "without queueing, at {:.1} arrivals per second: {:.2} ms in the server per call before, {:.2} with pgwright's \
+             indexes, {:.2} with the textbook's",
+            unloaded.rate, unloaded.before.exec_ms_per_call, unloaded.after.exec_ms_per_call,
+            unloaded.textbook.exec_ms_per_call
+        ));
+
         let at_apply = self.statements(&target).await?;
         let (after, textbook) = self.play_in_turns(&target, rate).await?;
         self.say(&format!("after:    {}", line(&after)));
@@ -320,13 +265,11 @@ impl Stage<'_> {
         // Before the ingestion, which adds rows to one database more than to another.
         let index_bytes = self.secondary_index_bytes("demo").await?;
         let textbook_index_bytes = self.secondary_index_bytes("demo_textbook").await?;
-        let (plain_ingest, ingest, textbook_ingest) = self.ingest_in_turns(&target).await?;
-        if plain_ingest.rows > 0 {
-            self.say(&format!(
-                "ingestion: {:.0} rows/s without, {:.0} with pgwright's, {:.0} with the textbook's indexes",
-                plain_ingest.rows_per_second, ingest.rows_per_second, textbook_ingest.rows_per_second
-            ));
-        }
+        let [plain_ingest, ingest, textbook_ingest] = self.ingest_in_turns(&target).await?;
+        self.say(&format!(
+            "ingestion: {:.0} rows/s without, {:.0} with pgwright's, {:.0} with the textbook's indexes",
+            plain_ingest.rows_per_second, ingest.rows_per_second, textbook_ingest.rows_per_second
+        ));
 
         let undo = self.undo_everything(&target, &snapshot.schema_sql).await?;
         self.say(if undo.restores {
@@ -345,6 +288,7 @@ impl Stage<'_> {
             server_version: self.server.binaries().version.clone(),
             loaded,
             before,
+            unloaded,
             before_statements: baseline.statements.iter().map(Into::into).collect(),
             after_statements: Delta::between((&at_apply, None), (&at_end, None)).statements,
             advice,
@@ -359,89 +303,6 @@ impl Stage<'_> {
             undo,
             seconds: 0.0,
         })
-    }
-
-    async fn play(&self, target: &Target, options: &Options, message: &str) -> Result<Outcome, CommandError> {
-        workload_command::play(self.context, target, &self.workload, options, message).await
-    }
-
-    /// Pgwright's database and the textbook's in turns, each with the same requests.
-    async fn play_in_turns(&self, target: &Target, rate: f64) -> Result<(Outcome, Outcome), CommandError> {
-        let textbook_target = self.target("demo_textbook")?;
-        self.administer("demo", &["CHECKPOINT /* pgwright:demo_checkpoint */".into()]).await?;
-        let mut merged: Option<(Outcome, Outcome)> = None;
-        for turn in 0..TURNS {
-            // Each turn has requests of its own, the same for both.
-            let seed = self.args.seed + 1 + u64::from(turn);
-            let options = self.options(rate, self.args.duration / TURNS, TURN_WARM_UP, seed);
-            // Whoever goes first finds the machine in another state, so they take turns in that too.
-            let (ours, theirs) = if turn % 2 == 0 {
-                let ours = self.play(target, &options, "workload, after").await?;
-                (ours, self.play(&textbook_target, &options, "workload, textbook").await?)
-            } else {
-                let theirs = self.play(&textbook_target, &options, "workload, textbook").await?;
-                (self.play(target, &options, "workload, after").await?, theirs)
-            };
-            match &mut merged {
-                None => merged = Some((ours, theirs)),
-                Some((a, b)) => {
-                    a.merge(&ours);
-                    b.merge(&theirs);
-                }
-            }
-        }
-        merged.ok_or_else(|| CommandError::new("no workload was run"))
-    }
-
-    async fn ingest_in_turns(
-        &self,
-        target: &Target,
-    ) -> Result<(IngestOutcome, IngestOutcome, IngestOutcome), CommandError> {
-        if self.workload.ingest.is_none() {
-            return Ok(Default::default());
-        }
-        let targets = [self.target("demo_plain")?, target.clone(), self.target("demo_textbook")?];
-        let mut turns: [Vec<IngestOutcome>; 3] = Default::default();
-        for turn in 0..=INGEST_TURNS {
-            let options = IngestOptions {
-                duration: Duration::from_secs_f64(INGEST_SECONDS),
-                seed: self.args.seed + 100 + u64::from(turn),
-                clean_up: self.args.keep,
-                ..IngestOptions::default()
-            };
-            for (target, turns) in targets.iter().zip(&mut turns) {
-                let outcome =
-                    workload::ingest_rate(target, &self.workload, &options, CancellationToken::new()).await?;
-                // After a checkpoint the first change of a page logs the whole page, and the databases
-                // have not seen equally many changes since; the first turn makes up for that.
-                if turn > 0 {
-                    turns.push(outcome);
-                }
-            }
-        }
-        let [plain, ours, theirs] = turns.map(median);
-        Ok((plain, ours, theirs))
-    }
-
-    async fn statements(&self, target: &Target) -> Result<Vec<model::snapshot::Statement>, CommandError> {
-        let session = self.context.connect(target).await?;
-        Ok(postgres::statements::read(&session).await?.0)
-    }
-
-    /// Bytes of the indexes that no constraint needs.
-    async fn secondary_index_bytes(&self, database: &str) -> Result<Bytes, CommandError> {
-        let session = self.context.connect(&self.target(database)?).await?;
-        let sql = "SELECT /* pgwright:demo_index_bytes */ \
-                   coalesce(sum(pg_catalog.pg_relation_size(i.indexrelid)), 0)::pg_catalog.int8 \
-                   FROM pg_catalog.pg_index i \
-                   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                   WHERE n.nspname = 'public' AND NOT i.indisunique";
-        let row = session
-            .query_one(sql, &[])
-            .await
-            .map_err(|e| CommandError::from(postgres::Error::from_query("demo_index_bytes", &e)))?;
-        Ok(Bytes(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)))
     }
 
     async fn undo_everything(&self, target: &Target, schema_before: &str) -> Result<UndoProof, CommandError> {
@@ -470,17 +331,6 @@ impl Stage<'_> {
         let after = self.context.snapshot_of(target).await?.schema_sql;
         Ok(UndoProof { undone, restores: comparable(&after) == comparable(schema_before) })
     }
-}
-
-/// The median turn by its rate, with the median of the log written: a turn in which autovacuum came by
-/// differs in one and not in the other.
-fn median(mut turns: Vec<IngestOutcome>) -> IngestOutcome {
-    let middle = turns.len() / 2;
-    turns.sort_by(|a, b| a.wal_bytes_per_row.total_cmp(&b.wal_bytes_per_row));
-    let wal_bytes_per_row = turns.get(middle).map_or(0.0, |t| t.wal_bytes_per_row);
-    turns.sort_by(|a, b| a.rows_per_second.total_cmp(&b.rows_per_second));
-    let turn = turns.get(middle).cloned().unwrap_or_default();
-    IngestOutcome { wal_bytes_per_row, ..turn }
 }
 
 /// A dump without the random keys that newer pg_dump versions write.

@@ -8,6 +8,7 @@ use model::{Bytes, Millis};
 use serde::Serialize;
 use serde_json::json;
 
+use super::demo_measure::Unloaded;
 use super::{Context, advise, verify};
 use crate::demo::LoadReport;
 use crate::report::document::{Report, Section};
@@ -44,6 +45,7 @@ pub struct DemoResult {
     pub server_version: String,
     pub loaded: LoadReport,
     pub before: Outcome,
+    pub unloaded: Unloaded,
     pub before_statements: Vec<StatementFigures>,
     pub after_statements: Vec<StatementFigures>,
     pub advice: Advice,
@@ -59,12 +61,14 @@ pub struct DemoResult {
     pub seconds: f64,
 }
 
-impl DemoResult {
-    /// The share of the ingestion that an arm's indexes cost; `None` where the scenario has none.
-    fn loss(&self, arm: &Arm) -> Option<f64> {
-        let plain = self.plain_ingest.rows_per_second;
-        (plain > 0.0).then(|| 1.0 - arm.ingest.rows_per_second / plain)
-    }
+/// The share of the ingestion that a set of indexes costs, by the middle of the rounds.
+fn loss(ingest: &IngestOutcome) -> Option<f64> {
+    ingest.to_first.map(|ratio| 1.0 - ratio.median)
+}
+
+/// The quartiles of that share over the rounds, the smaller first.
+fn loss_quartiles(ingest: &IngestOutcome) -> Option<[f64; 2]> {
+    ingest.to_first.map(|ratio| [1.0 - ratio.upper_quartile, 1.0 - ratio.lower_quartile])
 }
 
 fn reduction(before: f64, after: f64) -> f64 {
@@ -93,15 +97,24 @@ pub fn figures(result: &DemoResult) -> serde_json::Value {
         "max_ms_after": after.latency.max_ms(),
         "errors_after": after.failed + after.timeouts + after.unanswered,
         "index_bytes": result.pgwright.index_bytes,
-        "ingest_loss": result.loss(&result.pgwright),
+        "ingest_loss": loss(&result.pgwright.ingest),
+        "ingest_loss_quartiles": loss_quartiles(&result.pgwright.ingest),
         "textbook_mean_ms": textbook.latency.mean_ms(),
         "textbook_p99_ms": p99(textbook),
         "textbook_max_ms": textbook.latency.max_ms(),
         "textbook_index_bytes": result.textbook.index_bytes,
-        "textbook_ingest_loss": result.loss(&result.textbook),
+        "textbook_ingest_loss": loss(&result.textbook.ingest),
+        "textbook_ingest_loss_quartiles": loss_quartiles(&result.textbook.ingest),
         "wal_bytes_per_row": result.plain_ingest.wal_bytes_per_row,
         "wal_bytes_per_row_after": result.pgwright.ingest.wal_bytes_per_row,
         "textbook_wal_bytes_per_row": result.textbook.ingest.wal_bytes_per_row,
+        "unloaded_rate": result.unloaded.rate,
+        "exec_ms_before": result.unloaded.before.exec_ms_per_call,
+        "exec_ms_after": result.unloaded.after.exec_ms_per_call,
+        "textbook_exec_ms": result.unloaded.textbook.exec_ms_per_call,
+        "exec_reduction": reduction(
+            result.unloaded.before.exec_ms_per_call, result.unloaded.after.exec_ms_per_call
+        ),
         "undo_restores_schema": result.undo.restores,
         "recommendations": result.advice.recommendations.len(),
         "planner_calls": result.advice.planner_calls,
@@ -171,6 +184,15 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
         change(b, a),
         String::new(),
     ]);
+    let unloaded = &result.unloaded;
+    let (b, a) = (unloaded.before.exec_ms_per_call, unloaded.after.exec_ms_per_call);
+    rows.push(vec![
+        format!("the same without queueing, at {:.1} arrivals per second", unloaded.rate),
+        ms(b),
+        ms(a),
+        change(b, a),
+        ms(unloaded.textbook.exec_ms_per_call),
+    ]);
     let (b, a) = (hit_ratio(&result.before_statements), hit_ratio(&result.after_statements));
     rows.push(vec!["shared-buffer hits".into(), percent(b), percent(a), String::new(), String::new()]);
     rows.push(vec![
@@ -180,20 +202,31 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
         String::new(),
         result.textbook.index_bytes.to_string(),
     ]);
-    if result.plain_ingest.rows == 0 {
-        return rows;
-    }
     let rate = |i: &IngestOutcome| format!("{:.0} rows/s", i.rows_per_second);
+    let lost = |i: &IngestOutcome| match (loss(i), loss_quartiles(i)) {
+        (Some(loss), Some([low, high])) => {
+            format!("{} less ({} to {})", percent(loss), percent(low), percent(high))
+        }
+        _ => String::new(),
+    };
     rows.push(vec![
         "ingestion".into(),
         rate(&result.plain_ingest),
         rate(&result.pgwright.ingest),
-        change(result.plain_ingest.rows_per_second, result.pgwright.ingest.rows_per_second),
-        format!(
-            "{}, {}",
-            rate(&result.textbook.ingest),
-            change(result.plain_ingest.rows_per_second, result.textbook.ingest.rows_per_second)
-        ),
+        lost(&result.pgwright.ingest),
+        format!("{}, {}", rate(&result.textbook.ingest), lost(&result.textbook.ingest)),
+    ]);
+    let spent = |i: &IngestOutcome| {
+        i.time_per_row.map_or_else(String::new, |t| {
+            format!("{:.1} + {:.1} + {:.1} µs", t.insert_us, t.update_us, t.other_us)
+        })
+    };
+    rows.push(vec![
+        "time per ingested row: INSERT + UPDATE + the rest".into(),
+        spent(&result.plain_ingest),
+        spent(&result.pgwright.ingest),
+        String::new(),
+        spent(&result.textbook.ingest),
     ]);
     let wal = |i: &IngestOutcome| format!("{:.0} bytes", i.wal_bytes_per_row);
     rows.push(vec![
@@ -234,6 +267,31 @@ fn statements(result: &DemoResult) -> Vec<Vec<String>> {
 
 const STATEMENT_HEADERS: &[&str] =
     &["statement", ">mean before", ">after", ">textbook", ">P99 before", ">after", ">textbook"];
+
+/// The rows of the table of statements when nothing queues.
+fn unloaded_statements(result: &DemoResult) -> Vec<Vec<String>> {
+    let Unloaded { before, after, textbook, .. } = &result.unloaded;
+    let empty = StatementOutcome::default();
+    let rows = before.outcome.statements.iter().map(|statement| {
+        let (after, textbook) = (
+            after.outcome.statement(&statement.name).unwrap_or(&empty),
+            textbook.outcome.statement(&statement.name).unwrap_or(&empty),
+        );
+        let (b, a) = (statement.service.mean_ms(), after.service.mean_ms());
+        vec![
+            statement.name.clone(),
+            statement.answered.to_string(),
+            Millis(b).to_string(),
+            Millis(a).to_string(),
+            change(b, a),
+            Millis(textbook.service.mean_ms()).to_string(),
+        ]
+    });
+    rows.collect()
+}
+
+const UNLOADED_HEADERS: &[&str] =
+    &["statement", ">requests", ">mean before", ">after", ">change", ">textbook's indexes"];
 
 /// The result on the terminal.
 pub fn text(context: &Context, result: &DemoResult) -> String {
@@ -279,6 +337,16 @@ fn queueing(result: &DemoResult) -> &'static str {
     }
 }
 
+/// How the ingestion was compared.
+fn ingest_words(result: &DemoResult) -> String {
+    let rounds = result.pgwright.ingest.to_first.map_or(0, |ratio| ratio.rounds);
+    format!(
+        "Ingestion: two sessions insert and change rows as fast as they can, in {rounds} rounds of one short turn per \
+         database; each turn is compared with that of the database without indexes in the same round. The middle of the \
+         rounds counts, their quartiles stand in parentheses."
+    )
+}
+
 /// The report.
 pub fn build(result: &DemoResult) -> Report {
     let rows: u64 = result.loaded.tables.iter().map(|t| t.rows).sum();
@@ -301,10 +369,16 @@ pub fn build(result: &DemoResult) -> Report {
             .paragraph(
                 "The last column is a copy of the same data with the indexes that a textbook puts on this schema, \
                  measured in turns with pgwright's choice on the same machine with the same requests.",
-            ),
+            )
+            .paragraph(ingest_words(result)),
         Section::new("Per statement")
             .table(STATEMENT_HEADERS, statements(result))
             .paragraph("Mean: time in the server and its network. P99: latency with waiting."),
+        Section::new("Without queueing").table(UNLOADED_HEADERS, unloaded_statements(result)).paragraph(format!(
+            "{:.1} arrivals per second for {:.0} s, which the database keeps up with also without indexes: the same \
+             requests to all three, in turns. Mean: time in the server and its network.",
+            result.unloaded.rate, result.unloaded.seconds
+        )),
     ];
     let mut done = Section::new("What was done").paragraph(format!(
         "{} recommendations, found with {} planner calls on the planner twin in {:.1} s and applied in {:.1} s without \

@@ -5,6 +5,7 @@ mod advise;
 mod apply;
 mod baseline;
 mod demo;
+mod demo_measure;
 mod demo_report;
 mod doctor;
 mod explain;

@@ -2,7 +2,12 @@
 //!
 //! Source: the maintenance tutorial whose tables `m_customerinfo`, `m_meterinfo` and `t_dlpdata` and
 //! whose join over the last day these are. Each meter sends one reading per day, at a minute of its
-//! own shortly after midnight UTC; readings are stored in the order in which they arrive.
+//! own shortly after midnight UTC; readings are stored in the order in which they arrive. The tutorial's
+//! second step divides the readings by month, which is a scenario of its own.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, TimeDelta, Utc};
 
 use super::copy_format::{RowSink, Timestamp};
 use super::registry_plan::{DAY, SECOND};
@@ -26,16 +31,49 @@ struct Sizes {
     readings: usize,
 }
 
+/// Days of readings that each meter has.
+const DAYS: u32 = 80;
+
+/// The statements that create the tables. With a time the readings are divided by month, from the first
+/// reading to the month after that time.
+pub(super) fn tables_sql(partitioned_at: Option<DateTime<Utc>>) -> String {
+    let mut sql = include_str!("meters_tables.sql").to_owned();
+    let Some(now) = partitioned_at else { return sql };
+    if let Some(end) = sql.trim_end().strip_suffix(';').map(str::len) {
+        sql.truncate(end);
+        sql.push_str(" PARTITION BY RANGE (reading_timestamp);\n");
+    }
+    let first = (now - TimeDelta::days(i64::from(DAYS) + 1)).date_naive();
+    let mut month = first.with_day(1).unwrap_or(first);
+    let last = now.date_naive().checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
+    while month <= last {
+        let next = month.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
+        // Writing to a String cannot fail. The bounds are instants, whatever the session's time zone is.
+        let _ = write!(
+            sql,
+            "CREATE /* pgwright:demo_load */ TABLE public.t_dlpdata_{} PARTITION OF public.t_dlpdata\n    \
+             FOR VALUES FROM ('{month} 00:00:00+00') TO ('{next} 00:00:00+00');\n",
+            month.format("%Y_%m")
+        );
+        month = next;
+    }
+    sql
+}
+
 /// The tables in the order in which they refer to one another.
-pub(super) fn tables(scale: f64, seed: u64, now: Timestamp) -> Vec<Table> {
+pub(super) fn tables(scale: f64, seed: u64, now: Timestamp, partitioned: bool) -> Vec<Table> {
     let scaled = |at_one: f64| (at_one * scale).round().max(20.0) as usize;
-    let sizes =
-        Sizes { customers: scaled(20_000.0), meters: scaled(25_000.0), readings: scaled(2_000_000.0) };
+    let sizes = Sizes {
+        customers: scaled(20_000.0),
+        meters: scaled(25_000.0),
+        readings: scaled(25_000.0 * f64::from(DAYS)),
+    };
     let table =
         |name, columns, rows: usize, write: fn(Sizes, Timestamp, Draw, &mut RowSink) -> TableRows, stream| {
             let generate =
                 Box::new(move |sink: &mut RowSink| write(sizes, now, Draw::new(seed, stream), sink));
-            Table { name, columns, rows: rows as u64, generate }
+            let partitioned = partitioned && name == "t_dlpdata";
+            Table { name, columns, rows: rows as u64, partitioned, generate }
         };
     vec![
         table(

@@ -29,41 +29,48 @@ use tokio::sync::mpsc;
 use crate::workload::{self, WorkloadFile};
 use copy_format::{Chunk, RowSink, Stopped};
 pub use progress::terminal_progress;
-pub use textbook::{TEXTBOOK_ANALYZE, TEXTBOOK_INDEXES, TEXTBOOK_METERS};
+pub use textbook::statements as textbook_statements;
 
 /// A demo database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// The ML model registry: models, versions, training runs, deployments, approvals.
     Registry,
     /// Smart meters: customers, meters, daily load profiles.
     Meters,
+    /// The same meters, the readings in a partition per month.
+    MetersPartitioned,
 }
 
 impl Scenario {
     /// All of them, for `--help` and tests.
-    pub const ALL: [Self; 2] = [Self::Registry, Self::Meters];
+    pub const ALL: [Self; 3] = [Self::Registry, Self::Meters, Self::MetersPartitioned];
 
     /// The name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Registry => "registry",
             Self::Meters => "meters",
+            Self::MetersPartitioned => "meters-partitioned",
         }
     }
 
-    fn tables_sql(self) -> &'static str {
+    fn tables_sql(self, now: DateTime<Utc>) -> String {
         match self {
-            Self::Registry => include_str!("registry_tables.sql"),
-            Self::Meters => include_str!("meters_tables.sql"),
+            Self::Registry => include_str!("registry_tables.sql").to_owned(),
+            Self::Meters => meters::tables_sql(None),
+            Self::MetersPartitioned => meters::tables_sql(Some(now)),
         }
     }
 
-    fn constraints_sql(self) -> &'static str {
+    fn constraints_sql(self) -> String {
         match self {
-            Self::Registry => include_str!("registry_constraints.sql"),
-            Self::Meters => include_str!("meters_constraints.sql"),
+            Self::Registry => include_str!("registry_constraints.sql").to_owned(),
+            Self::Meters => include_str!("meters_constraints.sql").to_owned(),
+            // The key of a partitioned table must hold what it is partitioned by.
+            Self::MetersPartitioned => include_str!("meters_constraints.sql")
+                .replace("KEY (reading_id)", "KEY (reading_id, reading_timestamp)"),
         }
     }
 }
@@ -98,7 +105,9 @@ pub fn workload(scenario: Scenario) -> Result<WorkloadFile, workload::FileError>
 pub fn workload_text(scenario: Scenario) -> (&'static str, &'static str) {
     match scenario {
         Scenario::Registry => ("registry.workload.toml", include_str!("registry.workload.toml")),
-        Scenario::Meters => ("meters.workload.toml", include_str!("meters.workload.toml")),
+        Scenario::Meters | Scenario::MetersPartitioned => {
+            ("meters.workload.toml", include_str!("meters.workload.toml"))
+        }
     }
 }
 
@@ -111,6 +120,8 @@ struct Table {
     /// The columns in the order in which rows give them.
     columns: &'static str,
     rows: u64,
+    /// Whether it is partitioned; `COPY` can freeze the rows of other tables only.
+    partitioned: bool,
     generate: Box<dyn FnOnce(&mut RowSink) -> TableRows + Send>,
 }
 
@@ -247,13 +258,15 @@ pub async fn load(
         return Err(DemoError::Scale(scale));
     }
     let started = Instant::now();
+    let tables_sql = scenario.tables_sql(now);
     let now = copy_format::timestamp(now);
     let session = target.connect(&SessionOptions::default()).await.map_err(DemoError::Connect)?;
     let client: &Client = &session;
 
     let tables = match scenario {
         Scenario::Registry => registry::tables(scale, seed, now),
-        Scenario::Meters => meters::tables(scale, seed, now),
+        Scenario::Meters => meters::tables(scale, seed, now, false),
+        Scenario::MetersPartitioned => meters::tables(scale, seed, now, true),
     };
     refuse_existing(client, &tables, target.database()).await?;
 
@@ -261,7 +274,7 @@ pub async fn load(
     let total = names.iter().map(|(_, rows)| rows).sum();
     execute(client, "starting", "BEGIN /* pgwright:demo_load */").await?;
     execute(client, "starting", "SET /* pgwright:demo_load */ LOCAL maintenance_work_mem = '256MB'").await?;
-    execute(client, "creating the tables", scenario.tables_sql()).await?;
+    execute(client, "creating the tables", &tables_sql).await?;
     let mut done = 0;
     for table in tables {
         let rows = table.rows;
@@ -269,7 +282,7 @@ pub async fn load(
         done += rows;
     }
     progress(LoadProgress::AddingKeys);
-    execute(client, "adding the keys", scenario.constraints_sql()).await?;
+    execute(client, "adding the keys", &scenario.constraints_sql()).await?;
     execute(client, "committing", "COMMIT /* pgwright:demo_load */").await?;
 
     progress(LoadProgress::Analyzing);
@@ -319,8 +332,9 @@ async fn copy(
         (table.generate)(&mut sink).and_then(|()| sink.finish()).is_ok()
     });
     let statement = format!(
-        "COPY /* pgwright:demo_load */ public.{name} ({}) FROM STDIN (FORMAT binary, FREEZE)",
-        table.columns
+        "COPY /* pgwright:demo_load */ public.{name} ({}) FROM STDIN (FORMAT binary{})",
+        table.columns,
+        if table.partitioned { "" } else { ", FREEZE" }
     );
     let mut copy = pin!(client.copy_in(&statement).await.map_err(server(&doing))?);
     while let Some(chunk) = chunks.recv().await {
@@ -335,9 +349,12 @@ async fn copy(
 }
 
 async fn total_size(client: &Client, table: &str) -> Result<Bytes, DemoError> {
+    let name = quote_literal(&format!("public.{table}"));
+    // The tree of a table that is not partitioned is empty.
     let query = format!(
-        "SELECT /* pgwright:demo_load */ pg_catalog.pg_total_relation_size({}::pg_catalog.regclass)",
-        quote_literal(&format!("public.{table}"))
+        "SELECT /* pgwright:demo_load */ coalesce(pg_catalog.sum(pg_catalog.pg_total_relation_size(relid)), \
+         pg_catalog.pg_total_relation_size({name}::pg_catalog.regclass))::pg_catalog.int8 \
+         FROM pg_catalog.pg_partition_tree({name}::pg_catalog.regclass)"
     );
     let row = client.query_one(&query, &[]).await.map_err(server("reading the sizes"))?;
     let bytes: i64 = row.try_get(0).map_err(server("reading the sizes"))?;

@@ -40,7 +40,7 @@ pub(super) fn tables(scale: f64, seed: u64, now: Timestamp) -> Vec<Table> {
     let table = |name, columns, rows: usize, write: fn(&Plan, Draw, &mut RowSink) -> TableRows, stream| {
         let plan = Arc::clone(&plan);
         let generate = Box::new(move |sink: &mut RowSink| write(&plan, Draw::new(seed, stream), sink));
-        Table { name, columns, rows: rows as u64, generate }
+        Table { name, columns, rows: rows as u64, partitioned: false, generate }
     };
     let sizes = plan.sizes;
     vec![

@@ -50,6 +50,13 @@ pub struct Statement {
 pub struct Ingest {
     /// The parameter that identifies a row.
     pub key: String,
+    /// The column whose value the server gives an inserted row and that is its key; otherwise the key's
+    /// parameter is part of the row.
+    pub returning: Option<String>,
+    /// Rows inserted by each transaction.
+    pub rows: usize,
+    /// Rows of the transaction before that each transaction changes, at most.
+    pub updates: usize,
     /// The statement up to and including `VALUES`.
     pub insert: String,
     /// One row in parentheses.
@@ -123,10 +130,23 @@ struct RawStatement {
 #[serde(deny_unknown_fields)]
 struct RawIngest {
     key: Spanned<String>,
+    returning: Option<Spanned<String>>,
+    #[serde(default = "fifty")]
+    rows: usize,
+    #[serde(default = "twenty_five")]
+    updates: usize,
     insert: Spanned<String>,
     row: Spanned<String>,
     update: Spanned<String>,
     cleanup: Spanned<String>,
+}
+
+fn fifty() -> usize {
+    50
+}
+
+fn twenty_five() -> usize {
+    25
 }
 
 #[derive(Deserialize)]
@@ -357,19 +377,60 @@ impl Reader<'_> {
         used: &mut BTreeSet<String>,
     ) -> Result<Ingest, FileError> {
         let key = raw.key.get_ref().clone();
-        let fresh = parameters.get(&key).is_some_and(|parameter| matches!(parameter.source, Source::Uuid));
-        if !fresh {
+        let defined = parameters.get(&key);
+        let returning = match &raw.returning {
+            None if !defined.is_some_and(|parameter| matches!(parameter.source, Source::Uuid)) => {
+                return Err(self
+                    .error(
+                        Some(raw.key.span()),
+                        format!("key \"{key}\" of [ingest] is not a parameter with fresh values"),
+                    )
+                    .with_hint(
+                        "Name a parameter with uuid = \"fresh\", or add returning = \"column\" when the server gives \
+                         the key."
+                            .into(),
+                    ));
+            }
+            None => None,
+            Some(_) if defined.is_some() => {
+                return Err(self
+                    .error(
+                        Some(raw.key.span()),
+                        format!(
+                            "key \"{key}\" of [ingest] is returned by the server and a parameter as well"
+                        ),
+                    )
+                    .with_hint(format!("Remove [parameter.{key}].")));
+            }
+            Some(column) => {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "_\"".contains(c);
+                if column.get_ref().is_empty() || !column.get_ref().chars().all(plain) {
+                    return Err(self.error(
+                        Some(column.span()),
+                        format!("returning \"{}\" of [ingest] is no column name", column.get_ref()),
+                    ));
+                }
+                Some(column.get_ref().clone())
+            }
+        };
+        if raw.rows == 0 || raw.rows > 10_000 || raw.updates > raw.rows {
             return Err(self
                 .error(
                     Some(raw.key.span()),
-                    format!("key \"{key}\" of [ingest] is not a parameter with fresh values"),
+                    format!("[ingest] has {} rows and {} updates", raw.rows, raw.updates),
                 )
-                .with_hint("Name a parameter with uuid = \"fresh\".".into()));
+                .with_hint("rows is between 1 and 10000, updates at most as many.".into()));
         }
         let row = self.template("row of [ingest]", &raw.row, parameters, used)?;
-        let update = self.template("update of [ingest]", &raw.update, parameters, used)?;
-        let cleanup = self.template("cleanup of [ingest]", &raw.cleanup, parameters, used)?;
-        for (template, sql) in [(&row, &raw.row), (&update, &raw.update), (&cleanup, &raw.cleanup)] {
+        // The key that the server gives is known to what comes after the row.
+        let mut known = parameters.clone();
+        if returning.is_some() {
+            known.insert(key.clone(), Parameter { source: Source::Uuid, sql_type: None });
+        }
+        let update = self.template("update of [ingest]", &raw.update, &known, used)?;
+        let cleanup = self.template("cleanup of [ingest]", &raw.cleanup, &known, used)?;
+        let parts = [(&row, &raw.row), (&update, &raw.update), (&cleanup, &raw.cleanup)];
+        for (template, sql) in parts.iter().skip(usize::from(returning.is_some())) {
             if !template.references().any(|reference| reference.name == key) {
                 return Err(self
                     .error(Some(sql.span()), format!("a part of [ingest] does not use its key \":{key}\"")));
@@ -381,7 +442,8 @@ impl Reader<'_> {
                 .error(Some(raw.insert.span()), "insert of [ingest] uses a parameter".into())
                 .with_hint("Parameters belong into row.".into()));
         }
-        Ok(Ingest { key, insert: raw.insert.into_inner(), row, update, cleanup })
+        let (rows, updates) = (raw.rows, raw.updates);
+        Ok(Ingest { key, returning, rows, updates, insert: raw.insert.into_inner(), row, update, cleanup })
     }
 
     fn parameter(&self, name: &str, raw: Spanned<RawParameter>) -> Result<Parameter, FileError> {
@@ -648,6 +710,56 @@ text = { length = 12 }
             "name = \"insert\"",
             "name = \"by id\"",
             "workload file \"w.toml\", line 11: statement \"by id\" is defined twice",
+        );
+    }
+
+    /// Reads a file whose rows are ingested, after some replacements.
+    fn check_ingest(changes: &[(&str, &str)], expected: Result<(Option<&str>, usize, usize), &str>) {
+        const INGEST: &str = r#"
+[ingest]
+key = "new"
+insert = "INSERT INTO t (id, at) VALUES"
+row = "(:new, :at)"
+update = "UPDATE t SET at = :at WHERE id = :new"
+cleanup = "DELETE FROM t WHERE id = :new"
+"#;
+        let mut ingest = INGEST.to_owned();
+        for (from, to) in changes {
+            assert!(ingest.contains(from), "{from}");
+            ingest = ingest.replace(from, to);
+        }
+        let read = WorkloadFile::parse("w.toml", &format!("{GOOD}{ingest}")).map(|file| file.ingest.unwrap());
+        let shown = read.as_ref().map(|i| (i.returning.as_deref(), i.rows, i.updates));
+        assert_eq!(shown.map_err(|error| error.message.as_str()), expected);
+    }
+
+    #[test]
+    fn the_key_of_ingested_rows_comes_from_here_or_from_the_server() {
+        let key = "key = \"new\"";
+        check_ingest(&[], Ok((None, 50, 25)));
+        check_ingest(&[(key, "key = \"new\"\nrows = 3\nupdates = 0")], Ok((None, 3, 0)));
+        check_ingest(
+            &[(key, "key = \"at\"")],
+            Err("key \"at\" of [ingest] is not a parameter with fresh values"),
+        );
+        check_ingest(&[(key, "key = \"new\"\nrows = 3")], Err("[ingest] has 3 rows and 25 updates"));
+        check_ingest(&[("id = :new", "id = 7")], Err("a part of [ingest] does not use its key \":new\""));
+
+        let returned = (key, "key = \"given\"\nreturning = \"id\"");
+        check_ingest(&[returned, ("id = :new", "id = :given")], Ok((Some("id"), 50, 25)));
+        check_ingest(&[returned], Err("a part of [ingest] does not use its key \":given\""));
+        // The row is made before the server can have given it a key.
+        check_ingest(
+            &[returned, (":new", ":given")],
+            Err("row of [ingest] uses unknown parameter \":given\""),
+        );
+        check_ingest(
+            &[(key, "key = \"new\"\nreturning = \"id\"")],
+            Err("key \"new\" of [ingest] is returned by the server and a parameter as well"),
+        );
+        check_ingest(
+            &[(key, "key = \"given\"\nreturning = \"id; DROP TABLE t\"")],
+            Err("returning \"id; DROP TABLE t\" of [ingest] is no column name"),
         );
     }
 

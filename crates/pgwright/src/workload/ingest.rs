@@ -10,30 +10,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use postgres::tokio_postgres::SimpleQueryMessage;
+use postgres::tokio_postgres::{self, SimpleQueryMessage};
 use postgres::{SearchPath, Session, SessionOptions, Target};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::bind::bind;
 use super::error::WorkloadError;
 use super::file::{Ingest, WorkloadFile};
-use super::outcome::rate;
-use super::parameter::BoundParameters;
+use super::parameter::{BoundParameters, Literal};
 use super::schedule::parameter_draw;
 use super::template::{Reference, Template};
 
 /// How ingestion is measured.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// How long.
-    pub duration: Duration,
     /// Sessions.
     pub clients: usize,
-    /// Rows inserted by each transaction.
-    pub rows_per_transaction: usize,
-    /// Rows of the transaction before that each transaction changes.
-    pub updates_per_transaction: usize,
     /// Decides the rows.
     pub seed: u64,
     /// The time that drawn timestamps are relative to.
@@ -44,98 +36,127 @@ pub struct IngestOptions {
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self {
-            duration: Duration::from_secs(10),
-            clients: 2,
-            rows_per_transaction: 50,
-            updates_per_transaction: 25,
-            seed: 1,
-            now: Utc::now(),
-            clean_up: true,
-        }
+        Self { clients: 2, seed: 1, now: Utc::now(), clean_up: true }
     }
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct IngestOutcome {
+/// What went in during one turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Turn {
     /// Rows inserted and committed.
     pub rows: u64,
     /// Rows changed and committed.
     pub updates: u64,
     /// Transactions committed.
     pub transactions: u64,
-    /// How long it took.
+    /// How long it took, until the last session had committed.
     pub seconds: f64,
-    /// Rows inserted per second.
-    pub rows_per_second: f64,
-    /// Write-ahead log written by the whole server meanwhile, per row inserted. Unlike the rate it
-    /// does not depend on how busy the machine is.
-    pub wal_bytes_per_row: f64,
+    /// Write-ahead log written by the whole server meanwhile.
+    pub wal_bytes: f64,
 }
 
-/// Measures how many rows per second the `[ingest]` section of a workload gets in.
-///
-/// The rows are committed, since that is what costs. With `clean_up` they are deleted afterwards, which
-/// leaves dead tuples to autovacuum, so a clone of the database is the better place to measure.
-///
-/// # Errors
-/// [`WorkloadError`]; any failing statement ends the measurement, and rows that were committed before
-/// are still cleaned up.
-pub async fn ingest_rate(
-    target: &Target,
-    file: &WorkloadFile,
-    options: &IngestOptions,
-    cancel: CancellationToken,
-) -> Result<IngestOutcome, WorkloadError> {
-    let Some(ingest) = &file.ingest else { return Err(WorkloadError::NoIngest(file.name.clone())) };
-    if options.clients == 0 || options.rows_per_transaction == 0 || options.duration.is_zero() {
-        return Err(WorkloadError::Options("ingestion needs clients, rows and a duration".into()));
-    }
-    let session_options = SessionOptions {
-        application_name: "pgwright ingest".into(),
-        search_path: SearchPath::RoleDefault,
-        ..SessionOptions::default()
-    };
-    let parameters = bind(target, file, &session_options).await?;
-    let control = connect(target, &session_options).await?;
-    let mut sessions = Vec::new();
-    for _ in 0..options.clients {
-        sessions.push(connect(target, &session_options).await?);
-    }
-    let shared = Arc::new(Shared { ingest: ingest.clone(), parameters, options: options.clone(), cancel });
+/// Execution time in the server, from `pg_stat_statements`, since it was last reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct StatementTimes {
+    pub insert_ms: f64,
+    pub update_ms: f64,
+}
 
-    let wal_before = wal_position(&control).await?;
-    let started = Instant::now();
-    let workers: Vec<_> = sessions
-        .into_iter()
-        .enumerate()
-        .map(|(position, session)| tokio::spawn(work(Arc::clone(&shared), session, position, started)))
-        .collect();
-    let mut outcome = IngestOutcome::default();
-    let mut keys = Vec::new();
-    let mut failure = None;
-    for worker in workers {
-        if let Ok(worker) = worker.await {
-            outcome.transactions += worker.transactions;
-            outcome.updates += worker.updates;
-            keys.extend(worker.keys);
-            failure = failure.or(worker.failure);
+/// Sessions that are ready to write to one database, turn after turn.
+pub(super) struct Ingestion {
+    shared: Arc<Shared>,
+    control: Session,
+    writers: Vec<Writer>,
+}
+
+impl Ingestion {
+    /// Reads the parameters' values and opens the sessions.
+    pub async fn prepare(
+        target: &Target,
+        file: &WorkloadFile,
+        options: &IngestOptions,
+        cancel: CancellationToken,
+    ) -> Result<Self, WorkloadError> {
+        let Some(ingest) = &file.ingest else { return Err(WorkloadError::NoIngest(file.name.clone())) };
+        if options.clients == 0 {
+            return Err(WorkloadError::Options("ingestion needs a client".into()));
+        }
+        let session_options = SessionOptions {
+            application_name: "pgwright ingest".into(),
+            search_path: SearchPath::RoleDefault,
+            ..SessionOptions::default()
+        };
+        let parameters = bind(target, file, &session_options).await?;
+        let control = connect(target, &session_options).await?;
+        let mut writers = Vec::new();
+        for position in 0..options.clients {
+            let session = connect(target, &session_options).await?;
+            let next = position as u64;
+            writers.push(Writer { session, next, earlier: Vec::new(), keys: Vec::new() });
+        }
+        let shared = Shared { ingest: ingest.clone(), parameters, options: options.clone(), cancel };
+        Ok(Self { shared: Arc::new(shared), control, writers })
+    }
+
+    /// Writes for a while.
+    ///
+    /// # Errors
+    /// The first statement that fails ends the turn; what was committed stays until [`Self::clean_up`].
+    pub async fn turn(&mut self, duration: Duration) -> Result<Turn, WorkloadError> {
+        let wal_before = wal_position(&self.control).await?;
+        let started = Instant::now();
+        let tasks: Vec<_> = std::mem::take(&mut self.writers)
+            .into_iter()
+            .map(|writer| tokio::spawn(writer.write(Arc::clone(&self.shared), started, duration)))
+            .collect();
+        let mut turn = Turn::default();
+        let mut failure = None;
+        for task in tasks {
+            // A task that panicked takes its session along; the others go on.
+            let Ok((writer, written, failed)) = task.await else { continue };
+            self.writers.push(writer);
+            turn.rows += written.rows;
+            turn.updates += written.updates;
+            turn.transactions += written.transactions;
+            failure = failure.or(failed);
+        }
+        turn.seconds = started.elapsed().as_secs_f64();
+        turn.wal_bytes = (wal_position(&self.control).await? - wal_before).max(0.0);
+        match failure {
+            Some(error) => Err(WorkloadError::Ingest(Box::new(error))),
+            None => Ok(turn),
         }
     }
-    outcome.seconds = started.elapsed().as_secs_f64();
-    let wal_after = wal_position(&control).await?;
-    outcome.rows = keys.len() as u64;
-    outcome.rows_per_second = rate(outcome.rows, outcome.seconds);
-    if outcome.rows > 0 {
-        outcome.wal_bytes_per_row = (wal_after - wal_before).max(0.0) / outcome.rows as f64;
+
+    /// What the statements have taken in the server so far; `None` where `pg_stat_statements` cannot be
+    /// read.
+    pub async fn statement_times(&self) -> Option<StatementTimes> {
+        let (statements, _) = postgres::statements::read(&self.control).await.ok()?;
+        let mut times = StatementTimes::default();
+        for statement in statements {
+            let word = statement.query.trim_start().get(..6).map(str::to_ascii_lowercase);
+            match word.as_deref() {
+                Some("insert") => times.insert_ms += statement.total_exec_time.0,
+                Some("update") => times.update_ms += statement.total_exec_time.0,
+                _ => {}
+            }
+        }
+        Some(times)
     }
-    if options.clean_up {
-        shared.clean_up(&control, &keys).await?;
+
+    /// How many sessions write.
+    pub fn sessions(&self) -> usize {
+        self.writers.len()
     }
-    match failure {
-        Some(error) => Err(WorkloadError::Ingest(Box::new(error))),
-        None => Ok(outcome),
+
+    /// Deletes the rows again, when the options ask for it.
+    pub async fn clean_up(&mut self) -> Result<(), WorkloadError> {
+        for writer in &mut self.writers {
+            let keys = std::mem::take(&mut writer.keys);
+            writer.earlier.clear();
+            self.shared.clean_up(&self.control, &keys).await?;
+        }
+        Ok(())
     }
 }
 
@@ -146,50 +167,78 @@ struct Shared {
     cancel: CancellationToken,
 }
 
-#[derive(Default)]
-struct Worker {
-    transactions: u64,
-    updates: u64,
-    /// The literals of the keys that were committed.
+/// One session and what it remembers from turn to turn.
+struct Writer {
+    session: Session,
+    /// The stream of random numbers of its next transaction; each transaction has one of its own.
+    next: u64,
+    /// The literals of the keys that its last transaction inserted.
+    earlier: Vec<String>,
+    /// The literals of all keys that are to be cleaned up.
     keys: Vec<String>,
-    failure: Option<postgres::Error>,
 }
 
-async fn work(shared: Arc<Shared>, session: Session, position: usize, started: Instant) -> Worker {
-    let mut worker = Worker::default();
-    let options = &shared.options;
-    let mut earlier: Vec<String> = Vec::new();
-    while started.elapsed() < options.duration && !shared.cancel.is_cancelled() {
-        // Each transaction of each session draws from a stream of its own.
-        let stream = worker.transactions * options.clients as u64 + position as u64;
-        let (sql, keys) = shared.transaction(stream, &earlier);
-        if let Err(error) = session.batch_execute(&sql).await {
-            worker.failure = Some(postgres::Error::from_query("workload_ingest", &error));
-            break;
+impl Writer {
+    async fn write(
+        mut self,
+        shared: Arc<Shared>,
+        started: Instant,
+        duration: Duration,
+    ) -> (Self, Turn, Option<postgres::Error>) {
+        let mut turn = Turn::default();
+        while started.elapsed() < duration && !shared.cancel.is_cancelled() {
+            let (sql, keys) = shared.transaction(self.next, &self.earlier);
+            let messages = match self.session.simple_query(&sql).await {
+                Ok(messages) => messages,
+                Err(error) => {
+                    let error = postgres::Error::from_query("workload_ingest", &error);
+                    return (self, turn, Some(error));
+                }
+            };
+            self.next += shared.options.clients as u64;
+            turn.transactions += 1;
+            turn.rows += shared.ingest.rows as u64;
+            turn.updates += self.earlier.len() as u64;
+            let keys = if shared.ingest.returning.is_some() { returned(&messages) } else { keys };
+            if shared.options.clean_up {
+                self.keys.extend_from_slice(&keys);
+            }
+            self.earlier = keys;
+            self.earlier.truncate(shared.ingest.updates);
         }
-        worker.transactions += 1;
-        worker.updates += earlier.len() as u64;
-        worker.keys.extend_from_slice(&keys);
-        earlier = keys;
-        earlier.truncate(options.updates_per_transaction);
+        (self, turn, None)
     }
-    worker
+}
+
+/// The literals of the keys that the server gave the inserted rows.
+fn returned(messages: &[SimpleQueryMessage]) -> Vec<String> {
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(Literal::Text(row.get(0)?.to_owned()).to_sql(None)),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Shared {
-    /// The text of one transaction, and the keys that it inserts.
+    /// The text of one transaction, and the keys that it inserts where they are known before.
     fn transaction(&self, stream: u64, earlier: &[String]) -> (String, Vec<String>) {
         let mut draw = parameter_draw(self.options.seed, stream);
         let key = self.key();
         let mut sql = format!("BEGIN; {} ", self.ingest.insert);
-        let mut keys = Vec::with_capacity(self.options.rows_per_transaction);
-        for position in 0..self.options.rows_per_transaction {
+        let mut keys = Vec::with_capacity(self.ingest.rows);
+        for position in 0..self.ingest.rows {
             let literals = self.parameters.draw(self.ingest.row.references(), &mut draw, self.options.now);
             if let Some(literal) = literals.get(&key) {
                 keys.push(literal.clone());
             }
             sql.push_str(if position > 0 { ", " } else { "" });
             sql.push_str(&self.ingest.row.render(&literals).unwrap_or_default());
+        }
+        if let Some(column) = &self.ingest.returning {
+            sql.push_str(" RETURNING ");
+            sql.push_str(column);
         }
         for literal in earlier {
             sql.push_str("; ");
@@ -215,7 +264,8 @@ impl Shared {
         for batch in keys.chunks(500) {
             let statements: Vec<String> =
                 batch.iter().map(|literal| self.with_key(&self.ingest.cleanup, literal, &mut draw)).collect();
-            execute(session, &format!("BEGIN; {}; COMMIT", statements.join("; "))).await?;
+            let sql = format!("BEGIN; {}; COMMIT", statements.join("; "));
+            session.batch_execute(&sql).await.map_err(|error| failed(&error))?;
         }
         Ok(())
     }
@@ -225,15 +275,15 @@ async fn connect(target: &Target, options: &SessionOptions) -> Result<Session, W
     target.connect(options).await.map_err(WorkloadError::connect)
 }
 
-async fn execute(session: &Session, sql: &str) -> Result<(), WorkloadError> {
-    session.batch_execute(sql).await.map_err(|error| WorkloadError::ingest(&error))
+fn failed(error: &tokio_postgres::Error) -> WorkloadError {
+    WorkloadError::ingest(error)
 }
 
 /// Bytes of write-ahead log since the beginning.
 async fn wal_position(session: &Session) -> Result<f64, WorkloadError> {
     let sql = "SELECT /* pgwright:workload_ingest */ \
                pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')";
-    let messages = session.simple_query(sql).await.map_err(|error| WorkloadError::ingest(&error))?;
+    let messages = session.simple_query(sql).await.map_err(|error| failed(&error))?;
     let text = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

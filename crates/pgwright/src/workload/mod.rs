@@ -7,13 +7,14 @@
 //!
 //! - [`WorkloadFile`]: statements, weights, parameters (docs/reference/workload-file.md).
 //! - [`run`]: open loop at a rate, giving an [`Outcome`] of percentiles.
-//! - [`ingest_rate`]: closed loop, how many rows per second go in.
+//! - [`ingest_rates`]: closed loop, how many rows per second go in, and what indexes take of it.
 
 mod bind;
 pub(crate) mod draw;
 mod error;
 mod file;
 mod ingest;
+mod ingest_rounds;
 mod latency;
 mod outcome;
 mod parameter;
@@ -25,7 +26,8 @@ mod tests;
 
 pub use error::WorkloadError;
 pub use file::{FileError, WorkloadFile};
-pub use ingest::{IngestOptions, IngestOutcome, ingest_rate};
+pub use ingest::IngestOptions;
+pub use ingest_rounds::{IngestOutcome, Rounds, ingest_rates};
 pub use outcome::{Outcome, StatementOutcome};
 pub use run::{Options, capacity, run};
 pub use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postgres::{Environment, Target};
+use postgres::{Environment, Target, tokio_postgres};
 use testkit::Database;
 
 use super::run::Progress;
@@ -355,6 +355,42 @@ update = "UPDATE t SET n = n + 100 WHERE id = :id"
 cleanup = "DELETE FROM t WHERE id = :id"
 "#;
 
+const RETURNED: &str = r#"
+[[statement]]
+name = "q"
+weight = 1
+sql = "SELECT :n"
+[parameter.n]
+int = { min = 1, max = 9 }
+[ingest]
+key = "id"
+returning = "id"
+rows = 7
+updates = 2
+insert = "INSERT INTO t (n) VALUES"
+row = "(:n)"
+update = "UPDATE t SET n = n + 100 WHERE id = :id"
+cleanup = "DELETE FROM t WHERE id = :id"
+"#;
+
+fn rounds(count: usize) -> Rounds {
+    Rounds { warm_up: Duration::from_millis(100), turn: Duration::from_millis(150), count }
+}
+
+async fn ingest(
+    targets: &[&Target],
+    file: &WorkloadFile,
+    options: &IngestOptions,
+    rounds: &Rounds,
+) -> Result<Vec<IngestOutcome>, WorkloadError> {
+    ingest_rates(targets, file, options, rounds, CancellationToken::new(), &|_| {}).await
+}
+
+async fn count(client: &tokio_postgres::Client, sql: &str) -> u64 {
+    let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+    count.unsigned_abs()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ingestion_commits_what_it_counts_and_cleans_up() {
     let database = database().await;
@@ -367,28 +403,64 @@ async fn ingestion_commits_what_it_counts_and_cleans_up() {
         .unwrap();
     let target = target(&database.url);
     let workload = file(INGEST);
-    let count = async |sql: &str| -> u64 {
-        let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
-        count.unsigned_abs()
-    };
-    let options =
-        IngestOptions { duration: Duration::from_millis(500), clean_up: false, ..IngestOptions::default() };
-    let outcome = ingest_rate(&target, &workload, &options, CancellationToken::new()).await.unwrap();
-    assert!(
-        outcome.rows > 0 && outcome.rows_per_second > 0.0 && outcome.wal_bytes_per_row > 0.0,
-        "{outcome:?}"
-    );
+    let options = IngestOptions { clean_up: false, ..IngestOptions::default() };
+    let without_warm_up = Rounds { warm_up: Duration::ZERO, ..rounds(3) };
+    let outcomes = ingest(&[&target], &workload, &options, &without_warm_up).await.unwrap();
+    let [outcome] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert!(outcome.rows_per_second > 0.0 && outcome.wal_bytes_per_row > 0.0, "{outcome:?}");
+    assert_eq!((outcome.turns.len(), outcome.to_first), (3, None));
     assert_eq!(outcome.rows, outcome.transactions * 50);
-    assert_eq!(count("SELECT count(*) FROM t").await, outcome.rows + 1);
-    assert_eq!(count("SELECT count(*) FROM t WHERE n > 100").await, outcome.updates);
+    assert_eq!(count(&client, "SELECT count(*) FROM t").await, outcome.rows + 1);
+    assert_eq!(count(&client, "SELECT count(*) FROM t WHERE n > 100").await, outcome.updates);
 
     // With the same seed again, and this time nothing stays.
     client.batch_execute("DELETE FROM t WHERE n <> 1").await.unwrap();
-    let before = count("SELECT count(*) FROM t").await;
+    let before = count(&client, "SELECT count(*) FROM t").await;
     let options = IngestOptions { clean_up: true, ..options };
-    let outcome = ingest_rate(&target, &workload, &options, CancellationToken::new()).await.unwrap();
-    assert!(outcome.rows > 0);
-    assert_eq!(count("SELECT count(*) FROM t").await, before);
+    let outcomes = ingest(&[&target], &workload, &options, &rounds(1)).await.unwrap();
+    assert!(outcomes[0].rows > 0);
+    assert_eq!(count(&client, "SELECT count(*) FROM t").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_database_is_compared_with_the_first_and_the_time_is_told_apart() {
+    let (slow, fast) = (database().await, database().await);
+    let mut clients = Vec::new();
+    for database in [&slow, &fast] {
+        let client = testkit::connect(&database.url).await;
+        client
+            .batch_execute(
+                "CREATE EXTENSION pg_stat_statements; \
+                 CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)",
+            )
+            .await
+            .unwrap();
+        clients.push(client);
+    }
+    clients[0]
+        .batch_execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END $$; \
+             CREATE TRIGGER wait AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION wait()",
+        )
+        .await
+        .unwrap();
+    let (slow, fast) = (target(&slow.url), target(&fast.url));
+    let outcomes =
+        ingest(&[&fast, &slow], &file(RETURNED), &IngestOptions::default(), &rounds(2)).await.unwrap();
+    let [first, second] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!(first.to_first, None);
+    let ratio = second.to_first.unwrap();
+    assert!(ratio.median > 0.0 && ratio.rounds == 2, "{ratio:?}");
+    assert!(ratio.lower_quartile <= ratio.median && ratio.median <= ratio.upper_quartile, "{ratio:?}");
+    let time = second.time_per_row.unwrap();
+    assert!(time.insert_us > 20_000.0 / 7.0 && time.update_us > 0.0 && time.other_us > 0.0, "{time:?}");
+    assert_eq!(second.rows, second.transactions * 7);
+    // Only the first transaction of the warm-up of each session had none before it to change.
+    assert_eq!(second.updates, second.transactions * 2);
+    for client in &clients {
+        assert_eq!(count(client, "SELECT count(*) FROM t").await, 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -397,11 +469,12 @@ async fn ingestion_that_fails_says_so_and_leaves_nothing() {
     let client = testkit::connect(&database.url).await;
     client.batch_execute("CREATE TABLE t (id uuid, n int CHECK (n < 100))").await.unwrap();
     let target = target(&database.url);
-    let options = IngestOptions { duration: Duration::from_secs(60), ..IngestOptions::default() };
-    let error = ingest_rate(&target, &file(INGEST), &options, CancellationToken::new()).await.unwrap_err();
+    let options = IngestOptions::default();
+    let error = ingest(&[&target], &file(INGEST), &options, &rounds(5)).await.unwrap_err();
     assert!(error.detail().unwrap().contains("(SQLSTATE 23514)"), "{error:?}");
-    let left: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
-    assert_eq!(left, 0);
-    let error = ingest_rate(&target, &one("SELECT 1"), &options, CancellationToken::new()).await.unwrap_err();
+    assert_eq!(count(&client, "SELECT count(*) FROM t").await, 0);
+    let error = ingest(&[&target], &one("SELECT 1"), &options, &rounds(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "workload file \"test.toml\" has no [ingest]");
+    let error = ingest(&[&target], &file(INGEST), &options, &rounds(0)).await.unwrap_err();
+    assert_eq!(error.to_string(), "ingestion needs a database, a round and a duration");
 }
