@@ -108,7 +108,12 @@ impl Binaries {
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (version, major) = parse_version(&text).ok_or_else(|| failed(text.clone()))?;
-        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+        // A link to the server in PATH often comes without its other programs, which are where it leads.
+        let real = program.canonicalize().ok().and_then(|p| p.parent().map(Path::to_path_buf));
+        let dir = match real.filter(|d| d.join("initdb").is_file()) {
+            Some(real) => real,
+            None => dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf()),
+        };
         Ok(Self { dir, major, version })
     }
 
@@ -261,6 +266,23 @@ mod tests {
             assert_eq!(std::fs::read_to_string(package.path().join(link)).unwrap(), "library");
         }
         assert!(!package.path().join("../escaped").exists());
+    }
+
+    #[test]
+    fn a_link_to_the_server_leads_to_all_its_programs() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (real, links) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for program in ["postgres", "initdb", "pg_dump"] {
+            let path = real.path().join(program);
+            std::fs::write(&path, "#!/bin/sh\necho 'postgres (PostgreSQL) 15.20'\n").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for program in ["postgres", "initdb"] {
+            std::os::unix::fs::symlink(real.path().join(program), links.path().join(program)).unwrap();
+        }
+        let binaries = Binaries::at(links.path()).unwrap();
+        assert_eq!(binaries.dir, real.path().canonicalize().unwrap());
+        assert!(binaries.program("pg_dump").is_some());
     }
 
     #[test]

@@ -11,12 +11,13 @@ use model::snapshot::{Index, RelationKind, Snapshot};
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
-use crate::candidates::{facts, grow, heap, set_sizes};
+use crate::candidates::{grow, heap, set_sizes};
 use crate::clock;
 use crate::error::Error;
+use crate::index_facts::facts;
 use crate::session::{As, DATABASE, OWNER, connect};
 use crate::size::{self, Size};
-use crate::statistics::{Attribute, Writer};
+use crate::statistics::{Attribute, Row, Writer};
 use crate::the_twin::{Table, Twin, TwinOptions};
 use crate::{restore, settings};
 
@@ -38,11 +39,11 @@ pub(crate) async fn build(
         admin.batch_execute(&clock::create_sql(time)).await.map_err(Error::sql("setting the clock"))?;
     }
     let owner = connect(&server, DATABASE, As::Owner).await?;
-    let restored = restore::run(&snapshot.schema_sql, &owner, &admin, time.is_some()).await?;
+    let restored = restore::run(&snapshot.schema_sql, &owner, &admin, time.is_some(), binaries.major).await?;
     notes.extend(restored.notes);
     drop(owner);
 
-    let (attributes, relations) = read_catalog(&admin).await?;
+    let (relations, columns) = read_catalog(&admin).await?;
     let mut tables = BTreeMap::new();
     for relation in &snapshot.relations {
         let Some((oid, path)) = relations.get(&relation.name) else {
@@ -61,6 +62,12 @@ pub(crate) async fn build(
             false => relation.reltuples as f32,
         };
         let to_int = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
+        let mut relation = relation.clone();
+        // Dropped columns of the source are not in the dump, so what follows them has another number here.
+        for column in &mut relation.columns {
+            let found = columns.get(oid).and_then(|c| c.get(&column.name));
+            column.attnum = found.map_or(0, |a| a.number);
+        }
         let table = Table {
             oid: *oid,
             path: path
@@ -71,11 +78,17 @@ pub(crate) async fn build(
             relpages: to_int(relation.relpages),
             reltuples,
             relallvisible: to_int(relation.relallvisible),
-            relation: relation.clone(),
+            relation,
         };
-        tables.insert(relation.name.clone(), table);
+        tables.insert(table.relation.name.clone(), table);
     }
-    write_statistics(snapshot, &admin, &attributes, &mut notes).await?;
+    let mut partitions: HashMap<QualifiedName, Vec<QualifiedName>> = HashMap::new();
+    for relation in tables.values().map(|t| &t.relation).filter(|r| r.partition_bound.is_some()) {
+        if let Some(parent) = &relation.parent {
+            partitions.entry(parent.clone()).or_default().push(relation.name.clone());
+        }
+    }
+    write_statistics(snapshot, &admin, &relations, &columns, &mut notes).await?;
     let (existing, missing) = size_everything(snapshot, &server, &admin, &tables, &relations).await?;
     tell_what_is_missing(snapshot, &mut notes);
 
@@ -92,9 +105,11 @@ pub(crate) async fn build(
         settings,
         stops_clock: time.is_some(),
         tables,
+        partitions,
         existing,
         missing,
         candidates: Vec::new(),
+        tried: 0,
         shown_names: HashMap::new(),
         current: Configuration::current(),
         calls: 0,
@@ -102,19 +117,26 @@ pub(crate) async fn build(
     })
 }
 
+/// More than a twin of ten thousand tables takes.
+const ROOM: u64 = 1 << 30;
+
 /// Starts a server that keeps nothing safe and does nothing of its own accord.
 async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Error> {
     let binaries = binaries.clone();
     let template_dir = options.template_dir.clone();
-    let parent_dir = options.parent_dir.clone();
+    let parent_dir = options.parent_dir.clone().or_else(|| cluster::memory_dir(ROOM));
     let started = tokio::task::spawn_blocking(move || {
         let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
         let template = match &template_dir {
             Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
             None => None,
         };
-        let mut server = ServerOptions { initdb, template, parent_dir, ..ServerOptions::default() }
+        let defaults = ServerOptions::default();
+        let parent_dir = parent_dir.unwrap_or_else(|| defaults.parent_dir.clone());
+        let mut server = ServerOptions { initdb, template, parent_dir, ..defaults }
             .throw_away()
+            // What was logged takes room in memory.
+            .set("max_wal_size", "64MB")
             // It would overwrite the statistics.
             .set("autovacuum", "off")
             .set("track_counts", "off")
@@ -184,11 +206,12 @@ async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<S
     admin.batch_execute(&format!("{base} ENCODING UTF8")).await.map_err(Error::sql(what))
 }
 
-/// Columns and index expressions by relation and number, and relations by name.
-type Attributes = HashMap<(Oid, i16), Attribute>;
+/// Relations by name, with their files.
 type Relations = HashMap<QualifiedName, (Oid, Option<String>)>;
+/// Columns of relations, and of indexes with an expression, by name.
+type Columns = HashMap<Oid, HashMap<String, Attribute>>;
 
-async fn read_catalog(admin: &Client) -> Result<(Attributes, Relations), Error> {
+async fn read_catalog(admin: &Client) -> Result<(Relations, Columns), Error> {
     let what = "reading the twin's catalog";
     let rows = admin
         .query(
@@ -203,7 +226,7 @@ async fn read_catalog(admin: &Client) -> Result<(Attributes, Relations), Error> 
         )
         .await
         .map_err(Error::sql(what))?;
-    let mut relations = HashMap::new();
+    let mut relations = Relations::new();
     for row in rows {
         let mut read = || -> Result<(), tokio_postgres::Error> {
             let name =
@@ -213,106 +236,83 @@ async fn read_catalog(admin: &Client) -> Result<(Attributes, Relations), Error> 
         };
         read().map_err(Error::sql(what))?;
     }
-    let oids: Vec<Oid> = relations.values().map(|(oid, _)| *oid).collect();
     let rows = admin
         .query(
-            "SELECT /* pgwright:twin_attributes */ attrelid, attnum, atttypid, attcollation
-             FROM pg_catalog.pg_attribute
-             WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped",
-            &[&oids],
-        )
-        .await
-        .map_err(Error::sql(what))?;
-    let mut attributes = HashMap::new();
-    for row in rows {
-        let read = || -> Result<Attribute, tokio_postgres::Error> {
-            Ok(Attribute {
-                relation: row.try_get("attrelid")?,
-                number: row.try_get("attnum")?,
-                type_oid: row.try_get("atttypid")?,
-                collation: row.try_get("attcollation")?,
-            })
-        };
-        let attribute = read().map_err(Error::sql(what))?;
-        attributes.insert((attribute.relation, attribute.number), attribute);
-    }
-    Ok((attributes, relations))
-}
-
-/// Column numbers differ where the source has dropped columns, so columns are found by name.
-async fn write_statistics(
-    snapshot: &Snapshot,
-    admin: &Client,
-    attributes: &Attributes,
-    notes: &mut Vec<String>,
-) -> Result<(), Error> {
-    let what = "reading the twin's columns";
-    let rows = admin
-        .query(
-            "SELECT /* pgwright:twin_columns */ n.nspname::pg_catalog.text AS schema,
-                 c.relname::pg_catalog.text AS relation, c.relkind IN ('i', 'I') AS is_index,
-                 a.attname::pg_catalog.text AS name, a.attrelid, a.attnum
+            "SELECT /* pgwright:twin_attributes */ a.attrelid, a.attnum, a.attname::pg_catalog.text AS name,
+                 a.atttypid, a.attcollation
              FROM pg_catalog.pg_attribute AS a
              JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+             LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
              WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'm', 'f', 'i', 'I')
+                 AND (i.indexrelid IS NULL OR i.indexprs IS NOT NULL)
                  AND n.nspname <> ALL (ARRAY['pg_catalog', 'information_schema', 'pg_toast'])",
             &[],
         )
         .await
         .map_err(Error::sql(what))?;
-    let mut columns: HashMap<QualifiedName, HashMap<String, Attribute>> = HashMap::new();
-    let mut by_number: HashMap<(QualifiedName, i16), Attribute> = HashMap::new();
+    let mut columns = Columns::new();
     for row in rows {
         let mut read = || -> Result<(), tokio_postgres::Error> {
-            let relation = QualifiedName::new(
-                row.try_get::<_, String>("schema")?,
-                row.try_get::<_, String>("relation")?,
-            );
-            let number: i16 = row.try_get("attnum")?;
-            let Some(attribute) = attributes.get(&(row.try_get("attrelid")?, number)) else { return Ok(()) };
-            if row.try_get("is_index")? {
-                by_number.insert((relation, number), *attribute);
-            } else {
-                columns.entry(relation).or_default().insert(row.try_get("name")?, *attribute);
-            }
+            let attribute = Attribute {
+                relation: row.try_get("attrelid")?,
+                number: row.try_get("attnum")?,
+                type_oid: row.try_get("atttypid")?,
+                collation: row.try_get("attcollation")?,
+            };
+            columns.entry(attribute.relation).or_default().insert(row.try_get("name")?, attribute);
             Ok(())
         };
         read().map_err(Error::sql(what))?;
     }
-    let mut types: Vec<Oid> = attributes.values().map(|a| a.type_oid).collect();
+    Ok((relations, columns))
+}
+
+async fn write_statistics(
+    snapshot: &Snapshot,
+    admin: &Client,
+    relations: &Relations,
+    columns: &Columns,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
+    let mut types: Vec<Oid> = columns.values().flat_map(|c| c.values().map(|a| a.type_oid)).collect();
     types.sort_unstable();
     types.dedup();
-    let writer = Writer::new(admin, &types).await?;
-    // One transaction per row would be slower, and one for all would end with the first bad value;
-    // nothing is flushed, so rows on their own are cheap enough.
+    let of = |name: &QualifiedName| relations.get(name).and_then(|(oid, _)| columns.get(oid));
+    let mut rows = Vec::new();
+    // Whose statistics they are, for a message.
+    let mut subjects = Vec::new();
     for relation in &snapshot.relations {
-        let Some(found) = columns.get(&relation.name) else { continue };
+        let Some(found) = of(&relation.name) else { continue };
         for column in &relation.columns {
             let Some(attribute) = found.get(&column.name) else { continue };
             for (inherited, statistics) in [(false, &column.statistics), (true, &column.inherited_statistics)]
             {
                 let Some(statistics) = statistics else { continue };
-                if let Some(message) = writer.write(*attribute, inherited, statistics).await? {
-                    notes.push(format!(
-                        "The planner twin did not take the values in the statistics of {}.{}: {message}.",
-                        relation.name,
-                        model::quote_identifier(&column.name)
-                    ));
-                }
+                rows.push(Row { attribute: *attribute, inherited, statistics });
+                subjects.push((&relation.name, Some(&column.name)));
             }
         }
     }
     for index in &snapshot.indexes {
         for (number, statistics) in &index.expression_statistics {
-            let Some(attribute) = by_number.get(&(index.name.clone(), *number)) else { continue };
-            if let Some(message) = writer.write(*attribute, false, statistics).await? {
-                notes.push(format!(
-                    "The planner twin did not take the values in the statistics of index {}: {message}.",
-                    index.name
-                ));
-            }
+            let Some(attribute) =
+                of(&index.name).and_then(|found| found.values().find(|a| a.number == *number))
+            else {
+                continue;
+            };
+            rows.push(Row { attribute: *attribute, inherited: false, statistics });
+            subjects.push((&index.name, None));
         }
+    }
+    for (at, message) in Writer::new(admin, &types).await?.write(&rows).await? {
+        let subject = match subjects[at] {
+            (relation, Some(column)) => format!("{relation}.{}", model::quote_identifier(column)),
+            (index, None) => format!("index {index}"),
+        };
+        notes.push(format!(
+            "The planner twin did not take the values in the statistics of {subject}: {message}."
+        ));
     }
     Ok(())
 }

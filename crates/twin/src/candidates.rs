@@ -4,135 +4,21 @@
 //! `relpages`. So the table's file is made empty, the index is created, and both are put back. A
 //! session that never saw the file does it, because a session remembers the segments it has open.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, CostError, Registered};
 use model::{Bytes, QualifiedName};
 use serde_json::Value;
+use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
-use tokio_postgres::{Client, Row};
 
 use crate::error::{Error, explain};
-use crate::files;
+use crate::index_facts::{Facts, facts};
 use crate::session::{As, DATABASE, connect};
-use crate::size::{self, Attribute, Evaluated, Heap, Shape, Size};
+use crate::size::{self, Evaluated, Heap, Shape, Size};
 use crate::the_twin::{Candidate, Table, Twin};
-
-/// An index of the twin, as its catalog describes it.
-pub(crate) struct Facts {
-    pub(crate) oid: Oid,
-    /// The index that was asked for, of which this may be a partition's part.
-    pub(crate) root: Oid,
-    pub(crate) table: QualifiedName,
-    /// Its file; `None` for the index of a partitioned table.
-    pub(crate) path: Option<PathBuf>,
-    pub(crate) partial: bool,
-    pub(crate) shape: Shape,
-}
-
-const FACTS: &str = "
-WITH /* pgwright:twin_indexes */ RECURSIVE tree (root, oid) AS (
-    SELECT r.oid, r.oid FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS r (oid)
-    UNION ALL
-    SELECT t.root, h.inhrelid FROM tree AS t JOIN pg_catalog.pg_inherits AS h ON h.inhparent = t.oid
-)
-SELECT t.root, i.indexrelid AS oid, tn.nspname::pg_catalog.text AS schema, tc.relname::pg_catalog.text AS table_name,
-    CASE WHEN c.relkind = 'i' THEN pg_catalog.pg_relation_filepath(c.oid) END AS path,
-    i.indpred IS NOT NULL AS partial,
-    am.amname::pg_catalog.text AS access_method,
-    i.indisunique AS is_unique,
-    i.indnkeyatts::pg_catalog.int4 AS key_count,
-    coalesce(c.reloptions, '{}') AS options,
-    i.indkey::pg_catalog.int2[] AS attnums,
-    ARRAY(
-        SELECT a.attlen FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = i.indexrelid ORDER BY a.attnum
-    ) AS lengths,
-    ARRAY(
-        SELECT CASE a.attalign WHEN 'd' THEN 8 WHEN 'i' THEN 4 WHEN 's' THEN 2 ELSE 1 END
-        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = i.indexrelid ORDER BY a.attnum
-    ) AS aligns,
-    ARRAY(
-        SELECT ty.typname::pg_catalog.text
-        FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS ty ON ty.oid = a.atttypid
-        WHERE a.attrelid = i.indexrelid ORDER BY a.attnum
-    ) AS types,
-    ARRAY(
-        SELECT o.opcname::pg_catalog.text
-        FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) WITH ORDINALITY AS k (opclass, n)
-        JOIN pg_catalog.pg_opclass AS o ON o.oid = k.opclass ORDER BY k.n
-    ) AS opclasses,
-    ARRAY(
-        SELECT pg_catalog.pg_get_indexdef(i.indexrelid, a.attnum, true)
-        FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = i.indexrelid ORDER BY a.attnum
-    ) AS expressions
-FROM tree AS t
-JOIN pg_catalog.pg_index AS i ON i.indexrelid = t.oid
-JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
-JOIN pg_catalog.pg_class AS tc ON tc.oid = i.indrelid
-JOIN pg_catalog.pg_namespace AS tn ON tn.oid = tc.relnamespace";
-
-/// Describes indexes and those of their partitions.
-pub(crate) async fn facts(
-    client: &Client,
-    server: &cluster::Server,
-    roots: &[Oid],
-) -> Result<Vec<Facts>, Error> {
-    let what = "reading the twin's indexes";
-    let rows = client.query(FACTS, &[&roots]).await.map_err(Error::sql(what))?;
-    rows.iter().map(|row| fact(row, server)).collect::<Result<_, _>>().map_err(Error::sql(what))
-}
-
-fn fact(row: &Row, server: &cluster::Server) -> Result<Facts, tokio_postgres::Error> {
-    let attnums: Vec<i16> = row.try_get("attnums")?;
-    let lengths: Vec<i16> = row.try_get("lengths")?;
-    let aligns: Vec<i32> = row.try_get("aligns")?;
-    let types: Vec<String> = row.try_get("types")?;
-    let opclasses: Vec<String> = row.try_get("opclasses")?;
-    let expressions: Vec<String> = row.try_get("expressions")?;
-    let attributes = attnums
-        .iter()
-        .zip(lengths)
-        .zip(aligns)
-        .zip(types)
-        .zip(expressions)
-        .enumerate()
-        .map(|(i, ((((attnum, length), align), type_name), expression))| Attribute {
-            attnum: *attnum,
-            length,
-            align: u32::try_from(align).unwrap_or(1),
-            type_name,
-            opclass: opclasses.get(i).cloned().unwrap_or_default(),
-            expression: (*attnum == 0).then_some(expression),
-            evaluated: Vec::new(),
-        })
-        .collect();
-    let path: Option<String> = row.try_get("path")?;
-    let path = path.map(|p| server.data_dir().join(p));
-    let access_method: String = row.try_get("access_method")?;
-    let deduplicates = access_method == "btree"
-        && path.as_deref().is_some_and(|p| files::allows_deduplication(p).unwrap_or(false));
-    Ok(Facts {
-        oid: row.try_get("oid")?,
-        root: row.try_get("root")?,
-        table: QualifiedName::new(
-            row.try_get::<_, String>("schema")?,
-            row.try_get::<_, String>("table_name")?,
-        ),
-        path,
-        partial: row.try_get("partial")?,
-        shape: Shape {
-            access_method,
-            unique: row.try_get("is_unique")?,
-            key_count: usize::try_from(row.try_get::<_, i32>("key_count")?).unwrap_or(0),
-            attributes,
-            options: row.try_get("options")?,
-            deduplicates,
-        },
-    })
-}
+use crate::{files, pipeline};
 
 /// Sets what the planner reads of relations' sizes in `pg_class`.
 pub(crate) async fn set_sizes(client: &Client, sizes: &[(Oid, i32, f32, i32)]) -> Result<(), Error> {
@@ -161,10 +47,49 @@ pub(crate) async fn register(
     twin: &mut Twin,
     definitions: &[IndexDefinition],
 ) -> Result<Vec<Registered>, CostError> {
+    let known: HashMap<&IndexDefinition, CandidateId> =
+        twin.candidates.iter().map(|c| &c.definition).zip((0..).map(CandidateId)).collect();
+    // Each definition once, in the order in which they came.
+    let mut seen: HashMap<&IndexDefinition, usize> = HashMap::new();
+    let mut new: Vec<&IndexDefinition> = Vec::new();
+    for definition in definitions {
+        if !known.contains_key(definition) && !seen.contains_key(definition) {
+            seen.insert(definition, new.len());
+            new.push(definition);
+        }
+    }
+    let known: Vec<Option<CandidateId>> = definitions.iter().map(|d| known.get(d).copied()).collect();
+    let outcomes = add(twin, &new).await?;
+    let answer = |(definition, known): (&IndexDefinition, Option<CandidateId>)| {
+        let outcome = match (known, seen.get(definition)) {
+            (Some(id), _) => Ok(id),
+            (None, Some(at)) => outcomes[*at].clone(),
+            (None, None) => Err("it was not tried".to_owned()),
+        };
+        match outcome {
+            Ok(id) => {
+                let bytes = twin.candidates.get(id.0 as usize).map(|c| c.bytes).unwrap_or_default();
+                Registered::Ready { id, bytes }
+            }
+            Err(reason) => Registered::Refused { reason },
+        }
+    };
+    Ok(definitions.iter().zip(known).map(answer).collect())
+}
+
+/// Creates candidates that are not there yet. PostgreSQL's message stands for each that it did not want.
+async fn add(
+    twin: &mut Twin,
+    definitions: &[&IndexDefinition],
+) -> Result<Vec<Result<CandidateId, String>>, CostError> {
+    if definitions.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = rows_of_partial_indexes(twin, definitions).await?;
     let admin = connect(&twin.server, DATABASE, As::Superuser).await?;
     let owner = connect(&twin.server, DATABASE, As::Owner).await?;
-    let tables = with_partitions(twin, definitions);
+    let tables: BTreeSet<QualifiedName> =
+        definitions.iter().flat_map(|d| twin.with_partitions(&d.table)).collect();
     for table in &tables {
         if let Some(path) = twin.tables.get(table).and_then(|t| t.path.as_deref()) {
             files::empty(path).map_err(|source| Error::File { pages: 0, source })?;
@@ -175,23 +100,18 @@ pub(crate) async fn register(
     restore_tables(twin, &admin, &tables).await?;
     let created = created?;
 
-    let roots: Vec<Oid> = created.iter().filter_map(|c| c.as_ref().ok().copied()).collect();
-    let mut by_root: BTreeMap<Oid, Vec<Facts>> = BTreeMap::new();
+    let roots: Vec<Oid> = created.iter().filter_map(|c| c.as_ref().ok().map(|(oid, _)| *oid)).collect();
+    let mut by_root: HashMap<Oid, Vec<Facts>> = HashMap::new();
     for fact in facts(&admin, &twin.server, &roots).await? {
         by_root.entry(fact.root).or_default().push(fact);
     }
     let mut sizes = Vec::new();
-    let mut answers = Vec::new();
-    for ((definition, outcome), rows) in definitions.iter().zip(created).zip(&rows) {
-        let root = match outcome {
-            Ok(root) => root,
-            Err(Refusal::Known(id)) => {
-                let bytes = twin.candidates.get(id.0 as usize).map(|c| c.bytes).unwrap_or_default();
-                answers.push(Registered::Ready { id, bytes });
-                continue;
-            }
-            Err(Refusal::Message(reason)) => {
-                answers.push(Registered::Refused { reason });
+    let mut outcomes = Vec::new();
+    for (definition, outcome) in definitions.iter().zip(created) {
+        let (root, name) = match outcome {
+            Ok(created) => created,
+            Err(reason) => {
+                outcomes.push(Err(reason));
                 continue;
             }
         };
@@ -201,20 +121,30 @@ pub(crate) async fn register(
             let (Some(path), Some(table)) = (&part.path, twin.tables.get(&part.table)) else { continue };
             evaluate_expressions(&owner, table, &mut part.shape).await;
             let all = table.relation.rows();
-            let rows = if part.partial { rows.get(&part.table).copied().unwrap_or(all) } else { all };
+            let predicate = definition.predicate.as_deref().unwrap_or_default();
+            let rows = match rows.get(&(&definition.table, predicate)) {
+                // What is not in the plan was pruned: nothing of the partition meets the predicate.
+                Some(estimated) if part.partial => {
+                    estimated.get(&part.table).copied().unwrap_or(0.0).min(all)
+                }
+                _ => all,
+            };
             let size = size::predict(&part.shape, heap(table, rows));
             grow(path, &part.shape, size)?;
             pages += size.pages;
             sizes.push((part.oid, i32::try_from(size.pages).unwrap_or(i32::MAX), rows as f32, 0));
         }
         let id = CandidateId(u32::try_from(twin.candidates.len()).unwrap_or(u32::MAX));
-        let bytes = Bytes::from_pages(pages);
+        let qualified = definition.qualified_name();
+        if !twin.existing.contains_key(&qualified) && !twin.tables.contains_key(&qualified) {
+            twin.shown_names.insert(name, definition.name.clone());
+        }
         twin.candidates.push(Candidate {
-            definition: definition.clone(),
+            definition: (*definition).clone(),
             oids: parts.iter().map(|p| p.oid).collect(),
-            bytes,
+            bytes: Bytes::from_pages(pages),
         });
-        answers.push(Registered::Ready { id, bytes });
+        outcomes.push(Ok(id));
     }
     set_sizes(&admin, &sizes).await?;
     let oids: Vec<Oid> = twin.candidates.iter().flat_map(|c| c.oids.iter().copied()).collect();
@@ -227,15 +157,7 @@ pub(crate) async fn register(
         .await
         .map_err(Error::sql("switching candidates off"))?;
     twin.current.added.clear();
-    Ok(answers)
-}
-
-/// Why a definition made no new candidate.
-enum Refusal {
-    /// It was registered before.
-    Known(CandidateId),
-    /// PostgreSQL does not want it.
-    Message(String),
+    Ok(outcomes)
 }
 
 /// Computes an expression for the values in its column's statistics: that tells how wide its results
@@ -297,53 +219,67 @@ pub(crate) fn grow(path: &std::path::Path, shape: &Shape, size: Size) -> Result<
     files::extend(path, size.pages.max(made)).map_err(failed)
 }
 
-/// Asks the planner how many rows each partial index will hold, by table.
-async fn rows_of_partial_indexes(
+/// Rows by table, for each partitioned or plain table and predicate.
+type RowsOfPredicates<'a> = HashMap<(&'a QualifiedName, &'a str), BTreeMap<QualifiedName, f64>>;
+
+/// Asks the planner how many rows each partial index will hold. These plans are the twin's own: they are not
+/// counted as calls of the planner, because a caller that registers an index has not asked for a plan.
+async fn rows_of_partial_indexes<'a>(
     twin: &mut Twin,
-    definitions: &[IndexDefinition],
-) -> Result<Vec<BTreeMap<QualifiedName, f64>>, CostError> {
-    let mut all = Vec::new();
-    for definition in definitions {
-        let mut rows = BTreeMap::new();
-        if let Some(predicate) = &definition.predicate {
-            for table in with_partitions(twin, std::slice::from_ref(definition)) {
-                let sql = format!("SELECT 1 FROM ONLY {table} WHERE {predicate}");
-                match twin.explain(&sql).await {
-                    Ok(planned) => {
-                        if let Some(found) = estimated_rows(&planned.explain) {
-                            rows.insert(table, found);
-                        }
-                    }
-                    // CREATE INDEX will say what is wrong with it.
-                    Err(CostError::Statement { .. }) => {}
-                    Err(failed) => return Err(failed),
-                }
-            }
+    definitions: &[&'a IndexDefinition],
+) -> Result<RowsOfPredicates<'a>, CostError> {
+    let wanted: BTreeSet<(&QualifiedName, &str)> = definitions
+        .iter()
+        .filter_map(|d| Some((&d.table, d.predicate.as_deref()?)))
+        .filter(|(table, _)| twin.tables.contains_key(*table))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    twin.reopen_planner().await?;
+    // Below a Gather node rows are those of one worker.
+    let serial = "SET /* pgwright:twin_rows */ max_parallel_workers_per_gather = 0".to_owned();
+    let explains = wanted.iter().map(|(table, predicate)| {
+        // Of an inherited table the index holds the rows of the table alone.
+        let only = if twin.is_partitioned(table) { "" } else { "ONLY " };
+        format!("EXPLAIN (FORMAT JSON, VERBOSE) SELECT 1 FROM {only}{table} WHERE {predicate}")
+    });
+    let requests: Vec<String> = std::iter::once(serial).chain(explains).collect();
+    let answers = pipeline::all(requests.iter().map(|sql| twin.planner.query_typed(sql, &[]))).await;
+    let parallel = twin.settings.iter().find(|(name, _)| name == "max_parallel_workers_per_gather");
+    let back = match parallel {
+        Some((name, value)) => {
+            format!("SET /* pgwright:twin_rows */ {name} = {}", model::quote_literal(value))
         }
-        all.push(rows);
+        None => "RESET /* pgwright:twin_rows */ max_parallel_workers_per_gather".to_owned(),
+    };
+    pipeline::one(&twin.planner, &back).await.map_err(Error::sql("estimating partial indexes"))?;
+    let mut all = HashMap::new();
+    for (wanted, answer) in wanted.into_iter().zip(answers.into_iter().skip(1)) {
+        // CREATE INDEX will say what is wrong with it.
+        let Some(plan) = answer.ok().and_then(|rows| rows.first()?.try_get::<_, Value>(0).ok()) else {
+            continue;
+        };
+        let mut rows = BTreeMap::new();
+        if let Some(root) = plan.pointer("/0/Plan") {
+            scanned_rows(root, &mut rows);
+        }
+        all.insert(wanted, rows);
     }
     Ok(all)
 }
 
-/// The rows of the plan; of a parallel plan, those above the Gather node.
-fn estimated_rows(explain: &Value) -> Option<f64> {
-    explain.pointer("/Plan/Plan Rows").and_then(Value::as_f64)
-}
-
-/// The tables that the definitions are on, and their partitions.
-fn with_partitions(twin: &Twin, definitions: &[IndexDefinition]) -> BTreeSet<QualifiedName> {
-    let mut found: BTreeSet<QualifiedName> = BTreeSet::new();
-    let mut next: Vec<QualifiedName> = definitions.iter().map(|d| d.table.clone()).collect();
-    while let Some(name) = next.pop() {
-        if !found.contains(&name) {
-            let children = twin.tables.values().filter(|t| {
-                t.relation.parent.as_ref() == Some(&name) && t.relation.partition_bound.is_some()
-            });
-            next.extend(children.map(|t| t.relation.name.clone()));
-            found.insert(name);
-        }
+/// The rows of every scan in a plan, by table.
+fn scanned_rows(node: &Value, rows: &mut BTreeMap<QualifiedName, f64>) {
+    let text = |key: &str| node.get(key).and_then(Value::as_str);
+    if let (Some(schema), Some(table), Some(found)) =
+        (text("Schema"), text("Relation Name"), node.get("Plan Rows").and_then(Value::as_f64))
+    {
+        rows.insert(QualifiedName::new(schema, table), found);
     }
-    found
+    for child in node.get("Plans").and_then(Value::as_array).into_iter().flatten() {
+        scanned_rows(child, rows);
+    }
 }
 
 async fn restore_tables(twin: &Twin, admin: &Client, tables: &BTreeSet<QualifiedName>) -> Result<(), Error> {
@@ -357,73 +293,57 @@ async fn restore_tables(twin: &Twin, admin: &Client, tables: &BTreeSet<Qualified
     set_sizes(admin, &sizes).await
 }
 
-/// Runs `CREATE INDEX` for each definition and gives back the new indexes' OIDs.
+/// How many candidates are created in one transaction.
+const BATCH: usize = 50;
+
+/// Runs `CREATE INDEX` for each definition and gives back the new indexes' OIDs and names.
 async fn create(
     twin: &mut Twin,
     admin: &Client,
     owner: &Client,
-    definitions: &[IndexDefinition],
-) -> Result<Vec<Result<Oid, Refusal>>, Error> {
+    definitions: &[&IndexDefinition],
+) -> Result<Vec<Result<(Oid, String), String>>, Error> {
     // Expressions are resolved as in the source's own sessions, and may not run for ever.
+    let what = "preparing to create candidates";
     let path = twin.settings.iter().find(|(n, _)| n == "search_path").map_or("", |(_, v)| v.as_str());
     let timeout = twin.options.statement_timeout.as_millis().to_string();
-    for (name, value) in [("search_path", path), ("statement_timeout", timeout.as_str())] {
-        owner
-            .execute(
-                "SELECT /* pgwright:twin_setting */ pg_catalog.set_config($1, $2, false)",
-                &[&name, &value],
-            )
-            .await
-            .map_err(Error::sql("preparing to create candidates"))?;
+    let set = "SELECT /* pgwright:twin_setting */ pg_catalog.set_config('search_path', $1, false),
+        pg_catalog.set_config('statement_timeout', $2, false)";
+    owner.query(set, &[&path, &timeout]).await.map_err(Error::sql(what))?;
+    // Unique whatever the caller called them; plans show the caller's names.
+    let hidden: Vec<IndexDefinition> = (twin.tried..)
+        .zip(definitions)
+        .map(|(n, d)| IndexDefinition { name: format!("pgwright_candidate_{n}"), ..(*d).clone() })
+        .collect();
+    twin.tried += hidden.len();
+    let statements: Vec<String> = hidden.iter().map(|d| d.create_sql(false)).collect();
+    let mut outcomes: Vec<Result<(), tokio_postgres::Error>> = Vec::new();
+    for batch in statements.chunks(BATCH) {
+        if pipeline::together(owner, batch.iter().map(String::as_str)).await.is_ok() {
+            outcomes.extend(batch.iter().map(|_| Ok(())));
+        } else {
+            outcomes.extend(pipeline::all(batch.iter().map(|sql| pipeline::one(owner, sql))).await);
+        }
     }
-    let find = admin
-        .prepare("SELECT /* pgwright:twin_find */ pg_catalog.to_regclass($1)::pg_catalog.oid")
+    let names: Vec<String> = hidden.iter().map(|d| d.qualified_name().to_string()).collect();
+    let rows = admin
+        .query(
+            "SELECT /* pgwright:twin_find */ pg_catalog.to_regclass(n.name)::pg_catalog.oid
+             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS n (name, position)
+             ORDER BY n.position",
+            &[&names],
+        )
         .await
-        .map_err(Error::sql("preparing to create candidates"))?;
-    let mut outcomes = Vec::new();
-    for (position, definition) in definitions.iter().enumerate() {
-        if let Some(known) = twin.candidates.iter().position(|c| c.definition == *definition) {
-            outcomes.push(Err(Refusal::Known(CandidateId(u32::try_from(known).unwrap_or(u32::MAX)))));
-            continue;
-        }
-        if let Some(earlier) = definitions[..position].iter().position(|d| d == definition) {
-            // The same number as the earlier one of this very call will get.
-            let before = outcomes[..earlier].iter().filter(|o: &&Result<Oid, Refusal>| o.is_ok()).count();
-            outcomes.push(match &outcomes[earlier] {
-                Ok(_) => Err(Refusal::Known(CandidateId(
-                    u32::try_from(twin.candidates.len() + before).unwrap_or(u32::MAX),
-                ))),
-                Err(Refusal::Known(id)) => Err(Refusal::Known(*id)),
-                Err(Refusal::Message(m)) => Err(Refusal::Message(m.clone())),
-            });
-            continue;
-        }
-        // Unique whatever the caller called them, and across calls whatever was refused; plans show the caller's
-        // names.
-        let made = outcomes.iter().filter(|o| o.is_ok()).count();
-        let name = format!("pgwright_candidate_{}", twin.candidates.len() + made);
-        let hidden = IndexDefinition { name, ..definition.clone() };
-        match owner.query_typed(&hidden.create_sql(false), &[]).await {
-            Ok(_) => {
-                let taken = twin.existing.contains_key(&definition.qualified_name())
-                    || twin.tables.contains_key(&definition.qualified_name());
-                if !taken {
-                    twin.shown_names.insert(hidden.name.clone(), definition.name.clone());
-                }
-                let row = admin
-                    .query_one(&find, &[&hidden.qualified_name().to_string()])
-                    .await
-                    .map_err(Error::sql("finding a candidate"))?;
-                outcomes.push(
-                    match row.try_get::<_, Option<Oid>>(0).map_err(Error::sql("finding a candidate"))? {
-                        Some(oid) => Ok(oid),
-                        None => Err(Refusal::Message("the index was created but is not there".into())),
-                    },
-                );
-            }
-            Err(e) if e.as_db_error().is_some() => outcomes.push(Err(Refusal::Message(explain(&e).0))),
-            Err(e) => return Err(Error::sql("creating a candidate")(e)),
-        }
+        .map_err(Error::sql("finding candidates"))?;
+    let mut created = Vec::new();
+    for ((outcome, row), definition) in outcomes.into_iter().zip(rows).zip(hidden) {
+        let oid: Option<Oid> = row.try_get(0).map_err(Error::sql("finding candidates"))?;
+        created.push(match (outcome, oid) {
+            (Ok(()), Some(oid)) => Ok((oid, definition.name)),
+            (Ok(()), None) => Err("the index was created but is not there".into()),
+            (Err(e), _) if e.as_db_error().is_some() => Err(explain(&e).0),
+            (Err(e), _) => return Err(Error::sql("creating a candidate")(e)),
+        });
     }
-    Ok(outcomes)
+    Ok(created)
 }

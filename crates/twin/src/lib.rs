@@ -11,13 +11,16 @@
 //! could not be carried over is told in [`Twin::notes`]. The README beside this file tells how
 //! candidates are created and how their sizes are predicted.
 
+mod attach;
 mod build;
 mod candidates;
 mod clock;
 mod error;
 mod files;
+mod index_facts;
 mod lexer;
 mod names;
+mod pipeline;
 mod restore;
 mod session;
 mod settings;

@@ -4,11 +4,14 @@
 //! privileges, comments, triggers, policies (the twin plans as one who sees all rows), publications.
 //! What could reach beyond the database is not run at all.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Client;
 
-use crate::clock;
+use crate::attach::{self, Attachment};
 use crate::error::{Error, explain};
 use crate::lexer::{Statement, statements};
+use crate::{clock, pipeline};
 
 /// What becomes of a statement of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,45 +41,44 @@ pub(crate) struct Restored {
 /// How many failures are told one by one.
 const NOTES_MAX: usize = 20;
 
+/// How many statements share a transaction. Each one of its own would be committed on its own, and waited
+/// for; too many would hold too many locks.
+const BATCH: usize = 100;
+
 /// Runs the script. `owner` ends with the script's own settings; throw it away.
 pub(crate) async fn run(
     script: &str,
     owner: &Client,
     superuser: &Client,
     stop_clock: bool,
+    major: u32,
 ) -> Result<Restored, Error> {
-    let mut failures = Vec::new();
-    for statement in statements(script) {
-        let outcome = match treatment(&statement) {
-            Treatment::LeaveOut => Ok(()),
-            Treatment::Refuse => {
-                failures.push(format!("The twin does not run \"{}\".", head(&statement.text)));
-                Ok(())
+    let statements = statements(script);
+    let mut restore =
+        Restore { owner, superuser, stop_clock, major, batch: Vec::new(), failures: Vec::new() };
+    let mut head = statements.iter().take_while(|s| treatment(s) == Treatment::Setting).count();
+    for statement in &statements[..head] {
+        restore.statement(statement).await?;
+    }
+    // Scripts of extensions run as superuser, and shall meet nothing that the snapshot's author wrote.
+    for statement in statements.iter().filter(|s| comes_first(s)) {
+        restore.statement(statement).await?;
+    }
+    while let Some(statement) = statements.get(head) {
+        let attachments: Vec<Attachment> = statements[head..].iter().map_while(Attachment::read).collect();
+        if attachments.is_empty() {
+            head += 1;
+            if !comes_first(statement) {
+                restore.statement(statement).await?;
             }
-            Treatment::Setting => {
-                let _ = owner.simple_query(&statement.text).await;
-                Ok(())
-            }
-            Treatment::AsSuperuser => as_superuser(superuser, &statement).await,
-            Treatment::ForeignKey => match one(owner, &format!("{} NOT VALID", statement.text)).await {
-                // Partitioned tables could not have such constraints before 18.
-                Err(_) => one(owner, &statement.text).await,
-                done => done,
-            },
-            Treatment::View if stop_clock => one(owner, &clock::stop(&statement.text)).await,
-            Treatment::View | Treatment::AsOwner => one(owner, &statement.text).await,
-        };
-        if let Err(error) = outcome {
-            if owner.is_closed() || superuser.is_closed() {
-                return Err(Error::sql("restoring the schema")(error));
-            }
-            let (message, _) = explain(&error);
-            // The schema "public" is there from the beginning.
-            if error.code() != Some(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
-                failures.push(describe(&statement, &message));
-            }
+        } else {
+            let end = head + attachments.len();
+            restore.attach(&statements[head..end], &attachments).await?;
+            head = end;
         }
     }
+    restore.flush().await?;
+    let mut failures = restore.failures;
     let more = failures.len().saturating_sub(NOTES_MAX);
     failures.truncate(NOTES_MAX);
     if more > 0 {
@@ -87,13 +89,129 @@ pub(crate) async fn run(
     Ok(Restored { notes: failures })
 }
 
-/// Runs exactly one statement: the extended protocol refuses two.
-async fn one(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    client.query_typed(sql, &[]).await.map(drop)
+fn comes_first(statement: &Statement) -> bool {
+    let words: Vec<&str> = statement.words.iter().take(2).map(String::as_str).collect();
+    matches!(words.as_slice(), ["create", "schema" | "extension"])
+}
+
+struct Restore<'a> {
+    owner: &'a Client,
+    superuser: &'a Client,
+    stop_clock: bool,
+    major: u32,
+    /// What the owner has to run next, with the statements it comes from.
+    batch: Vec<(String, &'a Statement)>,
+    failures: Vec<String>,
+}
+
+impl<'a> Restore<'a> {
+    async fn statement(&mut self, statement: &'a Statement) -> Result<(), Error> {
+        let sql = match treatment(statement) {
+            Treatment::LeaveOut => return Ok(()),
+            Treatment::Refuse => {
+                self.failures.push(format!("The twin does not run \"{}\".", head(&statement.text)));
+                return Ok(());
+            }
+            Treatment::Setting => {
+                self.flush().await?;
+                let _ = self.owner.simple_query(&statement.text).await;
+                return Ok(());
+            }
+            Treatment::AsSuperuser => {
+                self.flush().await?;
+                let outcome = as_superuser(self.superuser, statement).await;
+                return self.told(statement, outcome);
+            }
+            Treatment::ForeignKey => format!("{} NOT VALID", statement.text),
+            Treatment::View if self.stop_clock => clock::stop(&statement.text),
+            Treatment::View | Treatment::AsOwner => statement.text.clone(),
+        };
+        self.batch.push((sql, statement));
+        if self.batch.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    /// Runs what has been gathered.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        let mut rest = batch.as_slice();
+        while !rest.is_empty() {
+            let Err(failed) = self.together(rest).await else { return Ok(()) };
+            let (before, from) = rest.split_at(failed.min(rest.len() - 1));
+            // What stands before it went well a moment ago, and was rolled back with it.
+            if self.together(before).await.is_err() {
+                for gathered in before {
+                    self.alone(gathered).await?;
+                }
+            }
+            let Some((first, after)) = from.split_first() else { return Ok(()) };
+            self.alone(first).await?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Runs statements in one transaction, or says which one failed.
+    async fn together(&self, batch: &[(String, &Statement)]) -> Result<(), usize> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let statements = batch.iter().map(|(sql, _)| sql.as_str());
+        pipeline::together(self.owner, statements).await.map_err(|(failed, _)| failed)
+    }
+
+    async fn alone(&mut self, (sql, statement): &(String, &Statement)) -> Result<(), Error> {
+        let mut outcome = pipeline::one(self.owner, sql).await;
+        if outcome.is_err() && treatment(statement) == Treatment::ForeignKey {
+            // Partitioned tables could not have such constraints before 18.
+            outcome = pipeline::one(self.owner, &statement.text).await;
+        }
+        self.told(statement, outcome)
+    }
+
+    /// Attaches a run of partitions, those of large tables all at once.
+    async fn attach(&mut self, statements: &'a [Statement], attachments: &[Attachment]) -> Result<(), Error> {
+        let mut by_parent: BTreeMap<(bool, &str), Vec<&Attachment>> = BTreeMap::new();
+        for attachment in attachments {
+            by_parent.entry((attachment.is_index, &attachment.parent)).or_default().push(attachment);
+        }
+        by_parent.retain(|_, partitions| partitions.len() >= attach::MANY);
+        let mut left: Vec<&Attachment> = Vec::new();
+        if !by_parent.is_empty() {
+            self.flush().await?;
+        }
+        for partitions in by_parent.values() {
+            left.extend(attach::many(partitions, self.owner, self.superuser, self.major).await?);
+        }
+        for (statement, attachment) in statements.iter().zip(attachments) {
+            let done = by_parent.contains_key(&(attachment.is_index, attachment.parent.as_str()))
+                && !left.iter().any(|l| std::ptr::eq(*l, attachment));
+            if !done {
+                self.statement(statement).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn told(
+        &mut self,
+        statement: &Statement,
+        outcome: Result<(), tokio_postgres::Error>,
+    ) -> Result<(), Error> {
+        let Err(error) = outcome else { return Ok(()) };
+        if self.owner.is_closed() || self.superuser.is_closed() {
+            return Err(Error::sql("restoring the schema")(error));
+        }
+        // The schema "public" is there from the beginning.
+        if error.code() != Some(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
+            let (message, _) = explain(&error);
+            self.failures.push(describe(statement, &message));
+        }
+        Ok(())
+    }
 }
 
 async fn as_superuser(client: &Client, statement: &Statement) -> Result<(), tokio_postgres::Error> {
-    one(client, &statement.text).await?;
+    pipeline::one(client, &statement.text).await?;
     if statement.words.iter().any(|w| w == "extension") {
         // Foreign tables are planned without connecting anywhere.
         client

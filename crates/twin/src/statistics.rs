@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use model::snapshot::ColumnStatistics;
-use tokio_postgres::types::Oid;
+use tokio_postgres::types::{Oid, ToSql};
 use tokio_postgres::{Client, Statement};
 
 use crate::error::{Error, explain};
@@ -46,6 +46,19 @@ pub(crate) struct Attribute {
     pub(crate) type_oid: Oid,
     pub(crate) collation: Oid,
 }
+
+/// What is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) attribute: Attribute,
+    pub(crate) inherited: bool,
+    pub(crate) statistics: &'a ColumnStatistics,
+}
+
+type Slots = [Slot; 5];
+
+/// Rows of one statement: with one each, waiting for answers takes longer than writing.
+const BATCH: usize = 500;
 
 /// Writes statistics.
 pub(crate) struct Writer<'a> {
@@ -109,28 +122,50 @@ LEFT JOIN classes AS h ON h.type = b.base AND h.amname = 'hash' AND h.rank = 1
 LEFT JOIN pg_catalog.pg_amop AS hash_equal ON hash_equal.amopfamily = h.opcfamily AND hash_equal.amopstrategy = 1
     AND hash_equal.amoplefttype = h.opcintype AND hash_equal.amoprighttype = h.opcintype";
 
-/// `array_in` is the only way to make an `anyarray` from text; it is strict, so NULL stays NULL.
+/// `array_in` is the only way to make an `anyarray` from text; it is strict, so NULL stays NULL. Arrays of
+/// arrays must be even, so the numbers of a slot come as text too.
 const INSERT: &str = "
-INSERT /* pgwright:twin_statistic */ INTO pg_catalog.pg_statistic (
+INSERT /* pgwright:twin_statistics */ INTO pg_catalog.pg_statistic (
     starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct,
     stakind1, stakind2, stakind3, stakind4, stakind5,
     staop1, staop2, staop3, staop4, staop5,
     stacoll1, stacoll2, stacoll3, stacoll4, stacoll5,
     stanumbers1, stanumbers2, stanumbers3, stanumbers4, stanumbers5,
     stavalues1, stavalues2, stavalues3, stavalues4, stavalues5
-) VALUES (
-    $1, $2, $3, $4, $5, $6,
-    $7, $8, $9, $10, $11,
-    $12, $13, $14, $15, $16,
-    $17, $18, $19, $20, $21,
-    $22, $23, $24, $25, $26,
-    pg_catalog.array_in($27::pg_catalog.text::pg_catalog.cstring, $32, -1),
-    pg_catalog.array_in($28::pg_catalog.text::pg_catalog.cstring, $33, -1),
-    pg_catalog.array_in($29::pg_catalog.text::pg_catalog.cstring, $34, -1),
-    pg_catalog.array_in($30::pg_catalog.text::pg_catalog.cstring, $35, -1),
-    pg_catalog.array_in($31::pg_catalog.text::pg_catalog.cstring, $36, -1)
+)
+SELECT s.relation, s.number, s.inherited, s.null_frac, s.width, s.n_distinct,
+    s.k1, s.k2, s.k3, s.k4, s.k5, s.o1, s.o2, s.o3, s.o4, s.o5, s.c1, s.c2, s.c3, s.c4, s.c5,
+    s.n1::pg_catalog.float4[], s.n2::pg_catalog.float4[], s.n3::pg_catalog.float4[],
+    s.n4::pg_catalog.float4[], s.n5::pg_catalog.float4[],
+    pg_catalog.array_in(s.v1::pg_catalog.cstring, s.e1, -1), pg_catalog.array_in(s.v2::pg_catalog.cstring, s.e2, -1),
+    pg_catalog.array_in(s.v3::pg_catalog.cstring, s.e3, -1), pg_catalog.array_in(s.v4::pg_catalog.cstring, s.e4, -1),
+    pg_catalog.array_in(s.v5::pg_catalog.cstring, s.e5, -1)
+FROM ROWS FROM (
+    pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.int2[]),
+    pg_catalog.unnest($3::pg_catalog.bool[]), pg_catalog.unnest($4::pg_catalog.float4[]),
+    pg_catalog.unnest($5::pg_catalog.int4[]), pg_catalog.unnest($6::pg_catalog.float4[]),
+    pg_catalog.unnest($7::pg_catalog.int2[]), pg_catalog.unnest($8::pg_catalog.int2[]),
+    pg_catalog.unnest($9::pg_catalog.int2[]), pg_catalog.unnest($10::pg_catalog.int2[]),
+    pg_catalog.unnest($11::pg_catalog.int2[]),
+    pg_catalog.unnest($12::pg_catalog.oid[]), pg_catalog.unnest($13::pg_catalog.oid[]),
+    pg_catalog.unnest($14::pg_catalog.oid[]), pg_catalog.unnest($15::pg_catalog.oid[]),
+    pg_catalog.unnest($16::pg_catalog.oid[]),
+    pg_catalog.unnest($17::pg_catalog.oid[]), pg_catalog.unnest($18::pg_catalog.oid[]),
+    pg_catalog.unnest($19::pg_catalog.oid[]), pg_catalog.unnest($20::pg_catalog.oid[]),
+    pg_catalog.unnest($21::pg_catalog.oid[]),
+    pg_catalog.unnest($22::pg_catalog.text[]), pg_catalog.unnest($23::pg_catalog.text[]),
+    pg_catalog.unnest($24::pg_catalog.text[]), pg_catalog.unnest($25::pg_catalog.text[]),
+    pg_catalog.unnest($26::pg_catalog.text[]),
+    pg_catalog.unnest($27::pg_catalog.text[]), pg_catalog.unnest($28::pg_catalog.text[]),
+    pg_catalog.unnest($29::pg_catalog.text[]), pg_catalog.unnest($30::pg_catalog.text[]),
+    pg_catalog.unnest($31::pg_catalog.text[]),
+    pg_catalog.unnest($32::pg_catalog.oid[]), pg_catalog.unnest($33::pg_catalog.oid[]),
+    pg_catalog.unnest($34::pg_catalog.oid[]), pg_catalog.unnest($35::pg_catalog.oid[]),
+    pg_catalog.unnest($36::pg_catalog.oid[])
+) AS s (
+    relation, number, inherited, null_frac, width, n_distinct, k1, k2, k3, k4, k5, o1, o2, o3, o4, o5,
+    c1, c2, c3, c4, c5, n1, n2, n3, n4, n5, v1, v2, v3, v4, v5, e1, e2, e3, e4, e5
 )";
-
 impl<'a> Writer<'a> {
     /// Learns the types, and the types of their elements, that will be written.
     pub(crate) async fn new(client: &'a Client, type_oids: &[Oid]) -> Result<Self, Error> {
@@ -159,28 +194,39 @@ impl<'a> Writer<'a> {
         Ok(Self { client, insert, types })
     }
 
-    /// Writes the statistics of one attribute. Values that the twin does not understand are left
-    /// out, and the message given back.
-    pub(crate) async fn write(
-        &self,
-        attribute: Attribute,
-        inherited: bool,
-        statistics: &ColumnStatistics,
-    ) -> Result<Option<String>, Error> {
-        let slots = self.slots(attribute, statistics);
-        let Err(error) = self.insert(attribute, inherited, statistics, &slots).await else { return Ok(None) };
+    /// Writes statistics. Values that the twin does not understand are left out: of those the position in
+    /// `rows` and the message is given back.
+    pub(crate) async fn write(&self, rows: &[Row<'_>]) -> Result<Vec<(usize, String)>, Error> {
+        let mut refused = Vec::new();
+        let slots: Vec<Slots> = rows.iter().map(|row| self.slots(row.attribute, row.statistics)).collect();
+        let mut start = 0;
+        while start < rows.len() {
+            let end = rows.len().min(start + BATCH);
+            if self.insert(&rows[start..end], &slots[start..end]).await.is_err() {
+                for at in start..end {
+                    if let Some(message) = self.write_one(&rows[at], &slots[at]).await? {
+                        refused.push((at, message));
+                    }
+                }
+            }
+            start = end;
+        }
+        Ok(refused)
+    }
+
+    async fn write_one(&self, row: &Row<'_>, slots: &Slots) -> Result<Option<String>, Error> {
+        let row = std::slice::from_ref(row);
+        let Err(error) = self.insert(row, std::slice::from_ref(slots)).await else { return Ok(None) };
         if self.client.is_closed() {
             return Err(Error::sql("writing statistics")(error));
         }
         let (message, _) = explain(&error);
-        let plain: Vec<Slot> = slots.into_iter().filter(|s| s.values.is_none()).collect();
-        match self.insert(attribute, inherited, statistics, &plain).await {
-            Ok(()) => Ok(Some(message)),
-            Err(error) => Err(Error::sql("writing statistics")(error)),
-        }
+        let plain = five(slots.iter().filter(|s| s.values.is_none()).cloned().collect());
+        self.insert(row, &[plain]).await.map_err(Error::sql("writing statistics"))?;
+        Ok(Some(message))
     }
 
-    fn slots(&self, attribute: Attribute, statistics: &ColumnStatistics) -> Vec<Slot> {
+    fn slots(&self, attribute: Attribute, statistics: &ColumnStatistics) -> Slots {
         let own = self.types.get(&attribute.type_oid).copied().unwrap_or_default();
         let values = Slot { collation: attribute.collation, element: own.base, ..Slot::default() };
         let mut slots = Vec::new();
@@ -231,62 +277,48 @@ impl<'a> Writer<'a> {
                 ..Slot::default()
             });
         }
-        slots
+        five(slots)
     }
 
-    async fn insert(
-        &self,
-        attribute: Attribute,
-        inherited: bool,
-        statistics: &ColumnStatistics,
-        slots: &[Slot],
-    ) -> Result<(), tokio_postgres::Error> {
-        let mut five = slots.to_vec();
-        five.resize_with(5, Slot::default);
-        let [a, b, c, d, e] = &five[..] else { unreachable!("resized to five") };
-        self.client
-            .execute(
-                &self.insert,
-                &[
-                    &attribute.relation,
-                    &attribute.number,
-                    &inherited,
-                    &statistics.null_frac,
-                    &statistics.avg_width,
-                    &statistics.n_distinct,
-                    &a.kind,
-                    &b.kind,
-                    &c.kind,
-                    &d.kind,
-                    &e.kind,
-                    &a.operator,
-                    &b.operator,
-                    &c.operator,
-                    &d.operator,
-                    &e.operator,
-                    &a.collation,
-                    &b.collation,
-                    &c.collation,
-                    &d.collation,
-                    &e.collation,
-                    &a.numbers,
-                    &b.numbers,
-                    &c.numbers,
-                    &d.numbers,
-                    &e.numbers,
-                    &a.values,
-                    &b.values,
-                    &c.values,
-                    &d.values,
-                    &e.values,
-                    &a.element,
-                    &b.element,
-                    &c.element,
-                    &d.element,
-                    &e.element,
-                ],
-            )
-            .await
-            .map(drop)
+    async fn insert(&self, rows: &[Row<'_>], slots: &[Slots]) -> Result<(), tokio_postgres::Error> {
+        let of_rows = |f: fn(&Row<'_>) -> Oid| rows.iter().map(f).collect::<Vec<_>>();
+        let relations = of_rows(|r| r.attribute.relation);
+        let numbers: Vec<i16> = rows.iter().map(|r| r.attribute.number).collect();
+        let inherited: Vec<bool> = rows.iter().map(|r| r.inherited).collect();
+        let null_fracs: Vec<f32> = rows.iter().map(|r| r.statistics.null_frac).collect();
+        let widths: Vec<i32> = rows.iter().map(|r| r.statistics.avg_width).collect();
+        let distinct: Vec<f32> = rows.iter().map(|r| r.statistics.n_distinct).collect();
+        let kinds = by_slot(slots, |s| s.kind);
+        let operators = by_slot(slots, |s| s.operator);
+        let collations = by_slot(slots, |s| s.collation);
+        let slot_numbers = by_slot(slots, |s| s.numbers.as_deref().map(array_text));
+        let values = by_slot(slots, |s| s.values.clone());
+        let elements = by_slot(slots, |s| s.element);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            vec![&relations, &numbers, &inherited, &null_fracs, &widths, &distinct];
+        parameters.extend(kinds.iter().map(|k| k as &(dyn ToSql + Sync)));
+        parameters.extend(operators.iter().map(|o| o as &(dyn ToSql + Sync)));
+        parameters.extend(collations.iter().map(|c| c as &(dyn ToSql + Sync)));
+        parameters.extend(slot_numbers.iter().map(|n| n as &(dyn ToSql + Sync)));
+        parameters.extend(values.iter().map(|v| v as &(dyn ToSql + Sync)));
+        parameters.extend(elements.iter().map(|e| e as &(dyn ToSql + Sync)));
+        self.client.execute(&self.insert, &parameters).await.map(drop)
     }
+}
+
+/// As many slots as `pg_statistic` has.
+fn five(mut slots: Vec<Slot>) -> Slots {
+    slots.resize_with(5, Slot::default);
+    slots.try_into().unwrap_or_default()
+}
+
+/// One member of every row's first slots, of their second ones, and so on.
+fn by_slot<T>(rows: &[Slots], member: impl Fn(&Slot) -> T) -> [Vec<T>; 5] {
+    std::array::from_fn(|at| rows.iter().map(|slots| member(&slots[at])).collect())
+}
+
+/// Numbers as the text of an array, none lost: Rust prints the shortest text that reads back the same.
+fn array_text(numbers: &[f32]) -> String {
+    let texts: Vec<String> = numbers.iter().map(f32::to_string).collect();
+    format!("{{{}}}", texts.join(","))
 }

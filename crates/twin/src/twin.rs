@@ -8,7 +8,7 @@ use cluster::{Binaries, Server};
 use model::QualifiedName;
 use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
-use model::snapshot::{Relation, Snapshot};
+use model::snapshot::{Relation, RelationKind, Snapshot};
 use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
@@ -27,8 +27,9 @@ pub struct TwinOptions {
     pub template_dir: Option<PathBuf>,
     /// After how long planning a statement is given up.
     pub statement_timeout: Duration,
-    /// Where the twin's temporary directory is made.
-    pub parent_dir: PathBuf,
+    /// Where the twin's temporary directory is made; `None` means in memory where there is room for it, else
+    /// in `/tmp`.
+    pub parent_dir: Option<PathBuf>,
 }
 
 impl Default for TwinOptions {
@@ -37,7 +38,7 @@ impl Default for TwinOptions {
             clock: Clock::Snapshot,
             template_dir: None,
             statement_timeout: Duration::from_secs(10),
-            parent_dir: "/tmp".into(),
+            parent_dir: None,
         }
     }
 }
@@ -75,11 +76,15 @@ pub struct Twin {
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) stops_clock: bool,
     pub(crate) tables: BTreeMap<QualifiedName, Table>,
+    /// The partitions of each partitioned table, one level down.
+    pub(crate) partitions: HashMap<QualifiedName, Vec<QualifiedName>>,
     /// The source's indexes, with those of their partitions.
     pub(crate) existing: BTreeMap<QualifiedName, Vec<Oid>>,
     /// The source's indexes that the twin does not have.
     pub(crate) missing: BTreeSet<QualifiedName>,
     pub(crate) candidates: Vec<Candidate>,
+    /// How many indexes have been tried: their names are numbered.
+    pub(crate) tried: usize,
     /// Names of candidates in the catalog, and under which they are shown.
     pub(crate) shown_names: HashMap<String, String>,
     /// What is switched on and off now.
@@ -187,6 +192,31 @@ impl Twin {
         }
     }
 
+    pub(crate) fn is_partitioned(&self, table: &QualifiedName) -> bool {
+        self.tables.get(table).is_some_and(|t| t.relation.kind == RelationKind::PartitionedTable)
+    }
+
+    /// A table and all its partitions, those of partitions too.
+    pub(crate) fn with_partitions(&self, table: &QualifiedName) -> Vec<QualifiedName> {
+        let mut found = vec![table.clone()];
+        let mut at = 0;
+        while let Some(parent) = found.get(at) {
+            let children = self.partitions.get(parent).cloned().unwrap_or_default();
+            found.extend(children);
+            at += 1;
+        }
+        found
+    }
+
+    /// Makes sure that there is a planning session: a statement may have ended it.
+    pub(crate) async fn reopen_planner(&mut self) -> Result<(), Error> {
+        if self.planner.is_closed() {
+            let (planner, _) = Self::connect_planner(&self.server, &self.settings, &self.options).await?;
+            self.planner = planner;
+        }
+        Ok(())
+    }
+
     /// Opens the planning session anew.
     pub(crate) async fn connect_planner(
         server: &Server,
@@ -255,10 +285,7 @@ impl Twin {
 
     /// Runs `EXPLAIN` in the planning session.
     pub(crate) async fn explain(&mut self, sql: &str) -> Result<Planned, CostError> {
-        if self.planner.is_closed() {
-            let (planner, _) = Self::connect_planner(&self.server, &self.settings, &self.options).await?;
-            self.planner = planner;
-        }
+        self.reopen_planner().await?;
         self.calls += 1;
         // The extended protocol takes one statement only, so nothing can hide behind a semicolon.
         let rows = self.planner.query_typed(&format!("EXPLAIN (FORMAT JSON) {sql}"), &[]).await.map_err(

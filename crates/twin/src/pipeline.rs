@@ -1,0 +1,53 @@
+//! How do many statements reach the twin's server without waiting for each other's answers?
+//!
+//! Source: PostgreSQL manual, "Pipelining" (of the extended query protocol). `tokio-postgres` sends a
+//! request when its future is first polled and keeps the answers apart; so all futures are polled once, in
+//! order, before the first is waited for.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use tokio_postgres::Client;
+
+/// Runs requests of one connection, in this order, and gives their answers.
+pub(crate) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    enum Sent<F: Future> {
+        Waiting(std::pin::Pin<Box<F>>),
+        Done(F::Output),
+    }
+    let mut sent = Vec::new();
+    for request in requests {
+        let mut request = Box::pin(request);
+        sent.push(match poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await {
+            Poll::Ready(output) => Sent::Done(output),
+            Poll::Pending => Sent::Waiting(request),
+        });
+    }
+    let mut answers = Vec::with_capacity(sent.len());
+    for request in sent {
+        answers.push(match request {
+            Sent::Done(output) => output,
+            Sent::Waiting(request) => request.await,
+        });
+    }
+    answers
+}
+
+/// Runs exactly one statement: the extended protocol refuses two.
+pub(crate) async fn one(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    client.query_typed(sql, &[]).await.map(drop)
+}
+
+/// Runs statements in one transaction, all or none. Gives the first error, and which statement it is of.
+pub(crate) async fn together<'a>(
+    client: &Client,
+    statements: impl IntoIterator<Item = &'a str>,
+) -> Result<(), (usize, tokio_postgres::Error)> {
+    let batch = ["BEGIN"].into_iter().chain(statements).chain(["COMMIT"]);
+    // After an error the transaction runs nothing more, and COMMIT rolls back.
+    let answers = all(batch.map(|sql| one(client, sql))).await;
+    match answers.into_iter().enumerate().find_map(|(at, answer)| Some((at, answer.err()?))) {
+        Some((at, error)) => Err((at.saturating_sub(1), error)),
+        None => Ok(()),
+    }
+}
