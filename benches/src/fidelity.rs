@@ -6,7 +6,8 @@ use model::change::IndexDefinition;
 use model::cost_model::{Configuration, CostModel as _, Registered};
 use model::{Bytes, Snapshot};
 use plan::Plan;
-use plan::render::shape_hash;
+use plan::render::{shape, shape_hash};
+use serde::Serialize;
 use serde_json::Value;
 use twin::{Twin, TwinOptions};
 
@@ -60,6 +61,23 @@ pub async fn promise(
     Ok(Promise { plans, bytes: sizes })
 }
 
+/// A query that the twin plans otherwise than the server.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The query.
+    pub query: String,
+    /// With which indexes.
+    pub set: String,
+    /// What the twin's plan costs.
+    pub twin_cost: f64,
+    /// What the server's plan costs.
+    pub real_cost: f64,
+    /// The twin's plan, one node per line.
+    pub twin_shape: String,
+    /// The server's plan.
+    pub real_shape: String,
+}
+
 /// What was compared so far.
 #[derive(Clone, Debug, Default)]
 pub struct Fidelity {
@@ -67,7 +85,7 @@ pub struct Fidelity {
     same_shape: usize,
     size_errors: Vec<f64>,
     /// Queries whose plans differ, and under which indexes.
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
 }
 
 impl Fidelity {
@@ -77,15 +95,21 @@ impl Fidelity {
     /// When a plan cannot be read.
     pub fn compare(&mut self, set: &str, queries: &[Query], twin: &[Value], server: &[Value]) -> Result<()> {
         for ((query, twin), server) in queries.iter().zip(twin).zip(server) {
-            let error = (cost(twin) / cost(server) - 1.0).abs();
-            self.cost_errors.push(error);
-            if shape_hash(&Plan::from_json(twin)?) == shape_hash(&Plan::from_json(server)?) {
+            let (twin_cost, real_cost) = (cost(twin), cost(server));
+            self.cost_errors.push((twin_cost / real_cost - 1.0).abs());
+            let (twin, server) = (Plan::from_json(twin)?, Plan::from_json(server)?);
+            if shape_hash(&twin) == shape_hash(&server) {
                 self.same_shape += 1;
-            } else {
-                let (promised, real) = (cost(twin), cost(server));
-                self.differences
-                    .push(format!("{} {set}: {promised:.0} on the twin, {real:.0} really", query.name()));
+                continue;
             }
+            self.differences.push(Difference {
+                query: query.name(),
+                set: set.to_owned(),
+                twin_cost,
+                real_cost,
+                twin_shape: shape(&twin),
+                real_shape: shape(&server),
+            });
         }
         Ok(())
     }
@@ -143,7 +167,8 @@ mod tests {
         fidelity.compare("without indexes", queries, &twin, &server).unwrap();
         assert_eq!(fidelity.plan_shape_equal(), Some(0.5));
         assert!((fidelity.median_cost_error().unwrap() - 0.01).abs() < 1e-9);
-        assert_eq!(fidelity.differences, ["Q2 without indexes: 100 on the twin, 100 really"]);
+        let different: Vec<_> = fidelity.differences.iter().map(|d| d.query.as_str()).collect();
+        assert_eq!(different, ["Q2"]);
         assert_eq!(fidelity.size_error_median(), None);
     }
 }

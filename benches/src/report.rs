@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::advisor::MB;
+use crate::fidelity::Difference;
 use crate::measurement::{Execution, WithAndWithout};
 use crate::peers::{BEST_KNOWN, PEERS, Peer};
 
@@ -155,7 +156,7 @@ pub struct Report {
     /// How many plans were compared.
     pub plans_compared: usize,
     /// Plans that differ.
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
     /// The most memory that this process had; the servers have theirs.
     pub peak_memory_bytes: Option<u64>,
 }
@@ -259,8 +260,10 @@ impl Report {
                 or_dash(self.median_cost_error, percent),
                 or_dash(self.size_error_median, percent)
             );
-            for difference in &self.differences {
-                let _ = writeln!(out, "  another plan: {difference}");
+            for d in &self.differences {
+                let (query, set) = (&d.query, &d.set);
+                let (twin, real) = (thousands(d.twin_cost), thousands(d.real_cost));
+                let _ = writeln!(out, "  another plan: {query} {set}, {twin} on the twin and {real} really");
             }
         }
         let _ = writeln!(
