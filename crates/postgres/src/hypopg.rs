@@ -94,7 +94,7 @@ impl HypoPg {
         let session = target.connect(&session_options).await?;
         if session.behind_pooler() {
             return Err(Error::Refused {
-                message: "HypoPG needs a session of its own".into(),
+                message: "hypothetical indexes need a session of their own".into(),
                 hint: Some("Connect to the PostgreSQL server itself, past the pooler.".into()),
             });
         }

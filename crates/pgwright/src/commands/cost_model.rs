@@ -114,7 +114,8 @@ impl Context {
             return self.snapshot(source).await;
         }
         if source.snapshot.is_some() {
-            return Err(CommandError::new("HypoPG plans on a server, and a snapshot file has none")
+            return Err(CommandError::new("a snapshot file cannot be planned with HypoPG")
+                .detail("HypoPG plans on the server itself.")
                 .hint("Leave --what-if hypopg out: the planner twin is made for snapshot files."));
         }
         let target = self.target()?;
@@ -143,8 +144,11 @@ impl Context {
                 Ok(Model::Twin(Box::new(self.build_twin(snapshot, &binaries).await?)))
             }
             Engine::Hypopg => {
-                let options =
-                    HypoPgOptions { search_path: search_path_of(snapshot), ..HypoPgOptions::default() };
+                let options = HypoPgOptions {
+                    lock_timeout: self.settings.lock_timeout,
+                    search_path: search_path_of(snapshot),
+                    ..HypoPgOptions::default()
+                };
                 let connected = HypoPg::connect(&self.target()?, &options).await;
                 let hypopg = connected.map_err(|e| match e {
                     postgres::Error::ExtensionMissing { .. } => {

@@ -152,6 +152,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if let Some(major) = args.major {
         return upgrade::run(context, &snapshot, major, args.statement, &shown).await;
     }
+    ideas::check(&snapshot, &ideas)?;
     let mut model = context.start_model(args.what_if, &snapshot).await?;
     let changes = ideas::resolve(&snapshot, &mut model, ideas).await?;
     let calls_before = model.planner_calls();

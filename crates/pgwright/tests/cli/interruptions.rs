@@ -9,7 +9,7 @@ use expect_test::expect;
 use tokio_postgres::Client;
 
 use crate::program::{Running, User};
-use crate::world::World;
+use crate::world::{World, with_hypopg};
 
 const TABLE: &str = "
     create table t (id int primary key, n int, note text);
@@ -248,4 +248,54 @@ async fn the_disk_is_full() {
     assert!(output.error().contains("(53100)"), "\n{output}");
     assert_eq!(world.schema_dump().await, before);
     user.run(&["journal", &world.url]).exits(0).says("failed");
+}
+
+/// A search that is at a statement which takes seconds to plan: the planner evaluates what is immutable.
+async fn searching(user: &User) -> (World, Running) {
+    let world = World::on(with_hypopg().await).await;
+    world
+        .load(
+            "create extension hypopg; create table t (id int primary key, n int); \
+             insert into t select g, g % 5000 from generate_series(1, 60000) g; \
+             create function slow(int) returns int immutable language plpgsql as $$ begin \
+               if current_setting('application_name') like 'pgwright%' then perform pg_sleep(3); end if; \
+               return $1; end $$",
+        )
+        .await;
+    world.repeat("select * from t where n = 7", 50).await;
+    for column in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        world.sql(&format!("select id as {column} from t where n = slow(7)")).await;
+    }
+    let search = user.start(&["advise", "--what-if", "hypopg", &world.url]);
+    world
+        .wait_until(
+            "select count(*) > 0 from pg_stat_activity where datname = current_database() and state = 'active' \
+             and query like 'EXPLAIN /* pgwright:hypopg */%slow(%'",
+        )
+        .await;
+    (world, search)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_is_told_to_stop_answers_with_the_best_so_far() {
+    let user = User::new();
+    let (_world, mut search) = searching(&user).await;
+    search.signal("INT");
+    search.wait_to_tell("stopping with the best so far; interrupt again to end at once");
+    let output = search.wait().exits(0);
+    assert!(output.stderr.contains("stopped after "), "\n{output}");
+    assert!(output.stdout.contains(" on PostgreSQL "), "\n{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_is_told_to_stop_twice_ends_at_once() {
+    let user = User::new();
+    let (world, mut search) = searching(&user).await;
+    search.signal("INT");
+    search.wait_to_tell("interrupt again to end at once");
+    search.signal("INT");
+    let output = search.wait().exits(130);
+    assert_eq!(output.stdout, "", "\n{output}");
+    // Its session ends with it.
+    world.wait_until("select count(*) = 0 from pg_stat_activity where application_name like 'pgwright%' and datname = current_database()").await;
 }

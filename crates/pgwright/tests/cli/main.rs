@@ -11,4 +11,5 @@ mod poolers_and_standbys;
 mod program;
 mod unreachable;
 mod unusable_input;
+mod what_if;
 mod world;

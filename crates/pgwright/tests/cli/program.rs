@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -82,7 +82,7 @@ impl User {
     pub fn start<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
         let mut command = self.command(arguments);
         let call = call_of(&command);
-        Running { call, child: Some(command.spawn().unwrap()) }
+        Running { call, child: Some(command.spawn().unwrap()), told: String::new() }
     }
 }
 
@@ -111,6 +111,8 @@ fn wait(call: String, child: Child) -> Output {
 pub struct Running {
     call: String,
     child: Option<Child>,
+    /// What was read of its stderr already.
+    told: String,
 }
 
 impl Running {
@@ -120,9 +122,20 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
+    /// Waits until it has said something on stderr.
+    pub fn wait_to_tell(&mut self, text: &str) {
+        let stderr = self.child.as_mut().unwrap().stderr.as_mut().unwrap();
+        let mut byte = [0];
+        while !self.told.contains(text) {
+            assert_eq!(stderr.read(&mut byte).unwrap(), 1, "it never said {text:?} but {}", self.told);
+            self.told.push(char::from(byte[0]));
+        }
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Output {
-        wait(self.call.clone(), self.child.take().unwrap())
+        let output = wait(self.call.clone(), self.child.take().unwrap());
+        Output { stderr: format!("{}{}", self.told, output.stderr), ..output }
     }
 }
 

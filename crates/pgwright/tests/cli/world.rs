@@ -119,6 +119,18 @@ pub fn oldest() -> &'static Server {
     testkit::server(testkit::versions()[0].major)
 }
 
+/// A server of this machine that has HypoPG.
+pub async fn with_hypopg() -> &'static Server {
+    for server in testkit::servers() {
+        let client = testkit::connect(&server.url("postgres")).await;
+        let sql = "select count(*) from pg_available_extensions where name = 'hypopg'";
+        if client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+            return server;
+        }
+    }
+    panic!("no server of this machine has HypoPG; scripts/setup.sh test gets it");
+}
+
 /// A `pg_dump` of this machine that is not older than a server.
 pub fn pg_dump_for(major: u32) -> Option<PathBuf> {
     programs("pg_dump").into_iter().find(|program| major_of(program).is_some_and(|found| found >= major))

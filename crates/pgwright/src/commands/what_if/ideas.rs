@@ -78,21 +78,37 @@ pub struct Changes {
     pub settings: Vec<(String, String)>,
 }
 
+/// Refuses what the snapshot alone can tell to be impossible, before a cost model is started.
+///
+/// # Errors
+/// Fails when a name is unknown or a setting does not decide plans.
+pub fn check(snapshot: &Snapshot, ideas: &[Idea]) -> Result<(), CommandError> {
+    let mut resolver = Resolver::new(snapshot);
+    for idea in ideas {
+        match idea {
+            Idea::CreateIndex(index) => drop(resolver.table(&index.table)?),
+            Idea::DropIndex { if_exists: true, .. } => {}
+            Idea::DropIndex { names, .. } => {
+                for name in names {
+                    resolver.index(name)?;
+                }
+            }
+            Idea::Set { name, value } => resolver.set(name, value.clone())?,
+        }
+    }
+    Ok(())
+}
+
 /// Makes the ideas known to the cost model.
 ///
 /// # Errors
-/// Fails when a name is unknown, a setting does not decide plans, or PostgreSQL refuses an index.
+/// Fails as [`check`] does, and when PostgreSQL refuses an index.
 pub async fn resolve(
     snapshot: &Snapshot,
     model: &mut Model,
     ideas: Vec<Idea>,
 ) -> Result<Changes, CommandError> {
-    let mut resolver = Resolver {
-        snapshot,
-        catalog: SnapshotCatalog::new(snapshot),
-        names: IndexNames::new(snapshot),
-        changes: Changes { list: Vec::new(), after: Configuration::current(), settings: Vec::new() },
-    };
+    let mut resolver = Resolver::new(snapshot);
     for idea in ideas {
         match idea {
             Idea::CreateIndex(index) => resolver.create(model, *index).await?,
@@ -116,7 +132,16 @@ struct Resolver<'a> {
     changes: Changes,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            catalog: SnapshotCatalog::new(snapshot),
+            names: IndexNames::new(snapshot),
+            changes: Changes { list: Vec::new(), after: Configuration::current(), settings: Vec::new() },
+        }
+    }
+
     async fn create(&mut self, model: &mut Model, index: NewIndex) -> Result<(), CommandError> {
         let mut notes = Vec::new();
         let table = self.table(&index.table)?;
@@ -268,21 +293,27 @@ impl Resolver<'_> {
         }
     }
 
-    fn drop(&mut self, model: &Model, written: &WrittenName, if_exists: bool) -> Result<(), CommandError> {
+    fn index(&self, written: &WrittenName) -> Result<&'a Index, CommandError> {
         let found = self.catalog.index(written.schema.as_deref(), &written.name);
-        let Some(index) = found else {
-            let sql = format!("DROP INDEX IF EXISTS {written}");
-            if if_exists {
+        found.ok_or_else(|| {
+            let error = CommandError::new(format!("index {written} is not in the snapshot"));
+            match places(self.snapshot.indexes.iter().map(|i| &i.name), &written.name) {
+                Some(places) => error.hint(format!("There is {places}; name the one that is meant.")),
+                None => error,
+            }
+        })
+    }
+
+    fn drop(&mut self, model: &Model, written: &WrittenName, if_exists: bool) -> Result<(), CommandError> {
+        let index = match self.index(written) {
+            Ok(index) => index,
+            Err(_) if if_exists => {
+                let sql = format!("DROP INDEX IF EXISTS {written}");
                 let notes = vec!["There is no such index, so nothing is dropped.".into()];
                 self.changes.list.push(Change { sql, what: What::Nothing, notes });
                 return Ok(());
             }
-            let error = CommandError::new(format!("index {written} is not in the snapshot"));
-            let places = places(self.snapshot.indexes.iter().map(|i| &i.name), &written.name);
-            return Err(match places {
-                Some(places) => error.hint(format!("There is {places}; name the one that is meant.")),
-                None => error,
-            });
+            Err(error) => return Err(error),
         };
         if !model.hides_indexes() {
             return Err(CommandError::new(format!("dropping {} cannot be tried", index.name))
