@@ -191,20 +191,13 @@ pub(super) fn statement_text(statement: &StatementOutcome, times: bool, shown: &
         let _ = writeln!(out, "    PostgreSQL says: {}", plain(refusal));
         return out;
     }
-    let mut told: Vec<String> = Vec::new();
-    for execution in &statement.executions {
-        let change = PlanChange::between(&execution.plan_before, &execution.plan_after);
-        if let Some(words) = change.in_words().filter(|w| !told.contains(w)) {
-            let share = if statement.executions.len() > 1 {
-                format!(" ({:.0} % of the calls)", 100.0 * execution.weight)
-            } else {
-                String::new()
-            };
-            let _ = writeln!(out, "    {words}{share}");
-            told.push(words);
-        }
+    let changes = plan_changes(statement);
+    for (words, share) in &changes {
+        let share =
+            if *share < 0.995 { format!(" ({:.0} % of the calls)", 100.0 * share) } else { String::new() };
+        let _ = writeln!(out, "    {words}{share}");
     }
-    if told.is_empty() && statement.effect != Effect::Unchanged {
+    if changes.is_empty() && statement.effect != Effect::Unchanged {
         out.push_str("    the plan has the same nodes\n");
     }
     if shown.plans {
@@ -225,6 +218,20 @@ pub(super) fn statement_text(statement: &StatementOutcome, times: bool, shown: &
         }
     }
     out
+}
+
+/// What became of the statement's plans, each with its share of the calls.
+fn plan_changes(statement: &StatementOutcome) -> Vec<(String, f64)> {
+    let mut changes: Vec<(String, f64)> = Vec::new();
+    for execution in &statement.executions {
+        let change = PlanChange::between(&execution.plan_before, &execution.plan_after);
+        let Some(words) = change.in_words() else { continue };
+        match changes.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, share)) => *share += execution.weight,
+            None => changes.push((words, execution.weight)),
+        }
+    }
+    changes
 }
 
 /// A cost with as many decimals as tell something.
