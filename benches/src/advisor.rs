@@ -3,6 +3,8 @@
 //! For each budget: the advisor works on a twin of a snapshot, the indexes that it recommends are really
 //! built, the 22 queries are planned and run with them, and the indexes are dropped again.
 
+mod rival;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,18 +20,25 @@ use twin::{Twin, TwinOptions};
 
 use crate::benchmark_server::{BenchmarkServer, Cache, repository, search, statement};
 use crate::cpu;
-use crate::fidelity::{Fidelity, Promise, median, promise};
+use crate::fidelity::{Fidelity, median, promise};
 use crate::measurement::{self, Execution, NOISE_S, SUSPICIOUS, Stopwatch, cost};
-use crate::peers::PEERS_MAJOR;
+use crate::peers::{BEST_KNOWN, PEERS_MAJOR};
 use crate::report::{BudgetReport, IndexReport, Report, SlowerStatement, TextsReport};
 use crate::workload::{Query, Workload};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A budget in MB of index bytes, repeatable.
-    #[arg(long = "budget", value_name = "MB", default_values_t = [250, 500, 940])]
+    /// A budget in MB of index bytes, repeatable; 250, 500 and 940 unless a rival sets it.
+    #[arg(long = "budget", value_name = "MB")]
     budgets: Vec<u64>,
+    /// Ask Extend with HypoPG first, under a budget in MB of HypoPG's bytes, and then pgwright for as many bytes
+    /// as the rival's set really has; repeatable.
+    #[arg(long = "rival", value_name = "MB", conflicts_with = "twin_only")]
+    rivals: Vec<u64>,
+    /// The most columns of a rival's index.
+    #[arg(long, default_value_t = 2)]
+    rival_width: usize,
     /// What is advised on.
     #[arg(long, value_enum, default_value_t = Workload::Tpch)]
     workload: Workload,
@@ -260,13 +269,28 @@ impl Bench<'_> {
             fidelity.compare("without indexes", self.queries, &without.plans, &real)?;
             base_costs = real.iter().map(cost).collect();
         }
+        let mut rivals = Vec::new();
+        if let Some(server) = self.server {
+            for budget_mb in &self.args.rivals {
+                self.args.say(&format!("asking the rival for {budget_mb} MB"));
+                rivals.push(self.rival(server, *budget_mb, base.as_deref()).await?);
+            }
+        }
+        let mut wanted = self.args.budgets.clone();
+        wanted.extend(rivals.iter().filter_map(BudgetReport::real_mb).map(|mb| mb.ceil() as u64));
+        if wanted.is_empty() {
+            wanted = BEST_KNOWN.iter().map(|best| best.budget_mb).collect();
+        }
         let mut budgets = Vec::new();
-        for budget_mb in &self.args.budgets {
+        for budget_mb in wanted {
             self.args.say(&format!("advising for {budget_mb} MB"));
-            budgets.push(self.budget(*budget_mb, base.as_deref(), &mut fidelity).await?);
+            budgets.push(self.budget(budget_mb, base.as_deref(), &mut fidelity).await?);
         }
         let texts = match normalised {
-            Some(snapshot) => Some(self.texts(snapshot).await?),
+            Some(snapshot) => {
+                let largest = budgets.iter().map(|b| b.budget_mb).max().unwrap_or_default();
+                Some(self.texts(snapshot, largest).await?)
+            }
             None => None,
         };
         Ok(Report {
@@ -280,6 +304,7 @@ impl Bench<'_> {
             base_cpu_s: base.as_ref().map(|b| b.iter().map(|e| e.cpu_s).sum()),
             base_unfinished: base.as_ref().map(|b| b.iter().filter(|e| !e.finished).count()),
             budgets,
+            rivals,
             texts,
             median_cost_error: fidelity.median_cost_error(),
             plan_shape_equal: fidelity.plan_shape_equal(),
@@ -325,22 +350,15 @@ impl Bench<'_> {
         let indexes = new_indexes(&timed.advice);
         let promised = promise(self.snapshot, self.binaries, &indexes, self.queries).await?;
         let mut report = BudgetReport {
+            advisor: format!("pgwright, {budget_mb} MB"),
             budget_mb,
-            indexes: indexes
-                .iter()
-                .zip(&promised.bytes)
-                .map(|(index, bytes)| IndexReport {
-                    sql: index.create_sql(false),
-                    predicted_bytes: bytes.0,
-                    real_bytes: None,
-                })
-                .collect(),
+            indexes: index_reports(&indexes, &promised.bytes),
             other_changes: other_changes(&timed.advice),
-            candidates: timed.advice.candidates,
+            candidates: Some(timed.advice.candidates),
             planner_calls: timed.advice.planner_calls,
-            twin_s: timed.twin_s,
+            twin_s: Some(timed.twin_s),
             advise_s: timed.advise_s,
-            advise_cpu_s: timed.cpu_s,
+            advise_cpu_s: Some(timed.cpu_s),
             bound_gap: timed.advice.bound.map(|b| b.gap),
             promised_costs: promised.plans.iter().map(cost).collect(),
             real_costs: None,
@@ -352,21 +370,58 @@ impl Bench<'_> {
             skipped: skipped(&timed.advice),
         };
         if let Some(server) = self.server {
-            self.build(server, &indexes, &promised, base, fidelity, &mut report).await?;
+            let real = self.build(server, &indexes, base, &mut report).await?;
+            let set = format!("with the indexes of {budget_mb} MB");
+            fidelity.compare(&set, self.queries, &promised.plans, &real)?;
+            for index in &report.indexes {
+                fidelity
+                    .compare_size(Bytes(index.predicted_bytes), Bytes(index.real_bytes.unwrap_or_default()));
+            }
         }
         Ok(report)
     }
 
-    /// Builds the indexes, measures with them and drops them.
+    /// Asks the rival, and measures its set in the same way.
+    async fn rival(
+        &self,
+        server: &BenchmarkServer,
+        budget_mb: u64,
+        base: Option<&[Execution]>,
+    ) -> Result<BudgetReport> {
+        let (width, budget) = (self.args.rival_width, Bytes(budget_mb * MB));
+        let set = rival::extend(server.connect().await?, self.snapshot, self.queries, width, budget).await?;
+        let mut report = BudgetReport {
+            advisor: format!("Extend, width {width}, {budget_mb} MB of HypoPG, here"),
+            budget_mb,
+            indexes: index_reports(&set.indexes, &set.bytes),
+            other_changes: Vec::new(),
+            candidates: None,
+            planner_calls: set.planner_calls,
+            twin_s: None,
+            advise_s: set.seconds,
+            advise_cpu_s: None,
+            bound_gap: None,
+            promised_costs: set.plans.iter().map(cost).collect(),
+            real_costs: None,
+            executions: None,
+            unused: Vec::new(),
+            redundant: redundant(&set.indexes, self.snapshot.indexes.iter().map(|i| &i.definition)),
+            nested: redundant(&set.indexes, set.indexes.iter()),
+            slower: None,
+            skipped: BTreeMap::new(),
+        };
+        self.build(server, &set.indexes, base, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Builds the indexes, measures with them and drops them. Returns the plans of the queries.
     async fn build(
         &self,
         server: &BenchmarkServer,
         indexes: &[IndexDefinition],
-        promised: &Promise,
         base: Option<&[Execution]>,
-        fidelity: &mut Fidelity,
         report: &mut BudgetReport,
-    ) -> Result<()> {
+    ) -> Result<Vec<Value>> {
         self.args.say(&format!("building {} indexes", indexes.len()));
         let client = server.connect().await?;
         for (index, report) in indexes.iter().zip(&mut report.indexes) {
@@ -376,13 +431,9 @@ impl Bench<'_> {
                 .query_one("SELECT pg_catalog.pg_relation_size($1::text::pg_catalog.regclass)", &[&name])
                 .await?
                 .try_get(0)?;
-            let real = u64::try_from(size)?;
-            fidelity.compare_size(Bytes(report.predicted_bytes), Bytes(real));
-            report.real_bytes = Some(real);
+            report.real_bytes = Some(u64::try_from(size)?);
         }
         let plans = measurement::explain(&client, self.queries).await?;
-        let set = format!("with the indexes of {} MB", report.budget_mb);
-        fidelity.compare(&set, self.queries, &promised.plans, &plans)?;
         report.real_costs = Some(plans.iter().map(cost).collect());
         report.unused = unused(indexes, &plans);
         if let Some(base) = base {
@@ -395,7 +446,7 @@ impl Bench<'_> {
         for index in indexes {
             client.batch_execute(&format!("DROP INDEX {}", index.qualified_name())).await?;
         }
-        Ok(())
+        Ok(plans)
     }
 
     /// Queries that look slower than without the indexes are run with and without by turns.
@@ -420,8 +471,7 @@ impl Bench<'_> {
     }
 
     /// Are the texts of `pg_stat_statements` planned, and does advice from them serve the queries?
-    async fn texts(&self, normalised: &Snapshot) -> Result<TextsReport> {
-        let budget_mb = self.args.budgets.iter().copied().max().unwrap_or_default();
+    async fn texts(&self, normalised: &Snapshot, budget_mb: u64) -> Result<TextsReport> {
         let timed = self.advise(normalised, &self.args.options(budget_mb)).await?;
         let indexes = new_indexes(&timed.advice);
         let promised = promise(self.snapshot, self.binaries, &indexes, self.queries).await?;
@@ -437,6 +487,17 @@ impl Bench<'_> {
             seconds: timed.twin_s + timed.advise_s,
         })
     }
+}
+
+fn index_reports(indexes: &[IndexDefinition], predicted: &[Bytes]) -> Vec<IndexReport> {
+    let pairs = indexes.iter().zip(predicted);
+    pairs
+        .map(|(index, bytes)| IndexReport {
+            sql: index.create_sql(false),
+            predicted_bytes: bytes.0,
+            real_bytes: None,
+        })
+        .collect()
 }
 
 /// The indexes that are to be created.

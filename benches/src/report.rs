@@ -36,6 +36,8 @@ pub struct SlowerStatement {
 /// One budget.
 #[derive(Debug, Serialize)]
 pub struct BudgetReport {
+    /// Who advised, under what.
+    pub advisor: String,
     /// The budget.
     pub budget_mb: u64,
     /// What is recommended.
@@ -43,15 +45,15 @@ pub struct BudgetReport {
     /// What is recommended besides new indexes, which is not done here.
     pub other_changes: Vec<String>,
     /// Candidates that were planned with.
-    pub candidates: usize,
+    pub candidates: Option<usize>,
     /// How often the planner was called.
     pub planner_calls: u64,
     /// Seconds to build the twin.
-    pub twin_s: f64,
+    pub twin_s: Option<f64>,
     /// Seconds of advice on it.
     pub advise_s: f64,
     /// Processor seconds of both, the twin's server included.
-    pub advise_cpu_s: f64,
+    pub advise_cpu_s: Option<f64>,
     /// How far from the optimum the set may be, as a share.
     pub bound_gap: Option<f64>,
     /// What each query costs with the set on the twin.
@@ -85,7 +87,8 @@ impl BudgetReport {
         self.indexes.iter().map(|i| i.predicted_bytes).sum::<u64>() as f64 / MB as f64
     }
 
-    fn real_mb(&self) -> Option<f64> {
+    /// What the set really weighs.
+    pub fn real_mb(&self) -> Option<f64> {
         let bytes: Option<u64> = self.indexes.iter().map(|i| i.real_bytes).sum();
         bytes.filter(|_| self.real_costs.is_some()).map(|b| b as f64 / MB as f64)
     }
@@ -145,6 +148,8 @@ pub struct Report {
     pub base_unfinished: Option<usize>,
     /// One per budget.
     pub budgets: Vec<BudgetReport>,
+    /// What a rival recommends, measured in the same run.
+    pub rivals: Vec<BudgetReport>,
     /// Advice from normalised texts.
     pub texts: Option<TextsReport>,
     /// Median of the twin's errors of cost, as a share.
@@ -196,7 +201,7 @@ impl Report {
                     "real_mb": b.real_mb().map(|v| round(v, 1)),
                     "cost": b.real_cost().map(|v| round(v, 0)),
                     "planner_calls": b.planner_calls,
-                    "seconds": round(b.twin_s + b.advise_s, 2),
+                    "seconds": round(b.twin_s.unwrap_or_default() + b.advise_s, 2),
                     "bound_gap": b.bound_gap.map(|v| round(v, 4)),
                     "cpu_s": b.cpu_s().map(|v| round(v, 2)),
                     "unused": b.unused.len(),
@@ -227,7 +232,7 @@ impl Report {
             )),
         );
         let _ = writeln!(out, "{}\n", self.table());
-        for budget in &self.budgets {
+        for budget in self.budgets.iter().chain(&self.rivals) {
             self.budget_text(&mut out, budget);
         }
         if let Some(texts) = &self.texts {
@@ -298,10 +303,10 @@ impl Report {
             "queries CPU s",
         ]);
         let base = self.ordinary(&self.base_costs);
-        for b in &self.budgets {
+        for b in self.budgets.iter().chain(&self.rivals) {
             let costs = b.real_costs.as_ref().unwrap_or(&b.promised_costs);
             table.add_row([
-                format!("pgwright, {} MB", b.budget_mb),
+                b.advisor.clone(),
                 b.indexes.len().to_string(),
                 format!("{:.1}", b.predicted_mb()),
                 or_dash(b.real_mb(), |v| format!("{v:.1}")),
@@ -309,9 +314,9 @@ impl Report {
                 or_dash(b.real_cost(), thousands),
                 format!("{:.1} %", 100.0 * self.ordinary(costs) / base),
                 thousands(b.planner_calls as f64),
-                format!("{:.2}", b.twin_s),
+                or_dash(b.twin_s, |v| format!("{v:.2}")),
                 format!("{:.2}", b.advise_s),
-                format!("{:.2}", b.advise_cpu_s),
+                or_dash(b.advise_cpu_s, |v| format!("{v:.2}")),
                 or_dash(b.bound_gap, |v| format!("{:.2} %", 100.0 * v)),
                 b.unused.len().to_string(),
                 b.redundant.len().to_string(),
@@ -331,7 +336,8 @@ impl Report {
     }
 
     fn budget_text(&self, out: &mut String, budget: &BudgetReport) {
-        let _ = writeln!(out, "{} MB: {} candidates", budget.budget_mb, budget.candidates);
+        let candidates = budget.candidates.map_or_else(String::new, |n| format!(": {n} candidates"));
+        let _ = writeln!(out, "{}{candidates}", budget.advisor);
         for index in &budget.indexes {
             let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / MB as f64);
             let _ = writeln!(
@@ -379,15 +385,13 @@ impl Report {
     fn queries_table(&self) -> Table {
         let mut table = Table::new();
         let mut header = vec!["query".to_owned(), "cost without".to_owned()];
-        for b in &self.budgets {
-            header.push(format!("{} MB promised", b.budget_mb));
-            header.push(format!("{} MB real", b.budget_mb));
-            header.push(format!("{} MB CPU s", b.budget_mb));
+        for b in self.budgets.iter().chain(&self.rivals) {
+            header.extend(["promised", "real", "CPU s"].map(|figure| format!("{} {figure}", b.advisor)));
         }
         table.load_preset(presets::ASCII_MARKDOWN).set_header(header);
         for (i, number) in self.queries.iter().enumerate() {
             let mut row = vec![format!("Q{number}"), or_dash(self.base_costs.get(i), |c| thousands(*c))];
-            for b in &self.budgets {
+            for b in self.budgets.iter().chain(&self.rivals) {
                 row.push(or_dash(b.promised_costs.get(i), |c| thousands(*c)));
                 row.push(or_dash(b.real_costs.as_ref().and_then(|c| c.get(i)), |c| thousands(*c)));
                 let execution = b.executions.as_ref().and_then(|e| e.get(i));
