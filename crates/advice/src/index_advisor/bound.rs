@@ -6,60 +6,148 @@
 //! each use a fee instead. Then every execution chooses for itself and the indexes fill the budget by
 //! themselves as a fractional knapsack, and the sum is below the cost of every set. Subgradient steps
 //! raise the fees of indexes that are used more than they are chosen, and lower the others.
+//!
+//! What the relaxation leaves open is closed by branch and bound, as far as a fixed amount of work goes: an
+//! index is taken for certain in one branch and left out in the other, and a branch ends whose bound is
+//! above a set that is known.
 
-use super::local_search::{Limits, Problem};
+use std::collections::BTreeSet;
+
+use model::cost_model::CandidateId;
+
+use super::local_search::{Limits, Problem, State};
 use super::options::Control;
-use super::plan_space::Mask;
 
-/// A value in milliseconds that the objective of no set falls below.
-pub(super) fn lower_bound(problem: &Problem, limits: Limits, reached_ms: f64, control: &Control) -> f64 {
-    let mut relaxation = Relaxation::new(problem, limits);
-    let (mut best, mut step, mut since) = (f64::NEG_INFINITY, 1.0, 0);
-    let mut best_fees = relaxation.fees.clone();
-    for _ in 0..ITERATIONS {
-        let (value, gradient) = relaxation.evaluate();
-        if value > best + 1e-9 * reached_ms.abs() {
-            if value > best + 1e-4 * (reached_ms - best).abs().min(reached_ms.abs()) {
-                since = 0;
-            }
-            best = value;
-            best_fees.clone_from(&relaxation.fees);
-        } else {
-            since += 1;
-        }
-        if since > PATIENCE {
-            since = 0;
-            step *= 0.5;
-            relaxation.fees.clone_from(&best_fees);
-        }
-        let norm: f64 = gradient.iter().map(|g| g * g).sum();
-        if norm == 0.0 || step < 1e-3 || best >= reached_ms * (1.0 - 1e-6) || control.is_stopped() {
-            break;
-        }
-        // Polyak's step, towards what is known to be reachable.
-        let length = step * (reached_ms - value).max(0.0) / norm;
-        for (fee, g) in relaxation.fees.iter_mut().zip(&gradient) {
-            *fee = (*fee + length * g).max(0.0);
-        }
-    }
-    best.min(reached_ms)
+/// Subgradient steps at the root.
+const ROOT_STEPS: usize = 400;
+/// Subgradient steps in a branch, which begins with its parent's fees.
+const BRANCH_STEPS: usize = 60;
+/// Steps without progress before they are halved.
+const PATIENCE: usize = 10;
+/// Plan spaces that are looked at in all: about half a second, and for a set that is not yet planned a
+/// part of it.
+pub(super) const WORK: usize = 400_000;
+/// A gap that is as good as none.
+const CLOSED: f64 = 1e-4;
+
+/// What is proven.
+pub(super) struct Proven {
+    /// In milliseconds; the objective of no set is below it.
+    pub limit_ms: f64,
+    /// The best set that was met on the way, with its objective as far as known plans tell.
+    pub best: Option<(f64, BTreeSet<CandidateId>)>,
 }
 
-/// Subgradient steps at most.
-const ITERATIONS: usize = 400;
-/// Steps without progress before they are halved.
-const PATIENCE: usize = 12;
+/// Proves a bound for a set that is known to reach an objective.
+pub(super) fn prove(
+    problem: &Problem,
+    limits: Limits,
+    reached_ms: f64,
+    max_work: usize,
+    control: &Control,
+) -> Proven {
+    let mut relaxation = Relaxation::new(problem, limits);
+    let mut proven = Proven { limit_ms: f64::NEG_INFINITY, best: None };
+    let mut known_ms = reached_ms;
+    let mut work = 0;
+    let root = relaxation.ascend(&Branch::root(&relaxation), ROOT_STEPS, known_ms, control);
+    work += root.steps * problem.units.len();
+    let mut open = vec![root];
+    loop {
+        // The branch with the lowest bound decides the bound of all.
+        open.sort_by(|a, b| b.limit_ms.total_cmp(&a.limit_ms));
+        let Some(branch) = open.pop() else {
+            proven.limit_ms = known_ms;
+            return proven;
+        };
+        proven.limit_ms = branch.limit_ms.min(known_ms);
+        let closed = branch.limit_ms >= known_ms * (1.0 - CLOSED);
+        if closed || work > max_work || control.is_stopped() {
+            return proven;
+        }
+        let start = branch.rounded(problem);
+        let mut state = State::of(problem, limits, &start);
+        state.complete(open.is_empty() && branch.decided.iter().all(Option::is_none), control);
+        if state.objective < known_ms && state.is_within_limits() {
+            known_ms = state.objective;
+            proven.best = Some((state.objective, state.set()));
+        }
+        let Some(item) = branch.undecided(problem) else { return proven };
+        for decided in [Some(true), Some(false)] {
+            let mut child = Branch { decided: branch.decided.clone(), ..branch.clone() };
+            child.decided[item] = decided;
+            if decided == Some(true) && !child.fits(problem, limits) {
+                continue;
+            }
+            let child = relaxation.ascend(&child, BRANCH_STEPS, known_ms, control);
+            work += child.steps * problem.units.len();
+            // A branch is part of its parent, so it is not below it.
+            let limit_ms = child.limit_ms.max(branch.limit_ms);
+            if limit_ms < known_ms * (1.0 - CLOSED) {
+                open.push(Branch { limit_ms, ..child });
+            }
+        }
+    }
+}
+
+/// Some indexes taken, some left out, the rest relaxed.
+#[derive(Clone)]
+struct Branch {
+    decided: Vec<Option<bool>>,
+    limit_ms: f64,
+    fees: Vec<f64>,
+    /// The share to which each index was bought, averaged over the last steps.
+    shares: Vec<f64>,
+    steps: usize,
+}
+
+impl Branch {
+    fn root(relaxation: &Relaxation<'_>) -> Self {
+        let items = relaxation.problem.items.len();
+        Self {
+            decided: vec![None; items],
+            limit_ms: f64::NEG_INFINITY,
+            fees: relaxation.first_fees(),
+            shares: vec![0.0; items],
+            steps: 0,
+        }
+    }
+
+    fn fits(&self, problem: &Problem, limits: Limits) -> bool {
+        let taken =
+            || self.decided.iter().zip(&problem.items).filter(|(d, _)| **d == Some(true)).map(|(_, i)| i);
+        limits.bytes.is_none_or(|max| taken().map(|i| i.bytes).sum::<u64>() <= max)
+            && limits.count.is_none_or(|max| taken().count() <= max)
+    }
+
+    /// What the relaxation takes by more than half.
+    fn rounded(&self, problem: &Problem) -> BTreeSet<CandidateId> {
+        let taken = self.decided.iter().zip(&self.shares).zip(&problem.items);
+        taken.filter(|((d, share), _)| d.unwrap_or(**share > 0.5)).map(|(_, item)| item.id).collect()
+    }
+
+    /// The index about which the relaxation is least decided, large ones first.
+    fn undecided(&self, problem: &Problem) -> Option<usize> {
+        let open = (0..problem.items.len()).filter(|i| self.decided[*i].is_none());
+        let doubt = |i: usize| {
+            let share = self.shares[i];
+            share.min(1.0 - share) * (1.0 + (problem.items[i].bytes as f64).sqrt())
+        };
+        let most = open.max_by(|a, b| doubt(*a).total_cmp(&doubt(*b)).then(b.cmp(a)))?;
+        (doubt(most) > 1e-3).then_some(most)
+    }
+}
 
 /// The item of a fee that nothing pays.
 const NOBODY: usize = usize::MAX;
+/// The fee of an index that is left out.
+const FORBIDDEN: f64 = 1e300;
 
 struct Relaxation<'p> {
     problem: &'p Problem,
     limits: Limits,
     /// Where the fees of each execution begin; within, by alias and then bit.
     offsets: Vec<usize>,
-    /// In milliseconds.
-    fees: Vec<f64>,
     /// The item that each fee is of.
     items: Vec<usize>,
 }
@@ -77,50 +165,106 @@ impl<'p> Relaxation<'p> {
                 );
             }
         }
-        let mut uses = vec![0_u32; problem.items.len()];
-        for item in items.iter().filter(|i| **i != NOBODY) {
-            uses[*item] += 1;
-        }
-        let fees = items
-            .iter()
-            .map(|i| problem.items.get(*i).map_or(0.0, |item| item.price_ms / f64::from(uses[*i].max(1))))
-            .collect();
-        Self { problem, limits, offsets, fees, items }
+        Self { problem, limits, offsets, items }
     }
 
-    /// The relaxed objective, and for each fee by how much its use exceeds its purchase.
-    fn evaluate(&self) -> (f64, Vec<f64>) {
+    /// The price of each index, shared by those who may use it.
+    fn first_fees(&self) -> Vec<f64> {
+        let mut uses = vec![0_u32; self.problem.items.len()];
+        for item in self.items.iter().filter(|i| **i != NOBODY) {
+            uses[*item] += 1;
+        }
+        let share = |i: &usize| {
+            self.problem.items.get(*i).map_or(0.0, |item| item.price_ms / f64::from(uses[*i].max(1)))
+        };
+        self.items.iter().map(share).collect()
+    }
+
+    /// Raises the bound of a branch by subgradient steps.
+    fn ascend(&mut self, from: &Branch, steps: usize, known_ms: f64, control: &Control) -> Branch {
+        let mut fees = from.fees.clone();
+        let mut best = Branch { limit_ms: f64::NEG_INFINITY, steps: 0, ..from.clone() };
+        let (mut step, mut since) = (1.0, 0);
+        let mut shares = vec![0.0; self.problem.items.len()];
+        let mut counted = 0.0;
+        for number in 0..steps {
+            let (value, gradient, bought) = self.evaluate(&fees, &from.decided);
+            best.steps += 1;
+            // What the last steps agree on is near the solution of the linear program.
+            if number >= steps / 2 {
+                shares.iter_mut().zip(&bought).for_each(|(sum, share)| *sum += share);
+                counted += 1.0;
+            }
+            if value > best.limit_ms {
+                if value > best.limit_ms + 1e-4 * (known_ms - value).abs() {
+                    since = 0;
+                }
+                best.limit_ms = value;
+                best.fees.clone_from(&fees);
+            } else {
+                since += 1;
+            }
+            if since > PATIENCE {
+                since = 0;
+                step *= 0.5;
+                fees.clone_from(&best.fees);
+            }
+            let norm: f64 = gradient.iter().map(|g| g * g).sum();
+            let closed = best.limit_ms >= known_ms * (1.0 - CLOSED);
+            if norm == 0.0 || closed || control.is_stopped() {
+                if counted == 0.0 {
+                    shares.clone_from(&bought);
+                    counted = 1.0;
+                }
+                break;
+            }
+            // Polyak's step, towards what is known to be reachable.
+            let length = step * (known_ms - value).max(1e-6 * known_ms.abs()) / norm;
+            for (fee, g) in fees.iter_mut().zip(&gradient) {
+                *fee = (*fee + length * g).max(0.0);
+            }
+        }
+        best.shares = shares.into_iter().map(|s| s / f64::max(counted, 1.0)).collect();
+        best
+    }
+
+    /// The relaxed objective; for each fee by how much its use exceeds its purchase; what is bought.
+    fn evaluate(&self, fees: &[f64], decided: &[Option<bool>]) -> (f64, Vec<f64>, Vec<f64>) {
         let mut value = self.problem.fixed_ms;
-        let mut gradient = vec![0.0; self.fees.len()];
+        let mut gradient = vec![0.0; fees.len()];
+        let (mut scaled, mut paid) = (Vec::new(), Vec::new());
         for (unit, offset) in self.problem.units.iter().zip(&self.offsets) {
-            let width = unit.space.ids.len();
+            let width = unit.space.ids.len() * (unit.space.aliases + 1);
             let scale = unit.scale.max(f64::MIN_POSITIVE);
-            let fee = |alias: usize, bit: usize| self.fees[offset + alias * width + bit] / scale;
-            let (cost, paid) = unit.space.cheapest_with_fees(fee);
-            value += scale * cost;
-            for (alias, needs) in paid {
-                let mut rest: Mask = needs;
-                while rest != 0 {
-                    gradient[offset + alias * width + rest.trailing_zeros() as usize] += 1.0;
-                    rest &= rest - 1;
+            let own = *offset..offset + width;
+            scaled.clear();
+            scaled.extend(own.clone().map(|at| match decided.get(self.items[at]) {
+                Some(Some(true)) => 0.0,
+                Some(Some(false)) => FORBIDDEN,
+                _ => fees[at] / scale,
+            }));
+            value += scale * unit.space.cheapest_with_fees(&scaled, &mut paid);
+            for at in paid.iter().map(|at| offset + at) {
+                if decided.get(self.items[at]).is_some_and(Option::is_none) {
+                    gradient[at] += 1.0;
                 }
             }
         }
-        let bought = self.buy(&mut value);
+        let bought = self.buy(&mut value, fees, decided);
         for (g, item) in gradient.iter_mut().zip(&self.items) {
-            if *item != NOBODY {
+            if *item != NOBODY && decided[*item].is_none() {
                 *g -= bought[*item];
             }
         }
-        (value, gradient)
+        (value, gradient, bought)
     }
 
     /// Which share of each index is worth its price by the fees that it earns, within the bytes.
-    fn buy(&self, value: &mut f64) -> Vec<f64> {
+    fn buy(&self, value: &mut f64, fees: &[f64], decided: &[Option<bool>]) -> Vec<f64> {
         let items = &self.problem.items;
         let mut worth: Vec<f64> = items.iter().map(|i| -i.price_ms).collect();
-        for (fee, item) in self.fees.iter().zip(&self.items) {
-            if *item != NOBODY {
+        for (fee, item) in fees.iter().zip(&self.items) {
+            if *item != NOBODY && decided[*item].is_none() {
                 worth[*item] += fee;
             }
         }
@@ -131,22 +275,28 @@ impl<'p> Relaxation<'p> {
             }
         }
         let mut bought = vec![0.0; items.len()];
-        let mut order: Vec<usize> = (0..items.len()).filter(|i| worth[*i] > 0.0).collect();
-        let Some(bytes) = self.limits.bytes else {
-            if let Some(count) = self.limits.count {
-                order.sort_by(|a, b| worth[*b].total_cmp(&worth[*a]).then(a.cmp(b)));
-                order.truncate(count);
+        let (mut bytes, mut count) = (0, 0);
+        for (item, _) in decided.iter().enumerate().filter(|(_, d)| **d == Some(true)) {
+            bought[item] = 1.0;
+            *value -= worth[item];
+            bytes += items[item].bytes;
+            count += 1;
+        }
+        let mut order: Vec<usize> =
+            (0..items.len()).filter(|i| worth[*i] > 0.0 && decided[*i].is_none()).collect();
+        if let Some(max) = self.limits.count {
+            order.sort_by(|a, b| worth[*b].total_cmp(&worth[*a]).then(a.cmp(b)));
+            order.truncate(max.saturating_sub(count));
+        }
+        let mut left = match self.limits.bytes {
+            Some(max) => {
+                let density = |i: usize| worth[i] / items[i].bytes.max(1) as f64;
+                order.retain(|i| items[*i].bytes <= max.saturating_sub(bytes));
+                order.sort_by(|a, b| density(*b).total_cmp(&density(*a)).then(a.cmp(b)));
+                max.saturating_sub(bytes) as f64
             }
-            for item in order {
-                bought[item] = 1.0;
-                *value -= worth[item];
-            }
-            return bought;
+            None => f64::INFINITY,
         };
-        order.retain(|i| items[*i].bytes <= bytes);
-        let density = |i: usize| worth[i] / items[i].bytes.max(1) as f64;
-        order.sort_by(|a, b| density(*b).total_cmp(&density(*a)).then(a.cmp(b)));
-        let mut left = bytes as f64;
         for item in order {
             let size = items[item].bytes.max(1) as f64;
             let share = (left / size).min(1.0);

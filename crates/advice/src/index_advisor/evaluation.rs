@@ -47,6 +47,8 @@ struct Execution {
     space: Option<PlanSpace>,
     /// Another execution of the same statement that behaves alike, and how its cost becomes this one's.
     follows: Option<Follows>,
+    /// Whether its plans were walked through.
+    explored: bool,
 }
 
 /// `offset + slope * cost of the leader`.
@@ -55,6 +57,8 @@ struct Follows {
     leader: usize,
     slope: f64,
     offset: f64,
+    /// How far a cost may be from what the leader's tells.
+    tolerance: f64,
 }
 
 /// A plan that was made: with these candidates on, these were used, at this cost.
@@ -220,6 +224,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                     refuted: BTreeSet::new(),
                     space: None,
                     follows: None,
+                    explored: false,
                 })
             })
             .collect();
@@ -355,6 +360,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                 Err(failed) => return Err(failed),
             };
             self.refute(statement, number, &known);
+            self.part_from_leader(statement, number, &known);
             let execution = &mut self.executions[statement][number];
             execution.known.push(known);
             execution.space = None;
@@ -380,6 +386,21 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             let execution = &mut self.executions[statement][number];
             execution.refuted.extend(exchanges);
             execution.space = None;
+        }
+    }
+
+    /// An execution that a plan shows to behave unlike its leader goes its own way.
+    fn part_from_leader(&mut self, statement: usize, number: usize, known: &Known) {
+        let Some(follows) = self.executions[statement][number].follows else { return };
+        let leader = &self.executions[statement][follows.leader];
+        let planned = leader.answer(&known.on).map(|k| k.planner_cost);
+        let leaders_cost = planned.unwrap_or_else(|| {
+            let space = self.space(statement, follows.leader);
+            space.cheapest(space.mask(&known.on)).planner_cost
+        });
+        let expected = follows.offset + follows.slope * leaders_cost;
+        if (expected - known.planner_cost).abs() > follows.tolerance {
+            self.executions[statement][number].follows = None;
         }
     }
 

@@ -1,9 +1,9 @@
 //! Which set of candidates is the cheapest, as far as known plans tell?
 //!
 //! No planner is asked here: statements are [`PlanSpace`]s, and a set is costed in microseconds. So the
-//! search can afford what greedy selection cannot: it adds, drops and exchanges one for one, one for two
-//! and two for one until nothing lowers the objective, then takes out each index in turn, fills up again
-//! and keeps what became better (iterated local search). Everything is tried in a fixed order.
+//! search can afford what greedy selection cannot: it adds, drops, and exchanges one for one and two for
+//! one until nothing lowers the objective, from several starts. Everything is tried in a fixed order. Where
+//! it ends, branch and bound (`bound.rs`) goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -283,7 +283,7 @@ impl<'p> State<'p> {
         }
     }
 
-    /// Exchanges one chosen index for another, or for two, or two for one. Without a budget only indexes of
+    /// Exchanges one chosen index for another, or two for one. Without a budget only indexes of
     /// one table compete.
     fn exchange(&mut self, control: &Control) -> bool {
         let items = &self.problem.items;
@@ -332,6 +332,32 @@ impl<'p> State<'p> {
             let Some((_, add, remove)) = best else { return any };
             self.apply(&add, &remove);
             any = true;
+        }
+    }
+
+    /// Whether the set keeps to the limits.
+    pub fn is_within_limits(&self) -> bool {
+        self.fits(&[], &[])
+    }
+
+    /// Makes the best of a set that came from elsewhere: takes out what is too much and adds what
+    /// fits; thoroughly, with all exchanges.
+    pub fn complete(&mut self, thoroughly: bool, control: &Control) {
+        while !self.is_within_limits() {
+            let items = &self.problem.items;
+            let loss = |i: usize| -self.gain(&[], &[i]) / items[i].bytes.max(8_192) as f64;
+            let Some(least) =
+                self.chosen.iter().copied().min_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(a.cmp(b)))
+            else {
+                return;
+            };
+            self.apply(&[], &[least]);
+        }
+        if thoroughly {
+            self.settle(&[], control);
+        } else {
+            self.fill(&[], false);
+            self.prune();
         }
     }
 
@@ -386,46 +412,5 @@ pub(super) fn search<'p>(
         state.settle(&bundles, control);
         keep(state);
     }
-    let Some(mut best) = best else { return State::empty(problem, limits) };
-    perturb(&mut best, &bundles, control);
-    best
-}
-
-/// Takes out each index in turn, does without it while filling up again, and keeps what became better.
-fn perturb(best: &mut State<'_>, bundles: &[Vec<usize>], control: &Control) {
-    let mut improved = true;
-    while improved && best.chosen.len() <= 60 {
-        improved = false;
-        for item in best.chosen.clone() {
-            if control.is_stopped() {
-                return;
-            }
-            let mut state = best.clone();
-            state.apply(&[], &[item]);
-            state.refill_without(item, bundles);
-            state.settle(bundles, control);
-            if state.objective < best.objective - best.threshold() {
-                *best = state;
-                improved = true;
-                break;
-            }
-        }
-    }
-}
-
-impl State<'_> {
-    /// One index of another kind in the place of one that was taken out, then everything is allowed again.
-    fn refill_without(&mut self, item: usize, bundles: &[Vec<usize>]) {
-        let others = (0..self.problem.items.len()).filter(|i| *i != item && !self.chosen.contains(i));
-        let fitting = others.filter(|i| self.fits(&[*i], &[]));
-        let gains = fitting.map(|i| (self.gain(&[i], &[]), i));
-        let best = gains.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
-        if let Some((gain, other)) = best
-            && gain > 0.0
-        {
-            self.apply(&[other], &[]);
-        }
-        let bundles: Vec<Vec<usize>> = bundles.iter().filter(|b| !b.contains(&item)).cloned().collect();
-        self.fill(&bundles, false);
-    }
+    best.unwrap_or_else(|| State::empty(problem, limits))
 }

@@ -192,42 +192,55 @@ impl PlanSpace {
             .collect()
     }
 
-    /// The cheapest plan when each index has a fee that every table which is read by it pays: `fee` of an
-    /// alias and a bit, where indexes that cannot be exchanged stand under the number of aliases. Also
-    /// gives which fees it pays.
-    pub fn cheapest_with_fees(&self, fee: impl Fn(usize, usize) -> f64) -> (f64, Vec<(usize, Mask)>) {
-        let fees = |alias: usize, needs: Mask| -> f64 {
+    /// The cheapest plan when each index has a fee that every table which is read by it pays. `fees` holds
+    /// those of each alias in turn, by bit; indexes that cannot be exchanged stand after the last alias.
+    /// Gives the cost, and puts the places of the fees that are paid into `paid`.
+    pub fn cheapest_with_fees(&self, fees: &[f64], paid: &mut Vec<usize>) -> f64 {
+        let width = self.ids.len();
+        let sum = |alias: usize, needs: Mask| -> f64 {
             let (mut sum, mut rest) = (0.0, needs);
             while rest != 0 {
-                sum += fee(alias, rest.trailing_zeros() as usize);
+                sum += fees[alias * width + rest.trailing_zeros() as usize];
                 rest &= rest - 1;
             }
             sum
         };
-        let mut best = (f64::INFINITY, Vec::new());
-        let mut paid: Vec<(usize, Mask)> = Vec::new();
-        for template in &self.templates {
-            paid.clear();
-            let mut total = template.internal + template.doubt + fees(self.aliases, template.required);
-            if template.required != 0 {
-                paid.push((self.aliases, template.required));
-            }
-            for leaf in &template.leaves {
-                let with_fee = leaf.accesses.iter().map(|a| (a.cost + fees(leaf.alias, a.needs), a.needs));
-                let Some((cost, needs)) = with_fee.min_by(|a, b| a.0.total_cmp(&b.0)) else {
-                    total = f64::INFINITY;
+        let cheapest = |leaf: &Leaf| -> (f64, Mask) {
+            let mut best = (f64::INFINITY, 0);
+            for access in &leaf.accesses {
+                // They stand in the order of their costs, and fees only add.
+                if access.cost >= best.0 {
                     break;
-                };
-                total += cost;
-                if needs != 0 {
-                    paid.push((leaf.alias, needs));
+                }
+                let cost = access.cost + sum(leaf.alias, access.needs);
+                if cost < best.0 {
+                    best = (cost, access.needs);
                 }
             }
+            best
+        };
+        let mut best: (f64, Option<&Compiled>) = (f64::INFINITY, None);
+        for template in &self.templates {
+            let mut total = template.internal + template.doubt + sum(self.aliases, template.required);
+            for leaf in &template.leaves {
+                total += cheapest(leaf).0;
+            }
             if total < best.0 {
-                best = (total, paid.clone());
+                best = (total, Some(template));
             }
         }
-        best
+        paid.clear();
+        if let Some(template) = best.1 {
+            let of_leaves = template.leaves.iter().map(|leaf| (leaf.alias, cheapest(leaf).1));
+            for (alias, needs) in of_leaves.chain([(self.aliases, template.required)]) {
+                let mut rest = needs;
+                while rest != 0 {
+                    paid.push(alias * width + rest.trailing_zeros() as usize);
+                    rest &= rest - 1;
+                }
+            }
+        }
+        best.0
     }
 }
 

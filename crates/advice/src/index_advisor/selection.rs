@@ -15,10 +15,15 @@ use super::evaluation::{Effort, Evaluator};
 use super::local_search::{self, Facts, Limits, Problem, State};
 use super::price::CandidatePrice;
 use super::{Bound, CurvePoint, Options, bound};
+use crate::index_semantics;
 use crate::workload::Workload;
 
 /// Searches at most.
 const ROUNDS: usize = 8;
+
+/// The share of the time that no index can take away, which an index has to save when another chosen one
+/// gives all that it gives.
+const NARROW_TWIN: f64 = 0.005;
 
 /// The state of a selection.
 pub(super) struct Selection<'e, 'm, M> {
@@ -105,33 +110,34 @@ impl<M: CostModel> Selection<'_, '_, M> {
         prices - credits.map(|(ms, _)| ms).sum::<f64>()
     }
 
+    /// The time that no index can take away. Beside a statement that takes a thousand times as long as all
+    /// others together, what matters once it is mended is measured against this.
+    fn least_ms(&self) -> f64 {
+        (0..self.base.len()).map(|s| self.time_ms(s, self.ideal[s])).sum::<f64>().max(1e-3 * self.total_ms())
+    }
+
     /// How far a statement is worth walking: what could matter is explored more deeply.
-    fn effort(&self, statement: usize) -> Option<Effort> {
+    fn effort(&self, statement: usize, least_ms: f64) -> Option<Effort> {
         let could_save = self.weights[statement] - self.time_ms(statement, self.ideal[statement]);
-        let share = could_save / self.total_ms();
-        if share <= 1e-7 || self.base[statement] <= self.ideal[statement] * 1.001 {
+        let share = could_save / least_ms;
+        if share <= 1e-6 || self.base[statement] <= self.ideal[statement] * 1.001 {
             return None;
         }
         let steps = if share > 0.005 {
-            12
+            16
         } else if share > 0.0005 {
             6
         } else {
             2
         };
-        let gain_ms = 0.03 * could_save;
+        let gain_ms = (0.03 * could_save).min(0.001 * least_ms);
         Some(Effort { steps, min_gain: gain_ms * self.base[statement] / self.weights[statement] })
     }
 
     /// Chooses a set.
     pub async fn run(&mut self) -> Result<Selected, CostError> {
-        let count = self.base.len();
-        for s in 0..count {
-            self.evaluator.tell("exploring plans", s, count);
-            if let Some(effort) = self.effort(s) {
-                self.evaluator.explore(s, effort).await?;
-            }
-        }
+        let least_ms = self.least_ms();
+        self.explore_all(least_ms).await?;
         let facts = self.facts();
         let bundles: Vec<BTreeSet<CandidateId>> =
             self.ideals.iter().filter(|set| set.len() > 1).cloned().collect();
@@ -142,7 +148,9 @@ impl<M: CostModel> Selection<'_, '_, M> {
             self.evaluator.tell("searching", round, ROUNDS);
             let problem = self.problem(&facts);
             let starts: Vec<_> = best.iter().map(|(_, set)| set.clone()).collect();
-            let found = local_search::search(&problem, self.limits, &bundles, &starts, &control).set();
+            let found = local_search::search(&problem, self.limits, &bundles, &starts, &control);
+            let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK / 4, &control);
+            let found = proven.best.map_or_else(|| found.set(), |(_, set)| set);
             let calls = self.evaluator.planner_calls();
             let objective = self.objective(&found).await?;
             if best.as_ref().is_none_or(|(b, _)| objective < *b) {
@@ -152,6 +160,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
             if stale || control.is_stopped() {
                 break;
             }
+            self.explore_all(least_ms).await?;
             self.explore_beside(&found).await?;
             if self.evaluator.planner_calls() == calls {
                 break;
@@ -161,7 +170,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let (objective, chosen) = best.unwrap_or_default();
         let mut selected = Selected { chosen, ..Selected::default() };
         if !problem.items.is_empty() {
-            let limit = bound::lower_bound(&problem, self.limits, objective, &control);
+            let limit = bound::prove(&problem, self.limits, objective, bound::WORK, &control).limit_ms;
             let gap = (objective - limit) / limit.max(f64::MIN_POSITIVE);
             selected.bound = Some(Bound { reached_ms: objective, limit_ms: limit, gap });
         }
@@ -169,15 +178,35 @@ impl<M: CostModel> Selection<'_, '_, M> {
         Ok(selected)
     }
 
+    /// Explores the plans of each statement, as far as that was not done before.
+    async fn explore_all(&mut self, least_ms: f64) -> Result<(), CostError> {
+        let count = self.base.len();
+        for s in 0..count {
+            self.evaluator.tell("exploring plans", s, count);
+            if let Some(effort) = self.effort(s, least_ms) {
+                self.evaluator.explore(s, effort).await?;
+            }
+        }
+        let wanted = self.evaluator.wanted();
+        for s in 0..count {
+            self.evaluator.tell("exploring what statements can share", s, count);
+            if let Some(effort) = self.effort(s, least_ms) {
+                self.evaluator.explore_shared(s, &wanted, effort).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks, for each statement, for what would help it beside a set.
     async fn explore_beside(&mut self, held: &BTreeSet<CandidateId>) -> Result<(), CostError> {
         let count = self.base.len();
+        let least_ms = self.least_ms();
         for s in 0..count {
             self.evaluator.tell("looking for what else would help", s, count);
             let now = self.evaluator.estimate(s, held).planner_cost;
             // Only what could be worth an index is looked for.
             let could_save = self.time_ms(s, now) - self.time_ms(s, self.ideal[s]);
-            if let Some(effort) = self.effort(s).filter(|_| could_save > 5e-4 * self.total_ms()) {
+            if let Some(effort) = self.effort(s, least_ms).filter(|_| could_save > 5e-4 * least_ms) {
                 let steps = effort.steps.div_ceil(3);
                 self.evaluator.explore_beside(s, held, Effort { steps, ..effort }).await?;
             }
@@ -262,11 +291,15 @@ impl<M: CostModel> Selection<'_, '_, M> {
     /// because without it another may be missed more.
     pub fn drop_marginal(&mut self, chosen: &mut BTreeSet<CandidateId>) {
         loop {
-            let floor = self.floor_ms(chosen);
+            let (floor, least_ms) = (self.floor_ms(chosen), self.least_ms());
             let mut least: Option<(f64, CandidateId)> = None;
             for id in chosen.iter().copied().collect::<Vec<_>>() {
                 let without: BTreeSet<CandidateId> = chosen.iter().filter(|c| **c != id).copied().collect();
                 let saved = self.saved_ms(&without, chosen);
+                // A narrow index beside a wide one with the same keys is worth having only for much less to read.
+                let definition = |id: &CandidateId| &self.evaluator.candidates[id].definition;
+                let given = without.iter().any(|o| index_semantics::gives(definition(o), definition(&id)));
+                let floor = if given { floor.max(NARROW_TWIN * least_ms) } else { floor };
                 if saved < floor && least.is_none_or(|(l, _)| saved < l) {
                     least = Some((saved, id));
                 }

@@ -61,6 +61,12 @@ pub(super) fn decompose(explain: &Json, ordered: bool) -> Parts {
     visit(plan, Some(1.0), ordered, &mut parts);
     let in_slots: f64 = parts.slots.iter().map(|s| s.times * s.access.cost).sum();
     parts.internal = cost(plan) - in_slots;
+    if parts.internal < -1e-6 * cost(plan) {
+        // Something ends early in a way that is not understood here: nothing can be exchanged.
+        let slots = std::mem::take(&mut parts.slots);
+        parts.fixed.extend(slots.into_iter().flat_map(|s| s.access.indexes));
+        parts.internal = cost(plan);
+    }
     parts
 }
 
@@ -91,8 +97,11 @@ fn visit(node: &Json, times: Option<f64>, ordered: bool, parts: &mut Parts) {
         return;
     }
     let many = matches!(kind, "Append" | "Merge Append") && children(node).len() > MAX_APPENDED;
+    // A merge join that runs out of rows on one side does not read the other to its end.
+    let inputs: f64 = children(node).iter().filter(|c| relationship(c) != "SubPlan").map(cost).sum();
+    let ends_early = kind == "Merge Join" && cost(node) < inputs;
     for child in children(node) {
-        let times = times.filter(|_| !many).map(|t| t * share(node, kind, child));
+        let times = times.filter(|_| !many && !ends_early).map(|t| t * share(node, kind, child));
         visit(child, times, asks_order(node, kind, child, ordered), parts);
     }
 }

@@ -1,10 +1,12 @@
 //! Which plans are worth knowing before anything is chosen?
 //!
-//! A statement is planned with everything on; then without the candidates that this plan used; and so on,
-//! until indexes no longer help it. Each step is one planner call and shows the best of what is left, for
-//! all tables of the statement at once, so that the candidates which no plan wants are never costed one
-//! by one. The same again from a set that is held on shows what would help beside it. This is the
-//! top-down walk of relaxation-based tuning (Bruno and Chaudhuri 2005), of one statement at a time.
+//! A statement is planned with everything on; then without the candidates that this plan used, and
+//! without those on their tables that are as large or larger; and so on, until indexes no longer help it. Each
+//! step is one planner call and shows the best of what is left, for all tables of the statement at once:
+//! the steps are the efficient choices between size and gain. What a statement's own walk passes over
+//! may still serve it well enough when another statement wants it, so a second walk goes through what the
+//! plans of others use. This is the top-down walk of relaxation-based tuning (Bruno and Chaudhuri 2005),
+//! of one statement at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +72,8 @@ impl<M: CostModel> Evaluator<'_, M> {
                     let (leader_base, leader_ideal) = facts[leader].3;
                     let span = leader_base - leader_ideal;
                     let slope = if span > 0.0 { (base - ideal) / span } else { 0.0 };
-                    follows[number] = Some(Follows { leader, slope, offset: base - slope * leader_base });
+                    let (offset, tolerance) = (base - slope * leader_base, 0.03 * (base - ideal).abs());
+                    follows[number] = Some(Follows { leader, slope, offset, tolerance });
                 }
                 None => leaders.push(number),
             }
@@ -80,27 +83,70 @@ impl<M: CostModel> Evaluator<'_, M> {
         }
     }
 
-    /// Walks down from all candidates, and from those of each table alone.
+    /// Walks down from all candidates, and from those of each table alone, where that was not done.
     pub async fn explore(&mut self, statement: usize, effort: Effort) -> Result<(), CostError> {
         let nothing = BTreeSet::new();
         let everything = self.relevant[statement].clone();
-        for number in 0..self.executions[statement].len() {
-            if self.executions[statement][number].follows.is_some() {
+        for number in self.leaders(statement) {
+            if std::mem::replace(&mut self.executions[statement][number].explored, true) {
                 continue;
             }
-            self.walk(statement, number, &nothing, &everything, effort).await?;
+            self.walk(statement, number, &nothing, everything.clone(), Step::Smaller, effort).await?;
             let mut of_table: BTreeMap<QualifiedName, BTreeSet<CandidateId>> = BTreeMap::new();
-            for id in self.executions[statement][number].known.iter().flat_map(|k| &k.used) {
-                of_table.entry(self.candidates[id].definition.table.clone()).or_default().insert(*id);
+            for id in self.used(statement, number) {
+                of_table.entry(self.candidates[&id].definition.table.clone()).or_default().insert(id);
             }
             if of_table.len() > 1 {
                 let effort = Effort { steps: effort.steps.div_ceil(2), ..effort };
-                for used in of_table.values() {
-                    self.walk(statement, number, &nothing, used, effort).await?;
+                for used in of_table.into_values() {
+                    self.walk(statement, number, &nothing, used, Step::Smaller, effort).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Walks down through the candidates that plans of other statements use.
+    pub async fn explore_shared(
+        &mut self,
+        statement: usize,
+        wanted: &BTreeMap<CandidateId, usize>,
+        effort: Effort,
+    ) -> Result<(), CostError> {
+        let nothing = BTreeSet::new();
+        for number in self.leaders(statement) {
+            let own = self.used(statement, number);
+            let relevant = self.relevant[statement].iter();
+            // Wanted by others, if it is one's own, means wanted by two at least.
+            let pool: BTreeSet<CandidateId> = relevant
+                .filter(|id| wanted.get(id).copied().unwrap_or(0) > usize::from(own.contains(id)))
+                .copied()
+                .collect();
+            self.walk(statement, number, &nothing, pool, Step::Next, effort).await?;
+        }
+        Ok(())
+    }
+
+    /// How many statements have a known plan that uses a candidate.
+    pub fn wanted(&self) -> BTreeMap<CandidateId, usize> {
+        let mut wanted = BTreeMap::new();
+        for statement in 0..self.executions.len() {
+            let numbers = 0..self.executions[statement].len();
+            let used: BTreeSet<CandidateId> = numbers.flat_map(|n| self.used(statement, n)).collect();
+            for id in used {
+                *wanted.entry(id).or_default() += 1;
+            }
+        }
+        wanted
+    }
+
+    fn leaders(&self, statement: usize) -> Vec<usize> {
+        let executions = self.executions[statement].iter().enumerate();
+        executions.filter(|(_, e)| e.follows.is_none()).map(|(number, _)| number).collect()
+    }
+
+    fn used(&self, statement: usize, number: usize) -> BTreeSet<CandidateId> {
+        self.executions[statement][number].known.iter().flat_map(|k| &k.used).copied().collect()
     }
 
     /// Walks down from all candidates beside a set that stays on.
@@ -112,10 +158,8 @@ impl<M: CostModel> Evaluator<'_, M> {
     ) -> Result<(), CostError> {
         let everything = self.relevant[statement].clone();
         let held: BTreeSet<CandidateId> = held.intersection(&everything).copied().collect();
-        for number in 0..self.executions[statement].len() {
-            if self.executions[statement][number].follows.is_none() {
-                self.walk(statement, number, &held, &everything, effort).await?;
-            }
+        for number in self.leaders(statement) {
+            self.walk(statement, number, &held, everything.clone(), Step::Smaller, effort).await?;
         }
         Ok(())
     }
@@ -125,13 +169,15 @@ impl<M: CostModel> Evaluator<'_, M> {
         statement: usize,
         number: usize,
         held: &BTreeSet<CandidateId>,
-        pool: &BTreeSet<CandidateId>,
+        pool: BTreeSet<CandidateId>,
+        step: Step,
         effort: Effort,
     ) -> Result<(), CostError> {
-        let mut on: BTreeSet<CandidateId> = pool.union(held).copied().collect();
+        let mut on = pool;
+        on.extend(held);
         let alone = self.plan(statement, number, held).await?.planner_cost;
         for _ in 0..effort.steps {
-            if self.control.is_stopped() {
+            if self.control.is_stopped() || on.len() == held.len() {
                 return Ok(());
             }
             let known = self.plan(statement, number, &on).await?;
@@ -140,9 +186,26 @@ impl<M: CostModel> Evaluator<'_, M> {
                 return Ok(());
             }
             for id in fresh {
-                on.remove(&id);
+                let used = &self.candidates[&id];
+                on.retain(|other| {
+                    let other_one = &self.candidates[other];
+                    let passed = *other == id
+                        || step == Step::Smaller
+                            && other_one.definition.table == used.definition.table
+                            && other_one.bytes >= used.bytes;
+                    !passed || held.contains(other)
+                });
             }
         }
         Ok(())
     }
+}
+
+/// What the next plan of a walk does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// What was used.
+    Next,
+    /// What was used, and everything on the same table that is not smaller.
+    Smaller,
 }
