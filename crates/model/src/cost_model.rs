@@ -116,6 +116,26 @@ pub trait CostModel {
     /// [`CostError::Statement`] when PostgreSQL refuses the statement.
     async fn plan(&mut self, sql: &str, configuration: &Configuration) -> Result<Planned, CostError>;
 
+    /// Plans many statements, in whatever order is quickest; the answers stand in the order of the requests.
+    /// A model that can plan several at once does so, and one that switches indexes goes from one
+    /// configuration to the next only once.
+    ///
+    /// # Errors
+    /// Fails only when the model itself does, or a configuration names what is not there.
+    async fn plan_many(
+        &mut self,
+        requests: &[(&str, &Configuration)],
+    ) -> Result<Vec<Result<Planned, CostError>>, CostError> {
+        let mut plans = Vec::with_capacity(requests.len());
+        for (sql, configuration) in requests {
+            plans.push(match self.plan(sql, configuration).await {
+                Err(failed @ CostError::Model { .. }) => return Err(failed),
+                planned => planned,
+            });
+        }
+        Ok(plans)
+    }
+
     /// How many times the planner has been called.
     fn planner_calls(&self) -> u64;
 }

@@ -24,6 +24,7 @@
 //! Everything here panics when it fails: there is no test without a server.
 
 mod pgbouncer;
+pub mod tpch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! How long does a twin of many tables or partitions take, and how long a candidate and a plan on it?
 //!
-//! The figures of the README: `cargo run --release -p pgwright-twin --example speed -- 15 tables 1000` and
-//! `… -- 15 partitions 10000`.
+//! The figures of the README: `cargo run --release -p pgwright-twin --example speed -- 15 tables 1000`,
+//! `… -- 15 partitions 10000`, and `… -- 15 tpch 300`, where the number is that of candidates.
 
 #![allow(clippy::unwrap_used)] // A measurement that fails has nothing to tell.
 
@@ -27,6 +27,10 @@ async fn main() {
     let schema = match what.as_str() {
         "tables" => tables(&client, count).await,
         "partitions" => partitions(&client, count).await,
+        "tpch" => {
+            testkit::tpch::load(&client, 0.05).await;
+            format!("{}{}", testkit::tpch::SCHEMA, testkit::tpch::KEYS)
+        }
         other => panic!("there is nothing to measure for {other}"),
     };
     let target = Target::parse(Some(&database.url), &Environment::default()).unwrap();
@@ -67,6 +71,7 @@ async fn main() {
 
     let (definitions, statements) = match what.as_str() {
         "tables" => (one_each(count), (0..count).map(one_table).collect::<Vec<_>>()),
+        "tpch" => (pairs_of_columns(&snapshot, count), testkit::tpch::QUERIES.map(String::from).to_vec()),
         _ => (on_the_parent(), of_partitions(count)),
     };
     let start = Instant::now();
@@ -92,6 +97,31 @@ async fn main() {
         twin.plan(sql, &configuration).await.unwrap();
     }
     println!("plan, switching a candidate each time: {:.2?} each", start.elapsed() / statements.len() as u32);
+    // As an advisor does: a set of a dozen, and all statements under it; then another set.
+    let sets: Vec<Configuration> = (0..ids.len())
+        .step_by(ids.len().div_ceil(20))
+        .map(|first| {
+            let dozen = (0..12.min(ids.len())).map(|n| ids[(first + n * 7) % ids.len()]);
+            dozen.fold(Configuration::current(), |set, id| set.with(id))
+        })
+        .collect();
+    let statements: Vec<&str> = statements.iter().take(50).map(String::as_str).collect();
+    let plans = u32::try_from(sets.len() * statements.len()).unwrap();
+    let start = Instant::now();
+    for set in &sets {
+        for sql in &statements {
+            twin.plan(sql, set).await.unwrap();
+        }
+    }
+    println!("plan, a dozen candidates for all statements: {:.2?} each", start.elapsed() / plans);
+    let start = Instant::now();
+    for set in &sets {
+        let requests: Vec<_> = statements.iter().map(|sql| (*sql, set)).collect();
+        for planned in twin.plan_many(&requests).await.unwrap() {
+            planned.unwrap();
+        }
+    }
+    println!("plan_many, the same: {:.2?} each", start.elapsed() / plans);
     let start = Instant::now();
     twin.stop().await.unwrap();
     println!("stop: {:.2?}", start.elapsed());
@@ -181,6 +211,24 @@ fn one_table(i: usize) -> String {
          WHERE t.status = 'open' AND t.amount > 10 ORDER BY t.created_at DESC LIMIT 10",
         i / 2
     )
+}
+
+/// Indexes on one and two columns, of all tables in turn.
+fn pairs_of_columns(snapshot: &model::Snapshot, count: usize) -> Vec<IndexDefinition> {
+    let mut all = Vec::new();
+    for relation in &snapshot.relations {
+        let names: Vec<&str> = relation.columns.iter().map(|c| c.name.as_str()).collect();
+        let ones = names.iter().map(|a| vec![*a]);
+        let twos =
+            names.iter().flat_map(|a| names.iter().filter(move |b| a != *b).map(move |b| vec![*a, *b]));
+        for (n, columns) in ones.chain(twos).enumerate() {
+            let keys = columns.into_iter().map(IndexKey::column).collect();
+            let name = format!("x_{}_{n}", relation.name.name);
+            all.push((n, IndexDefinition::btree(relation.name.clone(), name, keys)));
+        }
+    }
+    all.sort_by_key(|(n, _)| *n);
+    all.into_iter().take(count).map(|(_, index)| index).collect()
 }
 
 fn on_the_parent() -> Vec<IndexDefinition> {

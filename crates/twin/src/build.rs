@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
 use model::QualifiedName;
-use model::cost_model::Configuration;
 use model::snapshot::{Index, RelationKind, Snapshot};
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
@@ -18,8 +17,9 @@ use crate::index_facts::facts;
 use crate::session::{As, DATABASE, OWNER, connect};
 use crate::size::{self, Size};
 use crate::statistics::{Attribute, Row, Writer};
+use crate::switching::Switches;
 use crate::the_twin::{Table, Twin, TwinOptions};
-use crate::{restore, settings};
+use crate::{restore, settings, switching};
 
 pub(crate) async fn build(
     snapshot: &Snapshot,
@@ -89,7 +89,8 @@ pub(crate) async fn build(
         }
     }
     write_statistics(snapshot, &admin, &relations, &columns, &mut notes).await?;
-    let (existing, missing) = size_everything(snapshot, &server, &admin, &tables, &relations).await?;
+    let switches = size_everything(snapshot, &server, &admin, &tables, &relations).await?;
+    switching::prepare(&admin).await?;
     tell_what_is_missing(snapshot, &mut notes);
 
     let settings = settings::of_source(snapshot);
@@ -101,17 +102,16 @@ pub(crate) async fn build(
         server,
         admin,
         planner,
+        helpers: Vec::new(),
         options,
         settings,
         stops_clock: time.is_some(),
         tables,
         partitions,
-        existing,
-        missing,
+        switches,
         candidates: Vec::new(),
         tried: 0,
         shown_names: HashMap::new(),
-        current: Configuration::current(),
         calls: 0,
         notes,
     })
@@ -140,7 +140,7 @@ async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Err
             // It would overwrite the statistics.
             .set("autovacuum", "off")
             .set("track_counts", "off")
-            .set("max_connections", "10")
+            .set("max_connections", "20")
             .set("max_wal_senders", "0")
             // With "minimal", a new index would be read into shared buffers, where the height that is
             // then written to its file would not be seen.
@@ -324,7 +324,7 @@ async fn size_everything(
     admin: &Client,
     tables: &BTreeMap<QualifiedName, Table>,
     relations: &Relations,
-) -> Result<(BTreeMap<QualifiedName, Vec<Oid>>, BTreeSet<QualifiedName>), Error> {
+) -> Result<Switches, Error> {
     let mut sizes: Vec<(Oid, i32, f32, i32)> = Vec::new();
     for table in tables.values() {
         sizes.push((table.oid, table.relpages, table.reltuples, table.relallvisible));
@@ -347,10 +347,13 @@ async fn size_everything(
         }
     }
     let oids: Vec<Oid> = roots.keys().copied().collect();
-    let mut invalid = Vec::new();
+    let (mut invalid, mut table_of) = (Vec::new(), HashMap::new());
     for fact in facts(admin, server, &oids).await? {
         let Some(root) = roots.get(&fact.root) else { continue };
         existing.entry(root.name.clone()).or_default().push(fact.oid);
+        if let (Some(table), Some(_)) = (tables.get(&fact.table), &fact.path) {
+            table_of.insert(fact.oid, table.oid);
+        }
         if fact.oid != fact.root {
             continue;
         }
@@ -388,7 +391,11 @@ async fn size_everything(
         )
         .await
         .map_err(Error::sql("marking materialized views"))?;
-    Ok((existing, missing))
+    let mut by_name: HashMap<String, Vec<Oid>> = HashMap::new();
+    for table in tables.values() {
+        by_name.entry(table.relation.name.name.clone()).or_default().push(table.oid);
+    }
+    Ok(Switches::new(existing, missing, table_of, by_name))
 }
 
 fn tell_what_is_missing(snapshot: &Snapshot, notes: &mut Vec<String>) {

@@ -105,7 +105,7 @@ async fn add(
     for fact in facts(&admin, &twin.server, &roots).await? {
         by_root.entry(fact.root).or_default().push(fact);
     }
-    let mut sizes = Vec::new();
+    let (mut sizes, mut switched_off) = (Vec::new(), Vec::new());
     let mut outcomes = Vec::new();
     for (definition, outcome) in definitions.iter().zip(created) {
         let (root, name) = match outcome {
@@ -136,27 +136,31 @@ async fn add(
         }
         let id = CandidateId(u32::try_from(twin.candidates.len()).unwrap_or(u32::MAX));
         let qualified = definition.qualified_name();
-        if !twin.existing.contains_key(&qualified) && !twin.tables.contains_key(&qualified) {
-            twin.shown_names.insert(name, definition.name.clone());
+        let taken = twin.switches.has(&qualified) || twin.tables.contains_key(&qualified);
+        let shown = if taken { name } else { definition.name.clone() };
+        for part in &parts {
+            // PostgreSQL names the indexes of partitions; they are parts of this candidate.
+            twin.shown_names.insert(part.name.clone(), shown.clone());
         }
-        twin.candidates.push(Candidate {
-            definition: (*definition).clone(),
-            oids: parts.iter().map(|p| p.oid).collect(),
-            bytes: Bytes::from_pages(pages),
-        });
+        let of_table = |part: &Facts| {
+            let table = twin.tables.get(&part.table).filter(|_| part.path.is_some());
+            (part.oid, table.map(|t| t.oid))
+        };
+        let parts: Vec<(Oid, Option<Oid>)> = parts.iter().map(of_table).collect();
+        switched_off.extend(parts.iter().map(|(oid, _)| *oid));
+        twin.switches.add(&parts);
+        twin.candidates
+            .push(Candidate { definition: (*definition).clone(), bytes: Bytes::from_pages(pages) });
         outcomes.push(Ok(id));
     }
     set_sizes(&admin, &sizes).await?;
-    let oids: Vec<Oid> = twin.candidates.iter().flat_map(|c| c.oids.iter().copied()).collect();
-    // All of them: a candidate that was on while another one came is off again with the rest.
     admin
         .execute(
             "UPDATE /* pgwright:twin_off */ pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = ANY ($1)",
-            &[&oids],
+            &[&switched_off],
         )
         .await
         .map_err(Error::sql("switching candidates off"))?;
-    twin.current.added.clear();
     Ok(outcomes)
 }
 

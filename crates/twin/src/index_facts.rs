@@ -16,6 +16,7 @@ use crate::size::{Attribute, Shape};
 /// An index of the twin, as its catalog describes it.
 pub(crate) struct Facts {
     pub(crate) oid: Oid,
+    pub(crate) name: String,
     /// The index that was asked for, of which this may be a partition's part.
     pub(crate) root: Oid,
     pub(crate) table: QualifiedName,
@@ -31,7 +32,7 @@ WITH /* pgwright:twin_indexes */ RECURSIVE tree (root, oid) AS (
     UNION ALL
     SELECT t.root, h.inhrelid FROM tree AS t JOIN pg_catalog.pg_inherits AS h ON h.inhparent = t.oid
 )
-SELECT t.root, i.indexrelid AS oid, tn.nspname::pg_catalog.text AS schema, tc.relname::pg_catalog.text AS table_name,
+SELECT t.root, i.indexrelid AS oid, c.relname::pg_catalog.text AS name, tn.nspname::pg_catalog.text AS schema, tc.relname::pg_catalog.text AS table_name,
     CASE WHEN c.relkind = 'i' THEN pg_catalog.pg_relation_filepath(c.oid) END AS path,
     i.indpred IS NOT NULL AS partial,
     am.amname::pg_catalog.text AS access_method,
@@ -139,6 +140,7 @@ fn fact(
         && path.as_deref().is_some_and(|p| files::allows_deduplication(p).unwrap_or(false));
     Ok(Facts {
         oid: row.try_get("oid")?,
+        name: row.try_get("name")?,
         root: row.try_get("root")?,
         table: QualifiedName::new(
             row.try_get::<_, String>("schema")?,

@@ -26,6 +26,7 @@ mod session;
 mod settings;
 mod size;
 mod statistics;
+mod switching;
 #[path = "twin.rs"]
 mod the_twin;
 

@@ -5,6 +5,7 @@
 //! order, before the first is waited for.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 
 use tokio_postgres::Client;
@@ -31,6 +32,22 @@ pub(crate) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec
         });
     }
     answers
+}
+
+/// Runs two different requests of one connection in this order.
+pub(crate) async fn two<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Output) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let one = poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await;
+    let other = poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await;
+    let one = match one {
+        Poll::Ready(output) => output,
+        Poll::Pending => first.await,
+    };
+    let other = match other {
+        Poll::Ready(output) => output,
+        Poll::Pending => second.await,
+    };
+    (one, other)
 }
 
 /// Runs exactly one statement: the extended protocol refuses two.

@@ -1,5 +1,6 @@
 //! The twin as its users see it: built from a snapshot, told of candidates, asked for plans.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
 use model::snapshot::{Relation, RelationKind, Snapshot};
 use serde_json::Value;
-use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
+use tokio_postgres::{Client, Row};
 
 use crate::clock::{self, Clock};
 use crate::error::{Error, explain};
 use crate::session::{As, DATABASE, connect};
-use crate::settings;
+use crate::switching::{self, Step, Switches};
+use crate::{pipeline, settings};
 
 /// How a twin is built.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct TwinOptions {
     /// Where the twin's temporary directory is made; `None` means in memory where there is room for it, else
     /// in `/tmp`.
     pub parent_dir: Option<PathBuf>,
+    /// How many sessions plan when there are many statements to plan; one at least.
+    pub sessions: usize,
 }
 
 impl Default for TwinOptions {
@@ -39,6 +43,7 @@ impl Default for TwinOptions {
             template_dir: None,
             statement_timeout: Duration::from_secs(10),
             parent_dir: None,
+            sessions: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
         }
     }
 }
@@ -60,8 +65,6 @@ pub(crate) struct Table {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) definition: IndexDefinition,
-    /// The index and, for a partitioned table, those of the partitions.
-    pub(crate) oids: Vec<Oid>,
     pub(crate) bytes: model::Bytes,
 }
 
@@ -72,23 +75,20 @@ pub struct Twin {
     pub(crate) admin: Client,
     /// The session that plans.
     pub(crate) planner: Client,
+    /// More of them, for many statements at once.
+    pub(crate) helpers: Vec<Client>,
     pub(crate) options: TwinOptions,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) stops_clock: bool,
     pub(crate) tables: BTreeMap<QualifiedName, Table>,
     /// The partitions of each partitioned table, one level down.
     pub(crate) partitions: HashMap<QualifiedName, Vec<QualifiedName>>,
-    /// The source's indexes, with those of their partitions.
-    pub(crate) existing: BTreeMap<QualifiedName, Vec<Oid>>,
-    /// The source's indexes that the twin does not have.
-    pub(crate) missing: BTreeSet<QualifiedName>,
+    pub(crate) switches: Switches,
     pub(crate) candidates: Vec<Candidate>,
     /// How many indexes have been tried: their names are numbered.
     pub(crate) tried: usize,
     /// Names of candidates in the catalog, and under which they are shown.
     pub(crate) shown_names: HashMap<String, String>,
-    /// What is switched on and off now.
-    pub(crate) current: Configuration,
     pub(crate) calls: u64,
     pub(crate) notes: Vec<String>,
 }
@@ -183,8 +183,8 @@ impl Twin {
     /// # Errors
     /// When the server does not stop.
     pub async fn stop(self) -> Result<(), Error> {
-        let Self { server, admin, planner, .. } = self;
-        drop((admin, planner));
+        let Self { server, admin, planner, helpers, .. } = self;
+        drop((admin, planner, helpers));
         match tokio::task::spawn_blocking(|| server.stop()).await {
             Ok(stopped) => Ok(stopped?),
             // The task panicked; the server was dropped and so stopped.
@@ -243,60 +243,118 @@ impl Twin {
         Ok((planner, unknown))
     }
 
-    /// Makes the catalog show exactly this configuration.
-    async fn switch(&mut self, wanted: &Configuration) -> Result<(), CostError> {
-        if *wanted == self.current {
-            return Ok(());
-        }
-        for name in &wanted.dropped {
-            // What is missing has no table on the twin either, so no plan can tell the difference.
-            if !self.existing.contains_key(name) && !self.missing.contains(name) {
-                return Err(CostError::Model { message: format!("index {name} is not in the snapshot") });
+    /// Plans a statement with these indexes flipped, those that it does not scan left as they are.
+    async fn plan_flipped(&mut self, sql: &str, wanted: &BTreeSet<Oid>) -> Result<Planned, CostError> {
+        let statement = switching::statement_number(sql);
+        loop {
+            let step = self.switches.step(statement, wanted);
+            let change = match &step {
+                Step::Switch(change) => change,
+                Step::Learn => &BTreeSet::new(),
+            };
+            self.reopen_planner().await?;
+            let planned = self.switch_and_explain(change, sql).await?;
+            let nothing_new = self.switches.learn(statement, &planned.explain);
+            // A plan may scan what the plans before it did not: without a unique index a join comes back.
+            let whole = matches!(step, Step::Switch(_))
+                && (nothing_new || self.switches.step(statement, wanted) == Step::Switch(BTreeSet::new()));
+            if whole {
+                return Ok(planned);
             }
         }
-        if let Some(id) = wanted.added.iter().find(|id| self.candidates.len() <= id.0 as usize) {
-            return Err(CostError::Model { message: format!("no candidate has the number {}", id.0) });
+    }
+
+    /// Both travel together: waiting for the switch would take as long as a small plan.
+    async fn switch_and_explain(&mut self, change: &BTreeSet<Oid>, sql: &str) -> Result<Planned, CostError> {
+        self.calls += 1;
+        let switch = (!change.is_empty()).then(|| self.switches.sql(change));
+        let planner = &self.planner;
+        let request = explain_sql(sql);
+        let switched = async {
+            match &switch {
+                Some(sql) => planner.batch_execute(sql).await,
+                None => Ok(()),
+            }
+        };
+        let (switched, explained) = pipeline::two(switched, planner.query_typed(&request, &[])).await;
+        switched.map_err(Error::sql("switching indexes"))?;
+        self.switches.switched(change);
+        self.read_plan(explained)
+    }
+
+    /// Plans statements with the same indexes flipped, several at a time.
+    async fn plan_group(
+        &mut self,
+        statements: &[&str],
+        wanted: &BTreeSet<Oid>,
+    ) -> Result<Vec<Result<Planned, CostError>>, CostError> {
+        let numbers: Vec<u64> = statements.iter().map(|sql| switching::statement_number(sql)).collect();
+        let mut change = BTreeSet::new();
+        // Those that must be learnt first are planned one by one.
+        let mut ready = Vec::new();
+        for (at, number) in numbers.iter().enumerate() {
+            if let Step::Switch(of_statement) = self.switches.step(*number, wanted) {
+                change.extend(of_statement);
+                ready.push(at);
+            }
         }
-        let (added_before, dropped_before) = self.oids(&self.current);
-        let (added, dropped) = self.oids(wanted);
-        let on: Vec<Oid> =
-            added.difference(&added_before).chain(dropped_before.difference(&dropped)).copied().collect();
-        let off: Vec<Oid> =
-            added_before.difference(&added).chain(dropped.difference(&dropped_before)).copied().collect();
-        self.admin
-            .execute(
-                "UPDATE /* pgwright:twin_switch */ pg_catalog.pg_index
-                 SET indisvalid = (indexrelid = ANY ($1))
-                 WHERE indexrelid = ANY ($1) OR indexrelid = ANY ($2)",
-                &[&on, &off],
-            )
-            .await
-            .map_err(|e| Error::sql("switching indexes")(e))?;
-        self.current = wanted.clone();
+        self.reopen_planner().await?;
+        if !change.is_empty() {
+            let sql = self.switches.sql(&change);
+            self.planner.batch_execute(&sql).await.map_err(Error::sql("switching indexes"))?;
+            self.switches.switched(&change);
+        }
+        self.open_helpers(ready.len()).await?;
+        self.calls += ready.len() as u64;
+        let sessions: Vec<&Client> = std::iter::once(&self.planner).chain(&self.helpers).collect();
+        let requests: Vec<String> = ready.iter().map(|at| explain_sql(statements[*at])).collect();
+        let sent = requests.iter().zip(sessions.iter().cycle()).map(|(sql, s)| s.query_typed(sql, &[]));
+        let answers = pipeline::all(sent).await;
+        let mut plans: Vec<Option<Result<Planned, CostError>>> = statements.iter().map(|_| None).collect();
+        for (at, answer) in ready.into_iter().zip(answers) {
+            let planned = self.read_plan(answer);
+            let whole = match &planned {
+                Ok(planned) => {
+                    self.switches.learn(numbers[at], &planned.explain)
+                        || self.switches.step(numbers[at], wanted) == Step::Switch(BTreeSet::new())
+                }
+                Err(_) => true,
+            };
+            plans[at] = whole.then_some(planned);
+        }
+        let mut all = Vec::with_capacity(statements.len());
+        for (sql, planned) in statements.iter().zip(plans) {
+            all.push(match planned {
+                Some(planned) => planned,
+                None => self.plan_flipped(sql, wanted).await,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Opens more planning sessions, when that many statements are worth it.
+    async fn open_helpers(&mut self, statements: usize) -> Result<(), Error> {
+        // A new session learns the catalog first, which takes as long as some plans.
+        const WORTH_IT: usize = 8;
+        self.helpers.retain(|helper| !helper.is_closed());
+        if statements >= WORTH_IT {
+            while self.helpers.len() + 1 < self.options.sessions {
+                let (helper, _) = Self::connect_planner(&self.server, &self.settings, &self.options).await?;
+                self.helpers.push(helper);
+            }
+        }
         Ok(())
     }
 
-    /// The added and the dropped indexes of a configuration, partitions' included.
-    fn oids(&self, configuration: &Configuration) -> (BTreeSet<Oid>, BTreeSet<Oid>) {
-        let added = configuration.added.iter().filter_map(|id| self.candidates.get(id.0 as usize));
-        let dropped = configuration.dropped.iter().filter_map(|name| self.existing.get(name));
-        (added.flat_map(|c| c.oids.iter().copied()).collect(), dropped.flatten().copied().collect())
-    }
-
-    /// Runs `EXPLAIN` in the planning session.
-    pub(crate) async fn explain(&mut self, sql: &str) -> Result<Planned, CostError> {
-        self.reopen_planner().await?;
-        self.calls += 1;
-        // The extended protocol takes one statement only, so nothing can hide behind a semicolon.
-        let rows = self.planner.query_typed(&format!("EXPLAIN (FORMAT JSON) {sql}"), &[]).await.map_err(
-            |e| match e.as_db_error() {
-                Some(_) => {
-                    let (message, sqlstate) = explain(&e);
-                    CostError::Statement { message, sqlstate }
-                }
-                None => CostError::Model { message: format!("the twin's server closed the connection: {e}") },
-            },
-        )?;
+    /// Makes a plan of what `EXPLAIN` answered.
+    fn read_plan(&self, answer: Result<Vec<Row>, tokio_postgres::Error>) -> Result<Planned, CostError> {
+        let rows = answer.map_err(|e| match e.as_db_error() {
+            Some(_) => {
+                let (message, sqlstate) = explain(&e);
+                CostError::Statement { message, sqlstate }
+            }
+            None => CostError::Model { message: format!("the twin's server closed the connection: {e}") },
+        })?;
         let not_a_plan = || CostError::Statement { message: "it has no plan".into(), sqlstate: None };
         let json: Value = rows.first().and_then(|r| r.try_get(0).ok()).ok_or_else(not_a_plan)?;
         let mut explain = match json {
@@ -330,19 +388,49 @@ impl Twin {
     }
 }
 
+/// The extended protocol takes one statement only, so nothing can hide behind a semicolon.
+fn explain_sql(sql: &str) -> String {
+    format!("EXPLAIN (FORMAT JSON) {sql}")
+}
+
 impl CostModel for Twin {
     async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError> {
         crate::candidates::register(self, candidates).await
     }
 
     async fn plan(&mut self, sql: &str, configuration: &Configuration) -> Result<Planned, CostError> {
-        self.switch(configuration).await?;
-        if self.stops_clock {
-            let sql = clock::stop(sql);
-            self.explain(&sql).await
-        } else {
-            self.explain(sql).await
+        let wanted = self.switches.of(configuration)?;
+        match self.stops_clock {
+            true => self.plan_flipped(&clock::stop(sql), &wanted).await,
+            false => self.plan_flipped(sql, &wanted).await,
         }
+    }
+
+    async fn plan_many(
+        &mut self,
+        requests: &[(&str, &Configuration)],
+    ) -> Result<Vec<Result<Planned, CostError>>, CostError> {
+        let mut groups: BTreeMap<BTreeSet<Oid>, Vec<usize>> = BTreeMap::new();
+        for (at, (_, configuration)) in requests.iter().enumerate() {
+            groups.entry(self.switches.of(configuration)?).or_default().push(at);
+        }
+        let mut plans: Vec<Option<Result<Planned, CostError>>> = requests.iter().map(|_| None).collect();
+        for (wanted, members) in groups {
+            let stopped: Vec<Cow<'_, str>> = members
+                .iter()
+                .map(|at| match self.stops_clock {
+                    true => Cow::Owned(clock::stop(requests[*at].0)),
+                    false => Cow::Borrowed(requests[*at].0),
+                })
+                .collect();
+            let statements: Vec<&str> = stopped.iter().map(AsRef::as_ref).collect();
+            let planned = self.plan_group(&statements, &wanted).await?;
+            for (at, planned) in members.into_iter().zip(planned) {
+                plans[at] = Some(planned);
+            }
+        }
+        let missing = || Err(CostError::Model { message: "a statement was not planned".into() });
+        Ok(plans.into_iter().map(|planned| planned.unwrap_or_else(missing)).collect())
     }
 
     fn planner_calls(&self) -> u64 {

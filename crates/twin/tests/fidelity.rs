@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::QualifiedName;
 use model::change::{IndexDefinition, IndexKey, KeyTarget, NullsOrder};
-use model::cost_model::{Configuration, CostModel, Registered};
+use model::cost_model::{CandidateId, Configuration, CostModel, Registered};
 use model::snapshot::Snapshot;
 use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
 use serde_json::Value;
@@ -155,6 +155,31 @@ fn shape(plan: &Value) -> String {
     )
 }
 
+/// The names that PostgreSQL gave the indexes of partitions.
+async fn parts_of(client: &Client, definition: &IndexDefinition) -> Vec<String> {
+    let sql = "SELECT c.relname::text FROM pg_partition_tree($1::text::regclass) AS t JOIN pg_class AS c ON c.oid = t.relid";
+    let rows = client.query(sql, &[&definition.qualified_name().to_string()]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// The twin shows the parts of a candidate under the candidate's name.
+fn rename(plan: &mut Value, parts: &[String], name: &str) {
+    match plan {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    Value::String(index) if key == "Index Name" && parts.contains(index) => {
+                        *index = name.into();
+                    }
+                    other => rename(other, parts, name),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|e| rename(e, parts, name)),
+        _ => {}
+    }
+}
+
 fn error(expected: f64, found: f64) -> f64 {
     (found - expected).abs() / expected
 }
@@ -291,7 +316,9 @@ async fn candidates_cost_and_weigh_what_the_built_index_does() {
             assert_eq!(shape(&twin_before.explain["Plan"]), shape(&before["Plan"]), "{sql}");
 
             source.client.batch_execute(&definition.create_sql(false)).await.unwrap();
-            let real = explain(&source.client, sql).await;
+            let mut real = explain(&source.client, sql).await;
+            let parts = parts_of(&source.client, definition).await;
+            rename(&mut real, &parts, &definition.name);
             let size: i64 = source
                 .client
                 .query_one(
@@ -341,6 +368,45 @@ async fn candidates_cost_and_weigh_what_the_built_index_does() {
         let median = median(errors);
         assert!(median < 0.01, "{median}");
     }
+}
+
+/// Planning many at once, or in another order, gives what planning one by one gives.
+#[tokio::test]
+async fn many_statements_at_once_have_the_plans_of_each_alone() {
+    let server = testkit::any_server();
+    let source = source(server).await;
+    let mut twin = build(&source).await;
+    let (definitions, _): (Vec<_>, Vec<_>) = candidates().into_iter().unzip();
+    let ids: Vec<_> = twin
+        .register(&definitions)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|answer| match answer {
+            Registered::Ready { id, .. } => id,
+            Registered::Refused { reason } => panic!("{reason}"),
+        })
+        .collect();
+    let dropped =
+        vec![QualifiedName::new("public", "events_token"), QualifiedName::new("public", "readings_at")];
+    let sets = [
+        Configuration::current(),
+        ids.iter().fold(Configuration::current(), |set, id| set.with(*id)),
+        Configuration { dropped, ..Configuration::current().with(ids[0]).with(ids[15]) },
+    ];
+    let requests: Vec<_> = QUERIES
+        .iter()
+        .chain(&["SELECT nothing"])
+        .flat_map(|sql| sets.iter().map(move |s| (*sql, s)))
+        .collect();
+    let together = twin.plan_many(&requests).await.unwrap();
+    // A twin that has seen nothing yet, and each statement under one configuration after the other.
+    let mut fresh = build(&source).await;
+    fresh.register(&definitions).await.unwrap();
+    for ((sql, set), found) in requests.iter().zip(together) {
+        assert_eq!(found, fresh.plan(sql, set).await, "{sql}");
+    }
+    assert!(twin.plan_many(&[("SELECT 1", &Configuration::current().with(CandidateId(99)))]).await.is_err());
 }
 
 #[tokio::test]
