@@ -9,6 +9,7 @@ pub(crate) mod naming;
 mod options;
 mod plan_space;
 pub(crate) mod price;
+mod ranking;
 mod recommend;
 mod selection;
 mod upkeep;
@@ -162,26 +163,15 @@ pub async fn advise<M: CostModel>(
         let reason = format!("PostgreSQL refuses it: {reason}");
         ruled_out.push(RuledOut { definition, statements, reason });
     }
+    let mut by_name: BTreeMap<&str, &BTreeSet<usize>> = BTreeMap::new();
+    for (definition, statements) in &definitions {
+        by_name.insert(&definition.name, statements);
+    }
     let made_for: BTreeMap<CandidateId, BTreeSet<usize>> = evaluator
         .candidates
         .iter()
-        .map(|(id, ready)| {
-            let statements = definitions
-                .iter()
-                .find(|(d, _)| d.name == ready.definition.name && d.table == ready.definition.table)
-                .map(|(_, s)| s.clone())
-                .unwrap_or_default();
-            (*id, statements)
-        })
+        .filter_map(|(id, ready)| Some((*id, (*by_name.get(ready.definition.name.as_str())?).clone())))
         .collect();
-
-    let pricing = Pricing::new(snapshot, &workload, options);
-    let prices: BTreeMap<CandidateId, CandidatePrice> = evaluator
-        .candidates
-        .iter()
-        .map(|(id, ready)| (*id, pricing.price(&ready.definition, ready.bytes)))
-        .collect();
-    let credits = credits(snapshot, &evaluator, &pricing);
 
     let nothing = BTreeSet::new();
     let (mut base, mut ideal, mut ideals) = (Vec::new(), Vec::new(), Vec::new());
@@ -199,11 +189,20 @@ pub async fn advise<M: CostModel>(
     }
     let candidate_count = evaluator.candidates.len();
     let weights = weights(&workload, &base, options.weigh_by);
+    let options = &options.for_weights(&weights);
+
+    let pricing = Pricing::new(snapshot, &workload, options);
+    let prices: BTreeMap<CandidateId, CandidatePrice> = evaluator
+        .candidates
+        .iter()
+        .map(|(id, ready)| (*id, pricing.price(&ready.definition, ready.bytes)))
+        .collect();
     let limits = Limits {
         bytes: options.max_bytes.map(|b| b.0),
         count: options.max_count,
         write_ms: options.max_write_overhead.map(|share| share * workload.write_ms),
     };
+    let credits = credits(snapshot, &evaluator, &pricing);
     let mut selection = Selection {
         evaluator: &mut evaluator,
         workload: &workload,
@@ -265,12 +264,17 @@ fn credits<M: CostModel>(
     pricing: &Pricing<'_>,
 ) -> Vec<(f64, BTreeSet<CandidateId>)> {
     let removable = snapshot.indexes.iter().filter(|i| i.valid && upkeep::is_removable(snapshot, i));
+    let mut of_table: BTreeMap<&model::QualifiedName, Vec<(CandidateId, &model::IndexDefinition)>> =
+        BTreeMap::new();
+    for (id, ready) in &evaluator.candidates {
+        of_table.entry(&ready.definition.table).or_default().push((*id, &ready.definition));
+    }
     removable
         .filter_map(|index| {
-            let by: BTreeSet<CandidateId> = evaluator
-                .candidates
+            let by: BTreeSet<CandidateId> = of_table
+                .get(&index.definition.table)?
                 .iter()
-                .filter(|(_, c)| index_semantics::replaces(&c.definition, &index.definition))
+                .filter(|(_, candidate)| index_semantics::replaces(candidate, &index.definition))
                 .map(|(id, _)| *id)
                 .collect();
             let price = pricing.price(&index.definition, index.bytes.0).total_ms();

@@ -115,7 +115,7 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
         }
     }
     merge(&mut shapes, options);
-    let mut names = Names::new(snapshot);
+    let mut names = Names::across_schemas(snapshot);
     for ((table, shape), statements) in shapes {
         let mut definition = shape.definition(&table);
         definition.name = names.choose(&definition);

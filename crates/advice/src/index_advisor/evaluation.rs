@@ -126,6 +126,8 @@ pub(super) struct Evaluator<'a, M> {
     executions: Vec<Vec<Execution>>,
     /// Candidates that could matter, by statement.
     pub relevant: Vec<BTreeSet<CandidateId>>,
+    /// Statements for which a candidate could matter.
+    statements: BTreeMap<CandidateId, BTreeSet<usize>>,
 }
 
 impl<'a, M: CostModel> Evaluator<'a, M> {
@@ -140,8 +142,16 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         let keys =
             snapshot.indexes.iter().map(|i| (i.name.name.clone(), i.definition.keys.clone())).collect();
         let (candidates, by_name) = (BTreeMap::new(), BTreeMap::new());
-        let mut evaluator =
-            Self { model, control, keys, candidates, by_name, executions: Vec::new(), relevant: Vec::new() };
+        let mut evaluator = Self {
+            model,
+            control,
+            keys,
+            candidates,
+            by_name,
+            executions: Vec::new(),
+            relevant: Vec::new(),
+            statements: BTreeMap::new(),
+        };
         let mut kept = Vec::new();
         let statements = std::mem::take(&mut workload.statements);
         let total = statements.len();
@@ -270,6 +280,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                         .filter(|s| could_matter(&workload.statements[**s], definition));
                     for s in others.chain(statements) {
                         self.relevant[*s].insert(id);
+                        self.statements.entry(id).or_default().insert(*s);
                     }
                     self.keys.insert(definition.name.clone(), definition.keys.clone());
                     self.by_name.insert(definition.name.clone(), id);
@@ -279,6 +290,14 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             }
         }
         Ok(refused)
+    }
+
+    /// The statements for which one of these candidates could matter.
+    pub fn statements_of<'c>(
+        &self,
+        candidates: impl IntoIterator<Item = &'c CandidateId>,
+    ) -> BTreeSet<usize> {
+        candidates.into_iter().filter_map(|id| self.statements.get(id)).flatten().copied().collect()
     }
 
     /// The cost of a statement under a set of candidates, by a planner call where it is not known.

@@ -11,6 +11,8 @@ const MAX_BYTES: usize = 63;
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     taken: BTreeSet<(String, String)>,
+    /// Whether a name that one schema has is taken in all.
+    across_schemas: bool,
 }
 
 impl Names {
@@ -18,7 +20,15 @@ impl Names {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
         let relations = snapshot.relations.iter().map(|r| &r.name);
         let indexes = snapshot.indexes.iter().map(|i| &i.name);
-        Self { taken: relations.chain(indexes).map(|n| (n.schema.clone(), n.name.clone())).collect() }
+        let taken = relations.chain(indexes).map(|n| (n.schema.clone(), n.name.clone())).collect();
+        Self { taken, across_schemas: false }
+    }
+
+    /// Names that are told apart without their schema, as plans show them.
+    pub(crate) fn across_schemas(snapshot: &Snapshot) -> Self {
+        let mut names = Self { across_schemas: true, ..Self::new(snapshot) };
+        names.taken = names.taken.into_iter().map(|(_, name)| (String::new(), name)).collect();
+        names
     }
 
     /// Takes a name that somebody chose; false when something else has it.
@@ -40,7 +50,8 @@ impl Names {
         for number in 0_u32.. {
             let suffix = if number == 0 { "_idx".to_owned() } else { format!("_idx{number}") };
             let name = format!("{}{suffix}", cut(&stem, MAX_BYTES - suffix.len()));
-            if self.taken.insert((index.table.schema.clone(), name.clone())) {
+            let schema = if self.across_schemas { String::new() } else { index.table.schema.clone() };
+            if self.taken.insert((schema, name.clone())) {
                 return name;
             }
         }

@@ -125,6 +125,26 @@ pub struct Options {
     pub control: Control,
 }
 
+/// The number of equally heavy statements that the default shares are made for.
+const USUAL_STATEMENTS: f64 = 25.0;
+
+impl Options {
+    /// The same with the smallest shares made for a workload: where the time is spread over thousands of
+    /// statements, none of them is a large share of it. What counts is the number of equally heavy
+    /// statements that would be as concentrated, the inverse of the Herfindahl index.
+    pub(super) fn for_weights(&self, weights: &[f64]) -> Self {
+        let (sum, squares) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
+        let statements = if squares > 0.0 { sum * sum / squares } else { 1.0 };
+        let scale = (USUAL_STATEMENTS / statements).min(1.0);
+        Self {
+            min_share: self.min_share * scale,
+            min_share_of_rest: self.min_share_of_rest * scale,
+            index_worth: self.index_worth * scale,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

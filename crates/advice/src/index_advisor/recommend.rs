@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::naming::Names;
+use super::ranking::{Step, rank};
 use super::selection::Selection;
 use super::{Advice, Decision};
 use crate::index_semantics;
@@ -20,17 +21,11 @@ const SHOWN_REJECTED: usize = 12;
 /// For how many statements a recommendation carries plans.
 const SHOWN_PLANS: usize = 4;
 
-/// A step of the ranking: candidates that are recommended together.
-struct Step {
-    members: BTreeSet<CandidateId>,
-    saved_ms: f64,
-}
-
 pub(super) async fn write<M: CostModel>(
     decision: &Decision<'_>,
     selection: &mut Selection<'_, '_, M>,
 ) -> Result<Advice, CostError> {
-    let steps = rank(decision, selection);
+    let steps = rank(selection, &decision.chosen);
     let names = final_names(decision, selection, &steps);
     let mut advice = Advice::default();
     let nothing = BTreeSet::new();
@@ -43,7 +38,15 @@ pub(super) async fn write<M: CostModel>(
     for step in &steps {
         let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
         let last = after_set == decision.chosen;
-        let after = if last { costs(selection, &after_set).await? } else { estimates(selection, &after_set) };
+        let after = if last {
+            costs(selection, &after_set).await?
+        } else {
+            let mut after = before.clone();
+            for s in selection.evaluator.statements_of(&step.members) {
+                after[s] = selection.evaluator.estimate(s, &after_set).cost;
+            }
+            after
+        };
         let view = View { decision, names: &names, base: &base, before: &before, after: &after };
         let mut recommendation = view.recommendation(selection, step);
         view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
@@ -90,49 +93,6 @@ fn estimates<M: CostModel>(selection: &mut Selection<'_, '_, M>, set: &BTreeSet<
 
 fn weighted(decision: &Decision<'_>, costs: &[f64]) -> f64 {
     decision.workload.statements.iter().zip(costs).map(|(s, c)| s.calls as f64 * c).sum()
-}
-
-/// Orders the chosen by the time each saves once those before it are there. Indexes that save only
-/// together come as one recommendation.
-fn rank<M: CostModel>(decision: &Decision<'_>, selection: &mut Selection<'_, '_, M>) -> Vec<Step> {
-    let floor = selection.floor_ms(&decision.chosen);
-    let mut left = decision.chosen.clone();
-    let mut built: BTreeSet<CandidateId> = BTreeSet::new();
-    let mut steps = Vec::new();
-    while !left.is_empty() {
-        let mut best: Option<Step> = None;
-        for id in &left {
-            let members = BTreeSet::from([*id]);
-            let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
-            let saved_ms = selection.saved_ms(&built, &next);
-            if best.as_ref().is_none_or(|b| saved_ms > b.saved_ms) {
-                best = Some(Step { members, saved_ms });
-            }
-        }
-        if best.as_ref().is_some_and(|b| b.saved_ms < floor) && left.len() > 1 {
-            for a in &left {
-                for b in left.iter().filter(|b| *b > a) {
-                    let members = BTreeSet::from([*a, *b]);
-                    let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
-                    let saved_ms = selection.saved_ms(&built, &next);
-                    if saved_ms >= floor && best.as_ref().is_none_or(|s| saved_ms > s.saved_ms) {
-                        best = Some(Step { members, saved_ms });
-                    }
-                }
-            }
-            if best.as_ref().is_some_and(|b| b.saved_ms < floor) {
-                // Three or more that need one another.
-                let next: BTreeSet<CandidateId> = built.union(&left).copied().collect();
-                let saved_ms = selection.saved_ms(&built, &next);
-                best = Some(Step { members: left.clone(), saved_ms });
-            }
-        }
-        let Some(step) = best else { break };
-        built.extend(step.members.iter().copied());
-        left.retain(|id| !step.members.contains(id));
-        steps.push(step);
-    }
-    steps
 }
 
 /// Candidates carry numbers in their names because many look alike; what is recommended gets the name

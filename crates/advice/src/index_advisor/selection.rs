@@ -70,7 +70,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     pub fn saved_ms(&mut self, from: &BTreeSet<CandidateId>, to: &BTreeSet<CandidateId>) -> f64 {
         let changed: BTreeSet<CandidateId> = from.symmetric_difference(to).copied().collect();
         let mut saved = 0.0;
-        for s in self.statements_of(&changed) {
+        for s in self.evaluator.statements_of(&changed) {
             let before = self.evaluator.estimate(s, from).cost;
             let after = self.evaluator.estimate(s, to).cost;
             saved += self.time_ms(s, before) - self.time_ms(s, after);
@@ -78,26 +78,31 @@ impl<M: CostModel> Selection<'_, '_, M> {
         saved
     }
 
-    /// The least time that one index of a set must save beside the others.
-    pub fn floor_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
+    /// The time that remains with a set.
+    fn rest_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
         let mut rest = self.total_ms();
         for s in 0..self.base.len() {
             let cost = self.evaluator.estimate(s, chosen).cost;
             rest -= self.weights[s] - self.time_ms(s, cost);
         }
-        let of_all = self.options.min_share * self.total_ms();
-        of_all.max(self.options.min_share_of_rest * rest.max(0.0))
+        rest.max(0.0)
     }
 
-    fn statements_of(&self, candidates: &BTreeSet<CandidateId>) -> Vec<usize> {
-        let relevant = self.evaluator.relevant.iter().enumerate();
-        relevant.filter(|(_, ids)| !ids.is_disjoint(candidates)).map(|(s, _)| s).collect()
+    /// The least time that one index of a set must save beside the others.
+    pub fn floor_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
+        let rest = self.rest_ms(chosen);
+        self.floor_at(rest)
+    }
+
+    fn floor_at(&self, rest_ms: f64) -> f64 {
+        let of_all = self.options.min_share * self.total_ms();
+        of_all.max(self.options.min_share_of_rest * rest_ms)
     }
 
     /// The most that any set which contains these could save beyond a given one, in milliseconds.
     pub fn most_saved(&mut self, chosen: &BTreeSet<CandidateId>, changed: &BTreeSet<CandidateId>) -> f64 {
         let mut sum = 0.0;
-        for s in self.statements_of(changed) {
+        for s in self.evaluator.statements_of(changed) {
             let cost = self.evaluator.estimate(s, chosen).cost;
             sum += (self.time_ms(s, cost) - self.time_ms(s, self.ideal[s])).max(0.0);
         }
@@ -290,22 +295,39 @@ impl<M: CostModel> Selection<'_, '_, M> {
     /// Takes back indexes that save less than the smallest share worth a line, the least useful first,
     /// because without it another may be missed more.
     pub fn drop_marginal(&mut self, chosen: &mut BTreeSet<CandidateId>) {
+        let least_ms = self.least_ms();
+        let mut rest_ms = self.rest_ms(chosen);
+        let mut saved: BTreeMap<CandidateId, f64> = BTreeMap::new();
         loop {
-            let (floor, least_ms) = (self.floor_ms(chosen), self.least_ms());
+            let floor = self.floor_at(rest_ms);
             let mut least: Option<(f64, CandidateId)> = None;
             for id in chosen.iter().copied().collect::<Vec<_>>() {
-                let without: BTreeSet<CandidateId> = chosen.iter().filter(|c| **c != id).copied().collect();
-                let saved = self.saved_ms(&without, chosen);
+                let saved = match saved.get(&id) {
+                    Some(saved) => *saved,
+                    None => {
+                        let without: BTreeSet<CandidateId> =
+                            chosen.iter().filter(|c| **c != id).copied().collect();
+                        let ms = self.saved_ms(&without, chosen);
+                        saved.insert(id, ms);
+                        ms
+                    }
+                };
                 // A narrow index beside a wide one with the same keys is worth having only for much less to read.
                 let definition = |id: &CandidateId| &self.evaluator.candidates[id].definition;
-                let given = without.iter().any(|o| index_semantics::gives(definition(o), definition(&id)));
-                let floor = if given { floor.max(NARROW_TWIN * least_ms) } else { floor };
-                if saved < floor && least.is_none_or(|(l, _)| saved < l) {
+                let given = || {
+                    chosen.iter().any(|o| *o != id && index_semantics::gives(definition(o), definition(&id)))
+                };
+                let too_little = saved < floor || saved < NARROW_TWIN * least_ms && given();
+                if too_little && least.is_none_or(|(l, _)| saved < l) {
                     least = Some((saved, id));
                 }
             }
-            let Some((_, id)) = least else { return };
+            let Some((ms, id)) = least else { return };
             chosen.remove(&id);
+            rest_ms += ms;
+            // What the others save is known anew only where they share a statement with it.
+            let touched = self.evaluator.statements_of([&id]);
+            saved.retain(|other, _| self.evaluator.statements_of([other]).is_disjoint(&touched));
         }
     }
 }
