@@ -11,6 +11,7 @@ mod peers;
 mod report;
 mod tpcds;
 mod tpch;
+mod upkeep;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -26,12 +27,15 @@ struct Arguments {
 enum Benchmark {
     /// Index advice under budgets of real bytes, for TPC-H or TPC-DS.
     Advisor(advisor::Args),
+    /// What an index costs every row that is written, and what the advisor charges for it.
+    Upkeep(upkeep::Args),
 }
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().benchmark {
         Benchmark::Advisor(args) => advisor::run(args).await,
+        Benchmark::Upkeep(args) => upkeep::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -156,6 +156,24 @@ pub struct Upkeep {
     pub build_ms: f64,
 }
 
+impl Upkeep {
+    /// Estimates what an index would cost in the workload of a snapshot.
+    pub fn of(snapshot: &Snapshot, index: &IndexDefinition, bytes: Bytes) -> Self {
+        let workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
+        Self::in_workload(snapshot, &workload, index, bytes)
+    }
+
+    fn in_workload(snapshot: &Snapshot, workload: &Workload, index: &IndexDefinition, bytes: Bytes) -> Self {
+        let options = Options::default();
+        let price = Pricing::new(snapshot, workload, &options).price(index, bytes.0);
+        Self {
+            write_ms_per_hour: price.write_ms / workload.hours,
+            hot_updates_lost_per_hour: price.hot_lost / workload.hours,
+            build_ms: price.build_ms,
+        }
+    }
+}
+
 /// One typical execution, planned.
 #[derive(Clone, Debug)]
 struct Execution {
@@ -212,14 +230,7 @@ impl Before {
 
     /// Estimates what an index costs at every write and to build.
     pub fn upkeep(&self, snapshot: &Snapshot, index: &IndexDefinition, bytes: Bytes) -> Upkeep {
-        let options = Options::default();
-        let price = Pricing::new(snapshot, &self.workload, &options).price(index, bytes.0);
-        let hours = self.workload.hours;
-        Upkeep {
-            write_ms_per_hour: price.write_ms / hours,
-            hot_updates_lost_per_hour: price.hot_lost / hours,
-            build_ms: price.build_ms,
-        }
+        Upkeep::in_workload(snapshot, &self.workload, index, bytes)
     }
 
     /// Plans the same executions with another model or under another configuration.
