@@ -548,6 +548,48 @@ async fn what_the_twin_does_not_have_costs_only_what_uses_it() {
     assert!(error.to_string().contains("permission denied"), "{error}");
 }
 
+/// Statistics are written by the superuser, and their values are read by functions of their types.
+#[tokio::test]
+async fn values_in_statistics_run_nothing_of_the_snapshot_as_superuser() {
+    let server = testkit::any_server();
+    let mut source = source(server).await;
+    source.snapshot.schema_sql.push_str(
+        "CREATE FUNCTION public.climb(text) RETURNS boolean LANGUAGE plpgsql AS
+             $$BEGIN CREATE ROLE climber SUPERUSER; RETURN true; END$$;
+         CREATE DOMAIN public.ladder AS text CHECK (public.climb(VALUE));
+         CREATE TYPE public.step AS (height public.ladder);
+         CREATE TABLE public.climbed (a public.step, b public.step[], c public.ladder[], d public.ladder, e int[]);",
+    );
+    let users = source.snapshot.relations.iter().find(|r| r.name.name == "users").unwrap();
+    let mut climbed = users.clone();
+    climbed.name = QualifiedName::new("public", "climbed");
+    climbed.columns.truncate(5);
+    for (column, (name, values)) in climbed.columns.iter_mut().zip([
+        ("a", "{(x)}"),
+        ("b", "{\"{(x)}\"}"),
+        ("c", "{\"{x}\"}"),
+        ("d", "{x}"),
+        ("e", "{\"{1,2}\"}"),
+    ]) {
+        column.name = name.into();
+        let statistics = column.statistics.as_mut().unwrap();
+        statistics.most_common_vals = Some(values.into());
+        statistics.most_common_freqs = Some(vec![0.5]);
+        statistics.histogram_bounds = None;
+    }
+    source.snapshot.relations.push(climbed);
+    let twin = build(&source).await;
+    let notes = twin.notes().join("\n");
+    for column in ["a", "b", "c"] {
+        assert!(notes.contains(&format!("statistics of public.climbed.{column}: reading")), "{notes}");
+    }
+    let admin = testkit::connect(&twin.url()).await;
+    let sql = "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = 'climber'),
+        (SELECT count(*) FROM pg_stats WHERE tablename = 'climbed' AND most_common_vals IS NOT NULL)";
+    let row = admin.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (0, 2), "{notes}");
+}
+
 #[tokio::test]
 async fn a_locale_of_another_machine_is_replaced_and_told() {
     let server = testkit::any_server();
