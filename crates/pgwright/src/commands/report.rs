@@ -148,8 +148,8 @@ fn advice_section(advice: &advice::Advice) -> Section {
     if advice.recommendations.is_empty() {
         return section.paragraph("Nothing is recommended.");
     }
-    if let Some(bound) = &advice.bound {
-        section = section.paragraph(sentence(&advise::bound_text(bound, advice.candidates)));
+    if let Some(text) = advise::bound_text(advice) {
+        section = section.paragraph(sentence(&text));
     }
     for recommendation in &advice.recommendations {
         section = section

@@ -148,6 +148,37 @@ async fn a_profile_over_a_while_shows_what_happened_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn advice_tells_budgets_its_bound_and_what_was_left_out() {
+    let world = world_with_statements().await;
+    world.sql("select 1 as nothing").await;
+    let user = User::new();
+    let url = world.url.as_str();
+    let advice = user.run(&["advise", "--budget", "8kB,100MB", "--skipped", url]).exits(0);
+    for part in [
+        ", 1 recommendation, ",
+        "\nthe recommended set is within ",
+        "\nthe best set within each budget\n",
+        "\n  8.0 kB  0 bytes        0   0.0 %\n",
+        "it reads no table\n",
+        "select $1 as nothing\n",
+    ] {
+        assert!(advice.stdout.contains(part), "stdout lacks {part:?}\n{advice}");
+    }
+    let usual = user.run(&["advise", url]).exits(0).says("; --skipped shows each\n");
+    assert!(!usual.stdout.contains("each budget"), "\n{usual}");
+    let json = user.run(&["advise", "--json", "--budget", "--weigh-by", "cost", url]).exits(0).json("advise");
+    let curve = json["advice"]["curve"].as_array().unwrap();
+    assert_eq!(curve.len(), 7, "{json}");
+    let saved: Vec<f64> = curve.iter().map(|point| point["share_saved"].as_f64().unwrap()).collect();
+    assert!(saved.is_sorted() && saved.last() > Some(&0.5), "{saved:?}");
+    let none = user.run(&["advise", "--max-indexes", "0", url]).exits(0);
+    assert!(!none.stdout.contains("CREATE INDEX CONCURRENTLY"), "\n{none}");
+    for (option, value) in [("--budget", "much"), ("--max-write-overhead", "-1"), ("--weigh-by", "luck")] {
+        user.run(&["advise", option, value, url]).exits(2).tells("error: ");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_in_every_format() {
     let world = world_with_statements().await;
     let user = User::new();
@@ -161,6 +192,10 @@ async fn reports_in_every_format() {
         let output = user.run(&[arguments, &[url][..]].concat()).exits(0).says(holds);
         assert!(output.stdout.starts_with(starts), "\n{output}");
     }
+    user.run(&["report", "--format", "html", url])
+        .exits(0)
+        .says("<svg class=\"chart\"")
+        .says("What a budget buys");
     for (file, starts) in [("r.md", "# Database "), ("r.html", "<!DOCTYPE html>"), ("r.json", "{")] {
         let output =
             user.run(&["report", "--no-advice", "--out", file, url]).exits(0).tells(&format!("wrote {file}"));

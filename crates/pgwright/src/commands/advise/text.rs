@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use advice::{Advice, Bound};
+use advice::Advice;
 use model::{Change, Millis, Price, Recommendation, Snapshot};
 
 use crate::commands::Context;
@@ -27,8 +27,8 @@ pub(super) fn answer(context: &Context, snapshot: &Snapshot, advice: &Advice, sh
         count(advice.recommendations.len(), "recommendation"),
         count(usize::try_from(advice.planner_calls).unwrap_or(usize::MAX), "planner call"),
     );
-    if let Some(bound) = &advice.bound {
-        let _ = writeln!(out, "{}", bound_text(bound, advice.candidates));
+    if let Some(text) = bound_text(advice) {
+        let _ = writeln!(out, "{text}");
     }
     for (rank, recommendation) in advice.recommendations.iter().enumerate() {
         out.push('\n');
@@ -69,15 +69,16 @@ pub(super) fn answer(context: &Context, snapshot: &Snapshot, advice: &Advice, sh
     out
 }
 
-/// How near to the optimum the recommended set is.
-pub fn bound_text(bound: &Bound, candidates: usize) -> String {
-    let gap = 100.0 * bound.gap;
-    // Above the twentieth of a percent the digits tell something.
+/// How near to the optimum the recommended set is; `None` when nothing is known of that.
+pub fn bound_text(advice: &Advice) -> Option<String> {
+    let gap = 100.0 * advice.bound.as_ref()?.gap;
+    if !gap.is_finite() {
+        return None;
+    }
+    // Below the twentieth of a percent the digits tell nothing.
     let within = if gap < 0.05 { "0.1 %".to_owned() } else { format!("{gap:.1} %") };
-    format!(
-        "the recommended set is within {within} of the best possible over {}",
-        count(candidates, "candidate")
-    )
+    let candidates = count(advice.candidates, "candidate");
+    Some(format!("the recommended set is within {within} of the best possible over {candidates}"))
 }
 
 /// What a recommendation brings. Not everything saves time that can be promised.
@@ -232,4 +233,60 @@ fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans
 fn indent(text: &str, by: usize) -> String {
     let pad = " ".repeat(by);
     text.lines().map(|l| format!("{pad}{l}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn recommendation(change: serde_json::Value, share: f64, freed: u64) -> Recommendation {
+        serde_json::from_value(json!({
+            "id": "x", "title": "", "resolves": [], "changes": [change], "sql": [], "undo_sql": [],
+            "benefit": {"saved_ms_per_hour": share * 1000.0, "share_of_total": share, "cost_before": 0.0, "cost_after": 0.0},
+            "price": {"bytes": 0, "freed": freed, "write_cost_per_hour": 0.0, "hot_updates_lost_per_hour": 0.0, "build_ms": 0.0},
+            "lock": "share_update_exclusive", "lock_duration": "", "reversible": true, "confidence": "high",
+            "rationale": "", "verification": "", "statements": [], "rejected": []
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_saves_no_time_says_what_it_does_instead() {
+        let table = json!({"schema": "public", "name": "t"});
+        let analyze = json!({"change": "analyze", "table": table});
+        let vacuum = json!({"change": "vacuum", "table": table});
+        let drop = json!({"change": "drop_index", "name": table, "table": table, "definition": ""});
+        for (change, share, expected) in [
+            (&analyze, 0.25, "saves 25.0 % of all execution time (250.0 ms per hour)"),
+            (&analyze, 0.0, "gives the planner true estimates; how much time that saves is not promised"),
+            (
+                &vacuum,
+                0.0,
+                "lets index-only scans leave the table alone; how much time that saves is not promised",
+            ),
+            (&drop, 0.0001, "frees 12.0 MB and saves 0.10 ms per hour at writes"),
+            (&drop, 0.0, "frees 12.0 MB"),
+        ] {
+            assert_eq!(benefit_text(&recommendation(change.clone(), share, 12 << 20)), expected);
+        }
+    }
+
+    #[test]
+    fn the_distance_to_the_best_set_is_never_less_than_it_can_be_told() {
+        let advice = |gap: f64| Advice {
+            bound: Some(advice::Bound { reached_ms: 1.0, limit_ms: 1.0, gap }),
+            candidates: 1,
+            ..Advice::default()
+        };
+        for (gap, expected) in [
+            (0.0, Some("the recommended set is within 0.1 % of the best possible over 1 candidate")),
+            (0.0204, Some("the recommended set is within 2.0 % of the best possible over 1 candidate")),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(bound_text(&advice(gap)).as_deref(), expected);
+        }
+        assert_eq!(bound_text(&Advice::default()), None);
+    }
 }
