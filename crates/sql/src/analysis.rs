@@ -19,8 +19,10 @@ pub struct Analysis {
     pub parameters: BTreeMap<u32, Vec<ParameterContext>>,
     /// What a data-modifying statement changes.
     pub target: Option<Target>,
-    /// Names that the catalog does not know: views, temporary tables, dropped tables.
+    /// Names that the catalog does not know: temporary tables, dropped tables.
     pub unknown_relations: Vec<String>,
+    /// Views that were read through to the relations they select from.
+    pub views: BTreeSet<QualifiedName>,
     /// Names of the functions it calls, sorted, without schemas.
     pub functions: BTreeSet<String>,
     /// Whether the outermost result is cut by `LIMIT`.
@@ -53,6 +55,9 @@ pub struct RelationUse {
     pub alias: String,
     /// Every column of it that the statement touches.
     pub columns: BTreeSet<String>,
+    /// How often it touches each of them: a column that only one predicate touches is not wanted by anything
+    /// else.
+    pub touches: BTreeMap<String, u32>,
     /// Whether the whole row is wanted (`SELECT *`), so that no index covers it.
     pub whole_row: bool,
     /// What restricts it.
@@ -61,6 +66,10 @@ pub struct RelationUse {
     pub sorts: Vec<SortNeed>,
     /// Columns of which only the smallest or largest value is wanted.
     pub extremes: BTreeSet<String>,
+    /// Columns of row comparisons, `(a, b) > ($1, $2)`: one stretch of an index in this order.
+    pub row_bounds: Vec<Vec<String>>,
+    /// Orders by distance of which the first rows are wanted.
+    pub nearest: Vec<Nearest>,
     /// Which query level it belongs to.
     pub block: usize,
 }
@@ -101,8 +110,10 @@ pub enum Operator {
     Greater,
     GreaterOrEqual,
     Between,
-    /// `IN (…)` or `= ANY (…)`.
+    /// `IN (…)`.
     In,
+    /// `= ANY (…)` of an array.
+    AnyOf,
     Like {
         case_insensitive: bool,
     },
@@ -173,14 +184,34 @@ pub struct Predicate {
     pub operator: Operator,
     /// With what: one expression, two for `BETWEEN`, any number for `IN`, none for `IS NULL`.
     pub values: Vec<Expression>,
-    /// The number of the `OR` it is an arm of; `None` when it must hold.
-    pub disjunct: Option<usize>,
+    /// The `OR` it belongs to; `None` when it must hold.
+    pub disjunct: Option<Arm>,
     /// Whether it stands in the `ON` of an outer join whose preserved side is another relation.
     pub outer_join: bool,
 }
 
+/// A place in an `OR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arm {
+    /// The number of the `OR`.
+    pub disjunction: usize,
+    /// The number of its arm, unique in the statement: conditions of one arm hold together.
+    pub arm: usize,
+}
+
+/// `ORDER BY key <-> value`, answered by an index that walks outwards from the value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nearest {
+    /// What lies near.
+    pub key: KeyExpression,
+    /// The operator, mostly `<->`.
+    pub operator: String,
+    /// Near what.
+    pub value: Expression,
+}
+
 /// `a.x = b.y`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JoinEquality {
     /// One side.
     pub left: ColumnUse,
@@ -266,7 +297,12 @@ pub enum ParameterContext {
     },
     /// The key in `json -> key` or `json ->> key`.
     JsonKey {
-        /// The column the key is looked up in, when it is one.
+        /// The column whose documents it is looked up in, at any depth.
+        column: Option<ColumnUse>,
+    },
+    /// The path, an array of keys, in `json #> path` or `json #>> path`.
+    JsonPath {
+        /// The column whose documents it leads into.
         column: Option<ColumnUse>,
     },
     /// An operand of arithmetic whose other operands are parameters as well.

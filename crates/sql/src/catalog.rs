@@ -3,8 +3,13 @@
 //! Source: PostgreSQL manual, "The Schema Search Path". The catalog schemas come first, as they do
 //! when `pg_catalog` is not named in `search_path`.
 
-use model::snapshot::Index;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use model::snapshot::{Index, Relation};
 use model::{QualifiedName, Snapshot};
+
+use crate::views::{View, Views};
 
 /// A column as the analysis needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,12 @@ pub struct ResolvedRelation {
 pub trait Catalog {
     /// Finds a relation; without a schema the search path decides.
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<ResolvedRelation>;
+
+    /// Finds a view, by the same rules.
+    fn view(&self, schema: Option<&str>, name: &str) -> Option<View> {
+        let _ = (schema, name);
+        None
+    }
 }
 
 /// A snapshot seen through a search path.
@@ -35,6 +46,9 @@ pub trait Catalog {
 pub struct SnapshotCatalog<'a> {
     snapshot: &'a Snapshot,
     search_path: Vec<String>,
+    relations: BTreeMap<&'a str, Vec<&'a Relation>>,
+    /// Looked for when a name is no relation's.
+    views: OnceLock<Views>,
 }
 
 impl<'a> SnapshotCatalog<'a> {
@@ -52,44 +66,45 @@ impl<'a> SnapshotCatalog<'a> {
             )
             .filter(|part| !part.is_empty())
             .collect();
-        Self { snapshot, search_path }
+        Self::with_search_path(snapshot, search_path)
     }
 
     /// Uses an explicit search path.
     pub fn with_search_path(snapshot: &'a Snapshot, search_path: Vec<String>) -> Self {
-        Self { snapshot, search_path }
+        let mut relations: BTreeMap<&str, Vec<&Relation>> = BTreeMap::new();
+        for relation in &snapshot.relations {
+            relations.entry(&relation.name.name).or_default().push(relation);
+        }
+        Self { snapshot, search_path, relations, views: OnceLock::new() }
     }
 
     /// Finds an index as [`Catalog::relation`] finds a relation.
     pub fn index(&self, schema: Option<&str>, name: &str) -> Option<&'a Index> {
-        self.find(&self.snapshot.indexes, |i| &i.name, schema, name)
+        let named: Vec<&'a Index> = self.snapshot.indexes.iter().filter(|i| i.name.name == name).collect();
+        self.choose(&named, |i| &i.name, schema)
     }
 
-    fn find<T>(
+    /// Among things of one name the one that the schema or the search path says.
+    fn choose<'n, T: Copy>(
         &self,
-        all: &'a [T],
-        name_of: impl Fn(&T) -> &QualifiedName,
+        named: &[T],
+        name_of: impl Fn(T) -> &'n QualifiedName,
         schema: Option<&str>,
-        name: &str,
-    ) -> Option<&'a T> {
-        let in_schema =
-            |schema: &str| all.iter().find(|t| name_of(t).schema == schema && name_of(t).name == name);
-        if let Some(schema) = schema {
-            return in_schema(schema);
-        }
-        self.search_path.iter().find_map(|s| in_schema(s)).or_else(|| {
-            let mut named = all.iter().filter(|t| name_of(t).name == name);
-            match (named.next(), named.next()) {
-                (Some(only), None) => Some(only),
+    ) -> Option<T> {
+        let in_schema = |schema: &str| named.iter().copied().find(|t| name_of(*t).schema == schema);
+        match schema {
+            Some(schema) => in_schema(schema),
+            None => self.search_path.iter().find_map(|s| in_schema(s)).or(match named {
+                [only] => Some(*only),
                 _ => None,
-            }
-        })
+            }),
+        }
     }
 }
 
 impl Catalog for SnapshotCatalog<'_> {
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<ResolvedRelation> {
-        let found = self.find(&self.snapshot.relations, |r| &r.name, schema, name)?;
+        let found = self.choose(self.relations.get(name)?, |r| &r.name, schema)?;
         Some(ResolvedRelation {
             name: found.name.clone(),
             columns: found
@@ -98,5 +113,11 @@ impl Catalog for SnapshotCatalog<'_> {
                 .map(|c| ResolvedColumn { name: c.name.clone(), type_name: c.type_name.clone() })
                 .collect(),
         })
+    }
+
+    fn view(&self, schema: Option<&str>, name: &str) -> Option<View> {
+        let views = self.views.get_or_init(|| Views::find(&self.snapshot.schema_sql));
+        let named: Vec<&QualifiedName> = views.names().filter(|n| n.name == name).collect();
+        views.view(&self.snapshot.schema_sql, self.choose(&named, |n| n, schema)?)
     }
 }

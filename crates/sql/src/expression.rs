@@ -1,7 +1,7 @@
 //! Expressions with their names resolved: what is left of a parse tree when only the questions of an
 //! index advisor are asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use model::{quote_identifier, quote_literal};
@@ -69,6 +69,8 @@ pub enum Expression {
     },
     /// A function call.
     Function {
+        /// The schema, where the text gives one other than `pg_catalog`.
+        schema: Option<String>,
         /// The name without its schema, in lower case as the parser folds it.
         name: String,
         /// The arguments.
@@ -97,6 +99,8 @@ pub enum Expression {
     },
     /// `ARRAY[…]` and lists.
     List(Vec<Expression>),
+    /// A column of a set operation: what it is in each of the branches.
+    Either(Vec<Expression>),
     /// Anything else; what is inside was still looked at.
     Other(Vec<Expression>),
 }
@@ -114,7 +118,7 @@ impl Expression {
                 }
                 right.visit(see);
             }
-            Self::Coalesce(items) | Self::List(items) | Self::Other(items) => {
+            Self::Coalesce(items) | Self::List(items) | Self::Either(items) | Self::Other(items) => {
                 items.iter().for_each(|a| a.visit(see));
             }
             Self::Column(_) | Self::Parameter(_) | Self::Constant(_) | Self::Now => {}
@@ -160,17 +164,17 @@ impl Expression {
         }
     }
 
-    /// Whether an index could hold it: built from columns and constants with functions and operators
-    /// that are immutable as far as their names tell. PostgreSQL has the last word.
+    /// Whether an index could hold it: built from columns and constants with operators and functions that
+    /// are not known to be volatile or stable. PostgreSQL has the last word.
     pub fn is_indexable(&self) -> bool {
         match self {
             Self::Column(_) => true,
             Self::Constant(_) => true,
-            Self::Parameter(_) | Self::Now | Self::List(_) | Self::Other(_) => false,
+            Self::Parameter(_) | Self::Now | Self::List(_) | Self::Either(_) | Self::Other(_) => false,
             Self::Cast { inner, .. } | Self::Collate { inner, .. } => inner.is_indexable(),
-            Self::Function { name, args, special } => {
+            Self::Function { name, args, special, .. } => {
                 !special
-                    && IMMUTABLE_FUNCTIONS.binary_search(&name.as_str()).is_ok()
+                    && NEVER_IMMUTABLE.binary_search(&name.as_str()).is_err()
                     && args.iter().all(Self::is_indexable)
             }
             Self::Operator { left, right, .. } => {
@@ -180,44 +184,99 @@ impl Expression {
         }
     }
 
+    /// The same expression with constants in place of parameters; those without a constant stay.
+    #[must_use]
+    pub fn with_constants(&self, constants: &BTreeMap<u32, Literal>) -> Self {
+        let all = |items: &[Self]| items.iter().map(|i| i.with_constants(constants)).collect();
+        match self {
+            Self::Parameter(number) => match constants.get(number) {
+                Some(constant) => Self::Constant(constant.clone()),
+                None => self.clone(),
+            },
+            Self::Cast { to, inner } => {
+                Self::Cast { to: to.clone(), inner: Box::new(inner.with_constants(constants)) }
+            }
+            Self::Collate { inner, collation } => Self::Collate {
+                inner: Box::new(inner.with_constants(constants)),
+                collation: collation.clone(),
+            },
+            Self::Function { schema, name, args, special } => Self::Function {
+                schema: schema.clone(),
+                name: name.clone(),
+                args: all(args),
+                special: *special,
+            },
+            Self::Operator { name, left, right } => Self::Operator {
+                name: name.clone(),
+                left: left.as_ref().map(|l| Box::new(l.with_constants(constants))),
+                right: Box::new(right.with_constants(constants)),
+            },
+            Self::Coalesce(items) => Self::Coalesce(all(items)),
+            Self::List(items) => Self::List(all(items)),
+            Self::Either(items) => Self::Either(all(items)),
+            Self::Other(items) => Self::Other(all(items)),
+            Self::Column(_) | Self::Constant(_) | Self::Now => self.clone(),
+        }
+    }
+
     /// The expression as SQL with unqualified column names, as an index definition writes it.
     /// `None` when it holds something that an index cannot.
     pub fn index_sql(&self) -> Option<String> {
-        let mut out = String::new();
-        self.write_sql(&mut out).then_some(out)
+        self.sql_with(&|column| Some(quote_identifier(&column.column)))
     }
 
-    fn write_sql(&self, out: &mut String) -> bool {
+    /// The expression as SQL with other SQL in place of its columns. `None` when there is none for a column,
+    /// or when it holds what cannot be written without its statement.
+    pub fn sql_with(&self, column: &dyn Fn(&ColumnUse) -> Option<String>) -> Option<String> {
+        let mut out = String::new();
+        self.write_sql(column, &mut out).then_some(out)
+    }
+
+    fn write_sql(&self, column: &dyn Fn(&ColumnUse) -> Option<String>, out: &mut String) -> bool {
         let list = |items: &[Self], out: &mut String| {
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push_str(", ");
-                }
-                if !item.write_sql(out) {
-                    return false;
-                }
-            }
-            true
+            items.iter().enumerate().all(|(i, item)| {
+                out.push_str(if i > 0 { ", " } else { "" });
+                item.write_sql(column, out)
+            })
         };
         match self {
-            Self::Column(column) => out.push_str(&quote_identifier(&column.column)),
+            Self::Column(used) => match column(used) {
+                Some(sql) => out.push_str(&sql),
+                None => return false,
+            },
             Self::Constant(literal) => out.push_str(&literal.sql()),
             Self::Cast { to, inner } => {
                 let simple = matches!(**inner, Self::Column(_) | Self::Constant(_) | Self::Function { .. });
                 out.push_str(if simple { "" } else { "(" });
-                if !inner.write_sql(out) {
+                if !inner.write_sql(column, out) {
                     return false;
                 }
                 out.push_str(if simple { "" } else { ")" });
                 let _ = write!(out, "::{to}");
             }
             Self::Collate { inner, collation } => {
-                if !inner.write_sql(out) {
+                if !inner.write_sql(column, out) {
                     return false;
                 }
                 let _ = write!(out, " COLLATE {collation}");
             }
-            Self::Function { name, args, special: false } => {
+            Self::Function { schema: None, name, args, special: false } if name == "extract" => {
+                // The grammar knows it in its own form only.
+                let [field, from] = args.as_slice() else { return false };
+                out.push_str("EXTRACT(");
+                if !field.write_sql(column, out) {
+                    return false;
+                }
+                out.push_str(" FROM ");
+                if !from.write_sql(column, out) {
+                    return false;
+                }
+                out.push(')');
+            }
+            Self::Function { schema, name, args, special: false } => {
+                if let Some(schema) = schema {
+                    let _ = write!(out, "{}.", quote_identifier(schema));
+                }
                 out.push_str(&quote_identifier(name));
                 out.push('(');
                 if !list(args, out) {
@@ -235,19 +294,24 @@ impl Expression {
             Self::Operator { name, left, right } => {
                 out.push('(');
                 if let Some(left) = left {
-                    if !left.write_sql(out) {
+                    if !left.write_sql(column, out) {
                         return false;
                     }
                     out.push(' ');
                 }
                 out.push_str(name);
                 out.push(' ');
-                if !right.write_sql(out) {
+                if !right.write_sql(column, out) {
                     return false;
                 }
                 out.push(')');
             }
-            Self::Parameter(_) | Self::Now | Self::List(_) | Self::Other(_) | Self::Function { .. } => {
+            Self::Parameter(_)
+            | Self::Now
+            | Self::List(_)
+            | Self::Either(_)
+            | Self::Other(_)
+            | Self::Function { .. } => {
                 return false;
             }
         }
@@ -255,40 +319,45 @@ impl Expression {
     }
 }
 
-/// Functions of PostgreSQL that are immutable for the arguments they are mostly called with.
-const IMMUTABLE_FUNCTIONS: &[&str] = &[
-    "abs",
-    "btrim",
-    "ceil",
-    "char_length",
-    "date",
-    "date_part",
-    "date_trunc",
-    "extract",
-    "floor",
-    "jsonb_extract_path",
-    "jsonb_extract_path_text",
-    "left",
-    "length",
-    "lower",
-    "ltrim",
-    "md5",
-    "mod",
-    "regexp_replace",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rtrim",
-    "split_part",
-    "strpos",
-    "substr",
-    "substring",
-    "timezone",
-    "to_tsvector",
-    "translate",
-    "trunc",
-    "upper",
+/// Functions of PostgreSQL that no index can hold: what they give depends on the moment, the session or
+/// chance, or is a set of rows. What is not listed is tried, because functions of users may be immutable.
+const NEVER_IMMUTABLE: &[&str] = &[
+    "age",
+    "array_to_string",
+    "clock_timestamp",
+    "concat",
+    "concat_ws",
+    "currval",
+    "format",
+    "gen_random_uuid",
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "lastval",
+    "make_timestamptz",
+    "nextval",
+    "pg_sleep",
+    "random",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "timeofday",
+    "to_char",
+    "to_date",
+    "to_timestamp",
+    "txid_current",
+    "unnest",
+    "uuid_generate_v4",
 ];
 
 #[cfg(test)]
@@ -297,6 +366,6 @@ mod tests {
 
     #[test]
     fn the_list_of_functions_is_sorted_for_the_binary_search() {
-        assert!(IMMUTABLE_FUNCTIONS.is_sorted());
+        assert!(NEVER_IMMUTABLE.is_sorted());
     }
 }

@@ -15,10 +15,11 @@ mod lowering;
 mod safety;
 mod statement;
 mod text;
+mod views;
 
 pub use analysis::{
-    Analysis, JoinEquality, KeyExpression, Operator, ParameterContext, Predicate, RelationUse, SortItem,
-    SortNeed, SortOrigin, Target,
+    Analysis, Arm, JoinEquality, KeyExpression, Nearest, Operator, ParameterContext, Predicate, RelationUse,
+    SortItem, SortNeed, SortOrigin, Target,
 };
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
@@ -27,3 +28,4 @@ pub use idea::{Idea, IdeaError, NewIndex, NewKey, WrittenName, ideas};
 pub use safety::{Safety, statement_safety};
 pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
 pub use text::Value;
+pub use views::View;

@@ -13,12 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_query::protobuf::{Node, RangeVar, WithClause};
 use pg_query::{NodeEnum, protobuf};
 
-use crate::analysis::{Analysis, ParameterContext, RelationUse, Target};
+use crate::analysis::{Analysis, JoinEquality, ParameterContext, RelationUse, SortItem, Target};
 use crate::catalog::Catalog;
 use crate::expression::{ColumnUse, Expression};
+use crate::views::View;
 
 /// What a subquery or CTE gives: column names with what they are.
 type Outputs = Vec<(String, Expression)>;
+
+/// An order that belongs to a relation, key by key; `None` ends what one relation can give.
+type Order = Vec<Option<(usize, SortItem)>>;
+
+/// Views that select from views are read through, so deep; one statement, so often. Expansion doubles where a view
+/// joins a view with itself.
+const MAX_VIEW_DEPTH: usize = 16;
+const MAX_VIEWS: usize = 64;
 
 /// What a name in `FROM` stands for.
 #[derive(Clone, Debug)]
@@ -36,6 +45,39 @@ struct Entry {
     source: Source,
 }
 
+impl Entry {
+    /// The names of its columns.
+    fn names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Relation { columns, .. } => columns.iter().map(|(name, _)| name.clone()).collect(),
+            Source::Derived { outputs } => outputs.iter().map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    /// What a name stands for in it.
+    fn column(&self, wanted: &str) -> Option<Expression> {
+        match &self.source {
+            Source::Relation { index, columns } => {
+                let (_, real) = columns.iter().find(|(name, _)| name == wanted)?;
+                Some(Expression::Column(ColumnUse { relation: *index, column: real.clone() }))
+            }
+            Source::Derived { outputs } => {
+                outputs.iter().find(|(name, _)| name == wanted).map(|(_, e)| e.clone())
+            }
+        }
+    }
+}
+
+/// A common table expression.
+#[derive(Clone, Debug, Default)]
+struct Cte {
+    outputs: Outputs,
+    /// Its query level, when the planner may merge it into the one that uses it.
+    simple: Option<usize>,
+    /// Whether it was used before: then it is computed once and apart.
+    used: bool,
+}
+
 /// The names of one query level.
 #[derive(Debug, Default)]
 struct Scope {
@@ -47,13 +89,25 @@ pub(crate) struct Lowering<'a> {
     catalog: &'a dyn Catalog,
     analysis: Analysis,
     scopes: Vec<Scope>,
-    ctes: Vec<BTreeMap<String, Outputs>>,
+    ctes: Vec<BTreeMap<String, Cte>>,
     blocks: usize,
-    disjuncts: usize,
+    /// Query levels that the planner merges into the one around them (`pull_up_simple_subquery()`).
+    merged: BTreeMap<usize, usize>,
+    /// The query level that was read last, when it is simple enough to be merged.
+    simple: Option<usize>,
+    disjunctions: usize,
+    arms: usize,
+    /// Join equalities of the arms of the `OR` that is being read.
+    arm_joins: Vec<BTreeSet<JoinEquality>>,
+    /// Above zero, columns are looked up but not wanted: the list of a subquery that gives more than is asked for.
+    unwanted: usize,
+    /// How many views were read, and how many around this place.
+    views: usize,
+    view_depth: usize,
     /// Columns under `min()` or `max()` of the query level being read.
     extremes: Vec<ColumnUse>,
     /// Orders wanted by window functions of the query level being read.
-    windows: Vec<Vec<Expression>>,
+    windows: Vec<Order>,
     /// How many aggregates were seen so far.
     aggregate_calls: usize,
 }
@@ -66,7 +120,14 @@ pub(crate) fn analyze(node: &NodeEnum, catalog: &dyn Catalog) -> Analysis {
         scopes: Vec::new(),
         ctes: Vec::new(),
         blocks: 0,
-        disjuncts: 0,
+        merged: BTreeMap::new(),
+        simple: None,
+        disjunctions: 0,
+        arms: 0,
+        arm_joins: Vec::new(),
+        unwanted: 0,
+        views: 0,
+        view_depth: 0,
         extremes: Vec::new(),
         windows: Vec::new(),
         aggregate_calls: 0,
@@ -87,10 +148,29 @@ pub(crate) fn analyze(node: &NodeEnum, catalog: &dyn Catalog) -> Analysis {
     analysis
 }
 
+/// Which outputs of a query level somebody looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// All.
+    All,
+    /// Those that the level around it names.
+    Named,
+    /// None: `EXISTS`.
+    Nothing,
+}
+
 impl Lowering<'_> {
+    /// Reads a query whose columns the level around it may or may not use.
+    fn derived(&mut self, node: &NodeEnum) -> Outputs {
+        match node {
+            NodeEnum::SelectStmt(select) => self.select(select, false, Wanted::Named),
+            other => self.statement(other, false),
+        }
+    }
+
     fn statement(&mut self, node: &NodeEnum, outermost: bool) -> Outputs {
         match node {
-            NodeEnum::SelectStmt(select) => self.select(select, outermost, false),
+            NodeEnum::SelectStmt(select) => self.select(select, outermost, Wanted::All),
             NodeEnum::InsertStmt(insert) => self.insert(insert),
             NodeEnum::UpdateStmt(update) => self.update(update),
             NodeEnum::DeleteStmt(delete) => self.delete(delete),
@@ -128,18 +208,20 @@ impl Lowering<'_> {
                 // The name is known within itself; its columns only by their given names.
                 let names =
                     cte.aliascolnames.iter().filter_map(string).map(|n| (n, Expression::Other(vec![])));
-                let outputs = names.collect();
+                let itself = Cte { outputs: names.collect(), simple: None, used: true };
                 if let Some(known) = self.ctes.last_mut() {
-                    known.insert(cte.ctename.clone(), outputs);
+                    known.insert(cte.ctename.clone(), itself);
                 }
             }
+            self.simple = None;
             let mut outputs = match cte.ctequery.as_ref().and_then(|q| q.node.as_ref()) {
-                Some(query) => self.statement(query, false),
+                Some(query) => self.derived(query),
                 None => Vec::new(),
             };
             rename(&mut outputs, &cte.aliascolnames);
+            let cte_of = Cte { outputs, simple: self.simple.take(), used: false };
             if let Some(known) = self.ctes.last_mut() {
-                known.insert(cte.ctename.clone(), outputs);
+                known.insert(cte.ctename.clone(), cte_of);
             }
         }
     }
@@ -153,9 +235,16 @@ impl Lowering<'_> {
         let alias = range.alias.as_ref().map_or_else(|| range.relname.clone(), |a| a.aliasname.clone());
         let schema = (!range.schemaname.is_empty()).then(|| range.schemaname.clone());
         if schema.is_none()
-            && let Some(outputs) = self.ctes.iter().rev().find_map(|level| level.get(&range.relname)).cloned()
+            && let Some(cte) = self.ctes.iter_mut().rev().find_map(|level| level.get_mut(&range.relname))
         {
-            let mut outputs = outputs;
+            let again = std::mem::replace(&mut cte.used, true);
+            let (mut outputs, simple) = (cte.outputs.clone(), cte.simple);
+            if again {
+                // It is computed as a whole, whatever each user of it wants.
+                outputs.iter().for_each(|(_, e)| self.touch_all(e));
+            } else {
+                self.merge_block(simple);
+            }
             if let Some(given) = &range.alias {
                 rename(&mut outputs, &given.colnames);
             }
@@ -163,14 +252,23 @@ impl Lowering<'_> {
             return None;
         }
         let Some(found) = self.catalog.relation(schema.as_deref(), &range.relname) else {
-            let name = match &schema {
-                Some(schema) => format!("{schema}.{}", range.relname),
-                None => range.relname.clone(),
-            };
-            if !self.analysis.unknown_relations.contains(&name) {
-                self.analysis.unknown_relations.push(name);
+            let view = self.catalog.view(schema.as_deref(), &range.relname);
+            let mut outputs = Outputs::new();
+            if let Some(view) = view.filter(|_| self.view_depth < MAX_VIEW_DEPTH && self.views < MAX_VIEWS) {
+                outputs = self.read_view(&view);
+                if let Some(given) = &range.alias {
+                    rename(&mut outputs, &given.colnames);
+                }
+            } else {
+                let name = match &schema {
+                    Some(schema) => format!("{schema}.{}", range.relname),
+                    None => range.relname.clone(),
+                };
+                if !self.analysis.unknown_relations.contains(&name) {
+                    self.analysis.unknown_relations.push(name);
+                }
             }
-            self.add_entry(Entry { alias, schema, source: Source::Derived { outputs: Vec::new() } });
+            self.add_entry(Entry { alias, schema, source: Source::Derived { outputs } });
             return None;
         };
         let index = self.analysis.relations.len();
@@ -185,15 +283,52 @@ impl Lowering<'_> {
             name: found.name.clone(),
             alias: alias.clone(),
             columns: BTreeSet::new(),
+            touches: BTreeMap::new(),
             whole_row: false,
             predicates: Vec::new(),
             sorts: Vec::new(),
             extremes: BTreeSet::new(),
+            row_bounds: Vec::new(),
+            nearest: Vec::new(),
             block: self.block(),
         });
         let schema = range.alias.is_none().then(|| found.name.schema.clone());
         self.add_entry(Entry { alias, schema, source: Source::Relation { index, columns } });
         Some(index)
+    }
+
+    /// Reads the query of a view, which sees nothing of the statement around it.
+    fn read_view(&mut self, view: &View) -> Outputs {
+        self.analysis.views.insert(view.name.clone());
+        self.views += 1;
+        self.view_depth += 1;
+        let scopes = std::mem::take(&mut self.scopes);
+        let ctes = std::mem::take(&mut self.ctes);
+        self.simple = None;
+        let mut outputs = self.derived(&view.query);
+        self.scopes = scopes;
+        self.ctes = ctes;
+        self.view_depth -= 1;
+        let simple = self.simple.take();
+        self.merge_block(simple);
+        rename(&mut outputs, &view.columns);
+        outputs
+    }
+
+    /// Notes that a simple query level becomes part of the current one.
+    fn merge_block(&mut self, simple: Option<usize>) {
+        let current = self.block();
+        if let Some(inner) = simple.filter(|inner| *inner != current) {
+            self.merged.insert(inner, current);
+        }
+    }
+
+    /// The query level that a level ends up in.
+    fn planned_in(&self, mut block: usize) -> usize {
+        while let Some(outer) = self.merged.get(&block) {
+            block = *outer;
+        }
+        block
     }
 
     fn add_entry(&mut self, entry: Entry) {
@@ -203,12 +338,25 @@ impl Lowering<'_> {
     }
 
     fn touch(&mut self, column: &ColumnUse) {
+        if self.unwanted > 0 {
+            return;
+        }
         if let Some(relation) = self.analysis.relations.get_mut(column.relation) {
             relation.columns.insert(column.column.clone());
+            *relation.touches.entry(column.column.clone()).or_default() += 1;
+        }
+    }
+
+    fn touch_all(&mut self, expression: &Expression) {
+        for column in expression.columns() {
+            self.touch(column);
         }
     }
 
     fn touch_whole_row(&mut self, index: usize) {
+        if self.unwanted > 0 {
+            return;
+        }
         if let Some(relation) = self.analysis.relations.get_mut(index) {
             relation.whole_row = true;
         }
@@ -231,32 +379,19 @@ impl Lowering<'_> {
                 {
                     continue;
                 }
-                match &entry.source {
-                    Source::Relation { index, columns } => {
-                        if let Some((_, real)) = columns.iter().find(|(name, _)| name == column) {
-                            found = Some(Expression::Column(ColumnUse {
-                                relation: *index,
-                                column: real.clone(),
-                            }));
-                            break 'scopes;
-                        }
-                        if qualifier.is_none() && entry.alias == *column && row.is_none() {
-                            row = Some(*index);
-                        }
-                    }
-                    Source::Derived { outputs } => {
-                        if let Some((_, expression)) = outputs.iter().find(|(name, _)| name == column) {
-                            found = Some(expression.clone());
-                            break 'scopes;
-                        }
-                    }
+                found = entry.column(column);
+                if found.is_some() {
+                    break 'scopes;
+                }
+                if let (Source::Relation { index, .. }, None, None) = (&entry.source, qualifier, row)
+                    && entry.alias == *column
+                {
+                    row = Some(*index);
                 }
             }
         }
         if let Some(found) = found {
-            if let Expression::Column(column) = &found {
-                self.touch(column);
-            }
+            self.touch_all(&found);
             return found;
         }
         if let Some(index) = row {
@@ -282,7 +417,12 @@ impl Lowering<'_> {
                         (name, Expression::Column(ColumnUse { relation: index, column: real }))
                     }));
                 }
-                Source::Derived { outputs: inner } => outputs.extend(inner),
+                Source::Derived { outputs: inner } => {
+                    if count {
+                        inner.iter().for_each(|(_, e)| self.touch_all(e));
+                    }
+                    outputs.extend(inner);
+                }
             }
         }
         outputs

@@ -34,6 +34,13 @@ pub enum Value {
     Null,
     /// Several values for the one parameter of a squashed list.
     List(Vec<Value>),
+    /// An expression without columns, for the planner to compute.
+    Computed {
+        /// The expression.
+        sql: String,
+        /// About what it gives, for places that take nothing but a constant.
+        text: String,
+    },
 }
 
 impl Value {
@@ -44,6 +51,11 @@ impl Value {
                 out.push_str(&quote_literal(text));
                 out.push_str("::");
                 out.push_str(type_name);
+            }
+            Self::Computed { sql, .. } => {
+                out.push('(');
+                out.push_str(sql);
+                out.push(')');
             }
             // A minus sign after another minus would begin a comment.
             Self::Number(text) if text.starts_with('-') => {
@@ -67,7 +79,10 @@ impl Value {
     /// The value's text, without quotes or cast.
     pub fn text(&self) -> &str {
         match self {
-            Self::Untyped(text) | Self::Typed { text, .. } | Self::Number(text) => text,
+            Self::Untyped(text)
+            | Self::Typed { text, .. }
+            | Self::Number(text)
+            | Self::Computed { text, .. } => text,
             Self::Null => "",
             Self::List(values) => values.first().map_or("", |v| v.text()),
         }
@@ -164,6 +179,8 @@ pub(crate) fn first_word(text: &str, tokens: &[ScanToken]) -> Option<String> {
 /// Finds the places that repair and binding have to touch.
 pub(crate) fn mark(text: &str, tokens: &[ScanToken]) -> Marks {
     let significant: Vec<&ScanToken> = tokens.iter().filter(|t| !is_comment(t)).collect();
+    // Where each of them stands among all tokens: a squashed list is marked by a comment.
+    let places: Vec<usize> = (0..tokens.len()).filter(|n| !is_comment(&tokens[*n])).collect();
     let mut pieces = Vec::new();
     let at = |i: usize| significant.get(i).copied();
     let range = |first: &ScanToken, last: &ScanToken| {
@@ -177,7 +194,7 @@ pub(crate) fn mark(text: &str, tokens: &[ScanToken]) -> Marks {
                 let before_that = i.checked_sub(2).and_then(at);
                 let position = if before.is_some_and(|b| takes_constant(text, b, before_that)) {
                     Position::Constant
-                } else if is_squashed(text, tokens, token) {
+                } else if is_squashed(text, tokens, places[i]) {
                     Position::SquashedList
                 } else {
                     Position::Expression
@@ -245,9 +262,10 @@ fn takes_constant(text: &str, token: &ScanToken, before: Option<&ScanToken>) -> 
 }
 
 /// Whether a parameter is followed by `/*, ... */`, the mark of a squashed list.
-fn is_squashed(text: &str, tokens: &[ScanToken], parameter: &ScanToken) -> bool {
-    let Some(at) = tokens.iter().position(|t| t.start == parameter.start) else { return false };
-    tokens.get(at + 1).is_some_and(|next| is(next, Token::CComment) && slice(text, next).contains("..."))
+fn is_squashed(text: &str, tokens: &[ScanToken], parameter: usize) -> bool {
+    tokens
+        .get(parameter + 1)
+        .is_some_and(|next| is(next, Token::CComment) && slice(text, next).contains("..."))
 }
 
 /// `now()` and its relatives: the type they give and how many tokens they take.

@@ -9,7 +9,7 @@ use expect_test::{Expect, expect};
 use model::QualifiedName;
 use sql::{
     Catalog, KeyExpression, ParameterContext, ParsedStatement, ResolvedColumn, ResolvedRelation, SqlError,
-    Value,
+    Value, View,
 };
 
 struct Tables;
@@ -36,6 +36,22 @@ impl Catalog for Tables {
                 .collect(),
         })
     }
+
+    fn view(&self, _: Option<&str>, name: &str) -> Option<View> {
+        View::parse(match name {
+            "plain" => {
+                "CREATE VIEW public.plain AS SELECT a.id AS key, a.ts, lower(a.s) AS low, a.x FROM public.a"
+            }
+            "over" => {
+                "CREATE VIEW public.over(k, l) AS SELECT p.key, p.low FROM public.plain p WHERE p.x > 5"
+            }
+            "pair" => {
+                "CREATE VIEW public.pair AS SELECT id, x FROM public.a UNION ALL SELECT id, a_id FROM public.b"
+            }
+            "circle" => "CREATE VIEW public.circle AS SELECT * FROM public.circle",
+            _ => return None,
+        })
+    }
 }
 
 fn key(key: &KeyExpression) -> String {
@@ -53,7 +69,7 @@ fn check(text: &str, expect: Expect) {
         let star = if r.whole_row { " *" } else { "" };
         writeln!(out, "{i} {} {}: {:?}{star}", r.name.name, r.alias, r.columns).unwrap();
         for p in &r.predicates {
-            let or = p.disjunct.map(|d| format!(" or{d}")).unwrap_or_default();
+            let or = p.disjunct.map(|d| format!(" or{}.{}", d.disjunction, d.arm)).unwrap_or_default();
             let outer = if p.outer_join { " outer" } else { "" };
             let values: Vec<_> = p.values.iter().map(|v| format!("{:?}", v.without_casts())).collect();
             writeln!(out, "  {} {:?} {}{or}{outer}", key(&p.key), p.operator, values.join(" ")).unwrap();
@@ -71,6 +87,12 @@ fn check(text: &str, expect: Expect) {
             )
             .unwrap();
         }
+        for row in &r.row_bounds {
+            writeln!(out, "  row {row:?}").unwrap();
+        }
+        for near in &r.nearest {
+            writeln!(out, "  near {} {}", key(&near.key), near.operator).unwrap();
+        }
         if !r.extremes.is_empty() {
             writeln!(out, "  extremes {:?}", r.extremes).unwrap();
         }
@@ -81,6 +103,9 @@ fn check(text: &str, expect: Expect) {
     }
     if let Some(t) = &a.target {
         writeln!(out, "target {} assigned {:?}", t.table, t.assigned).unwrap();
+    }
+    if !a.views.is_empty() {
+        writeln!(out, "views {:?}", a.views.iter().map(|v| &v.name).collect::<Vec<_>>()).unwrap();
     }
     if !a.unknown_relations.is_empty() {
         writeln!(out, "unknown {:?}", a.unknown_relations).unwrap();
@@ -143,8 +168,8 @@ fn expressions_or_and_null_tests() {
         "SELECT max(x) FROM a WHERE lower(s) = $1 OR s IS NULL",
         expect![[r#"
             0 a a: {"s", "x"}
-              lower(s) Equal Parameter(1) or1
-              s IsNull  or1
+              lower(s) Equal Parameter(1) or1.1
+              s IsNull  or1.2
               extremes {"x"}
         "#]],
     );
@@ -167,17 +192,173 @@ fn expressions_or_and_null_tests() {
     check(
         "SELECT x FROM a UNION ALL SELECT id FROM b WHERE a_id = ANY($1)",
         expect![[r#"
-        0 a a: {"x"}
-        1 b b: {"a_id", "id"}
-          a_id In Parameter(1)
-    "#]],
+            0 a a: {"x"}
+            1 b b: {"a_id", "id"}
+              a_id AnyOf Parameter(1)
+        "#]],
     );
     check(
         "SELECT * FROM public.\"Odd Name\" WHERE \"sel\"\"ect\" LIKE $1 AND (\"Key\", \"sel\"\"ect\") > ($2, $3)",
         expect![[r#"
-        0 Odd Name Odd Name: {"Key", "sel\"ect"} *
-          sel"ect Like { case_insensitive: false } Parameter(1)
-          Key GreaterOrEqual Parameter(2)
+            0 Odd Name Odd Name: {"Key", "sel\"ect"} *
+              sel"ect Like { case_insensitive: false } Parameter(1)
+              Key GreaterOrEqual Parameter(2)
+              row ["Key", "sel\"ect"]
+        "#]],
+    );
+}
+
+#[test]
+fn views_are_seen_through() {
+    check(
+        "SELECT key FROM plain WHERE low = $1 AND key > 7 ORDER BY ts DESC LIMIT 3",
+        expect![[r#"
+        0 a a: {"id", "s", "ts"}
+          lower(s) Equal Parameter(1)
+          id Greater Constant(Number("7"))
+          OrderBy ts Desc Default complete=true limited=true
+        views ["plain"]
+    "#]],
+    );
+    check(
+        "SELECT count(*) FROM over o JOIN b ON b.a_id = o.k WHERE o.l LIKE $1",
+        expect![[r#"
+        0 a a: {"id", "s", "x"}
+          x Greater Constant(Number("5"))
+          lower(s) Like { case_insensitive: false } Parameter(1)
+        1 b b: {"a_id"}
+        join 1.a_id = 0.id
+        views ["over", "plain"]
+    "#]],
+    );
+    check(
+        "SELECT id FROM pair WHERE x = $1",
+        expect![[r#"
+        0 a a: {"id", "x"}
+          x Equal Parameter(1)
+        1 b b: {"a_id", "id"}
+          a_id Equal Parameter(1)
+        views ["pair"]
+    "#]],
+    );
+    check(
+        "SELECT * FROM circle",
+        expect![[r#"
+        views ["circle"]
+        unknown ["public.circle"]
+    "#]],
+    );
+}
+
+#[test]
+fn what_a_subquery_gives_and_nobody_takes_is_not_wanted() {
+    check(
+        "SELECT q.x FROM (SELECT x, ts, s FROM a) q ORDER BY q.x",
+        expect![[r#"
+        0 a a: {"x"}
+          OrderBy x Asc Default complete=true limited=false
+    "#]],
+    );
+    check(
+        "SELECT q.d FROM (SELECT x AS d, count(s) AS n FROM a GROUP BY 1) q",
+        expect![[r#"
+        0 a a: {"x"}
+          GroupBy x Asc Default complete=true limited=false
+    "#]],
+    );
+    check(
+        "WITH c AS (SELECT id, ts FROM a) SELECT id FROM c",
+        expect![[r#"
+        0 a a: {"id"}
+    "#]],
+    );
+    check(
+        "WITH c AS (SELECT id, ts FROM a) SELECT 1 FROM c JOIN c d USING (id)",
+        expect![[r#"
+        0 a a: {"id", "ts"}
+    "#]],
+    );
+}
+
+#[test]
+fn orders_of_windows_and_of_distance() {
+    check(
+        "SELECT row_number() OVER (PARTITION BY x ORDER BY ts DESC), sum(x) OVER w FROM a WINDOW w AS (ORDER BY s)",
+        expect![[r#"
+            0 a a: {"s", "ts", "x"}
+              Window x Asc Default, ts Desc Default complete=true limited=false
+              Window s Asc Default complete=true limited=false
+        "#]],
+    );
+    check(
+        "SELECT id FROM a ORDER BY s <-> $1 LIMIT 5",
+        expect![[r#"
+        0 a a: {"id", "s"}
+          near s <->
+    "#]],
+    );
+    check(
+        "SELECT id FROM a ORDER BY s <-> $1",
+        expect![[r#"
+        0 a a: {"id", "s"}
+    "#]],
+    );
+}
+
+#[test]
+fn rows_arms_and_bounds() {
+    check(
+        "SELECT 1 FROM a WHERE (x, id) IN (($1, $2), ($3, $4))",
+        expect![[r#"
+        0 a a: {"id", "x"}
+          x In Parameter(1) Parameter(3)
+          id In Parameter(2) Parameter(4)
+    "#]],
+    );
+    check(
+        "SELECT 1 FROM a WHERE (ts, id) > ($1, $2) AND $3 BETWEEN id AND x",
+        expect![[r#"
+        0 a a: {"id", "ts", "x"}
+          ts GreaterOrEqual Parameter(1)
+          id LessOrEqual Parameter(3)
+          x GreaterOrEqual Parameter(3)
+          row ["ts", "id"]
+    "#]],
+    );
+    check(
+        "SELECT 1 FROM a, b WHERE (a.id = b.a_id AND a.x = 1 AND b.y = 2) OR (b.a_id = a.id AND a.x = 3)",
+        expect![[r#"
+            0 a a: {"id", "x"}
+              x Equal Constant(Number("1")) or1.1
+              x Equal Constant(Number("3")) or1.2
+            1 b b: {"a_id", "y"}
+              y Equal Constant(Number("2")) or1.1
+            join 0.id = 1.a_id
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM a WHERE starts_with(s, $1) AND s SIMILAR TO 'x'",
+        expect![[r#"
+        0 a a: {"s"}
+          s Other("^@") Parameter(1)
+          s Other("~") Function { schema: None, name: "similar_to_escape", args: [Constant(Text("x"))], special: false }
+    "#]],
+    );
+    check(
+        "SELECT 1 FROM b WHERE other.f(y) = 1 AND doc #>> $1 = $2 AND doc -> $3 ->> $4 = $5",
+        expect![[r#"
+        0 b b: {"doc", "y"}
+          other.f(y) Equal Constant(Number("1"))
+          <not indexable> Equal Parameter(2)
+          <not indexable> Equal Parameter(5)
+    "#]],
+    );
+    check(
+        "SELECT 1 FROM b WHERE extract($1 from y) = 3 AND extract('year' from y) = 4",
+        expect![[r#"
+        0 b b: {"y"}
+          <not indexable> Equal Constant(Number("3"))
+          EXTRACT('year' FROM y) Equal Constant(Number("4"))
     "#]],
     );
 }

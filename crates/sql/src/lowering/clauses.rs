@@ -6,41 +6,59 @@ use model::change::{NullsOrder, SortOrder};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     DeleteStmt, InsertStmt, JoinType, MergeStmt, Node, SelectStmt, SetOperation, SortByDir, SortByNulls,
-    UpdateStmt,
+    UpdateStmt, WindowDef,
 };
 
-use super::{Entry, Lowering, Outputs, Source, rename, string};
-use crate::analysis::{JoinEquality, KeyExpression, ParameterContext, SortItem, SortNeed, SortOrigin};
+use super::{Entry, Lowering, Order, Outputs, Source, Wanted, rename, string};
+use crate::analysis::{KeyExpression, Nearest, Operator, ParameterContext, SortItem, SortNeed, SortOrigin};
 use crate::expression::{Expression, Literal};
 use crate::lowering::conditions::key_expression;
+use crate::lowering::expressions::operator_name;
 
 impl Lowering<'_> {
-    /// Reads a query level; `exists` says that nobody looks at what it selects.
-    pub(super) fn select(&mut self, select: &SelectStmt, outermost: bool, exists: bool) -> Outputs {
+    /// Reads a query level.
+    pub(super) fn select(&mut self, select: &SelectStmt, outermost: bool, wanted: Wanted) -> Outputs {
         self.open_ctes(select.with_clause.as_ref());
         let outputs = if select.op > SetOperation::SetopNone as i32 {
-            self.set_operation(select, outermost)
+            self.set_operation(select, outermost, wanted)
         } else {
-            self.plain_select(select, outermost, exists)
+            self.plain_select(select, outermost, wanted)
         };
         self.close_ctes();
         outputs
     }
 
-    fn set_operation(&mut self, select: &SelectStmt, outermost: bool) -> Outputs {
-        let left = select.larg.as_ref().map(|s| self.select(s, false, false)).unwrap_or_default();
-        if let Some(right) = &select.rarg {
-            self.select(right, false, false);
-        }
+    fn set_operation(&mut self, select: &SelectStmt, outermost: bool, wanted: Wanted) -> Outputs {
+        // Only UNION ALL looks at no column of its own.
+        let concatenated = select.op == SetOperation::SetopUnion as i32 && select.all;
+        let wanted = if concatenated { wanted } else { Wanted::All };
+        let mut branch = |side: &Option<Box<SelectStmt>>| {
+            side.as_ref().map(|s| self.select(s, false, wanted)).unwrap_or_default()
+        };
+        let left = branch(&select.larg);
+        let right = branch(&select.rarg);
+        self.simple = None;
         self.limits(select, outermost);
         if outermost {
             self.analysis.aggregated |= !select.all;
         }
-        // What a set operation gives is no column of one relation any more.
-        left.into_iter().map(|(name, _)| (name, Expression::Other(vec![]))).collect()
+        // A condition on what a set operation gives is a condition on each of its branches.
+        let mut right = right.into_iter();
+        left.into_iter()
+            .map(|(name, left)| {
+                let mut either = Vec::new();
+                for side in [Some(left), right.next().map(|(_, e)| e)].into_iter().flatten() {
+                    match side {
+                        Expression::Either(items) => either.extend(items),
+                        one => either.push(one),
+                    }
+                }
+                (name, Expression::Either(either))
+            })
+            .collect()
     }
 
-    fn plain_select(&mut self, select: &SelectStmt, outermost: bool, exists: bool) -> Outputs {
+    fn plain_select(&mut self, select: &SelectStmt, outermost: bool, wanted: Wanted) -> Outputs {
         self.open_scope();
         let outer_extremes = std::mem::take(&mut self.extremes);
         let outer_windows = std::mem::take(&mut self.windows);
@@ -55,7 +73,9 @@ impl Lowering<'_> {
             self.condition(condition, None, None);
         }
         let functions_before = self.aggregate_calls;
-        let outputs = self.targets(&select.target_list, exists);
+        // `SELECT DISTINCT` compares every column of its list.
+        let wanted = if select.distinct_clause.is_empty() { wanted } else { Wanted::All };
+        let outputs = self.targets(&select.target_list, wanted);
         let having = select.having_clause.is_some();
         if let Some(condition) = &select.having_clause {
             self.lower(condition);
@@ -64,9 +84,20 @@ impl Lowering<'_> {
         let aggregated = grouped || having || self.aggregate_calls > functions_before;
         self.group_by(select, &outputs);
         self.order_by(select, &outputs, aggregated);
-        for window in std::mem::take(&mut self.windows) {
-            let items = window.iter().map(|e| sort_item(e, SortOrder::Asc, NullsOrder::Default)).collect();
-            self.add_sort(SortOrigin::Window, items, false);
+        for named in &select.window_clause {
+            if let Some(NodeEnum::WindowDef(window)) = &named.node {
+                self.window(window);
+            }
+        }
+        let windows = std::mem::take(&mut self.windows);
+        let simple = !aggregated
+            && windows.is_empty()
+            && select.distinct_clause.is_empty()
+            && select.limit_count.is_none()
+            && select.limit_offset.is_none()
+            && select.sort_clause.is_empty();
+        for order in windows {
+            self.add_sort(SortOrigin::Window, order, false);
         }
         if !grouped {
             for column in std::mem::take(&mut self.extremes) {
@@ -87,8 +118,47 @@ impl Lowering<'_> {
         }
         self.extremes = outer_extremes;
         self.windows = outer_windows;
+        self.simple = simple.then(|| self.block());
         self.close_scope();
         outputs
+    }
+
+    /// Notes the order that a window function wants: the columns that divide the rows, then those within.
+    pub(super) fn window(&mut self, window: &WindowDef) {
+        let mut order: Order = Vec::new();
+        for node in &window.partition_clause {
+            let expression = self.lower(node);
+            order.push(sort_item(&expression, SortOrder::Asc, NullsOrder::Default));
+        }
+        for node in &window.order_clause {
+            if let Some((expression, direction, nulls)) = self.sort_by(node, &Outputs::new()) {
+                order.push(sort_item(&expression, direction, nulls));
+            }
+        }
+        for bound in [&window.start_offset, &window.end_offset].into_iter().flatten() {
+            self.lower(bound);
+        }
+        if !order.is_empty() {
+            self.windows.push(order);
+        }
+    }
+
+    /// One item of an `ORDER BY`.
+    fn sort_by(&mut self, node: &Node, outputs: &Outputs) -> Option<(Expression, SortOrder, NullsOrder)> {
+        let Some(NodeEnum::SortBy(sort)) = &node.node else { return None };
+        let expression = self.named_or_lowered(sort.node.as_ref()?, outputs);
+        let order = match SortByDir::try_from(sort.sortby_dir) {
+            Ok(SortByDir::SortbyDesc) => SortOrder::Desc,
+            // `USING >` is the other spelling.
+            Ok(SortByDir::SortbyUsing) if operator_name(&sort.use_op) == ">" => SortOrder::Desc,
+            _ => SortOrder::Asc,
+        };
+        let nulls = match SortByNulls::try_from(sort.sortby_nulls) {
+            Ok(SortByNulls::SortbyNullsFirst) => NullsOrder::First,
+            Ok(SortByNulls::SortbyNullsLast) => NullsOrder::Last,
+            _ => NullsOrder::Default,
+        };
+        Some((expression, order, nulls))
     }
 
     fn limits(&mut self, select: &SelectStmt, outermost: bool) {
@@ -112,16 +182,18 @@ impl Lowering<'_> {
         }
     }
 
-    fn targets(&mut self, list: &[Node], exists: bool) -> Outputs {
+    fn targets(&mut self, list: &[Node], wanted: Wanted) -> Outputs {
         let mut outputs = Outputs::new();
         for target in list {
             let Some(NodeEnum::ResTarget(target)) = &target.node else { continue };
             let Some(value) = &target.val else { continue };
             if let Some((qualifier, true)) = star(value) {
-                outputs.extend(self.expand_star(qualifier.as_deref(), !exists));
+                outputs.extend(self.expand_star(qualifier.as_deref(), wanted == Wanted::All));
                 continue;
             }
+            self.unwanted += usize::from(wanted == Wanted::Named);
             let expression = self.lower(value);
+            self.unwanted -= usize::from(wanted == Wanted::Named);
             let name = match (&target.name, &expression) {
                 (given, _) if !given.is_empty() => given.clone(),
                 (_, Expression::Column(column)) => column_name(value).unwrap_or(column.column.clone()),
@@ -141,7 +213,9 @@ impl Lowering<'_> {
                 self.add_relation(range);
             }
             Some(NodeEnum::JoinExpr(join)) => {
+                let first_entry = self.entries().len();
                 let left = join.larg.as_ref().map(|n| self.range_item(n)).unwrap_or_default();
+                let middle = self.entries().len();
                 let right = join.rarg.as_ref().map(|n| self.range_item(n)).unwrap_or_default();
                 let preserved = match JoinType::try_from(join.jointype) {
                     Ok(JoinType::JoinLeft) => left.clone(),
@@ -152,15 +226,31 @@ impl Lowering<'_> {
                 if let Some(quals) = &join.quals {
                     self.condition(quals, None, (!preserved.is_empty()).then_some(&preserved));
                 }
-                for name in join.using_clause.iter().filter_map(string) {
-                    self.join_using(&name, &left, &right);
+                let mut names: Vec<String> = join.using_clause.iter().filter_map(string).collect();
+                if join.is_natural {
+                    let of =
+                        |entries: &[Entry]| entries.iter().flat_map(Entry::names).collect::<BTreeSet<_>>();
+                    let entries = self.entries();
+                    let (left, right) = (of(&entries[first_entry..middle]), of(&entries[middle..]));
+                    names.extend(left.intersection(&right).cloned());
+                }
+                for name in names {
+                    self.join_using(
+                        &name,
+                        first_entry,
+                        middle,
+                        (!preserved.is_empty()).then_some(&preserved),
+                    );
                 }
             }
             Some(NodeEnum::RangeSubselect(sub)) => {
+                self.simple = None;
                 let mut outputs = match sub.subquery.as_ref().and_then(|q| q.node.as_ref()) {
-                    Some(query) => self.statement(query, false),
+                    Some(query) => self.derived(query),
                     None => Vec::new(),
                 };
+                let simple = self.simple.take();
+                self.merge_block(simple);
                 let alias = sub.alias.as_ref();
                 if let Some(alias) = alias {
                     rename(&mut outputs, &alias.colnames);
@@ -196,21 +286,20 @@ impl Lowering<'_> {
         (first..self.analysis.relations.len()).collect()
     }
 
-    fn join_using(&mut self, name: &str, left: &BTreeSet<usize>, right: &BTreeSet<usize>) {
-        let find = |of: &BTreeSet<usize>, this: &Self| {
-            let entries = this.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default();
-            entries.iter().find_map(|entry| match &entry.source {
-                Source::Relation { index, columns } if of.contains(index) => {
-                    let (_, real) = columns.iter().find(|(n, _)| n == name)?;
-                    Some(crate::expression::ColumnUse { relation: *index, column: real.clone() })
-                }
-                _ => None,
-            })
-        };
-        if let (Some(left), Some(right)) = (find(left, self), find(right, self)) {
-            self.touch(&left);
-            self.touch(&right);
-            self.analysis.joins.push(JoinEquality { left, right });
+    fn entries(&self) -> &[Entry] {
+        self.scopes.last().map(|s| s.entries.as_slice()).unwrap_or_default()
+    }
+
+    /// A column that both sides of a join have: entries from `first` to `middle` are its left side, the rest
+    /// its right.
+    fn join_using(&mut self, name: &str, first: usize, middle: usize, preserved: Option<&BTreeSet<usize>>) {
+        let entries = self.entries();
+        let find = |side: &[Entry]| side.iter().find_map(|entry| entry.column(name));
+        let (left, right) = (find(&entries[first..middle]), find(&entries[middle..]));
+        if let (Some(left), Some(right)) = (left, right) {
+            self.touch_all(&left);
+            self.touch_all(&right);
+            self.compare(left, &Operator::Equal, right, None, preserved);
         }
     }
 
@@ -241,20 +330,12 @@ impl Lowering<'_> {
         let distinct_on = !select.distinct_clause.is_empty()
             && !matches!(select.distinct_clause.as_slice(), [Node { node: None }]);
         let mut items = Vec::new();
-        for node in &select.sort_clause {
-            let Some(NodeEnum::SortBy(sort)) = &node.node else { continue };
-            let Some(inner) = &sort.node else { continue };
-            let expression = self.named_or_lowered(inner, outputs);
-            let order = if sort.sortby_dir == SortByDir::SortbyDesc as i32 {
-                SortOrder::Desc
-            } else {
-                SortOrder::Asc
-            };
-            let nulls = match SortByNulls::try_from(sort.sortby_nulls) {
-                Ok(SortByNulls::SortbyNullsFirst) => NullsOrder::First,
-                Ok(SortByNulls::SortbyNullsLast) => NullsOrder::Last,
-                _ => NullsOrder::Default,
-            };
+        let limited = select.limit_count.is_some() && !aggregated && select.distinct_clause.is_empty();
+        for (position, node) in select.sort_clause.iter().enumerate() {
+            let Some((expression, order, nulls)) = self.sort_by(node, outputs) else { continue };
+            if limited && position == 0 && order == SortOrder::Asc {
+                self.add_nearest(&expression);
+            }
             items.push(sort_item(&expression, order, nulls));
         }
         if distinct_on && items.is_empty() {
@@ -268,12 +349,30 @@ impl Lowering<'_> {
             }
         }
         let origin = if distinct_on { SortOrigin::DistinctOn } else { SortOrigin::OrderBy };
-        let limited = select.limit_count.is_some() && !aggregated && select.distinct_clause.is_empty();
         self.add_sort(origin, items, limited);
     }
 
+    /// Notes an order by the distance from a value.
+    fn add_nearest(&mut self, expression: &Expression) {
+        let Expression::Operator { name, left: Some(left), right } = expression else { return };
+        // `<->` of the geometric types and pg_trgm, `<<->` and its like of word similarity.
+        if !(name.contains("<->") && name.chars().all(|c| matches!(c, '<' | '-' | '>'))) {
+            return;
+        }
+        for (key, value) in [(left, right), (right, left)] {
+            if let (Some(relation), true) = (key.only_relation(), value.columns().is_empty())
+                && let Some(key) = key_expression(key)
+            {
+                let nearest = Nearest { key, operator: name.clone(), value: Expression::clone(value) };
+                if let Some(relation) = self.analysis.relations.get_mut(relation) {
+                    relation.nearest.push(nearest);
+                }
+            }
+        }
+    }
+
     /// Gives an order to the relation that its leading keys belong to.
-    fn add_sort(&mut self, origin: SortOrigin, items: Vec<Option<(usize, SortItem)>>, limited: bool) {
+    fn add_sort(&mut self, origin: SortOrigin, items: Order, limited: bool) {
         let Some(Some((relation, _))) = items.first() else { return };
         let relation = *relation;
         let all = items.len();
@@ -292,8 +391,9 @@ impl Lowering<'_> {
         }
         let complete = kept.len() == all;
         let block = self.block();
+        let of = self.analysis.relations.get(relation).map(|r| self.planned_in(r.block));
         if let Some(relation) = self.analysis.relations.get_mut(relation)
-            && relation.block == block
+            && of == Some(block)
         {
             let need = SortNeed { origin, items: kept, complete, limited };
             if !relation.sorts.contains(&need) {
@@ -308,6 +408,7 @@ impl Lowering<'_> {
             && single_name(node)
             && let Some((_, expression)) = outputs.iter().find(|(n, _)| *n == name)
         {
+            self.touch_all(expression);
             return expression.clone();
         }
         let expression = self.lower(node);
@@ -315,6 +416,7 @@ impl Lowering<'_> {
             && let Ok(position) = position.parse::<usize>()
             && let Some((_, expression)) = position.checked_sub(1).and_then(|p| outputs.get(p))
         {
+            self.touch_all(expression);
             return expression.clone();
         }
         expression
@@ -342,7 +444,7 @@ impl Lowering<'_> {
                     }
                 }
             }
-            let outputs = self.select(select, false, false);
+            let outputs = self.select(select, false, Wanted::All);
             if let Some(target) = &target {
                 for ((_, expression), column) in outputs.iter().zip(&columns) {
                     self.column_value(expression, &target.table.clone(), column);
@@ -360,7 +462,7 @@ impl Lowering<'_> {
             self.assignments(&assigned, &table);
         }
         let outputs = match &insert.returning_clause {
-            Some(returning) => self.targets(&returning.exprs, false),
+            Some(returning) => self.targets(&returning.exprs, Wanted::All),
             None => Vec::new(),
         };
         // The inserted relation is written, not scanned.
@@ -395,7 +497,7 @@ impl Lowering<'_> {
             self.condition(condition, None, None);
         }
         let outputs = match &update.returning_clause {
-            Some(returning) => self.targets(&returning.exprs, false),
+            Some(returning) => self.targets(&returning.exprs, Wanted::All),
             None => Vec::new(),
         };
         if let Some(index) = index {
@@ -419,7 +521,7 @@ impl Lowering<'_> {
             self.condition(condition, None, None);
         }
         let outputs = match &delete.returning_clause {
-            Some(returning) => self.targets(&returning.exprs, false),
+            Some(returning) => self.targets(&returning.exprs, Wanted::All),
             None => Vec::new(),
         };
         if let Some(index) = index {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
 
-use super::Lowering;
-use crate::analysis::{JoinEquality, KeyExpression, Operator, Predicate};
+use super::{Lowering, Wanted};
+use crate::analysis::{Arm, JoinEquality, KeyExpression, Operator, Predicate};
 use crate::expression::Expression;
 use crate::lowering::expressions::operator_name;
 
@@ -28,7 +28,7 @@ impl Lowering<'_> {
     pub(super) fn condition(
         &mut self,
         node: &Node,
-        disjunct: Option<usize>,
+        disjunct: Option<Arm>,
         preserved: Option<&BTreeSet<usize>>,
     ) {
         match &node.node {
@@ -39,10 +39,22 @@ impl Lowering<'_> {
                     }
                 }
                 Ok(BoolExprType::OrExpr) => {
-                    self.disjuncts += 1;
-                    let number = disjunct.unwrap_or(self.disjuncts);
+                    self.disjunctions += 1;
+                    let disjunction = disjunct.map_or(self.disjunctions, |d| d.disjunction);
+                    let mut in_all: Option<BTreeSet<JoinEquality>> = None;
                     for arm in &bool_expr.args {
-                        self.condition(arm, Some(number), preserved);
+                        self.arms += 1;
+                        self.arm_joins.push(BTreeSet::new());
+                        self.condition(arm, Some(Arm { disjunction, arm: self.arms }), preserved);
+                        let joins = self.arm_joins.pop().unwrap_or_default();
+                        in_all = Some(match in_all {
+                            Some(common) => common.intersection(&joins).cloned().collect(),
+                            None => joins,
+                        });
+                    }
+                    // What every arm says holds (`find_duplicate_ors()`).
+                    for join in in_all.unwrap_or_default() {
+                        self.add_join(join);
                     }
                 }
                 _ => {
@@ -82,12 +94,27 @@ impl Lowering<'_> {
                 let expression = self.lower(node);
                 self.predicate(expression, Operator::IsTrue, vec![], disjunct, preserved);
             }
+            // Functions that the planner knows as operators (support functions, `SupportRequestIndexCondition`).
+            Some(NodeEnum::FuncCall(_)) => {
+                let Expression::Function { name, args, .. } = self.lower(node) else { return };
+                let operator = match name.as_str() {
+                    "starts_with" => "^@",
+                    "st_intersects" | "st_contains" | "st_within" | "st_dwithin" | "st_covers"
+                    | "st_coveredby" | "st_overlaps" | "st_touches" | "st_crosses" => "&&",
+                    _ => return,
+                };
+                let mut args = args.into_iter();
+                if let (Some(left), Some(right)) = (args.next(), args.next()) {
+                    self.compare(left, &Operator::Other(operator.into()), right, disjunct, preserved);
+                }
+            }
             Some(NodeEnum::SubLink(link)) => {
                 let kind = SubLinkType::try_from(link.sub_link_type);
                 let test = link.testexpr.as_ref().map(|t| self.lower(t));
                 let outputs = match link.subselect.as_ref().and_then(|s| s.node.as_ref()) {
                     Some(NodeEnum::SelectStmt(select)) => {
-                        self.select(select, false, kind == Ok(SubLinkType::ExistsSublink))
+                        let exists = kind == Ok(SubLinkType::ExistsSublink);
+                        self.select(select, false, if exists { Wanted::Nothing } else { Wanted::All })
                     }
                     _ => Vec::new(),
                 };
@@ -111,12 +138,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn comparison(
-        &mut self,
-        expression: &AExpr,
-        disjunct: Option<usize>,
-        preserved: Option<&BTreeSet<usize>>,
-    ) {
+    fn comparison(&mut self, expression: &AExpr, disjunct: Option<Arm>, preserved: Option<&BTreeSet<usize>>) {
         let (Some(left), Some(right)) = (&expression.lexpr, &expression.rexpr) else {
             for side in [&expression.lexpr, &expression.rexpr].into_iter().flatten() {
                 self.lower(side);
@@ -135,6 +157,8 @@ impl Lowering<'_> {
                 }
                 // (a, b) > (x, y) bounds a, and in the order (a, b) it is one stretch of an index.
                 (Expression::List(left), Expression::List(right)) => {
+                    self.row_bound(&left, &right, disjunct);
+                    self.row_bound(&right, &left, disjunct);
                     if let (Some(left), Some(right)) = (left.into_iter().next(), right.into_iter().next()) {
                         let operator = match Operator::from_symbol(&symbol) {
                             Operator::Greater => Operator::GreaterOrEqual,
@@ -149,14 +173,30 @@ impl Lowering<'_> {
                 }
             },
             Ok(AExprKind::AexprOpAny) if symbol == "=" => {
-                self.predicate(left, Operator::In, vec![right], disjunct, preserved);
+                self.predicate(left, Operator::AnyOf, vec![right], disjunct, preserved);
             }
             Ok(AExprKind::AexprIn) if symbol == "=" => {
                 let values = match right {
                     Expression::List(items) => items,
                     one => vec![one],
                 };
-                self.predicate(left, Operator::In, values, disjunct, preserved);
+                match left {
+                    // (a, b) IN ((1, 2), (3, 4)): the planner makes it an OR of pairs.
+                    Expression::List(columns) => {
+                        for (position, column) in columns.into_iter().enumerate() {
+                            let of_column = values.iter().filter_map(|row| match row {
+                                Expression::List(items) => items.get(position).cloned(),
+                                _ => None,
+                            });
+                            let values = of_column.collect();
+                            self.predicate(column, Operator::In, values, disjunct, preserved);
+                        }
+                    }
+                    column => self.predicate(column, Operator::In, values, disjunct, preserved),
+                }
+            }
+            Ok(AExprKind::AexprSimilar) if symbol == "~" => {
+                self.predicate(left, Operator::Other("~".into()), vec![right], disjunct, preserved);
             }
             Ok(AExprKind::AexprLike) if symbol == "~~" => {
                 let operator = Operator::Like { case_insensitive: false };
@@ -171,32 +211,78 @@ impl Lowering<'_> {
                     Expression::List(items) => items,
                     one => vec![one],
                 };
-                self.predicate(left, Operator::Between, values, disjunct, preserved);
+                match (left.only_relation(), values.as_slice()) {
+                    // `$1 BETWEEN low AND high`: two bounds on two columns.
+                    (None, [low, high]) => {
+                        let (low, high) = (low.clone(), high.clone());
+                        self.compare(left.clone(), &Operator::GreaterOrEqual, low, disjunct, preserved);
+                        self.compare(left, &Operator::LessOrEqual, high, disjunct, preserved);
+                    }
+                    _ => self.predicate(left, Operator::Between, values, disjunct, preserved),
+                }
             }
             _ => {}
         }
     }
 
+    /// Notes the columns of a row comparison, as many leading ones as are of one relation.
+    fn row_bound(&mut self, columns: &[Expression], values: &[Expression], disjunct: Option<Arm>) {
+        let mut names = Vec::new();
+        let mut of = None;
+        for (column, value) in columns.iter().zip(values) {
+            match column {
+                Expression::Column(column)
+                    if of.is_none_or(|r| r == column.relation)
+                        && value.columns().iter().all(|v| v.relation != column.relation) =>
+                {
+                    of = Some(column.relation);
+                    names.push(column.column.clone());
+                }
+                _ => break,
+            }
+        }
+        if let (Some(relation), None, true) = (of, disjunct, names.len() > 1)
+            && let Some(relation) = self.analysis.relations.get_mut(relation)
+            && !relation.row_bounds.contains(&names)
+        {
+            relation.row_bounds.push(names);
+        }
+    }
+
+    /// Adds a join that must hold, or that an arm of the `OR` being read says.
+    fn add_join(&mut self, join: JoinEquality) {
+        if let Some(arm) = self.arm_joins.last_mut() {
+            arm.insert(join);
+        } else if !self.analysis.joins.contains(&join) {
+            self.analysis.joins.push(join);
+        }
+    }
+
     /// One side against the other: a join, or a predicate on whichever side has a column.
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         left: Expression,
         operator: &Operator,
         right: Expression,
-        disjunct: Option<usize>,
+        disjunct: Option<Arm>,
         preserved: Option<&BTreeSet<usize>>,
     ) {
         if let (Expression::Column(l), Expression::Column(r)) = (&left, &right)
             && *operator == Operator::Equal
             && l.relation != r.relation
         {
-            if disjunct.is_none() {
-                let join = JoinEquality { left: l.clone(), right: r.clone() };
-                if !self.analysis.joins.contains(&join) {
-                    self.analysis.joins.push(join);
-                }
-            }
+            let (left, right) = if disjunct.is_some() && r < l { (r, l) } else { (l, r) };
+            self.add_join(JoinEquality { left: left.clone(), right: right.clone() });
             return;
+        }
+        for (either, other, swapped) in [(&left, &right, false), (&right, &left, true)] {
+            if let Expression::Either(branches) = either {
+                for branch in branches {
+                    let (l, r) = if swapped { (other, branch) } else { (branch, other) };
+                    self.compare(l.clone(), operator, r.clone(), disjunct, preserved);
+                }
+                return;
+            }
         }
         let commuted = operator.commuted();
         let (of_left, of_right) = (left.only_relation(), right.only_relation());
@@ -216,9 +302,15 @@ impl Lowering<'_> {
         key: Expression,
         operator: Operator,
         values: Vec<Expression>,
-        disjunct: Option<usize>,
+        disjunct: Option<Arm>,
         preserved: Option<&BTreeSet<usize>>,
     ) {
+        if let Expression::Either(branches) = key {
+            for branch in branches {
+                self.predicate(branch, operator.clone(), values.clone(), disjunct, preserved);
+            }
+            return;
+        }
         let Some(relation) = key.only_relation() else { return };
         if values.iter().any(|v| v.columns().iter().any(|c| c.relation == relation)) {
             return;

@@ -73,7 +73,9 @@ impl Lowering<'_> {
             NodeEnum::SubLink(link) => {
                 let test = link.testexpr.as_ref().map(|t| self.lower(t));
                 if let Some(query) = link.subselect.as_ref().and_then(|s| s.node.as_ref()) {
+                    let unwanted = std::mem::take(&mut self.unwanted);
                     self.statement(query, false);
+                    self.unwanted = unwanted;
                 }
                 // What it gives is a value of its own, not the column it was read from.
                 Expression::Other(test.into_iter().collect())
@@ -142,6 +144,10 @@ impl Lowering<'_> {
 
     fn function(&mut self, call: &FuncCall) -> Expression {
         let name = call.funcname.last().and_then(string).unwrap_or_default();
+        let schema = match call.funcname.as_slice() {
+            [schema, _] => string(schema).filter(|s| s != "pg_catalog"),
+            _ => None,
+        };
         self.analysis.functions.insert(name.clone());
         let args: Vec<Expression> = call.args.iter().map(|n| self.lower(n)).collect();
         for order in &call.agg_order {
@@ -151,21 +157,7 @@ impl Lowering<'_> {
             self.lower(filter);
         }
         if let Some(window) = &call.over {
-            let partition: Vec<_> = window.partition_clause.iter().map(|n| self.lower(n)).collect();
-            let mut order = partition;
-            for node in &window.order_clause {
-                if let Some(NodeEnum::SortBy(sort)) = &node.node
-                    && let Some(inner) = &sort.node
-                {
-                    order.push(self.lower(inner));
-                }
-            }
-            for bound in [&window.start_offset, &window.end_offset].into_iter().flatten() {
-                self.lower(bound);
-            }
-            if !order.is_empty() {
-                self.windows.push(order);
-            }
+            self.window(window);
         }
         for (position, arg) in args.iter().enumerate() {
             if let Expression::Parameter(number) = arg {
@@ -195,7 +187,7 @@ impl Lowering<'_> {
         if plain && (special || AGGREGATES.binary_search(&name.as_str()).is_ok()) {
             self.aggregate_calls += 1;
         }
-        Expression::Function { name, args, special }
+        Expression::Function { schema, name, args, special }
     }
 
     fn operator(&mut self, expression: &protobuf::AExpr) -> Expression {
@@ -210,14 +202,13 @@ impl Lowering<'_> {
             self.typed_by(left, &right);
             self.typed_by(&right, left);
         }
-        if matches!(name.as_str(), "->" | "->>")
-            && let (Some(left), Expression::Parameter(number)) = (&left, &right)
-        {
-            let column = match left {
-                Expression::Column(column) => Some(column.clone()),
-                _ => None,
-            };
-            self.context(*number, ParameterContext::JsonKey { column });
+        if let (Some(left), Expression::Parameter(number)) = (&left, &right) {
+            let column = left.columns().into_iter().next().cloned();
+            match name.as_str() {
+                "->" | "->>" => self.context(*number, ParameterContext::JsonKey { column }),
+                "#>" | "#>>" => self.context(*number, ParameterContext::JsonPath { column }),
+                _ => {}
+            }
         }
         if matches!(name.as_str(), "+" | "-" | "*" | "/" | "%") {
             let sides = [left.as_ref(), Some(&right)];
