@@ -8,15 +8,20 @@
 //! weights follow that evidence ([`weigh_by_rows`]).
 
 mod column_values;
+mod documents;
+mod hidden_constants;
+mod predicates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use model::snapshot::{Column, Relation, Statement};
 use model::{QualifiedName, Snapshot};
-use sql::{Analysis, Expression, Operator, ParameterContext, ParsedStatement, Value};
+use sql::{Analysis, Literal, ParameterContext, ParsedStatement, Value};
 
 use self::column_values::ColumnValues;
+pub use self::hidden_constants::Assumed;
+use crate::tables::Tables;
 
 /// A way of executing a statement: values in place of parameters, and how usual it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +44,11 @@ pub struct ObservedValues {
 
 /// Everything that the choice of values rests on.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// Where statistics come from.
     pub snapshot: &'a Snapshot,
+    /// Its tables.
+    pub tables: &'a Tables<'a>,
     /// The statement's counters.
     pub statement: &'a Statement,
     /// Its parsed text.
@@ -64,7 +71,7 @@ const MAX_TRIED: usize = 9;
 /// How many bindings of a statement are kept.
 pub const MAX_KEPT: usize = 3;
 
-impl Evidence<'_> {
+impl<'a> Evidence<'a> {
     /// The average number of rows that one call gave.
     pub fn rows_per_call(&self) -> f64 {
         if self.statement.calls > 0 { self.statement.rows as f64 / self.statement.calls as f64 } else { 0.0 }
@@ -83,13 +90,23 @@ impl Evidence<'_> {
         clock(self.snapshot.taken_at)
     }
 
-    fn relation(&self, name: &QualifiedName) -> Option<&Relation> {
-        self.snapshot.relation(name)
+    fn relation(&self, name: &QualifiedName) -> Option<&'a Relation> {
+        self.tables.relation(name)
     }
 
-    fn column(&self, relation: usize, column: &str) -> Option<(&Relation, &Column)> {
+    fn column(&self, relation: usize, column: &str) -> Option<(&'a Relation, &'a Column)> {
         let relation = self.relation(&self.analysis.relations.get(relation)?.name)?;
         Some((relation, relation.column(column)?))
+    }
+
+    /// The rows of a relation of the statement.
+    fn rows(&self, relation: usize) -> f64 {
+        let relation = self.analysis.relations.get(relation).and_then(|r| self.relation(&r.name));
+        relation.map_or(1.0, |r| self.tables.extent(r).rows).max(1.0)
+    }
+
+    fn values(&self, table: &'a Relation, column: &'a Column) -> ColumnValues<'a> {
+        ColumnValues::new(table, column, self.tables.extent(table).rows, self.snapshot.taken_at)
     }
 }
 
@@ -98,10 +115,15 @@ pub fn clock(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()
 }
 
+/// What is assumed of constants within expressions, see [`Assumed`].
+pub(crate) fn assume(evidence: Evidence<'_>) -> Assumed {
+    hidden_constants::assume(evidence)
+}
+
 /// Typical executions of a statement, the most usual first.
-pub fn bindings(evidence: Evidence<'_>) -> Vec<Binding> {
+pub(crate) fn bindings(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Binding> {
     let parameters = evidence.parsed.parameters();
-    let groups = groups(evidence);
+    let groups = predicates::groups(evidence, assumed);
     let mut combined = combine(&groups, evidence.rows_are_evidence());
     if !evidence.observed.is_empty() {
         combined = observed(evidence);
@@ -110,6 +132,13 @@ pub fn bindings(evidence: Evidence<'_>) -> Vec<Binding> {
     let mut bindings: Vec<Binding> = Vec::new();
     for choice in combined {
         let mut values = choice.values;
+        for (number, constant) in &assumed.constants {
+            let value = match constant {
+                Literal::Number(text) => Value::Number(text.clone()),
+                other => other.text().map_or(Value::Null, Value::Untyped),
+            };
+            values.entry(*number).or_insert(value);
+        }
         let mut unknown = BTreeSet::new();
         for number in &parameters {
             if !values.contains_key(number) {
@@ -119,23 +148,7 @@ pub fn bindings(evidence: Evidence<'_>) -> Vec<Binding> {
                 }
             }
         }
-        // `'1'` is a valid integer, numeric, text, boolean, JSON and interval; what it is not valid for
-        // takes NULL, and operators between two unknown constants need a number.
-        let fillers = [
-            Value::Untyped("1".into()),
-            Value::Number("1".into()),
-            Value::Null,
-            Value::Untyped("epoch".into()),
-        ];
-        let fillers = if unknown.is_empty() { &fillers[..1] } else { &fillers[..] };
-        let variants: Vec<String> = fillers
-            .iter()
-            .map(|filler| {
-                let mut all = values.clone();
-                all.extend(unknown.iter().map(|number| (*number, filler.clone())));
-                evidence.parsed.bind(&all, Some(&clock))
-            })
-            .collect();
+        let variants = variants(evidence, &values, &unknown, &clock);
         match bindings.iter_mut().find(|b| b.variants == variants) {
             Some(same) => same.weight += choice.weight,
             None => bindings.push(Binding { variants, weight: choice.weight }),
@@ -145,6 +158,51 @@ pub fn bindings(evidence: Evidence<'_>) -> Vec<Binding> {
         keep_heaviest(&mut bindings);
     }
     bindings
+}
+
+/// The spellings of one execution, the best first. `'1'` is a valid integer, numeric, text, boolean, JSON and
+/// interval, `'epoch'` a moment; operators between two unknown constants need a number; what is left takes NULL. A
+/// computed value that PostgreSQL cannot compute gives way to its text and then to these.
+fn variants(
+    evidence: Evidence<'_>,
+    values: &BTreeMap<u32, Value>,
+    unknown: &BTreeSet<u32>,
+    clock: &str,
+) -> Vec<String> {
+    let computed: BTreeSet<u32> =
+        values.iter().filter(|(_, v)| matches!(v, Value::Computed { .. })).map(|(n, _)| *n).collect();
+    let fillers =
+        [Value::Untyped("1".into()), Value::Untyped("epoch".into()), Value::Number("1".into()), Value::Null];
+    let mut variants = Vec::new();
+    let mut add = |values: &BTreeMap<u32, Value>, fillers: &[Value]| {
+        for filler in fillers {
+            let mut all = values.clone();
+            all.extend(unknown.iter().map(|number| (*number, filler.clone())));
+            let text = evidence.parsed.bind(&all, Some(clock));
+            if !variants.contains(&text) {
+                variants.push(text);
+            }
+        }
+    };
+    // A text of a megabyte is not spelt in twelve ways.
+    let few = if evidence.parsed.text().len() > 100_000 { 1 } else { fillers.len() };
+    add(values, if unknown.is_empty() { &fillers[..1] } else { &fillers[..few] });
+    if !computed.is_empty() && few > 1 {
+        let mut plain = values.clone();
+        for (number, value) in &mut plain {
+            if computed.contains(number) {
+                *value = Value::Untyped(value.text().to_owned());
+            }
+        }
+        add(&plain, &fillers[..1]);
+        for filler in &fillers {
+            for number in &computed {
+                plain.insert(*number, filler.clone());
+            }
+            add(&plain, std::slice::from_ref(filler));
+        }
+    }
+    variants
 }
 
 /// Keeps the most usual bindings and makes their weights add up to 1.
@@ -164,10 +222,13 @@ fn keep_heaviest(bindings: &mut Vec<Binding>) {
 /// `estimates` are the planner's rows, in the order of the bindings.
 pub fn weigh_by_rows(bindings: &mut Vec<Binding>, estimates: &[f64], rows_per_call: f64) {
     let rows = rows_per_call.max(0.1);
+    let distance = |estimate: &f64| (estimate.max(0.1) / rows).ln().abs();
+    // The nearest tells how well the planner estimates this statement, and so how far off the others are.
+    let nearest = estimates.iter().map(distance).fold(f64::INFINITY, f64::min);
+    let spread = nearest.clamp(0.4, 2.0);
     for (binding, estimate) in bindings.iter_mut().zip(estimates) {
-        // A factor of e away halves nothing and forgives nothing: the weight falls with the square.
-        let distance = (estimate.max(0.1) / rows).ln();
-        binding.weight *= (-(distance * distance) / 2.0).exp().max(1e-12);
+        let far = distance(estimate) / spread;
+        binding.weight *= (-(far * far) / 2.0).exp().max(1e-12);
     }
     keep_heaviest(bindings);
     // What is a hundred times less likely is not worth a planner call.
@@ -205,244 +266,6 @@ fn typed(evidence: Evidence<'_>, number: u32, text: &str) -> Value {
         }
     }
     Value::Untyped(text.into())
-}
-
-/// The possibilities of every predicate, predicates on one column taken together.
-fn groups(evidence: Evidence<'_>) -> Vec<Vec<Choice>> {
-    let mut groups: Vec<Vec<Choice>> = Vec::new();
-    let mut assigned: BTreeSet<u32> = BTreeSet::new();
-    for (r, relation) in evidence.analysis.relations.iter().enumerate() {
-        // Lower and upper bounds of one column make one stretch.
-        let mut bounded: BTreeSet<&str> = BTreeSet::new();
-        for predicate in &relation.predicates {
-            let has_parameters = predicate.values.iter().any(|v| !v.parameters().is_empty());
-            let (column, lowered) = match predicate.key.column() {
-                Some(column) => (Some(column), None),
-                None => only_column(&predicate.key),
-            };
-            let Some(column) = column.filter(|_| has_parameters) else { continue };
-            let Some((table, definition)) = evidence.column(r, column) else { continue };
-            let values = ColumnValues::new(table, definition, evidence.snapshot.taken_at);
-            let choices = if predicate.operator.is_range() && lowered.is_none() {
-                if !bounded.insert(column) {
-                    continue;
-                }
-                ranges(&values, &relation.predicates, column, &mut assigned)
-            } else {
-                equalities(evidence, &values, predicate, lowered.as_deref(), &mut assigned)
-            };
-            if !choices.is_empty() {
-                groups.push(choices);
-            }
-        }
-    }
-    groups
-}
-
-/// The column under an expression of one column, and the function around it.
-fn only_column(key: &sql::KeyExpression) -> (Option<&str>, Option<String>) {
-    let sql::KeyExpression::Expression { expression, .. } = key else { return (None, None) };
-    let columns = expression.columns();
-    let column = columns.iter().next().filter(|_| columns.len() == 1).map(|c| c.column.as_str());
-    let function = match expression {
-        Expression::Function { name, .. } => name.clone(),
-        Expression::Operator { name, .. } => name.clone(),
-        Expression::Cast { to, .. } => format!("::{to}"),
-        _ => String::new(),
-    };
-    (column, Some(function))
-}
-
-/// Common, middling and rare values for one predicate.
-fn equalities(
-    evidence: Evidence<'_>,
-    values: &ColumnValues<'_>,
-    predicate: &sql::Predicate,
-    around: Option<&str>,
-    assigned: &mut BTreeSet<u32>,
-) -> Vec<Choice> {
-    let mut options = values.points();
-    match around {
-        Some("lower") => options.iter_mut().for_each(|(text, _)| *text = text.to_lowercase()),
-        Some("upper") => options.iter_mut().for_each(|(text, _)| *text = text.to_uppercase()),
-        None => {}
-        // The value of another function is not the value of the column.
-        Some(_) => return Vec::new(),
-    }
-    let numbers: Vec<u32> =
-        predicate.values.iter().flat_map(direct).filter(|n| assigned.insert(*n)).collect();
-    if numbers.is_empty() {
-        return Vec::new();
-    }
-    let typed = |text: &str| match around {
-        None => values.typed(text),
-        Some(_) => Value::Untyped(text.into()),
-    };
-    // A list of all values that there are would restrict nothing.
-    let listed = options.len().saturating_sub(1).clamp(1, 3);
-    let mut choices = Vec::new();
-    for (i, (text, weight)) in options.iter().enumerate() {
-        // Several values of one list are neighbours in the list of options.
-        let nth = |n: usize| options.get((i + n) % options.len()).map_or(text.as_str(), |(t, _)| t.as_str());
-        let mut assignment = BTreeMap::new();
-        for (n, number) in numbers.iter().enumerate() {
-            let value = match &predicate.operator {
-                Operator::In if evidence.parsed.is_squashed_list(*number) => {
-                    Value::List((0..listed).map(|k| typed(nth(k))).collect())
-                }
-                Operator::In
-                    if matches!(predicate.values.as_slice(), [one] if one.without_casts() == &Expression::Parameter(*number))
-                        && !is_in_list(evidence, *number) =>
-                {
-                    values.array(&(0..listed).map(nth).collect::<Vec<_>>())
-                }
-                Operator::In => typed(nth(n)),
-                Operator::Like { .. } => {
-                    let prefix: String = text.chars().take(4).collect();
-                    Value::Untyped(if i % 2 == 0 { format!("{prefix}%") } else { format!("%{prefix}%") })
-                }
-                Operator::Other(operator) => match values.contained(operator, text) {
-                    Some(value) => value,
-                    None => continue,
-                },
-                _ => typed(text),
-            };
-            assignment.insert(*number, value);
-        }
-        choices.push(Choice { values: assignment, weight: *weight });
-    }
-    choices.retain(|c| !c.values.is_empty());
-    if choices.is_empty() {
-        // Nothing was assigned, so another predicate may.
-        assigned.retain(|n| !numbers.contains(n));
-    }
-    choices
-}
-
-/// The parameters that are the compared value itself, not a part of its computation: `$1` and
-/// `ARRAY[$1, $2]`, but not `md5($1 || $2)`. The argument of `to_tsquery` and the like stands for it.
-fn direct(value: &Expression) -> Vec<u32> {
-    match value.without_casts() {
-        Expression::Parameter(number) => vec![*number],
-        Expression::List(items) => items.iter().flat_map(direct).collect(),
-        Expression::Function { args, name, .. } if matches!(name.as_str(), "lower" | "upper") => {
-            args.iter().flat_map(direct).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Whether a parameter is the element of an `IN (…)` list and not the array of `= ANY (…)`.
-fn is_in_list(evidence: Evidence<'_>, number: u32) -> bool {
-    let text = evidence.parsed.text().to_ascii_lowercase();
-    let parameter = format!("${number}");
-    text.match_indices(&parameter).any(|(at, _)| {
-        let head = text[..at].trim_end().trim_end_matches('(').trim_end();
-        head.ends_with(" in") || head.ends_with(',')
-    })
-}
-
-/// How much of a table the ranges of a statement keep: nobody knows, so several are tried.
-const SELECTIVITIES: [(f64, f64); 3] = [(0.01, 0.5), (0.1, 0.3), (0.001, 0.2)];
-/// "Since a while ago" mostly means a short while.
-const RECENT: [(f64, f64); 3] = [(0.01, 0.6), (0.001, 0.2), (0.04, 0.2)];
-
-fn ranges(
-    values: &ColumnValues<'_>,
-    predicates: &[sql::Predicate],
-    column: &str,
-    assigned: &mut BTreeSet<u32>,
-) -> Vec<Choice> {
-    let on_column: Vec<&sql::Predicate> =
-        predicates.iter().filter(|p| p.key.column() == Some(column) && p.operator.is_range()).collect();
-    let has = |operators: &[Operator]| on_column.iter().any(|p| operators.contains(&p.operator));
-    let lower = has(&[Operator::Greater, Operator::GreaterOrEqual, Operator::Between]);
-    let upper = has(&[Operator::Less, Operator::LessOrEqual, Operator::Between]);
-    let mut since_now = false;
-    for value in on_column.iter().flat_map(|p| &p.values) {
-        value.visit(&mut |e| since_now |= matches!(e, Expression::Now));
-    }
-    let before = assigned.clone();
-    let mut choices = Vec::new();
-    for (selectivity, weight) in if since_now { RECENT } else { SELECTIVITIES } {
-        let mut taken = before.clone();
-        // Times are asked for at their recent end, other things anywhere.
-        let (from, to) = match (lower, upper) {
-            (true, true) if values.is_time() => (1.0 - selectivity, 1.0),
-            (true, true) => (0.5 - selectivity / 2.0, 0.5 + selectivity / 2.0),
-            (true, false) => (1.0 - selectivity, 1.0),
-            _ => (0.0, selectivity),
-        };
-        let mut assignment = BTreeMap::new();
-        for predicate in &on_column {
-            let bounds: &[f64] = match predicate.operator {
-                Operator::Between => &[from, to],
-                Operator::Greater | Operator::GreaterOrEqual => &[from],
-                _ => &[to],
-            };
-            for (value, bound) in predicate.values.iter().zip(bounds) {
-                solve(values, value, *bound, &mut assignment, &mut taken);
-            }
-        }
-        if !assignment.is_empty() {
-            assigned.extend(taken);
-            choices.push(Choice { values: assignment, weight });
-        }
-    }
-    choices.dedup_by(|a, b| a.values == b.values);
-    choices
-}
-
-/// Chooses the parameters of an expression so that it has the value at a quantile of the column.
-fn solve(
-    values: &ColumnValues<'_>,
-    expression: &Expression,
-    quantile: f64,
-    assignment: &mut BTreeMap<u32, Value>,
-    assigned: &mut BTreeSet<u32>,
-) {
-    match expression.without_casts() {
-        Expression::Parameter(number) if assigned.insert(*number) => {
-            if let Some(text) = values.quantile(quantile) {
-                assignment.insert(*number, values.typed(&text));
-            }
-        }
-        Expression::Operator { name, left: Some(left), right } if name == "-" || name == "+" => {
-            let steps = right.parameters();
-            match (left.without_casts(), steps.iter().next()) {
-                (Expression::Now, Some(step)) if assigned.insert(*step) => {
-                    if let Some(interval) = values.interval_before_now(quantile) {
-                        assignment
-                            .insert(*step, Value::Typed { text: interval, type_name: "interval".into() });
-                    }
-                }
-                (_, step) => {
-                    solve(values, left, quantile, assignment, assigned);
-                    if let Some(step) = step
-                        && assigned.insert(*step)
-                    {
-                        let zero = if values.is_time() {
-                            Value::Typed { text: "00:00:00".into(), type_name: "interval".into() }
-                        } else {
-                            Value::Number("0".into())
-                        };
-                        assignment.insert(*step, zero);
-                    }
-                }
-            }
-        }
-        Expression::Function { args, .. } => {
-            for arg in args {
-                if let Expression::Parameter(number) = arg.without_casts()
-                    && assigned.insert(*number)
-                    && let Some(text) = values.quantile(quantile)
-                {
-                    assignment.insert(*number, Value::Untyped(text));
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Puts the possibilities of all groups together: every combination when they are few or when evidence
@@ -491,7 +314,7 @@ fn from_context(evidence: Evidence<'_>, number: u32) -> Option<Value> {
         ParameterContext::ColumnValue { table, column } => {
             let table = evidence.relation(table)?;
             let column = table.column(column)?;
-            let values = ColumnValues::new(table, column, evidence.snapshot.taken_at);
+            let values = evidence.values(table, column);
             let (text, _) = values.points().into_iter().next()?;
             Some(values.typed(&text))
         }
@@ -508,10 +331,11 @@ fn from_context(evidence: Evidence<'_>, number: u32) -> Option<Value> {
         ParameterContext::JsonKey { column } => {
             let key = column.as_ref().and_then(|c| {
                 let (table, column) = evidence.column(c.relation, &c.column)?;
-                ColumnValues::new(table, column, evidence.snapshot.taken_at).json_key()
+                evidence.values(table, column).json_key()
             });
             Some(Value::Untyped(key.unwrap_or_else(|| "id".into())))
         }
+        ParameterContext::JsonPath { .. } => Some(Value::Untyped("{id}".into())),
         ParameterContext::Number => Some(Value::Number("1".into())),
         ParameterContext::Predicate { .. } | ParameterContext::Unknown => None,
     })

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use sql::{Analysis, ParsedStatement, SnapshotCatalog, StatementKind};
 
 use crate::index_semantics::supports_foreign_key;
-use crate::typical_values::{self, Binding, Evidence, ObservedValues};
+use crate::tables::{Tables, statistics};
+use crate::typical_values::{self, Assumed, Binding, Evidence, ObservedValues};
 
 /// A statement that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct WorkloadStatement {
     pub bindings: Vec<Binding>,
     /// Values that it was seen with.
     pub observed: Vec<ObservedValues>,
+    /// What is assumed of constants that its text no longer shows.
+    pub assumed: Assumed,
 }
 
 /// What is written to a table while the workload runs.
@@ -102,6 +105,8 @@ impl Workload {
     /// Reads the workload out of a snapshot.
     pub fn from_snapshot(snapshot: &Snapshot, observed: &BTreeMap<i64, Vec<ObservedValues>>) -> Self {
         let catalog = SnapshotCatalog::new(snapshot);
+        let tables = Tables::new(snapshot);
+        let mut loads = Loads::default();
         let mut workload = Self {
             statements: Vec::new(),
             skipped: Vec::new(),
@@ -113,13 +118,15 @@ impl Workload {
         let none = Vec::new();
         for statement in &snapshot.statements {
             let seen = observed.get(&statement.queryid).unwrap_or(&none);
-            match read_statement(snapshot, &catalog, statement, seen, &mut workload) {
+            let source = Reading { snapshot, tables: &tables, catalog: &catalog, statement, observed: seen };
+            match read_statement(&source, &mut workload, &mut loads) {
                 Ok(read) => workload.statements.push(read),
                 Err(reason) => {
                     workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
                 }
             }
         }
+        loads.settle(&tables, &mut workload);
         workload.add_foreign_key_checks(snapshot, &catalog);
         workload.add_counted_writes(snapshot);
         workload.statements.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms).then(a.queryid.cmp(&b.queryid)));
@@ -201,6 +208,7 @@ impl Workload {
                     analysis,
                     bindings: vec![Binding { variants: vec![query], weight: 1.0 }],
                     observed: Vec::new(),
+                    assumed: Assumed::default(),
                 });
                 statement.total_ms -= share;
             }
@@ -216,8 +224,7 @@ fn foreign_key_check(snapshot: &Snapshot, key: &model::snapshot::Constraint) -> 
     let mut conditions = Vec::new();
     for name in &key.columns {
         let column = relation.column(name)?;
-        let statistics = column.statistics.as_ref();
-        let value = statistics
+        let value = statistics(relation, column)
             .and_then(|s| {
                 s.histogram().into_iter().nth(50).or_else(|| s.common_values().pop().map(|(v, _)| v))
             })
@@ -232,15 +239,57 @@ fn is_system(name: &str) -> bool {
     ["pg_", "\"pg_", "information_schema."].iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// A statement and what it is read with.
+struct Reading<'a> {
+    snapshot: &'a Snapshot,
+    tables: &'a Tables<'a>,
+    catalog: &'a SnapshotCatalog<'a>,
+    statement: &'a Statement,
+    observed: &'a [ObservedValues],
+}
+
+/// Rows that came in bulk, by table.
+///
+/// A table is filled once, before or after its indexes are built, whenever the statistics happened to be reset:
+/// rows that it still holds and that came by the thousand say nothing about what keeping an index costs from day to
+/// day. What came beyond that, by a table that is emptied and filled every night, does.
+#[derive(Debug, Default)]
+struct Loads {
+    rows: BTreeMap<QualifiedName, f64>,
+}
+
+/// From so many rows per call on it is a load.
+const BULK_ROWS: f64 = 100.0;
+/// The share of a table that loads must have brought to have filled it.
+const FILLED: f64 = 0.5;
+
+impl Loads {
+    /// Whether rows came in bulk, which are counted later then.
+    fn take(&mut self, table: &QualifiedName, rows: f64, calls: i64) -> bool {
+        let bulk = rows >= BULK_ROWS * calls.max(1) as f64;
+        if bulk {
+            *self.rows.entry(table.clone()).or_default() += rows;
+        }
+        bulk
+    }
+
+    fn settle(self, tables: &Tables<'_>, workload: &mut Workload) {
+        for (table, loaded) in self.rows {
+            let held = tables.relation(&table).map_or(0.0, |r| tables.extent(r).rows);
+            let once = if loaded >= FILLED * held { loaded.min(held) } else { 0.0 };
+            workload.writes.entry(table).or_default().inserted += loaded - once;
+        }
+    }
+}
+
 fn read_statement(
-    snapshot: &Snapshot,
-    catalog: &SnapshotCatalog<'_>,
-    statement: &Statement,
-    observed: &[ObservedValues],
+    source: &Reading<'_>,
     workload: &mut Workload,
+    loads: &mut Loads,
 ) -> Result<WorkloadStatement, String> {
+    let Reading { snapshot, tables, catalog, statement, observed } = *source;
     if sql::is_utility(&statement.query) {
-        record_copy(statement, catalog, workload);
+        record_copy(statement, catalog, workload, loads);
         return Err("it is a utility statement, which the planner never sees".into());
     }
     let parsed = ParsedStatement::parse(&statement.query).map_err(|e| match e.detail() {
@@ -251,21 +300,22 @@ fn read_statement(
         return Err("it is a utility statement, which the planner never sees".into());
     }
     let analysis = parsed.analyze(catalog);
-    record_writes(statement, &parsed, &analysis, workload);
+    record_writes(source, &parsed, &analysis, workload, loads);
     if analysis.relations.is_empty() {
         return Err(match analysis.unknown_relations.as_slice() {
             [] => "it reads no table".into(),
             names if names.iter().all(|name| is_system(name)) => "it reads system catalogs only".into(),
             names => {
-                format!("{} is not in the snapshot: a view, a temporary table, or dropped", names.join(", "))
+                format!("{} is not in the snapshot: a temporary table, or dropped", names.join(", "))
             }
         });
     }
     if parsed.kind() == StatementKind::Insert && analysis.relations.len() <= 1 {
         return Err("it inserts given rows and searches nothing; it counts as a write".into());
     }
-    let evidence = Evidence { snapshot, statement, parsed: &parsed, analysis: &analysis, observed };
-    let bindings = typical_values::bindings(evidence);
+    let evidence = Evidence { snapshot, tables, statement, parsed: &parsed, analysis: &analysis, observed };
+    let assumed = typical_values::assume(evidence);
+    let bindings = typical_values::bindings(evidence, &assumed);
     let rows_are_evidence = evidence.rows_are_evidence() && observed.is_empty();
     Ok(WorkloadStatement {
         queryid: statement.queryid,
@@ -280,22 +330,27 @@ fn read_statement(
         analysis,
         bindings,
         observed: observed.to_vec(),
+        assumed,
     })
 }
 
 fn record_writes(
-    statement: &Statement,
+    source: &Reading<'_>,
     parsed: &ParsedStatement,
     analysis: &Analysis,
     workload: &mut Workload,
+    loads: &mut Loads,
 ) {
+    let statement = source.statement;
     let Some(target) = &analysis.target else { return };
     workload.write_ms += statement.total_exec_time.0;
     let writes = workload.writes.entry(target.table.clone()).or_default();
     let rows = statement.rows.max(0) as f64;
     match parsed.kind() {
         StatementKind::Insert => {
-            writes.inserted += rows;
+            if !loads.take(&target.table, rows, statement.calls) {
+                writes.inserted += rows;
+            }
             // An upsert that assigns may have updated every row; which, the counters do not tell.
             if !target.assigned.is_empty() {
                 writes.updated.push((Some(target.assigned.clone()), rows / 2.0));
@@ -306,7 +361,12 @@ fn record_writes(
             }
         }
         StatementKind::Update | StatementKind::Merge => {
-            writes.updated.push((Some(target.assigned.clone()), rows));
+            // A statement that ran once and changed most rows filled a column that was added.
+            let held = source.tables.relation(&target.table).map_or(0.0, |r| source.tables.extent(r).rows);
+            let once = statement.calls == 1 && rows >= BULK_ROWS && rows >= FILLED * held;
+            if !once {
+                writes.updated.push((Some(target.assigned.clone()), rows));
+            }
         }
         StatementKind::Delete => writes.deleted += rows,
         // A data-modifying CTE: the rows are those of the outer query, which is all that is known.
@@ -320,9 +380,13 @@ fn record_writes(
     }
 }
 
-/// `COPY table FROM` writes rows, but a bulk load happens once: loading a table that was empty says
-/// nothing about what it will cost to keep an index, so only a part of the table counts.
-fn record_copy(statement: &Statement, catalog: &SnapshotCatalog<'_>, workload: &mut Workload) {
+/// `COPY table FROM` writes rows as an `INSERT` does.
+fn record_copy(
+    statement: &Statement,
+    catalog: &SnapshotCatalog<'_>,
+    workload: &mut Workload,
+    loads: &mut Loads,
+) {
     use sql::Catalog as _;
     let words: Vec<&str> = statement.query.split_whitespace().take(3).collect();
     let [copy, name, ..] = words.as_slice() else { return };
@@ -333,9 +397,12 @@ fn record_copy(statement: &Statement, catalog: &SnapshotCatalog<'_>, workload: &
     let Ok(parsed) = QualifiedName::parse(name, "") else { return };
     let schema = (!parsed.schema.is_empty()).then_some(parsed.schema.as_str());
     let Some(table) = catalog.relation(schema, &parsed.name) else { return };
-    let repeated = statement.calls > 100;
-    let writes = workload.writes.entry(table.name).or_default();
-    if repeated {
-        writes.inserted += statement.rows.max(0) as f64;
+    let rows = statement.rows.max(0) as f64;
+    let writes = workload.writes.entry(table.name.clone()).or_default();
+    if !loads.take(&table.name, rows, statement.calls) {
+        writes.inserted += rows;
     }
 }
+
+#[cfg(test)]
+mod tests;

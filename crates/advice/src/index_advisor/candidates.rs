@@ -4,18 +4,21 @@
 //! group columns of every occurrence of a table. They are generous; costs decide. Two things are decided
 //! here because no cost can: what an existing index already gives, and what PostgreSQL could not use.
 
+mod hints;
 mod keys;
 mod methods;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::snapshot::{Relation, RelationKind};
+use model::snapshot::{ColumnStatistics, Relation, RelationKind};
 use model::{IndexDefinition, IndexKey, KeyTarget, QualifiedName, Snapshot, quote_identifier};
-use sql::{Analysis, Expression, Operator, RelationUse};
+use sql::{Analysis, Expression, KeyExpression, Operator, RelationUse};
 
+pub(super) use self::hints::hints;
 use super::Options;
 use super::naming::Names;
 use crate::index_semantics;
+use crate::tables::{self, Extent, Tables};
 use crate::workload::{Workload, WorkloadStatement};
 
 /// An index that could be built.
@@ -54,10 +57,40 @@ pub(super) struct Occasion<'a> {
     pub analysis: &'a Analysis,
     pub number: usize,
     pub relation_use: &'a RelationUse,
+    /// The table that an index would be on: the one that the statement names, or one that inherits from it.
     pub relation: &'a Relation,
+    pub extent: Extent,
     pub snapshot: &'a Snapshot,
+    pub tables: &'a Tables<'a>,
     pub options: &'a Options,
     pub statement: &'a WorkloadStatement,
+}
+
+impl Occasion<'_> {
+    fn statistics(&self, column: &str) -> Option<&ColumnStatistics> {
+        tables::statistics(self.relation, self.relation.column(column)?)
+    }
+
+    /// How many different values a key has.
+    fn distinct(&self, key: &KeyTarget) -> f64 {
+        match key {
+            KeyTarget::Column(name) => self.statistics(name).map_or(1.0, |s| s.distinct(self.extent.rows)),
+            KeyTarget::Expression(_) => f64::INFINITY,
+        }
+    }
+
+    /// A key as an index definition writes it, assumed constants in place.
+    fn target(&self, key: &KeyExpression) -> Option<KeyTarget> {
+        match key {
+            KeyExpression::Column(name) => Some(KeyTarget::Column(name.clone())),
+            KeyExpression::Expression { sql: Some(sql), .. } => Some(KeyTarget::Expression(sql.clone())),
+            KeyExpression::Expression { expression, .. } => {
+                let expression = expression.with_constants(&self.statement.assumed.constants);
+                let sql = if expression.is_indexable() { expression.index_sql() } else { None };
+                sql.map(KeyTarget::Expression)
+            }
+        }
+    }
 }
 
 /// An index without a name.
@@ -89,67 +122,97 @@ impl Shape {
     }
 }
 
+/// The most tables below a parent by inheritance that get indexes of their own.
+const MAX_CHILDREN: usize = 64;
+
 /// Generates the candidates of a workload.
 pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Options) -> Candidates {
+    let tables = Tables::new(snapshot);
     let mut result = Candidates::default();
-    let mut shapes: BTreeMap<(QualifiedName, Shape), BTreeSet<usize>> = BTreeMap::new();
+    let mut shapes: BTreeMap<QualifiedName, Shapes> = BTreeMap::new();
     for (s, statement) in workload.statements.iter().enumerate() {
         for (number, relation_use) in statement.analysis.relations.iter().enumerate() {
-            let Some(relation) = snapshot.relation(&relation_use.name) else { continue };
-            if let Some(reason) = passed_over(relation, options) {
-                result.passed_over.insert(relation.name.clone(), reason);
-                continue;
-            }
-            let occasion = Occasion {
-                analysis: &statement.analysis,
-                number,
-                relation_use,
-                relation,
-                snapshot,
-                options,
-                statement,
-            };
-            for shape in of_occasion(&occasion) {
-                shapes.entry((relation.name.clone(), shape)).or_default().insert(s);
+            for relation in indexed_tables(&tables, &relation_use.name) {
+                let extent = tables.extent(relation);
+                if let Some(reason) = passed_over(relation, extent, options) {
+                    result.passed_over.insert(relation.name.clone(), reason);
+                    continue;
+                }
+                let occasion = Occasion {
+                    analysis: &statement.analysis,
+                    number,
+                    relation_use,
+                    relation,
+                    extent,
+                    snapshot,
+                    tables: &tables,
+                    options,
+                    statement,
+                };
+                let of_table = shapes.entry(relation.name.clone()).or_default();
+                for shape in of_occasion(&occasion) {
+                    of_table.entry(shape).or_default().insert(s);
+                }
             }
         }
     }
-    merge(&mut shapes, options);
     let mut names = Names::across_schemas(snapshot);
-    for ((table, shape), statements) in shapes {
-        let mut definition = shape.definition(&table);
-        definition.name = names.choose(&definition);
-        let existing = snapshot
-            .indexes_of(&table)
-            .find(|i| i.valid && index_semantics::gives(&i.definition, &definition));
-        if let Some(existing) = existing {
-            let reason = format!("the existing index {} gives the same", existing.name);
-            result.ruled_out.push(RuledOut { definition, statements, reason });
-        } else {
-            result.list.push(Candidate { definition, statements });
+    for (table, mut shapes) in shapes {
+        merge(&mut shapes, options);
+        widen(&mut shapes, &tables, &table, options);
+        for (shape, statements) in shapes {
+            let mut definition = shape.definition(&table);
+            definition.name = names.choose(&definition);
+            let existing = tables
+                .indexes(&table)
+                .find(|i| i.valid && index_semantics::gives(&i.definition, &definition));
+            if let Some(existing) = existing {
+                let reason = format!("the existing index {} gives the same", existing.name);
+                result.ruled_out.push(RuledOut { definition, statements, reason });
+            } else {
+                result.list.push(Candidate { definition, statements });
+            }
         }
     }
     result
 }
 
-/// Why a table gets no index from here.
-fn passed_over(relation: &Relation, options: &Options) -> Option<String> {
-    match relation.kind {
-        RelationKind::Table | RelationKind::MaterializedView => {}
-        RelationKind::PartitionedTable => {
-            return Some(
-                "it is partitioned, and CREATE INDEX CONCURRENTLY has to run on each partition".into(),
-            );
+/// The shapes of one table, each with the statements that brought it.
+type Shapes = BTreeMap<Shape, BTreeSet<usize>>;
+
+/// The tables whose indexes serve scans of a table: itself, and those that inherit from it, which have indexes of
+/// their own. An index of a partitioned table is one of all its partitions.
+fn indexed_tables<'a>(tables: &Tables<'a>, name: &QualifiedName) -> Vec<&'a Relation> {
+    let Some(relation) = tables.relation(name) else { return Vec::new() };
+    let mut all = vec![relation];
+    let mut next = 0;
+    while let Some(parent) = all.get(next).copied() {
+        next += 1;
+        if parent.kind != RelationKind::PartitionedTable {
+            let heirs = tables.children(&parent.name).iter().copied().filter(|c| c.partition_bound.is_none());
+            all.extend(heirs.take(MAX_CHILDREN.saturating_sub(all.len())));
         }
+    }
+    all
+}
+
+/// Why a table gets no index from here.
+fn passed_over(relation: &Relation, extent: Extent, options: &Options) -> Option<String> {
+    match relation.kind {
+        RelationKind::Table | RelationKind::MaterializedView | RelationKind::PartitionedTable => {}
         RelationKind::ForeignTable => return Some("it is a foreign table".into()),
     }
     if let Some(extension) = &relation.extension {
         return Some(format!("it belongs to the extension {extension}"));
     }
-    let pages = relation.pages.max(relation.relpages);
-    (pages < options.min_table_pages)
-        .then(|| format!("it has {pages} pages, which a sequential scan reads faster than an index helps"))
+    (extent.pages < options.min_table_pages).then(|| {
+        format!("it has {} pages, which a sequential scan reads faster than an index helps", extent.pages)
+    })
 }
+
+/// The most B-tree key lists of one occurrence of a table, and how many of them are tried with `INCLUDE` as well.
+const MAX_SEQUENCES: usize = 28;
+const MAX_COVERING: usize = 14;
 
 fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
     let mut shapes = BTreeSet::new();
@@ -157,22 +220,31 @@ fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
     if finds_one_row(occasion, &unique_keys) {
         return shapes;
     }
-    for (keys, predicate) in keys::sequences(occasion) {
-        if keys.is_empty() || begins_with_unique_key(&keys, &unique_keys) {
-            continue;
-        }
-        let plain = Shape { predicate, ..Shape::btree(keys) };
-        let mut with_partial = vec![plain.clone()];
+    let useful = |sequence: &&keys::Sequence| {
+        sequence.predicate.is_some() || !begins_with_unique_key(&sequence.keys, &unique_keys)
+    };
+    let sequences = keys::sequences(occasion);
+    for (rank, sequence) in sequences.iter().filter(useful).take(MAX_SEQUENCES).enumerate() {
+        let plain = Shape { predicate: sequence.predicate.clone(), ..Shape::btree(sequence.keys.clone()) };
+        let mut variants = vec![(plain.clone(), sequence.implied.clone())];
         if plain.predicate.is_none()
             && let Some(predicate) = mostly_null_predicate(occasion, &plain.keys)
         {
-            with_partial.push(Shape { predicate: Some(predicate), ..plain });
+            variants.push((Shape { predicate: Some(predicate), ..plain }, BTreeSet::new()));
         }
-        for shape in with_partial {
-            if let Some(include) = covering_columns(occasion, &shape) {
+        for (shape, implied) in variants {
+            let missing = missing_columns(occasion, &shape, &implied);
+            // All that is wanted are keys, so it covers as it is.
+            let covers = missing.as_ref().is_some_and(Vec::is_empty);
+            if rank < MAX_COVERING
+                && let Some(include) = missing
+                && !include.is_empty()
+            {
                 shapes.insert(Shape { include, ..shape.clone() });
             }
-            shapes.insert(shape);
+            if covers || !sequence.keeps_most || is_clustered(occasion, &shape.keys) {
+                shapes.insert(shape);
+            }
         }
     }
     shapes.extend(methods::other_access_methods(occasion));
@@ -182,8 +254,8 @@ fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
 /// Column lists of the table's unique, unconditional indexes.
 fn unique_keys(occasion: &Occasion<'_>) -> Vec<BTreeSet<String>> {
     occasion
-        .snapshot
-        .indexes_of(&occasion.relation.name)
+        .tables
+        .indexes(&occasion.relation.name)
         .filter(|i| i.valid && i.definition.unique && i.definition.predicate.is_none())
         .filter_map(|i| {
             i.definition
@@ -231,8 +303,7 @@ fn begins_with_unique_key(keys: &[IndexKey], unique_keys: &[BTreeSet<String>]) -
 fn mostly_null_predicate(occasion: &Occasion<'_>, keys: &[IndexKey]) -> Option<String> {
     keys.iter().find_map(|key| {
         let KeyTarget::Column(name) = &key.target else { return None };
-        let column = occasion.relation.column(name)?;
-        let statistics = column.statistics.as_ref().or(column.inherited_statistics.as_ref())?;
+        let statistics = occasion.statistics(name)?;
         let worth_it = f64::from(statistics.null_frac) >= occasion.options.min_null_fraction;
         let compared =
             occasion.relation_use.predicates.iter().any(|p| {
@@ -246,8 +317,14 @@ fn mostly_null_predicate(occasion: &Occasion<'_>, keys: &[IndexKey]) -> Option<S
 }
 
 /// The columns that the statement wants beside the keys, when an index of their width still makes
-/// sense: few, narrow, none of them TOASTed as a rule.
-fn covering_columns(occasion: &Occasion<'_>, shape: &Shape) -> Option<Vec<String>> {
+/// sense: few, narrow, none of them TOASTed as a rule. All of them or none: an index that lacks one column of a scan
+/// saves no visit of the table. What the predicate of a partial index implies needs no column
+/// (`check_index_only()`).
+fn missing_columns(
+    occasion: &Occasion<'_>,
+    shape: &Shape,
+    implied: &BTreeSet<String>,
+) -> Option<Vec<String>> {
     let wanted = occasion.relation_use;
     if wanted.whole_row {
         return None;
@@ -260,8 +337,13 @@ fn covering_columns(occasion: &Occasion<'_>, shape: &Shape) -> Option<Vec<String
             KeyTarget::Expression(_) => None,
         })
         .collect();
-    let rest: Vec<String> = wanted.columns.iter().filter(|c| !keyed.contains(c.as_str())).cloned().collect();
-    if rest.is_empty() || rest.len() > occasion.options.max_include_columns {
+    let only_implied = |column: &String| {
+        let predicates = wanted.predicates.iter().filter(|p| p.key.column() == Some(column)).count();
+        implied.contains(column) && wanted.touches.get(column).is_some_and(|n| *n as usize <= predicates)
+    };
+    let rest: Vec<String> =
+        wanted.columns.iter().filter(|c| !keyed.contains(c.as_str()) && !only_implied(c)).cloned().collect();
+    if rest.len() > occasion.options.max_include_columns {
         return None;
     }
     let mut width = 0;
@@ -272,39 +354,80 @@ fn covering_columns(occasion: &Occasion<'_>, shape: &Shape) -> Option<Vec<String
     (width <= occasion.options.max_include_width).then_some(rest)
 }
 
+/// Whether rows of equal leading keys lie together, so that a large share of the rows is as large a share of the pages.
+fn is_clustered(occasion: &Occasion<'_>, keys: &[IndexKey]) -> bool {
+    let Some(KeyTarget::Column(name)) = keys.first().map(|k| &k.target) else { return false };
+    occasion.statistics(name).and_then(|s| s.correlation).is_some_and(|c| c.abs() > 0.9)
+}
+
+/// The columns of two `INCLUDE` lists, without those that are keys.
+fn united(keys: &[IndexKey], a: &[String], b: &[String]) -> Vec<String> {
+    let all: BTreeSet<&String> = a.iter().chain(b).collect();
+    let is_key = |c: &&String| keys.iter().any(|k| k.target == KeyTarget::Column((*c).clone()));
+    all.into_iter().filter(|c| !is_key(c)).cloned().collect()
+}
+
 /// Adds indexes that serve two statements at once: one candidate's keys continue another's, or two
 /// with the same keys carry different columns.
-fn merge(shapes: &mut BTreeMap<(QualifiedName, Shape), BTreeSet<usize>>, options: &Options) {
-    let originals: Vec<((QualifiedName, Shape), BTreeSet<usize>)> =
-        shapes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+fn merge(shapes: &mut Shapes, options: &Options) {
+    let btrees: Vec<(Shape, BTreeSet<usize>)> = shapes
+        .iter()
+        .filter(|(shape, _)| shape.access_method == "btree")
+        .map(|(shape, statements)| (shape.clone(), statements.clone()))
+        .collect();
     let mut made = 0;
-    for ((table, long), of_long) in &originals {
-        for ((other_table, short), of_short) in &originals {
-            let mergeable = table == other_table
-                && long != short
-                && long.access_method == "btree"
-                && short.access_method == "btree"
-                && long.predicate == short.predicate
-                && long.keys.starts_with(&short.keys)
-                && !(short.include.is_empty() && long.include.is_empty());
-            if !mergeable {
+    for (position, (short, of_short)) in btrees.iter().enumerate() {
+        // In the order of the keys, what begins with a list stands right behind it.
+        let longer = btrees[position + 1..].iter().take_while(|(long, _)| long.keys.starts_with(&short.keys));
+        for (long, of_long) in longer {
+            let pointless = short.include.is_empty() && long.include.is_empty();
+            if long.predicate != short.predicate || pointless {
                 continue;
             }
-            let mut include: Vec<String> = long.include.iter().chain(&short.include).cloned().collect();
-            include.sort();
-            include.dedup();
-            include.retain(|c| !long.keys.iter().any(|k| k.target == KeyTarget::Column(c.clone())));
+            let include = united(&long.keys, &long.include, &short.include);
             if include.len() > options.max_include_columns || include == long.include {
                 continue;
             }
             let merged = Shape { include, ..long.clone() };
-            let statements = of_long.union(of_short).copied().collect::<BTreeSet<_>>();
-            shapes.entry((table.clone(), merged)).or_default().extend(statements);
-            made += 1;
+            made += usize::from(!shapes.contains_key(&merged));
+            shapes.entry(merged).or_default().extend(of_long.union(of_short));
             if made >= options.max_merged {
                 return;
             }
         }
+    }
+}
+
+/// Adds what an existing index would be with more columns, so that it can be replaced instead of standing beside a
+/// new one.
+fn widen(shapes: &mut Shapes, tables: &Tables<'_>, table: &QualifiedName, options: &Options) {
+    let existing = tables.indexes(table).filter(|i| {
+        i.valid
+            && !i.primary
+            && i.constraint.is_none()
+            && !i.definition.unique
+            && i.definition.access_method == "btree"
+    });
+    let mut wider: Vec<(Shape, BTreeSet<usize>)> = Vec::new();
+    for index in existing {
+        let existing = &index.definition;
+        for (shape, statements) in shapes.iter() {
+            if shape.access_method != "btree" || shape.predicate != existing.predicate {
+                continue;
+            }
+            let keys = match () {
+                () if existing.keys.starts_with(&shape.keys) => &existing.keys,
+                () if shape.keys.starts_with(&existing.keys) => &shape.keys,
+                () => continue,
+            };
+            let include = united(keys, &shape.include, &existing.include);
+            if include.len() <= options.max_include_columns {
+                wider.push((Shape { keys: keys.clone(), include, ..shape.clone() }, statements.clone()));
+            }
+        }
+    }
+    for (shape, statements) in wider.into_iter().take(options.max_merged) {
+        shapes.entry(shape).or_default().extend(statements);
     }
 }
 

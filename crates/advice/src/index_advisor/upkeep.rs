@@ -67,6 +67,7 @@ pub(super) fn statistics_are_hidden(relation: &Relation) -> bool {
 
 /// Adds recommendations and findings on what exists.
 pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
+    advice.findings.extend(super::candidates::hints(snapshot, workload));
     let analyzed: BTreeSet<QualifiedName> = advice
         .recommendations
         .iter()

@@ -4,6 +4,9 @@ use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
 use model::snapshot::{Column, ColumnStatistics, Relation};
 use sql::Value;
 
+use super::documents::Documents;
+use crate::tables;
+
 /// A column's statistics as a source of values.
 pub(super) struct ColumnValues<'a> {
     column: &'a Column,
@@ -31,9 +34,13 @@ const INTERVALS: [(&str, i64); 14] = [
 ];
 
 impl<'a> ColumnValues<'a> {
-    pub(super) fn new(relation: &'a Relation, column: &'a Column, now: DateTime<Utc>) -> Self {
-        let statistics = column.statistics.as_ref().or(column.inherited_statistics.as_ref());
-        Self { column, statistics, rows: relation.rows(), now }
+    pub(super) fn new(relation: &Relation, column: &'a Column, rows: f64, now: DateTime<Utc>) -> Self {
+        Self { column, statistics: tables::statistics(relation, column), rows: rows.max(1.0), now }
+    }
+
+    /// The rows of its table.
+    pub(super) fn rows(&self) -> f64 {
+        self.rows
     }
 
     /// Whether it holds points in time.
@@ -164,53 +171,167 @@ impl<'a> ColumnValues<'a> {
             .map(|(text, _)| (*text).to_owned())
     }
 
-    /// A value for operators on documents and arrays.
-    pub(super) fn contained(&self, operator: &str, example: &str) -> Option<Value> {
+    /// The `n`th of some values, different ones as far as there are any.
+    pub(super) fn sample(&self, n: usize) -> Option<String> {
+        let values: Vec<String> = self.statistics.map_or_else(Vec::new, |s| {
+            let common = s.common_values().into_iter().map(|(v, _)| v);
+            let histogram = s.histogram();
+            let middle = histogram.len() / 2;
+            // From the middle of the histogram outwards, then the most common.
+            let (low, high) = histogram.split_at(middle);
+            high.iter().cloned().chain(low.iter().rev().cloned()).chain(common).collect()
+        });
+        if values.is_empty() {
+            return sample_of_type(&self.column.type_name, self.now);
+        }
+        values.get(n % values.len()).cloned()
+    }
+
+    /// The `n`th document that mentions all of these keys.
+    pub(super) fn document_with(&self, keys: &[String], n: usize) -> Option<String> {
+        let statistics = self.statistics?;
+        let all: Vec<String> = statistics
+            .histogram()
+            .into_iter()
+            .chain(statistics.common_values().into_iter().map(|(v, _)| v))
+            .collect();
+        let quoted: Vec<String> =
+            keys.iter().map(|k| serde_json::Value::from(k.as_str()).to_string()).collect();
+        let having: Vec<&String> =
+            all.iter().filter(|d| quoted.iter().all(|k| d.contains(k.as_str()))).collect();
+        (!having.is_empty()).then(|| having[n % having.len()].clone())
+    }
+
+    /// Right sides for operators other than comparisons, from what is asked for mostly, with the share of calls that
+    /// they stand for. With `element` the values stand within an array.
+    pub(super) fn operands(&self, operator: &str, element: bool) -> Vec<(Value, f64)> {
         let json = matches!(self.column.base_type.name.as_str(), "jsonb" | "json");
-        let element = self
-            .statistics
-            .and_then(|s| s.most_common_elems.as_deref())
-            .and_then(|elements| model::snapshot::array_elements(elements).into_iter().flatten().next());
+        let typed = |text: String| Value::Typed { text, type_name: self.column.type_name.clone() };
+        let untyped = |text: &str| Value::Untyped(text.to_owned());
         match operator {
-            "@>" | "<@" if json => {
-                let document: serde_json::Value = serde_json::from_str(example).ok()?;
-                let (key, value) =
-                    document.as_object()?.iter().find(|(_, v)| !v.is_object() && !v.is_array())?;
-                let part = serde_json::json!({ key.as_str(): value });
-                Some(Value::Typed { text: part.to_string(), type_name: self.column.type_name.clone() })
-            }
-            "?" | "?|" | "?&" if json => {
-                let key = self.json_key()?;
-                Some(if operator == "?" {
-                    Value::Untyped(key)
-                } else {
-                    Value::Typed { text: format!("{{\"{key}\"}}"), type_name: "text[]".into() }
+            "@>" | "<@" | "?" | "?|" | "?&" | "@?" | "@@" if json => self.of_documents(operator),
+            "@>" | "&&" | "<@" if self.column.type_category == 'A' => self
+                .elements()
+                .into_iter()
+                .map(|(text, weight)| match element {
+                    true => {
+                        let of_array = self.column.type_name.trim_end_matches("[]").to_owned();
+                        (Value::Typed { text, type_name: of_array }, weight)
+                    }
+                    false => {
+                        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+                        (typed(format!("{{\"{quoted}\"}}")), weight)
+                    }
                 })
+                .collect(),
+            "@@" => self.elements().into_iter().map(|(lexeme, w)| (Value::Untyped(lexeme), w)).collect(),
+            "~" | "~*" => self
+                .sample(0)
+                .map(|text| {
+                    (
+                        Value::Untyped(
+                            text.chars().filter(|c| c.is_alphanumeric()).skip(1).take(6).collect(),
+                        ),
+                        1.0,
+                    )
+                })
+                .into_iter()
+                .collect(),
+            "^@" => self
+                .sample(0)
+                .map(|t| (Value::Untyped(t.chars().take(5).collect()), 1.0))
+                .into_iter()
+                .collect(),
+            "%" | "<%" | "%>" | "<<%" | "%>>" => {
+                self.sample(0).map(|t| (untyped(&t), 1.0)).into_iter().collect()
             }
-            "@>" | "&&" | "<@" if self.column.type_category == 'A' => {
-                let element = element?;
-                let text = format!("{{\"{}\"}}", element.replace('\\', "\\\\").replace('"', "\\\""));
-                Some(Value::Typed { text, type_name: self.column.type_name.clone() })
+            "@>" if self.column.type_category == 'R' => {
+                let element = match self.column.base_type.name.as_str() {
+                    "int4range" | "int8range" | "numrange" => Value::Number("1".into()),
+                    _ => return Vec::new(),
+                };
+                vec![(element, 1.0)]
             }
-            "@@" => Some(Value::Untyped(element?)),
-            "~" | "~*" | "%" => Some(Value::Untyped(example.chars().take(6).collect())),
-            _ => None,
+            "<<" | "<<=" | ">>" | ">>=" if self.column.type_category == 'I' => {
+                self.sample(0).map(|t| (typed(t), 1.0)).into_iter().collect()
+            }
+            "&&" if self.column.type_category == 'R' => sample_of_type(&self.column.type_name, self.now)
+                .map(|t| (typed(t), 1.0))
+                .into_iter()
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Elements of arrays or lexemes of text vectors: a middling, a rare and a common one.
+    fn elements(&self) -> Vec<(String, f64)> {
+        let Some(statistics) = self.statistics else { return Vec::new() };
+        let elements =
+            statistics.most_common_elems.as_deref().map(model::snapshot::array_elements).unwrap_or_default();
+        let frequencies = statistics.most_common_elem_freqs.as_deref().unwrap_or_default();
+        let mut known: Vec<(String, f32)> =
+            elements.into_iter().zip(frequencies).filter_map(|(e, f)| Some((e?, *f))).collect();
+        known.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let at = [(known.len() / 2, 0.4), (known.len().saturating_sub(1), 0.4), (0, 0.2)];
+        let mut chosen: Vec<(String, f64)> = Vec::new();
+        for (i, weight) in at {
+            if let Some((element, _)) = known.get(i)
+                && chosen.iter().all(|(c, _)| c != element)
+            {
+                chosen.push((element.clone(), weight));
+            }
+        }
+        chosen
+    }
+
+    fn of_documents(&self, operator: &str) -> Vec<(Value, f64)> {
+        let documents = self.statistics.map(Documents::of).unwrap_or_default();
+        let typed = |text: String| Value::Typed { text, type_name: self.column.type_name.clone() };
+        match operator {
+            "@>" | "<@" => {
+                let mut parts = documents.parts();
+                // Two conditions at once keep fewer.
+                if let [serde_json::Value::Object(a), .., serde_json::Value::Object(b)] = parts.as_slice()
+                    && a.keys().all(|k| !b.contains_key(k))
+                {
+                    let both = a.iter().chain(b).map(|(k, v)| (k.clone(), v.clone()));
+                    parts.insert(1, serde_json::Value::Object(both.collect()));
+                }
+                let weights = [0.4, 0.2, 0.2, 0.2];
+                parts.into_iter().zip(weights).map(|(p, w)| (typed(p.to_string()), w)).collect()
+            }
+            "@?" | "@@" => {
+                let Some((path, value)) = documents.path_query() else { return Vec::new() };
+                let query = if operator == "@?" {
+                    format!("{path} ? (@ == {value})")
+                } else {
+                    format!("{path} == {value}")
+                };
+                vec![(Value::Typed { text: query, type_name: "jsonpath".into() }, 1.0)]
+            }
+            _ => {
+                // Asked for are keys that not every document has; rarer ones than the sample shows are likely.
+                let mut keys: Vec<(String, f64)> = vec![("pgwright unseen".into(), 0.5)];
+                keys.extend(documents.keys().into_iter().take(2).map(|(key, _)| (key, 0.25)));
+                keys.into_iter()
+                    .map(|(key, weight)| {
+                        let list =
+                            || Value::Typed { text: format!("{{\"{key}\"}}"), type_name: "text[]".into() };
+                        (if operator == "?" { Value::Untyped(key.clone()) } else { list() }, weight)
+                    })
+                    .collect()
+            }
         }
     }
 
     /// A key that documents of this column have.
     pub(super) fn json_key(&self) -> Option<String> {
-        let statistics = self.statistics?;
-        let common = statistics.common_values().into_iter().map(|(v, _)| v);
-        common.chain(statistics.histogram()).find_map(|text| {
-            let document: serde_json::Value = serde_json::from_str(&text).ok()?;
-            document.as_object()?.keys().next().cloned()
-        })
+        Documents::of(self.statistics?).keys().pop().map(|(key, _)| key)
     }
 }
 
 /// Reads a date or time as PostgreSQL prints it in ISO style.
-fn parse_time(text: &str) -> Option<NaiveDateTime> {
+pub(super) fn parse_time(text: &str) -> Option<NaiveDateTime> {
     for format in ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%z"] {
         if let Ok(at) = DateTime::parse_from_str(text, format) {
             return Some(at.naive_utc());
@@ -239,6 +360,16 @@ pub(super) fn sample_of_type(type_name: &str, now: DateTime<Utc>) -> Option<Stri
         "interval" => "7 days".into(),
         "inet" | "cidr" => "10.0.0.1".into(),
         "bytea" => "\\x00".into(),
+        "point" => "(1,1)".into(),
+        "box" => "(2,2),(1,1)".into(),
+        "circle" => "<(1,1),1>".into(),
+        "polygon" => "((1,1),(1,2),(2,1))".into(),
+        "path" => "[(1,1),(2,2)]".into(),
+        "int4range" | "int8range" | "numrange" => "[1,10)".into(),
+        "daterange" => format!("[{0},{0}]", now.format("%Y-%m-%d")),
+        "tsrange" | "tstzrange" => format!("[{0},{0}]", super::clock(now)),
+        "tsquery" | "tsvector" => "word".into(),
+        "jsonpath" => "$.id".into(),
         "date" => now.format("%Y-%m-%d").to_string(),
         b if b.starts_with("timestamp") => super::clock(now),
         b if b.starts_with("time") => "12:00:00".into(),

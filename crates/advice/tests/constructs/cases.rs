@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
     case("equality", "SELECT * FROM orders WHERE customer_id = 777", &["CREATE INDEX ON orders (customer_id)"]),
     case(
         "equality and range",
-        "SELECT * FROM events WHERE user_id = 4242 AND at > '2025-05-01'",
+        "SELECT * FROM events WHERE user_id = 4242 AND at > '2025-03-20'",
         &["CREATE INDEX ON events (user_id, at)"],
     ),
     case(
@@ -122,7 +122,7 @@ pub const CASES: &[Case] = &[
     ),
     case(
         "keyset",
-        "SELECT * FROM messages WHERE (sent_at, id) > ('2025-05-05', 60000) ORDER BY sent_at, id LIMIT 50",
+        "SELECT * FROM messages WHERE (sent_at, id) > ('2025-05-05', 40000) ORDER BY sent_at, id LIMIT 50",
         &["CREATE INDEX ON messages (sent_at, id)"],
     ),
     case(
@@ -359,7 +359,7 @@ pub const CASES: &[Case] = &[
     case("inside", "SELECT id FROM places WHERE location <@ box(point(500, 500), point(505, 505))", &["CREATE INDEX ON places USING gist (location)"]),
     case("boxes overlap", "SELECT id FROM places WHERE area && box(point(500, 500), point(505, 505))", &["CREATE INDEX ON places USING gist (area)"]),
     case("network contains", "SELECT owner FROM networks WHERE net >>= '10.77.7.7'::inet", &["CREATE INDEX ON networks USING gist (net inet_ops)"]),
-    case("in the order of the table", "SELECT avg(duration) FROM events WHERE at BETWEEN '2025-04-01' AND '2025-04-20'",
+    case("in the order of the table", "SELECT avg(duration) FROM events WHERE at BETWEEN '2025-03-01' AND '2025-03-12'",
         &["CREATE INDEX ON events USING brin (at)"]),
     // Changes.
     case("update", "UPDATE orders SET note = 'seen' WHERE reference = 'REF-4711'", &["CREATE INDEX ON orders (reference)"]),
@@ -389,7 +389,7 @@ pub const NONE: &[Case] = &[
     case("small table", "SELECT * FROM tiny WHERE name = 'tiny 7'", &[]),
     case("primary key", "SELECT * FROM accounts WHERE id = 4711", &[]),
     case("unique key and more", "SELECT * FROM accounts WHERE number = 'N77' AND active", &[]),
-    case("prefix of an index", "SELECT id, balance FROM accounts WHERE branch = 17", &[]),
+    case("prefix of an index", "SELECT * FROM accounts WHERE branch = 17", &[]),
     case(
         "index read backwards",
         "SELECT opened_on FROM accounts WHERE branch = 18 ORDER BY opened_on LIMIT 3",
@@ -411,16 +411,12 @@ pub const NONE: &[Case] = &[
     case("function of the user", "SELECT id FROM accounts WHERE slow_score(branch) = 7", &[]),
     case("member of an array", "SELECT id FROM customers WHERE 'tag755' = ANY (tags)", &[]),
     case("not distinct", "SELECT id FROM customers WHERE referrer_id IS NOT DISTINCT FROM 7", &[]),
-    case(
-        "join of all rows",
-        "SELECT c.country, sum(o.total), min(o.note) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY c.country",
-        &[],
-    ),
+    case("join of all rows", "SELECT * FROM readings r JOIN devices d ON d.id = r.device_id", &[]),
     case("temporary table", "SELECT * FROM mine WHERE x = 7", &[]),
     case("catalog", "SELECT relname FROM pg_class WHERE relname = 'orders'", &[]),
     case(
         "key of a partition",
-        "SELECT value FROM measurements WHERE id = 77 AND at = '2025-01-01 03:51'",
+        "SELECT value FROM measurements WHERE id = 77 AND at = '2025-01-01 07:42'",
         &[],
     ),
     case(

@@ -138,7 +138,12 @@ async fn built(client: &Client, indexes: &[String], statements: &[&str]) -> Vec<
 async fn constructs_get_their_index() {
     let server = testkit::server_with(
         15,
-        &[("random_page_cost", "1.1"), ("maintenance_work_mem", "256MB"), ("jit", "off")],
+        &[
+            ("random_page_cost", "1.1"),
+            ("maintenance_work_mem", "256MB"),
+            ("jit", "off"),
+            ("max_parallel_maintenance_workers", "0"),
+        ],
     );
     let database = testkit::database(&server).await;
     let client = testkit::connect(&database.url).await;
@@ -209,7 +214,18 @@ async fn constructs_get_their_index() {
         let indexes = creates(&advice);
         let verdict = if indexes.is_empty() { "none" } else { "FALSE" };
         let list: Vec<String> = indexes.iter().map(|i| short(i)).collect();
-        println!("{verdict:6}  {:32} {}", case.name, list.join("; "));
+        println!(
+            "{verdict:6}  {:32} calls {:4} cand {:3}  {}",
+            case.name,
+            advice.planner_calls,
+            advice.candidates,
+            list.join("; ")
+        );
+        if !indexes.is_empty() {
+            let base = built(&client, &[], &[case.sql]).await[0];
+            let got = built(&client, &indexes, &[case.sql]).await[0];
+            println!("        {base:.1} becomes {got:.1}");
+        }
         if !indexes.is_empty() {
             failures.push(format!("{} needs no index but got {}", case.name, list.join("; ")));
         }

@@ -1,4 +1,10 @@
 //! Which columns, in which order? The key lists of B-tree candidates.
+//!
+//! A list is what one scan could use: columns that are compared for equality or joined, in front; then a list, a range,
+//! a pattern or the columns of an order, a group or a row comparison; then a range that is checked in the index while
+//! it is read in order. Lists are ranked by the share of the table that they leave and by the sort that they save,
+//! and only the first of the ranking become candidates: what is decided here is which dozen lists of hundreds the
+//! planner is asked about, never which is built.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,199 +14,337 @@ use sql::{KeyExpression, Operator, Predicate, SortNeed, SortOrigin};
 
 use super::{Occasion, constant_of};
 
-/// A key list with the predicate of a partial index, if it has one.
-type Sequence = (Vec<IndexKey>, Option<String>);
+/// A key list.
+#[derive(Clone, Debug)]
+pub(super) struct Sequence {
+    pub keys: Vec<IndexKey>,
+    /// The predicate of a partial index, if it has one.
+    pub predicate: Option<String>,
+    /// Columns whose conditions the predicate implies.
+    pub implied: BTreeSet<String>,
+    /// Whether it leaves so much of the table that only reading nothing but the index could help.
+    pub keeps_most: bool,
+    /// How promising it is; only the order counts.
+    score: f64,
+}
+
+/// What a key does for a scan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Use {
+    /// One value of it: keeps this share of the rows, and what follows stays in order.
+    One(f64),
+    /// A stretch or several stretches of it: keeps this share, and ends the order.
+    Stretch(f64),
+    /// Part of an order that is wanted, this much.
+    Order(f64),
+}
+
+type Part = (IndexKey, Use);
+
+/// A condition that the text states with constants: a partial index could carry it.
+#[derive(Clone, Debug)]
+struct Fixed {
+    key: IndexKey,
+    column: String,
+    condition: String,
+    share: f64,
+}
 
 /// What an occurrence asks of an index, sorted by role.
 #[derive(Clone, Default)]
 struct Roles {
-    equal: Vec<IndexKey>,
-    listed: Vec<IndexKey>,
-    ranges: Vec<IndexKey>,
-    likes: Vec<IndexKey>,
-    arms: Vec<IndexKey>,
+    equal: Vec<Part>,
+    listed: Vec<Part>,
+    ranges: Vec<Part>,
+    /// Arms of an `OR`, each with the conditions that hold together.
+    arms: Vec<Vec<Part>>,
     /// Join columns, by the number of the other side.
-    joins: BTreeMap<usize, Vec<IndexKey>>,
-    sorts: Vec<Vec<IndexKey>>,
-    groups: Vec<Vec<IndexKey>>,
-    extremes: Vec<IndexKey>,
-    /// Conditions that the text states with constants: a partial index could carry them.
-    fixed: Vec<(IndexKey, String)>,
+    joins: BTreeMap<usize, Vec<Part>>,
+    /// Orders, groups, extremes and row comparisons.
+    orders: Vec<Vec<Part>>,
+    fixed: Vec<Fixed>,
 }
 
-/// All key lists that are worth a thought for one occurrence of a table.
-pub(super) fn sequences(occasion: &Occasion<'_>) -> BTreeSet<Sequence> {
+/// How many of the best key lists stand before the lists of one key, which other statements may share.
+const BEST: usize = 16;
+
+/// Where an index leaves more than this share of the rows, spread over the table, a scan visits every page just the
+/// same.
+const MOST: f64 = 0.3;
+
+/// All key lists that are worth a thought for one occurrence of a table, the most promising first.
+pub(super) fn sequences(occasion: &Occasion<'_>) -> Vec<Sequence> {
     let roles = roles(occasion);
-    let width = occasion.options.max_key_columns;
-    let mut out: BTreeSet<Sequence> = BTreeSet::new();
-    arrange(&roles, None, width, &mut out);
-    // The same without the columns that a partial index's predicate pins.
-    let fixed: Vec<&(IndexKey, String)> = roles.fixed.iter().take(3).collect();
-    for mask in 1..(1_u32 << fixed.len()) {
-        let chosen: Vec<_> =
-            fixed.iter().enumerate().filter(|(i, _)| mask & (1 << i) != 0).map(|(_, f)| *f).collect();
-        let pinned: Vec<&IndexKey> = chosen.iter().map(|f| &f.0).collect();
-        let predicate = chosen.iter().map(|f| f.1.as_str()).collect::<Vec<_>>().join(" AND ");
-        let mut reduced = Roles { arms: Vec::new(), fixed: Vec::new(), ..roles.clone() };
-        reduced.equal.retain(|k| !pinned.contains(&k));
-        arrange(&reduced, Some(&predicate), width, &mut out);
-        // An index of nothing but the predicate still needs a key: the pinned column serves.
-        if let Some(first) = pinned.first() {
-            out.insert((vec![(*first).clone()], Some(predicate)));
-        }
+    let mut out: BTreeMap<(Vec<IndexKey>, Option<String>), Sequence> = BTreeMap::new();
+    arrange(&roles, &[], occasion.options.max_key_columns, &mut out);
+    // The same without the columns that a partial index's predicate pins: by each condition, and by all.
+    let all: Vec<&Fixed> = roles.fixed.iter().take(3).collect();
+    let mut sets: Vec<Vec<&Fixed>> = all.iter().map(|one| vec![*one]).collect();
+    if all.len() > 1 {
+        sets.push(all);
     }
-    out
+    for set in sets {
+        let mut reduced = Roles { arms: Vec::new(), fixed: Vec::new(), ..roles.clone() };
+        reduced.equal.retain(|(key, _)| set.iter().all(|f| f.key.target != key.target));
+        arrange(&reduced, &set, occasion.options.max_key_columns, &mut out);
+        // An index of nothing but the predicate still needs a key: the pinned column serves.
+        let pinned: Vec<Part> = set.iter().take(1).map(|f| (f.key.clone(), Use::One(1.0))).collect();
+        add(&[&pinned], &set, 1, &mut out);
+    }
+    let mut ranked: Vec<Sequence> = out.into_values().collect();
+    // The sort is stable: equal ones stay in the order of their keys.
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for (rank, sequence) in ranked.into_iter().enumerate() {
+        let shared = sequence.keys.len() == 1 && sequence.predicate.is_none();
+        if rank < BEST || shared { first.push(sequence) } else { rest.push(sequence) }
+    }
+    first.extend(rest);
+    first
 }
 
-fn arrange(roles: &Roles, predicate: Option<&str>, width: usize, out: &mut BTreeSet<Sequence>) {
-    let mut add = |parts: &[&[IndexKey]]| {
-        let mut keys: Vec<IndexKey> = Vec::new();
-        for key in parts.iter().copied().flatten() {
-            // A column once: a second time it orders nothing.
-            if !keys.iter().any(|k| k.target == key.target) {
-                keys.push(key.clone());
-            }
+/// Puts parts together, each column once, and scores what comes out.
+fn add(
+    parts: &[&[Part]],
+    fixed: &[&Fixed],
+    width: usize,
+    out: &mut BTreeMap<(Vec<IndexKey>, Option<String>), Sequence>,
+) {
+    let mut keys: Vec<IndexKey> = Vec::new();
+    let mut share: f64 = fixed.iter().map(|f| f.share).product();
+    let mut saved_sort = 0.0;
+    let (mut in_order, mut searching) = (true, true);
+    for (key, used) in parts.iter().copied().flatten() {
+        // A column once: a second time it orders nothing.
+        if keys.iter().any(|k| k.target == key.target) {
+            continue;
         }
-        if !keys.is_empty() && keys.len() <= width {
-            out.insert((keys, predicate.map(str::to_owned)));
+        match used {
+            Use::One(kept) | Use::Stretch(kept) if searching => share *= kept,
+            // Checked in the index, after all entries were read.
+            Use::One(kept) | Use::Stretch(kept) => share *= kept.sqrt(),
+            Use::Order(worth) if in_order => saved_sort += worth,
+            Use::Order(_) => {}
         }
-    };
-    let one = std::slice::from_ref::<IndexKey>;
-    let mut prefixes: Vec<Vec<IndexKey>> = vec![Vec::new()];
-    prefixes.extend(orders(&roles.equal));
-    for key in &roles.equal {
-        prefixes.push(vec![key.clone()]);
+        match used {
+            Use::One(_) => {}
+            Use::Stretch(_) => (in_order, searching) = (false, false),
+            Use::Order(_) => searching = false,
+        }
+        keys.push(key.clone());
     }
-    for joined in roles.joins.values() {
-        prefixes.push(joined.clone());
-        for order in orders(&roles.equal) {
-            prefixes.push([joined.clone(), order.clone()].concat());
-            prefixes.push([order, joined.clone()].concat());
+    if keys.is_empty() || keys.len() > width {
+        return;
+    }
+    let predicate: Vec<&str> = fixed.iter().map(|f| f.condition.as_str()).collect();
+    let predicate = (!predicate.is_empty()).then(|| predicate.join(" AND "));
+    let score = saved_sort - share.max(1e-9).ln() - 0.3 * keys.len() as f64;
+    let implied = fixed.iter().map(|f| f.column.clone()).collect();
+    let keeps_most = share > MOST && saved_sort == 0.0;
+    let sequence = Sequence { keys: keys.clone(), predicate: predicate.clone(), implied, keeps_most, score };
+    match out.entry((keys, predicate)) {
+        std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(sequence)),
+        std::collections::btree_map::Entry::Occupied(mut known) => {
+            if known.get().score < score {
+                known.insert(sequence);
+            }
         }
     }
-    prefixes.sort();
-    prefixes.dedup();
-    for prefix in &prefixes {
-        add(&[prefix]);
-        for list in &roles.listed {
-            add(&[prefix, one(list)]);
-            add(&[one(list), prefix]);
+}
+
+fn arrange(
+    roles: &Roles,
+    fixed: &[&Fixed],
+    width: usize,
+    out: &mut BTreeMap<(Vec<IndexKey>, Option<String>), Sequence>,
+) {
+    let one = std::slice::from_ref::<Part>;
+    let equal = roles.equal.as_slice();
+    let mut prefixes: Vec<Vec<Part>> = vec![Vec::new()];
+    prefixes.extend(rotations(equal));
+    prefixes.extend(equal.iter().map(|part| vec![part.clone()]));
+    let joins: Vec<&Vec<Part>> = roles.joins.values().collect();
+    for joined in &joins {
+        prefixes.push((*joined).clone());
+        if joined.len() > 1 {
+            prefixes.extend(joined.iter().map(|part| vec![part.clone()]));
+            prefixes.extend(rotations(joined));
         }
-        for range in roles.ranges.iter().chain(&roles.likes) {
-            add(&[prefix, one(range)]);
-            for list in &roles.listed {
-                add(&[prefix, one(list), one(range)]);
+        if !equal.is_empty() {
+            prefixes.push([joined.as_slice(), equal].concat());
+            prefixes.push([equal, joined.as_slice()].concat());
+            for part in equal {
+                prefixes.push([joined.as_slice(), one(part)].concat());
+                prefixes.push([one(part), joined.as_slice()].concat());
             }
         }
-        for sort in &roles.sorts {
-            add(&[prefix, sort]);
-            for range in &roles.ranges {
-                // Read in order, the range checked in the index before the table is visited.
-                add(&[prefix, sort, one(range)]);
-            }
-        }
-        for group in &roles.groups {
-            add(&[prefix, group]);
-        }
-        for extreme in &roles.extremes {
-            add(&[prefix, one(extreme)]);
+        // A table between two others: a row of each is known.
+        for other in joins.iter().filter(|other| other != &joined).take(3) {
+            prefixes.push([joined.as_slice(), other.as_slice()].concat());
         }
     }
     for arm in &roles.arms {
-        add(&[one(arm)]);
+        add(&[arm], fixed, width, out);
+        add(&[equal, arm], fixed, width, out);
+    }
+    for prefix in &prefixes {
+        add(&[prefix], fixed, width, out);
+        for list in &roles.listed {
+            add(&[prefix, one(list)], fixed, width, out);
+            add(&[one(list), prefix], fixed, width, out);
+            for other in roles.listed.iter().filter(|other| other.0 != list.0) {
+                add(&[prefix, one(list), one(other)], fixed, width, out);
+            }
+        }
+        for range in &roles.ranges {
+            add(&[prefix, one(range)], fixed, width, out);
+            for list in &roles.listed {
+                add(&[prefix, one(list), one(range)], fixed, width, out);
+            }
+            for other in roles.ranges.iter().filter(|other| other.0 != range.0).take(2) {
+                // The second is checked in the index.
+                add(&[prefix, one(range), one(other)], fixed, width, out);
+            }
+        }
+        for order in &roles.orders {
+            add(&[prefix, order], fixed, width, out);
+            for checked in roles.ranges.iter().chain(&roles.listed) {
+                // Read in order, the condition checked in the index before the table is visited.
+                add(&[prefix, order, one(checked)], fixed, width, out);
+            }
+        }
     }
 }
 
-/// The orders of up to three equality columns; beyond that the given order, which is by the number of
-/// distinct values. Which order is best depends on what else begins with the same columns, so the
-/// costs decide.
-fn orders(keys: &[IndexKey]) -> Vec<Vec<IndexKey>> {
-    match keys {
-        [] => Vec::new(),
-        [a] => vec![vec![a.clone()]],
-        [a, b] => vec![vec![a.clone(), b.clone()], vec![b.clone(), a.clone()]],
-        [a, b, c] => [[a, b, c], [a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a]]
-            .into_iter()
-            .map(|order| order.into_iter().cloned().collect())
-            .collect(),
-        many => vec![many.to_vec()],
-    }
+/// Each column in front of the others, which stay in the given order. Which is best depends on what else begins with
+/// the same column; the order of the rest tells the planner nothing.
+fn rotations(parts: &[Part]) -> Vec<Vec<Part>> {
+    (0..parts.len())
+        .map(|first| {
+            let rest = parts.iter().enumerate().filter(|(i, _)| *i != first).map(|(_, p)| p.clone());
+            std::iter::once(parts[first].clone()).chain(rest).collect()
+        })
+        .collect()
 }
 
 fn roles(occasion: &Occasion<'_>) -> Roles {
     let mut roles = Roles::default();
-    let mut all_arms: Vec<IndexKey> = Vec::new();
+    let mut arms: BTreeMap<usize, Vec<Part>> = BTreeMap::new();
     for predicate in &occasion.relation_use.predicates {
         let Some(key) = key_of(occasion, &predicate.key) else { continue };
-        if predicate.disjunct.is_some() {
-            let searchable = predicate.operator.is_equality()
-                || predicate.operator == Operator::In
-                || predicate.operator.is_range();
-            if searchable {
-                push(&mut roles.arms, key.clone());
-            }
-            all_arms.push(key);
+        let used = match &predicate.operator {
+            o if o.is_equality() => Use::One(kept(occasion, predicate, &key)),
+            Operator::In => Use::Stretch(list_kept(occasion, &key, predicate.values.len())),
+            Operator::AnyOf => Use::Stretch(list_kept(occasion, &key, 5)),
+            o if o.is_range() => Use::Stretch(0.05),
+            Operator::IsNotNull => Use::Stretch(kept(occasion, predicate, &key)),
+            Operator::Like { case_insensitive: false } => Use::Stretch(0.01),
+            Operator::Other(o) if o == "^@" => Use::Stretch(0.01),
+            _ => continue,
+        };
+        let pattern = matches!(&predicate.operator, Operator::Like { .. } | Operator::Other(_));
+        let key = if pattern { pattern_key(occasion, key) } else { key };
+        if let Some(arm) = predicate.disjunct {
+            push(arms.entry(arm.arm).or_default(), (key, used));
             continue;
         }
-        if let Some(condition) = fixed_condition(occasion, predicate) {
-            roles.fixed.push((key.clone(), condition));
+        if let Some((condition, share)) = fixed_condition(occasion, predicate)
+            && let Some(column) = predicate.key.column()
+        {
+            roles.fixed.push(Fixed { key: key.clone(), column: column.to_owned(), condition, share });
         }
-        match &predicate.operator {
-            o if o.is_equality() => push(&mut roles.equal, key),
-            Operator::In => push(&mut roles.listed, key),
-            o if o.is_range() => push(&mut roles.ranges, key),
-            Operator::Like { case_insensitive: false } => {
-                push(&mut roles.likes, pattern_key(occasion, key));
-            }
-            _ => {}
+        match (&predicate.operator, used) {
+            (_, Use::One(_)) => push(&mut roles.equal, (key, used)),
+            (Operator::In | Operator::AnyOf, _) => push(&mut roles.listed, (key, used)),
+            _ => push(&mut roles.ranges, (key, used)),
         }
     }
-    // An OR of conditions on one column is a list.
-    if let ([first], true) = (roles.arms.as_slice(), all_arms.len() > 1)
-        && all_arms.iter().all(|k| k == first)
-    {
-        let first = first.clone();
-        roles.arms.clear();
-        push(&mut roles.listed, first);
-    }
-    let distinct = |key: &IndexKey| -> f64 {
-        match &key.target {
-            KeyTarget::Column(name) => occasion
-                .relation
-                .column(name)
-                .and_then(|c| c.statistics.as_ref())
-                .map_or(1.0, |s| s.distinct(occasion.relation.rows())),
-            KeyTarget::Expression(_) => f64::INFINITY,
-        }
+    roles.fixed.sort_by(|a, b| a.share.total_cmp(&b.share));
+    // Columns with many values first; what is in front decides how much is read of each page of the index.
+    let selective = |parts: &mut Vec<Part>| {
+        parts.sort_by(|a, b| {
+            occasion
+                .distinct(&b.0.target)
+                .total_cmp(&occasion.distinct(&a.0.target))
+                .then_with(|| a.0.cmp(&b.0))
+        });
     };
-    roles.equal.sort_by(|a, b| distinct(b).total_cmp(&distinct(a)).then_with(|| a.cmp(b)));
+    selective(&mut roles.equal);
+    let mut arms: Vec<Vec<Part>> = arms.into_values().collect();
+    for arm in &mut arms {
+        // Equalities in front, then one stretch.
+        arm.sort_by_key(|(_, used)| !matches!(used, Use::One(_)));
+    }
+    arms.dedup_by(|a, b| a == b);
+    match arms.as_slice() {
+        // An OR of conditions on one column is a list.
+        [only] if only.len() == 1 => push(&mut roles.listed, only[0].clone()),
+        _ => roles.arms = arms,
+    }
     for join in &occasion.analysis.joins {
         for (this, other) in [(&join.left, &join.right), (&join.right, &join.left)] {
             if this.relation == occasion.number
                 && let Some(key) = column_key(occasion, &this.column)
             {
-                push(roles.joins.entry(other.relation).or_default(), key);
+                let kept = 1.0 / occasion.distinct(&key.target).max(1.0);
+                push(roles.joins.entry(other.relation).or_default(), (key, Use::One(kept)));
             }
         }
     }
+    roles.joins.values_mut().for_each(selective);
     for need in &occasion.relation_use.sorts {
         let Some(keys) = sort_keys(occasion, need) else { continue };
-        match need.origin {
-            SortOrigin::OrderBy | SortOrigin::DistinctOn | SortOrigin::Window => roles.sorts.push(keys),
-            SortOrigin::GroupBy | SortOrigin::Distinct if need.complete => roles.groups.push(keys),
-            SortOrigin::GroupBy | SortOrigin::Distinct => {}
-        }
+        let worth = match need.origin {
+            SortOrigin::OrderBy if need.limited => 4.0,
+            SortOrigin::OrderBy | SortOrigin::DistinctOn | SortOrigin::Window => 2.0,
+            SortOrigin::GroupBy | SortOrigin::Distinct if need.complete => 1.0,
+            SortOrigin::GroupBy | SortOrigin::Distinct => continue,
+        };
+        let worth = worth / keys.len() as f64;
+        roles.orders.push(keys.into_iter().map(|key| (key, Use::Order(worth))).collect());
     }
     for name in &occasion.relation_use.extremes {
-        roles.extremes.extend(column_key(occasion, name));
+        roles.orders.extend(column_key(occasion, name).map(|key| vec![(key, Use::Order(4.0))]));
     }
+    for row in &occasion.relation_use.row_bounds {
+        let keys: Option<Vec<Part>> =
+            row.iter().map(|name| Some((column_key(occasion, name)?, Use::Order(1.0)))).collect();
+        roles.orders.extend(keys);
+    }
+    roles.orders.dedup();
     roles
 }
 
-fn push(keys: &mut Vec<IndexKey>, key: IndexKey) {
-    if !keys.iter().any(|k| k.target == key.target) {
-        keys.push(key);
+fn push(parts: &mut Vec<Part>, part: Part) {
+    if !parts.iter().any(|(key, _)| key.target == part.0.target) {
+        parts.push(part);
     }
+}
+
+/// The share of rows that an equality or a test for NULL keeps.
+fn kept(occasion: &Occasion<'_>, predicate: &Predicate, key: &IndexKey) -> f64 {
+    let KeyTarget::Column(name) = &key.target else { return 0.005 };
+    let Some(statistics) = occasion.statistics(name) else { return 0.005 };
+    let nulls = f64::from(statistics.null_frac);
+    let frequency = |wanted: &str| {
+        let common = statistics.common_values();
+        common.iter().find(|(v, _)| v == wanted).map(|(_, f)| f64::from(*f))
+    };
+    match &predicate.operator {
+        Operator::IsNull => nulls,
+        Operator::IsNotNull => 1.0 - nulls,
+        Operator::IsTrue => frequency("t").unwrap_or(0.5),
+        Operator::IsFalse => frequency("f").unwrap_or(0.5),
+        _ => (1.0 - nulls) / occasion.distinct(&key.target).max(1.0),
+    }
+}
+
+fn list_kept(occasion: &Occasion<'_>, key: &IndexKey, values: usize) -> f64 {
+    let distinct = match &key.target {
+        KeyTarget::Column(_) => occasion.distinct(&key.target),
+        KeyTarget::Expression(_) => 200.0,
+    };
+    (values.max(1) as f64 / distinct.max(1.0)).min(1.0)
 }
 
 fn column_key(occasion: &Occasion<'_>, name: &str) -> Option<IndexKey> {
@@ -211,9 +355,8 @@ fn column_key(occasion: &Occasion<'_>, name: &str) -> Option<IndexKey> {
 fn key_of(occasion: &Occasion<'_>, key: &KeyExpression) -> Option<IndexKey> {
     match key {
         KeyExpression::Column(name) => column_key(occasion, name),
-        KeyExpression::Expression { sql, .. } => {
-            let sql = sql.as_ref()?;
-            Some(IndexKey { target: KeyTarget::Expression(sql.clone()), ..IndexKey::column("") })
+        KeyExpression::Expression { .. } => {
+            Some(IndexKey { target: occasion.target(key)?, ..IndexKey::column("") })
         }
     }
 }
@@ -268,14 +411,14 @@ fn sort_keys(occasion: &Occasion<'_>, need: &SortNeed) -> Option<Vec<IndexKey>> 
     Some(keys)
 }
 
-/// The condition of a partial index, when the statement states one with constants and it leaves most
-/// rows out.
-fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<String> {
+/// The condition of a partial index and the share of rows that it keeps, when the statement states one with constants
+/// and it leaves most rows out.
+fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<(String, f64)> {
     let name = predicate.key.column()?;
-    let column = occasion.relation.column(name)?;
-    let statistics = column.statistics.as_ref().or(column.inherited_statistics.as_ref())?;
+    let statistics = occasion.statistics(name)?;
     let quoted = quote_identifier(name);
-    let distinct = statistics.distinct(occasion.relation.rows());
+    let distinct = statistics.distinct(occasion.extent.rows);
+    let nulls = f64::from(statistics.null_frac);
     let frequency = |wanted: &str| {
         let common = statistics.common_values();
         common.iter().find(|(v, _)| v == wanted).map_or(1.0 / distinct, |(_, f)| f64::from(*f))
@@ -283,7 +426,8 @@ fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<Str
     let (condition, share) = match &predicate.operator {
         Operator::IsTrue => (quoted, frequency("t")),
         Operator::IsFalse => (format!("NOT {quoted}"), frequency("f")),
-        Operator::IsNull => (format!("{quoted} IS NULL"), f64::from(statistics.null_frac)),
+        Operator::IsNull => (format!("{quoted} IS NULL"), nulls),
+        Operator::IsNotNull => (format!("{quoted} IS NOT NULL"), 1.0 - nulls),
         Operator::Equal => {
             let value = constant_of(occasion.statement, predicate)?;
             (format!("{quoted} = {}", quote_literal(&value)), frequency(&value))
@@ -291,7 +435,7 @@ fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<Str
         _ => return None,
     };
     // A value of its own among thousands is a key, not a predicate.
-    let worth_it = share <= occasion.options.max_partial_fraction
-        && (distinct <= 100.0 || predicate.operator == Operator::IsNull);
-    worth_it.then_some(condition)
+    let test_for_null = matches!(predicate.operator, Operator::IsNull | Operator::IsNotNull);
+    let worth_it = share <= occasion.options.max_partial_fraction && (distinct <= 100.0 || test_for_null);
+    worth_it.then_some((condition, share))
 }
