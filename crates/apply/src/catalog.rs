@@ -6,10 +6,11 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use model::{IndexDefinition, KeyTarget, QualifiedName, quote_identifier};
+use model::{QualifiedName, quote_identifier};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Row};
 
+use crate::action::IndexShape;
 use crate::error::Error;
 
 /// The session that a client is connected to.
@@ -132,27 +133,18 @@ impl IndexState {
         matches!(self.relkind, 'i' | 'I')
     }
 
-    /// Whether it could be what a `CREATE INDEX` of this definition left behind: the same table,
-    /// access method, uniqueness, number of columns and plain columns. Expressions and predicates
-    /// are printed by the server in words of its own, so of them only the presence is compared.
-    pub fn resembles(&self, wanted: &IndexDefinition) -> bool {
-        let columns: Vec<Option<String>> = wanted
-            .keys
-            .iter()
-            .map(|key| match &key.target {
-                KeyTarget::Column(name) => Some(quote_identifier(name)),
-                KeyTarget::Expression(_) => None,
-            })
-            .chain(wanted.include.iter().map(|name| Some(quote_identifier(name))))
-            .collect();
+    /// Whether it could be what a `CREATE INDEX` of this shape left behind: the same table, access
+    /// method, uniqueness, number of columns and plain columns. Expressions and predicates are printed
+    /// by the server in words of its own, so of them only the presence is compared.
+    pub fn resembles(&self, table: &QualifiedName, wanted: &IndexShape) -> bool {
         self.is_index()
-            && self.table.as_ref() == Some(&wanted.table)
+            && self.table.as_ref() == Some(table)
             && self.access_method.as_deref() == Some(wanted.access_method.as_str())
             && self.unique == wanted.unique
-            && usize::try_from(self.key_count) == Ok(wanted.keys.len())
-            && usize::try_from(self.column_count) == Ok(columns.len())
-            && self.partial == wanted.predicate.is_some()
-            && columns.iter().zip(&self.columns).all(|(w, f)| w.is_none() || w == f)
+            && usize::try_from(self.key_count) == Ok(wanted.key_count)
+            && usize::try_from(self.column_count) == Ok(wanted.columns.len())
+            && self.partial == wanted.partial
+            && wanted.columns.iter().zip(&self.columns).all(|(w, f)| w.is_none() || w == f)
     }
 }
 

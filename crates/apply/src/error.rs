@@ -2,8 +2,9 @@
 //! and what was left behind (nothing, or its name).
 
 use chrono::{DateTime, Utc};
-use model::{Change, QualifiedName};
+use model::QualifiedName;
 
+use crate::action::Action;
 use crate::catalog::Blocker;
 use crate::objection::Objection;
 use crate::operations::operation_of;
@@ -187,7 +188,7 @@ pub struct StepFailure {
 
 impl StepFailure {
     /// A failure of a change that no statement was sent for.
-    pub(crate) fn of(change: &Change, message: impl Into<String>) -> Self {
+    pub(crate) fn of(change: &Action, message: impl Into<String>) -> Self {
         Self {
             action: operation_of(change).action().to_owned(),
             object: change.object(),
@@ -203,6 +204,11 @@ impl StepFailure {
             left_behind: None,
             cancelled: false,
         }
+    }
+
+    /// Whether a statement that locks many tables was given up in the middle.
+    fn is_overdue(&self) -> bool {
+        self.is("57014") && !self.cancelled && self.message.contains("statement timeout")
     }
 
     fn is(&self, code: &str) -> bool {
@@ -363,6 +369,13 @@ fn step_detail(failure: &StepFailure) -> String {
             failure.attempts,
             if failure.attempts == 1 { "time" } else { "times" },
         ));
+    } else if failure.is_overdue() {
+        sentences.push(format!(
+            "Not all partitions could be locked and changed within lock_timeout ({}), {} {} in a row.",
+            model::Millis(failure.timeout_ms as f64),
+            failure.attempts,
+            if failure.attempts == 1 { "time" } else { "times" },
+        ));
     } else {
         let code = failure.sqlstate.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
         sentences.push(sentence(&format!("{}{code}", failure.message)));
@@ -383,10 +396,13 @@ fn step_hint(failure: &StepFailure) -> Option<String> {
             None => "Retry at a quieter time, or with a longer lock_timeout.".into(),
         });
     }
+    if failure.is_overdue() {
+        return Some("Retry at a quieter time, or with a longer lock_timeout.".into());
+    }
     if failure.is("53100") {
         return Some("Free space on the server's disk, or build the index in another tablespace.".into());
     }
-    if failure.is("53200") {
+    if failure.is("53200") && failure.server_hint.is_none() {
         return Some("Retry with a smaller maintenance_work_mem.".into());
     }
     if failure.is("23505") {

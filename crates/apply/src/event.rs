@@ -37,6 +37,12 @@ pub enum Event {
         /// Its title.
         title: String,
     },
+    /// The statements are not, or not only, those of the plan that was given: the database has
+    /// changed since, or told more about itself.
+    Replanned {
+        /// What will be run, in order.
+        statements: Vec<String>,
+    },
     /// The journal says that a step runs; its statement was not sent yet.
     Started {
         /// The step.

@@ -4,18 +4,20 @@
 //!
 //! A step goes `planned → running → done → undoing → undone`, or ends as `failed` (the statement
 //! failed and was cleaned up), `cleaned` (found half-done later and cleaned up) or `skipped` (never
-//! begun because an earlier step failed). [`Status::may_become`] is the whole state machine, and
-//! every update repeats it in its `WHERE`.
+//! begun because an earlier step failed); those three become `retried` when a later run has gone on with
+//! the entry. [`Status::may_become`] is the whole state machine, and every update repeats it in its
+//! `WHERE`. Where undoing takes several statements, each is a step too, which names the one it undoes.
 
 use chrono::{DateTime, Utc};
-use model::{Benefit, Change, Confidence, Price, Recommendation, StatementEffect};
+use model::{Benefit, Confidence, Price, Recommendation, StatementEffect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use crate::action::Action;
 use crate::error::{Error, StepFailure};
-use crate::plan::PlannedRecommendation;
+use crate::plan::{PlannedRecommendation, PlannedStep};
 use crate::schema::{self, LOCK_CLASS, Presence};
 
 /// The second key of the lock that keeps two runs apart.
@@ -37,6 +39,8 @@ pub enum Status {
     Cleaned,
     /// Was not begun.
     Skipped,
+    /// Did not come about, and a later step of the entry stands in its place.
+    Retried,
     /// Is being undone, or was when pgwright died.
     Undoing,
     /// Was undone.
@@ -45,13 +49,14 @@ pub enum Status {
 
 impl Status {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Planned,
         Self::Running,
         Self::Done,
         Self::Failed,
         Self::Cleaned,
         Self::Skipped,
+        Self::Retried,
         Self::Undoing,
         Self::Undone,
     ];
@@ -65,6 +70,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Cleaned => "cleaned",
             Self::Skipped => "skipped",
+            Self::Retried => "retried",
             Self::Undoing => "undoing",
             Self::Undone => "undone",
         }
@@ -86,6 +92,7 @@ impl Status {
                 | (S::Undoing, S::Undone | S::Done)
                 // What a failed step could not remove, a later run removes.
                 | (S::Failed, S::Cleaned)
+                | (S::Failed | S::Cleaned | S::Skipped, S::Retried)
         )
     }
 
@@ -159,6 +166,8 @@ pub struct JournalEntry {
     pub measured: Option<Value>,
     /// When it looked.
     pub verified_at: Option<DateTime<Utc>>,
+    /// When the user decided to keep it whatever is measured.
+    pub kept_at: Option<DateTime<Utc>>,
     /// `planned`, `running`, `done`, `failed`, `cleaned`, `skipped`, `undoing`, `undone` or
     /// `partly undone`.
     pub status: String,
@@ -175,6 +184,8 @@ pub struct JournalStep {
     pub entry_id: i64,
     /// Its place within the entry, from 0.
     pub position: i32,
+    /// The step that it undoes, when undoing that takes several.
+    pub undoes: Option<i64>,
     /// The change as it was stored.
     pub change: Value,
     /// The statement.
@@ -206,14 +217,30 @@ pub struct JournalStep {
 }
 
 impl JournalStep {
-    /// The change, typed.
+    /// What it changes, typed.
     ///
     /// # Errors
     /// [`Error::Unreadable`] when another version of pgwright wrote a change that this one does not
     /// know.
-    pub fn change(&self) -> Result<Change, Error> {
-        serde_json::from_value(self.change.clone())
+    pub fn action(&self) -> Result<Action, Error> {
+        Action::from_json(self.change.clone())
             .map_err(|e| Error::Unreadable { step: self.step_id, reason: e.to_string() })
+    }
+}
+
+impl JournalEntry {
+    /// The steps that make its changes, and not those that undo others.
+    pub fn forward_steps(&self) -> impl Iterator<Item = &JournalStep> {
+        self.steps.iter().filter(|s| s.undoes.is_none())
+    }
+
+    /// Whether a run has done a part of it and ended, so that another can do the rest.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        use Status as S;
+        let any = |wanted: &[Status]| self.forward_steps().any(|s| wanted.contains(&s.status));
+        any(&[S::Done])
+            && any(&[S::Planned, S::Running, S::Failed, S::Cleaned, S::Skipped])
+            && !any(&[S::Undoing, S::Undone])
     }
 }
 
@@ -277,16 +304,7 @@ pub(crate) async fn write_plan(
     let doing = || Error::query("write the journal");
     let json = || Error::json("journal a recommendation");
     let promised = serde_json::to_value(&planned.promise).map_err(json())?;
-    let steps: Vec<Value> = planned
-        .steps
-        .iter()
-        .map(|s| {
-            Ok(serde_json::json!({
-                "change": serde_json::to_value(&s.change)?, "sql": s.sql, "undo_sql": s.undo_sql,
-            }))
-        })
-        .collect::<Result<_, serde_json::Error>>()
-        .map_err(json())?;
+    let steps = stored(&planned.steps)?;
     // One statement, so the entry and its steps are there together or not at all.
     let rows = client
         .query(
@@ -306,7 +324,7 @@ pub(crate) async fn write_plan(
                 &position,
                 &env!("CARGO_PKG_VERSION"),
                 &promised,
-                &Value::Array(steps),
+                &steps,
             ],
         )
         .await
@@ -319,6 +337,79 @@ pub(crate) async fn write_plan(
     written.sort_unstable();
     let entry_id = written.first().map_or(0, |w| w.1);
     Ok((entry_id, written.into_iter().map(|w| w.2).collect()))
+}
+
+fn stored(steps: &[PlannedStep]) -> Result<Value, Error> {
+    steps
+        .iter()
+        .map(|s| {
+            Ok(serde_json::json!({
+                "change": serde_json::to_value(&s.change)?, "sql": s.sql, "undo_sql": s.undo_sql,
+            }))
+        })
+        .collect::<Result<_, serde_json::Error>>()
+        .map(Value::Array)
+        .map_err(Error::json("journal a step"))
+}
+
+/// Writes further steps of an entry as planned. Those that `undoes` another have no opposite.
+pub(crate) async fn append(
+    client: &Client,
+    entry_id: i64,
+    steps: &[PlannedStep],
+    undoes: Option<i64>,
+) -> Result<Vec<i64>, Error> {
+    let doing = || Error::query("write the journal");
+    let rows = client
+        .query(
+            "insert /* pgwright:journal_append */ into pgwright.journal_step \
+               (entry_id, position, change, sql, undo_sql, undoes) \
+             select $1, last.position + s.ordinality::integer, s.step -> 'change', s.step ->> 'sql', \
+                    case when $3::bigint is null then s.step ->> 'undo_sql' end, $3 \
+             from (select coalesce(pg_catalog.max(t.position), -1) as position \
+                   from pgwright.journal_step t where t.entry_id = $1) last, \
+                  pg_catalog.jsonb_array_elements($2) with ordinality s (step, ordinality) \
+             returning position, step_id",
+            &[&entry_id, &stored(steps)?, &undoes],
+        )
+        .await
+        .map_err(doing())?;
+    let mut written = rows
+        .iter()
+        .map(|r| Ok((r.try_get("position")?, r.try_get("step_id")?)))
+        .collect::<Result<Vec<(i32, i64)>, tokio_postgres::Error>>()
+        .map_err(doing())?;
+    written.sort_unstable();
+    Ok(written.into_iter().map(|w| w.1).collect())
+}
+
+/// Lets an entry go on in another run: what did not come about before is done again.
+pub(crate) async fn resume(client: &Client, entry_id: i64, run_id: Uuid) -> Result<(), Error> {
+    // One statement, so that the entry is not found between two runs.
+    client
+        .execute(
+            "with /* pgwright:journal_resume */ again as ( \
+               update pgwright.journal_step set status = $3 \
+               where entry_id = $1 and undoes is null and status = any ($4)) \
+             update pgwright.journal set run_id = $2 where entry_id = $1",
+            &[&entry_id, &run_id, &Status::Retried.as_str(), &Status::Retried.predecessors()],
+        )
+        .await
+        .map(drop)
+        .map_err(Error::query("write the journal"))
+}
+
+/// Notes that the user keeps an entry whatever is measured.
+pub(crate) async fn write_kept(client: &Client, entry_id: i64) -> Result<(), Error> {
+    let written = client
+        .execute(
+            "update /* pgwright:journal_kept */ pgwright.journal \
+             set kept_at = pg_catalog.clock_timestamp() where entry_id = $1",
+            &[&entry_id],
+        )
+        .await
+        .map_err(Error::query("write the journal"))?;
+    if written == 1 { Ok(()) } else { Err(Error::NoEntry { wanted: format!("entry {entry_id}") }) }
 }
 
 /// Stores what verification found.
@@ -371,6 +462,7 @@ fn entry(row: &Row) -> Result<JournalEntry, tokio_postgres::Error> {
         promised: serde_json::from_value(promised).unwrap_or_default(),
         measured: row.try_get("measured")?,
         verified_at: row.try_get("verified_at")?,
+        kept_at: row.try_get("kept_at")?,
         status: row.try_get("status")?,
         steps: Vec::new(),
     })
@@ -387,6 +479,7 @@ fn step(row: &Row) -> Result<JournalStep, Error> {
             step_id,
             entry_id: row.try_get("entry_id")?,
             position: row.try_get("position")?,
+            undoes: row.try_get("undoes")?,
             change: row.try_get("change")?,
             sql: row.try_get("sql")?,
             undo_sql: row.try_get("undo_sql")?,
@@ -473,6 +566,9 @@ mod tests {
                 "running -> cleaned",
                 "done -> undoing",
                 "failed -> cleaned",
+                "failed -> retried",
+                "cleaned -> retried",
+                "skipped -> retried",
                 "undoing -> done",
                 "undoing -> undone",
             ]

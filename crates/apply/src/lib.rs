@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod action;
 mod cancellation;
 mod catalog;
 mod error;
@@ -19,6 +20,7 @@ mod journal;
 mod objection;
 pub mod operations;
 mod options;
+mod partitions;
 mod plan;
 mod preflight;
 mod recovery;
@@ -28,6 +30,7 @@ pub mod store;
 pub mod verify;
 mod worker;
 
+pub use action::{Action, IndexShape, PartitionChange, Renaming, TreeIndex, TreePart, TreeRoot};
 pub use cancellation::Cancellation;
 pub use catalog::{Activity, Blocker};
 pub use error::{Error, Refusal, StepFailure};
@@ -39,7 +42,7 @@ pub use options::{ExecuteOptions, Orphans};
 pub use plan::{ApplyPlan, PlannedRecommendation, PlannedStep, plan};
 pub use preflight::{Preflight, preflight};
 pub use recovery::{Recovered, interrupted, recover};
-pub use rollback::{Undo, UndoTarget, plan_undo, purge, undo};
+pub use rollback::{PlannedUndo, Undo, UndoPlan, UndoTarget, plan_undo, purge, undo};
 pub use schema::SCHEMA_VERSION;
 pub use verify::verify;
 

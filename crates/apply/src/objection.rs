@@ -23,8 +23,10 @@ pub enum Objection {
     TableMissing { table: QualifiedName },
     /// The name belongs to something that cannot be indexed or analyzed.
     WrongKind { relation: QualifiedName, kind: String },
-    /// The table is partitioned, and the change cannot be made on the parent.
+    /// The table has become partitioned since the plan was made.
     Partitioned { table: QualifiedName, reason: String },
+    /// A unique index is wanted where some partitions are foreign tables.
+    ForeignPartitions { index: QualifiedName, partitions: Vec<QualifiedName> },
     /// Columns are gone or were renamed.
     ColumnsMissing { table: QualifiedName, columns: Vec<String> },
     /// Another relation has the name.
@@ -67,6 +69,9 @@ impl Objection {
             O::TableMissing { table } => format!("table {table} does not exist"),
             O::WrongKind { relation, kind } => format!("{relation} is {}", with_article(kind)),
             O::Partitioned { table, .. } => format!("table {table} is partitioned"),
+            O::ForeignPartitions { index, .. } => {
+                format!("index {index} cannot be unique over foreign partitions")
+            }
             O::ColumnsMissing { table, columns } => {
                 format!("table {table} has no column {}", list(columns))
             }
@@ -107,6 +112,10 @@ impl Objection {
             }
             O::WrongKind { kind, .. } => format!("This is not possible with {}.", with_article(kind)),
             O::Partitioned { reason, .. } => reason.clone(),
+            O::ForeignPartitions { partitions, .. } => {
+                let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                format!("These partitions are foreign tables, which have no indexes: {}.", names.join(", "))
+            }
             O::ColumnsMissing { .. } => "The table may have been changed since the advice was given.".into(),
             O::NameTaken { .. } => "Indexes, tables, views and sequences of a schema share one space of \
                 names."
@@ -176,6 +185,7 @@ impl Objection {
             }
             O::AttachedIndex { parent, .. } => format!("Drop {parent} as a whole."),
             O::WrongKind { .. }
+            | O::ForeignPartitions { .. }
             | O::Partitioned { .. }
             | O::NameTwice { .. }
             | O::NameTooLong { .. }

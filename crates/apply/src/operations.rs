@@ -1,23 +1,42 @@
-//! How is each kind of change made, undone, and found half-done? One file per variant of
-//! [`model::Change`], one registry, so that the executor, rollback and recovery know no variant.
+//! How is each kind of change made, undone, and found half-done? One operation per variant of
+//! [`model::Change`] and of [`PartitionChange`], one registry, so that the executor, rollback and
+//! recovery know no variant.
 
-mod analyze;
+mod attach_index;
 mod create_index;
+mod create_over_partitions;
+mod create_parent_index;
+mod create_partition_index;
 mod drop_index;
+mod drop_partitioned_index;
 mod index_rules;
-mod vacuum;
+mod maintenance;
+mod rehearsal;
 
 use futures_util::future::BoxFuture;
 use model::Change;
 use tokio_postgres::Client;
 
+use crate::action::{Action, PartitionChange};
 use crate::catalog::SessionFacts;
 use crate::error::Error;
 use crate::objection::Objection;
 
-/// Every operation, in the order of the variants of [`model::Change`].
-pub const OPERATIONS: &[&dyn Operation] =
-    &[&create_index::CreateIndex, &drop_index::DropIndex, &analyze::Analyze, &vacuum::Vacuum];
+pub(crate) use index_rules::found;
+pub(crate) use rehearsal::{Rehearsed, rehearse};
+
+/// Every operation: in the order of the variants of [`model::Change`], then of [`PartitionChange`].
+pub const OPERATIONS: &[&dyn Operation] = &[
+    &create_index::CreateIndex,
+    &drop_index::DropIndex,
+    &maintenance::ANALYZE,
+    &maintenance::VACUUM,
+    &create_parent_index::CreateParentIndex,
+    &create_partition_index::CreatePartitionIndex,
+    &attach_index::AttachIndex,
+    &create_over_partitions::CreateOverPartitions,
+    &drop_partitioned_index::DropPartitionedIndex,
+];
 
 /// What preflight looks through.
 pub struct Site<'a> {
@@ -77,7 +96,7 @@ pub enum Condition {
 
 /// How one kind of change is made.
 pub trait Operation: Send + Sync {
-    /// The name of the variant, as in `pgwright.journal_step.change`.
+    /// The tag of the variant in `pgwright.journal_step.change`.
     fn id(&self) -> &'static str;
 
     /// What it does, in words that follow "could not".
@@ -87,13 +106,19 @@ pub trait Operation: Send + Sync {
     fn undo_action(&self) -> &'static str;
 
     /// Whether a change is of this kind.
-    fn accepts(&self, change: &Change) -> bool;
+    fn accepts(&self, action: &Action) -> bool;
 
-    /// The statement that makes the change.
-    fn statement(&self, change: &Change) -> String;
+    /// The statement that makes the change; several, with semicolons between them, where
+    /// [`Self::statements`] says so.
+    fn statement(&self, action: &Action) -> String;
+
+    /// What is sent in one transaction: the statement, unless there are several.
+    fn statements(&self, action: &Action) -> Vec<String> {
+        vec![self.statement(action)]
+    }
 
     /// The statement that undoes it; `None` when there is nothing to undo.
-    fn undo_statement(&self, change: &Change) -> Option<String>;
+    fn undo_statement(&self, action: &Action) -> Option<String>;
 
     /// Whether it changes the schema, so that undoing it means something.
     fn changes_schema(&self) -> bool;
@@ -103,11 +128,22 @@ pub trait Operation: Send + Sync {
         self.changes_schema()
     }
 
-    /// Reads the catalog for reasons not to begin.
+    /// Whether it makes or drops an object under its name, which only one step of a plan may do.
+    fn takes_name(&self) -> bool {
+        self.changes_schema()
+    }
+
+    /// Whether it locks many tables at once, so that all of it must not take longer than the wait for
+    /// a lock may.
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    /// Reads the catalog for reasons not to begin, or for why there is nothing to do any more.
     fn preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Inspection, Error>>;
 
     /// Reads the catalog for reasons not to undo the change. `made` is what it made, by OID and in
@@ -115,7 +151,7 @@ pub trait Operation: Send + Sync {
     fn undo_preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
         made: Option<(u32, &'a str)>,
     ) -> BoxFuture<'a, Result<Inspection, Error>>;
 
@@ -123,18 +159,24 @@ pub trait Operation: Send + Sync {
     fn inspect<'a>(
         &'a self,
         client: &'a Client,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Condition, Error>>;
 }
 
-/// The operation of a change.
-pub fn operation_of(change: &Change) -> &'static dyn Operation {
+/// The operation of an action.
+pub fn operation_of(action: &Action) -> &'static dyn Operation {
+    use PartitionChange as P;
     // Exhaustive, so that a new variant does not compile without an operation.
-    match change {
-        Change::CreateIndex { .. } => &create_index::CreateIndex,
-        Change::DropIndex { .. } => &drop_index::DropIndex,
-        Change::Analyze { .. } => &analyze::Analyze,
-        Change::Vacuum { .. } => &vacuum::Vacuum,
+    match action {
+        Action::Change(Change::CreateIndex { .. }) => &create_index::CreateIndex,
+        Action::Change(Change::DropIndex { .. }) => &drop_index::DropIndex,
+        Action::Change(Change::Analyze { .. }) => &maintenance::ANALYZE,
+        Action::Change(Change::Vacuum { .. }) => &maintenance::VACUUM,
+        Action::Partition(P::CreateParentIndex { .. }) => &create_parent_index::CreateParentIndex,
+        Action::Partition(P::CreatePartitionIndex { .. }) => &create_partition_index::CreatePartitionIndex,
+        Action::Partition(P::AttachIndex { .. }) => &attach_index::AttachIndex,
+        Action::Partition(P::CreateOverPartitions { .. }) => &create_over_partitions::CreateOverPartitions,
+        Action::Partition(P::DropPartitionedIndex { .. }) => &drop_partitioned_index::DropPartitionedIndex,
     }
 }
 
@@ -152,13 +194,21 @@ mod tests {
     use model::{IndexDefinition, IndexKey, QualifiedName};
 
     use super::*;
+    use crate::action::{IndexShape, Renaming, TreeIndex, TreePart, TreeRoot};
 
-    fn one_of_each() -> Vec<Change> {
+    fn one_of_each() -> Vec<Action> {
         let table = QualifiedName::new("s", "a\"b.c");
-        vec![
-            Change::CreateIndex {
-                index: IndexDefinition::btree(table.clone(), "i", vec![IndexKey::column("Größe")]),
-            },
+        let definition = IndexDefinition::btree(table.clone(), "i", vec![IndexKey::column("Größe")]);
+        let root = TreeRoot { index: QualifiedName::new("s", "i"), table: table.clone() };
+        let whole =
+            TreeIndex { name: root.index.clone(), table: table.clone(), shape: IndexShape::of(&definition) };
+        let part = TreeIndex {
+            name: QualifiedName::new("P", "p\"i"),
+            table: QualifiedName::new("P", "p\"1"),
+            ..whole.clone()
+        };
+        let changes = vec![
+            Change::CreateIndex { index: definition },
             Change::DropIndex {
                 name: QualifiedName::new("s", "i"),
                 table: table.clone(),
@@ -166,7 +216,34 @@ mod tests {
             },
             Change::Analyze { table: table.clone() },
             Change::Vacuum { table },
-        ]
+        ];
+        let parts = vec![
+            PartitionChange::CreateParentIndex { root: root.clone(), index: whole.clone() },
+            PartitionChange::CreatePartitionIndex { root: root.clone(), index: part.clone() },
+            PartitionChange::AttachIndex {
+                root: root.clone(),
+                parent: root.index.clone(),
+                index: part.name.clone(),
+                table: part.table.clone(),
+                adopted: None,
+                again: false,
+            },
+            PartitionChange::CreateOverPartitions {
+                root: root.clone(),
+                index: whole.clone(),
+                adopted: Vec::new(),
+            },
+            PartitionChange::DropPartitionedIndex {
+                root,
+                definition: "CREATE INDEX i ON ONLY s.\"a\"\"b.c\" USING btree (\"Größe\")".into(),
+                parts: vec![
+                    TreePart { index: whole.clone(), parent: None, is_partitioned: true },
+                    TreePart { index: part, parent: Some(whole.name), is_partitioned: false },
+                ],
+                renames: vec![Renaming { from: QualifiedName::new("P", "x_undo"), to: "X".into() }],
+            },
+        ];
+        changes.into_iter().map(Action::Change).chain(parts.into_iter().map(Action::Partition)).collect()
     }
 
     #[test]
@@ -198,9 +275,27 @@ mod tests {
             ),
             ("ANALYZE s.\"a\"\"b.c\"", ""),
             ("VACUUM (ANALYZE) s.\"a\"\"b.c\"", ""),
+            ("CREATE INDEX i ON ONLY s.\"a\"\"b.c\" USING btree (\"Größe\")", "DROP INDEX s.i"),
+            ("CREATE INDEX CONCURRENTLY \"p\"\"i\" ON \"P\".\"p\"\"1\" USING btree (\"Größe\")", ""),
+            ("ALTER INDEX s.i ATTACH PARTITION \"P\".\"p\"\"i\"", ""),
+            ("CREATE INDEX i ON s.\"a\"\"b.c\" USING btree (\"Größe\")", "DROP INDEX s.i"),
+            (
+                "DROP INDEX s.i; ALTER INDEX \"P\".x_undo RENAME TO \"X\"",
+                "CREATE INDEX i ON ONLY s.\"a\"\"b.c\" USING btree (\"Größe\"); \
+                 CREATE INDEX CONCURRENTLY \"p\"\"i\" ON \"P\".\"p\"\"1\" USING btree (\"Größe\"); \
+                 ALTER INDEX s.i ATTACH PARTITION \"P\".\"p\"\"i\"",
+            ),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {
             assert_eq!((sql.as_str(), undo.as_str()), (want_sql, want_undo));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_sent() {
+        for action in one_of_each() {
+            let operation = operation_of(&action);
+            assert_eq!(operation.statements(&action).join("; "), operation.statement(&action));
         }
     }
 

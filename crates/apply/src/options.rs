@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng as _;
+use uuid::Uuid;
 
 use crate::cancellation::Cancellation;
 
@@ -41,6 +42,8 @@ pub struct ExecuteOptions {
     pub maintenance_work_mem: Option<String>,
     /// What to do with a session of a dead run that still works.
     pub orphans: Orphans,
+    /// The number of the run in the journal; a new one by default.
+    pub run_id: Option<Uuid>,
     /// The wish to stop.
     pub cancellation: Cancellation,
 }
@@ -57,6 +60,7 @@ impl Default for ExecuteOptions {
             poll: Duration::from_millis(500),
             maintenance_work_mem: None,
             orphans: Orphans::Wait,
+            run_id: None,
             cancellation: Cancellation::default(),
         }
     }

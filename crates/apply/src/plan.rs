@@ -1,15 +1,22 @@
 //! What would be run? Recommendations turned into statements, to be shown before anything happens.
-//! Pure: the same recommendations give the same plan.
+//!
+//! [`plan`] is pure: the same recommendations give the same plan. [`expand`] asks the database
+//! besides, because a change to a partitioned table takes statements for each of its partitions, and
+//! because what an interrupted run has done already need not be done again.
 
 use std::collections::BTreeSet;
 
 use model::{Change, KeyTarget, LockLevel, QualifiedName, Recommendation};
 use serde::Serialize;
 
-use crate::error::Refusal;
-use crate::journal::Promise;
+use crate::action::Action;
+use crate::error::{Error, Refusal};
+use crate::journal::{self, JournalEntry, Promise, Status};
 use crate::objection::Objection;
-use crate::operations::operation_of;
+use crate::operations::{Condition, Site, operation_of};
+use crate::options::ExecuteOptions;
+use crate::partitions::expansion;
+use crate::preflight::patiently;
 
 /// Everything that a run would do, in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -31,28 +38,36 @@ pub struct PlannedRecommendation {
     pub promise: Promise,
     /// Its statements in order.
     pub steps: Vec<PlannedStep>,
+    /// The entry of the journal that an interrupted run has left and that this one goes on with.
+    pub resumes: Option<i64>,
+    /// The changes that the statements make, where the statements depend on the database.
+    #[serde(skip)]
+    pub(crate) changes: Vec<Change>,
 }
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedStep {
-    /// The change.
-    pub change: Change,
+    /// What it changes.
+    pub change: Action,
     /// The statement that makes it.
     pub sql: String,
     /// The statement that undoes it; `None` when there is nothing to undo.
     pub undo_sql: Option<String>,
-    /// The strongest lock that is held for more than an instant.
+    /// The strongest lock; it is held for more than an instant unless `lock_detail` says so.
     pub lock: LockLevel,
+    /// On what the lock is taken and who waits, where it is not the usual lock on the table.
+    pub lock_detail: Option<String>,
 }
 
 impl PlannedStep {
-    fn new(change: Change) -> Self {
+    pub(crate) fn new(change: Action) -> Self {
         let operation = operation_of(&change);
         Self {
             sql: operation.statement(&change),
             undo_sql: operation.undo_statement(&change),
             lock: change.lock_level(),
+            lock_detail: change.lock_detail(),
             change,
         }
     }
@@ -75,7 +90,7 @@ impl ApplyPlan {
     pub(crate) fn contradictions(&self) -> Vec<Refusal> {
         let mut names: BTreeSet<QualifiedName> = BTreeSet::new();
         self.steps()
-            .filter(|(_, step)| matches!(step.change, Change::CreateIndex { .. } | Change::DropIndex { .. }))
+            .filter(|(_, step)| operation_of(&step.change).takes_name())
             .filter(|(_, step)| !names.insert(step.change.object()))
             .map(|(id, step)| Refusal {
                 recommendation_id: Some(id.to_owned()),
@@ -95,21 +110,99 @@ pub fn plan(recommendations: &[Recommendation]) -> ApplyPlan {
     let recommendations = recommendations
         .iter()
         .map(|recommendation| {
-            let mut steps: Vec<PlannedStep> =
-                recommendation.changes.iter().cloned().map(PlannedStep::new).collect();
-            for table in tables_to_analyze(&recommendation.changes) {
-                steps.push(PlannedStep::new(Change::Analyze { table }));
-            }
+            let mut changes = recommendation.changes.clone();
+            let analyzed = tables_to_analyze(&changes);
+            changes.extend(analyzed.into_iter().map(|table| Change::Analyze { table }));
+            let steps = changes.iter().cloned().map(|c| PlannedStep::new(c.into())).collect();
             PlannedRecommendation {
                 recommendation_id: recommendation.id.clone(),
                 title: recommendation.title.clone(),
                 lock_duration: recommendation.lock_duration.clone(),
                 promise: Promise::of(recommendation),
                 steps,
+                resumes: None,
+                changes,
             }
         })
         .collect();
     ApplyPlan { recommendations }
+}
+
+/// A plan for one database, and what was found while it was made.
+#[derive(Debug)]
+pub(crate) struct Expanded {
+    pub plan: ApplyPlan,
+    pub refusals: Vec<Refusal>,
+    pub notices: Vec<String>,
+}
+
+/// Makes a plan one for the database that it is to be run on.
+pub(crate) async fn expand(
+    site: &Site<'_>,
+    plan: &ApplyPlan,
+    options: &ExecuteOptions,
+) -> Result<Expanded, Error> {
+    let journal = journal::read(site.client, None).await?;
+    let mut expanded = Expanded { plan: ApplyPlan::default(), refusals: Vec::new(), notices: Vec::new() };
+    for planned in &plan.recommendations {
+        let of_this = |e: &&JournalEntry| e.recommendation_id == planned.recommendation_id;
+        let unfinished = journal.iter().rev().find(of_this).filter(|e| e.is_unfinished());
+        let mut steps = Vec::new();
+        for change in &planned.changes {
+            let action = Action::Change(change.clone());
+            let look = async || expansion::of_change(site, change, &journal).await;
+            let actions = match patiently(site.client, &action, options, look).await? {
+                Some(found) => {
+                    expanded.notices.extend(found.notices);
+                    expanded.refusals.extend(found.objections.into_iter().map(|objection| Refusal {
+                        recommendation_id: Some(planned.recommendation_id.clone()),
+                        object: Some(action.object()),
+                        objection,
+                    }));
+                    found.actions
+                }
+                None => vec![action],
+            };
+            for action in actions {
+                if !is_done(site, unfinished, &action, options).await? {
+                    steps.push(PlannedStep::new(action));
+                }
+            }
+        }
+        if let Some(entry) = unfinished {
+            expanded.notices.push(format!(
+                "Entry {} of the journal was interrupted; what it has done stays, and the rest is done now.",
+                entry.entry_id
+            ));
+        }
+        let resumes = unfinished.map(|e| e.entry_id);
+        expanded.plan.recommendations.push(PlannedRecommendation { steps, resumes, ..planned.clone() });
+    }
+    Ok(expanded)
+}
+
+/// Whether an interrupted run has made a change, and it is still made.
+async fn is_done(
+    site: &Site<'_>,
+    unfinished: Option<&JournalEntry>,
+    action: &Action,
+    options: &ExecuteOptions,
+) -> Result<bool, Error> {
+    let Some(entry) = unfinished else { return Ok(false) };
+    let object = action.object();
+    let made = entry.forward_steps().filter(|s| s.status == Status::Done).any(|step| {
+        step.action()
+            .is_ok_and(|made| made == *action || made.root().is_some_and(|root| root.index == object))
+    });
+    if !made {
+        return Ok(false);
+    }
+    let operation = operation_of(action);
+    if !operation.changes_schema() {
+        return Ok(true);
+    }
+    let look = async || operation.inspect(site.client, action).await;
+    Ok(matches!(patiently(site.client, action, options, look).await?, Condition::Done { .. }))
 }
 
 fn tables_to_analyze(changes: &[Change]) -> BTreeSet<QualifiedName> {

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use model::{Bytes, Change};
+use model::Bytes;
 use postgres::Target;
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use crate::action::Action;
 use crate::catalog::{self, SessionFacts};
 use crate::error::{Error, Refusal, StepFailure};
 use crate::objection::Objection;
 use crate::operations::{Site, operation_of};
 use crate::options::ExecuteOptions;
-use crate::plan::ApplyPlan;
+use crate::plan::{ApplyPlan, expand};
 use crate::worker::{JOURNAL_LOCK_TIMEOUT, open_journal_session};
 
 /// What preflight says of a plan.
@@ -23,6 +24,10 @@ pub struct Preflight {
     pub refusals: Vec<Refusal>,
     /// What the user should know, in sentences.
     pub notices: Vec<String>,
+    /// The plan with the statements that this database takes: those of each partition of a
+    /// partitioned table, without what an interrupted run has done already.
+    #[serde(skip)]
+    pub plan: ApplyPlan,
 }
 
 /// Checks a plan against the server without writing anything.
@@ -32,14 +37,14 @@ pub struct Preflight {
 pub async fn preflight(target: &Target, plan: &ApplyPlan) -> Result<Preflight, Error> {
     let session = match open_journal_session(target).await {
         Ok(session) => session,
-        Err(error) => return pooler_refusal(error),
+        Err(error) => return pooler_refusal(error, plan),
     };
     let facts = catalog::session_facts(&session).await?;
     check(&session, &facts, plan, false, &ExecuteOptions { tries: 1, ..ExecuteOptions::default() }).await
 }
 
 /// A transaction pooler is a reason not to begin, like any other.
-fn pooler_refusal(error: Error) -> Result<Preflight, Error> {
+fn pooler_refusal(error: Error, plan: &ApplyPlan) -> Result<Preflight, Error> {
     match error {
         Error::Connect(postgres::Error::Pooler { .. }) => Ok(Preflight {
             refusals: vec![Refusal {
@@ -48,6 +53,7 @@ fn pooler_refusal(error: Error) -> Result<Preflight, Error> {
                 objection: Objection::TransactionPooler,
             }],
             notices: Vec::new(),
+            plan: plan.clone(),
         }),
         other => Err(other),
     }
@@ -87,6 +93,7 @@ pub(crate) async fn check(
     let mut result = Preflight {
         refusals: server_objections(facts).into_iter().map(whole).collect(),
         notices: Vec::new(),
+        plan: plan.clone(),
     };
     result.refusals.extend(plan.contradictions());
     if !result.refusals.is_empty() {
@@ -95,7 +102,15 @@ pub(crate) async fn check(
     let site = Site { client, facts, rehearse };
     let mut notices = BTreeSet::new();
     result.notices.extend(space_notice(client, plan).await);
-    for (id, step) in plan.steps() {
+    let expanded = expand(&site, plan, options).await?;
+    result.refusals.extend(expanded.refusals);
+    result.notices.extend(expanded.notices);
+    result.plan = expanded.plan;
+    result.refusals.extend(result.plan.contradictions());
+    if !result.refusals.is_empty() {
+        return Ok(result);
+    }
+    for (id, step) in result.plan.steps() {
         let operation = operation_of(&step.change);
         let look = async || operation.preflight(&site, &step.change).await;
         let inspection = patiently(client, &step.change, options, look).await?;
@@ -150,7 +165,7 @@ fn space_sentence(needed: u64, free: u64, directory: &str) -> Option<String> {
 /// [`Error::Step`] with the holder of the lock when the tries are used up.
 pub(crate) async fn patiently<T>(
     client: &Client,
-    change: &Change,
+    action: &Action,
     options: &ExecuteOptions,
     mut look: impl AsyncFnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -166,9 +181,9 @@ pub(crate) async fn patiently<T>(
                 sqlstate: error.sqlstate(),
                 attempts: attempt,
                 timeout_ms,
-                blockers: catalog::table_lockers(client, change.table()).await.unwrap_or_default(),
+                blockers: catalog::table_lockers(client, action.table()).await.unwrap_or_default(),
                 cancelled: options.cancellation.is_cancelled(),
-                ..StepFailure::of(change, "the table could not be looked at")
+                ..StepFailure::of(action, "the table could not be looked at")
             })));
         }
         tokio::time::sleep(options.pause_after(attempt)).await;

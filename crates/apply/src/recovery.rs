@@ -6,16 +6,17 @@
 //! process is known by its id and start time together, since ids are used again.
 
 use chrono::{DateTime, Utc};
-use model::{Change, QualifiedName};
+use model::QualifiedName;
 use postgres::{Session, Target};
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use crate::action::{Action, PartitionChange};
 use crate::catalog;
 use crate::error::Error;
 use crate::event::{Event, OnEvent};
 use crate::journal::{self, JournalEntry, JournalStep, Record, Status};
-use crate::operations::operation_of;
+use crate::operations::{Condition, operation_of};
 use crate::options::{ExecuteOptions, Orphans};
 use crate::schema::{self, Presence};
 use crate::worker::{Settled, Worker, cancel_backend, open_journal_session};
@@ -111,7 +112,10 @@ pub(crate) async fn recover_locked(
     let mut worker = Worker::open(target, options).await?;
     let mut all = Vec::new();
     for entry in journal::read(session, None).await? {
-        for step in &entry.steps {
+        // What undoes a step comes before the step, which is judged by what has become of it.
+        let (undoing, forward): (Vec<&JournalStep>, Vec<&JournalStep>) =
+            entry.steps.iter().partition(|s| s.undoes.is_some());
+        for step in undoing.into_iter().chain(forward) {
             let left_behind = step.status == Status::Failed
                 && step.error.as_ref().and_then(|e| e.get("left_behind")).is_some_and(|l| !l.is_null());
             if !(step.status.is_open() || left_behind) {
@@ -122,7 +126,36 @@ pub(crate) async fn recover_locked(
             all.push(recovered);
         }
     }
+    if all.iter().any(|r| r.is == Status::Undone) {
+        close_trees(session).await?;
+    }
     Ok(all)
+}
+
+/// The steps of an index of a partitioned table whose whole is undone have gone with it.
+pub(crate) async fn close_trees(session: &Client) -> Result<(), Error> {
+    for entry in journal::read(session, None).await? {
+        let mut actions = Vec::new();
+        for step in entry.forward_steps() {
+            actions.push((step, step.action()?));
+        }
+        let undone = |action: &Action| {
+            action.root().is_some_and(|root| {
+                actions.iter().any(|(step, other)| {
+                    step.status == Status::Undone
+                        && other.root() == Some(root)
+                        && operation_of(other).undo_statement(other).is_some()
+                })
+            })
+        };
+        for (step, action) in actions.iter().filter(|(s, a)| s.status == Status::Done && undone(a)) {
+            if operation_of(action).inspect(session, action).await? == Condition::NotDone {
+                journal::advance(session, step.step_id, Status::Undoing, Record::default()).await?;
+                journal::advance(session, step.step_id, Status::Undone, Record::default()).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn recover_step(
@@ -133,7 +166,7 @@ async fn recover_step(
     step: &JournalStep,
     on_event: OnEvent<'_>,
 ) -> Result<Recovered, Error> {
-    let change = step.change()?;
+    let change = step.action()?;
     let operation = operation_of(&change);
     let object = change.object();
     let (is, sentence, made) = if step.status == Status::Planned {
@@ -146,7 +179,15 @@ async fn recover_step(
         if let Some(pid) = step.worker_pid {
             outlive(session, options, pid, step.worker_backend_start, on_event).await?;
         }
-        let settled = worker.settle(session, step.step_id, operation, &change, on_event).await;
+        let settled = match (&change, step.status) {
+            // It is being made again until it is valid.
+            (Action::Partition(PartitionChange::DropPartitionedIndex { .. }), Status::Undoing)
+                if catalog::index_state(session, &object).await?.is_some_and(|state| !state.valid) =>
+            {
+                Settled::Done { made: None, finished: None }
+            }
+            _ => worker.settle(session, step.step_id, operation, &change, on_event).await,
+        };
         verdict(step.status, &change, settled)
     };
     if is != step.status {
@@ -174,7 +215,7 @@ fn naming(action: &str, object: &QualifiedName) -> String {
 }
 
 /// What a step is now, given what the catalog says of its change.
-fn verdict(was: Status, change: &Change, settled: Settled) -> (Status, String, Option<(u32, String)>) {
+fn verdict(was: Status, change: &Action, settled: Settled) -> (Status, String, Option<(u32, String)>) {
     let what = naming(operation_of(change).action(), &change.object());
     match (was, settled) {
         (_, Settled::Stuck(sentence)) => (was, sentence, None),
@@ -249,7 +290,8 @@ mod tests {
 
     #[test]
     fn whatever_is_found_the_next_state_is_one_that_the_journal_allows() {
-        let change = Change::Analyze { table: QualifiedName::new("s", "t") };
+        let table = QualifiedName::new("s", "t");
+        let change = Action::Change(model::Change::Analyze { table });
         let found = || Some("invalid index s.i".to_owned());
         let settled = [
             Settled::NotDone { removed: None },

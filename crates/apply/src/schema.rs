@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// The migrations, the first making version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
 
 /// The version that this program writes.
 pub const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
@@ -71,16 +71,16 @@ pub(crate) async fn ensure(client: &Client) -> Result<(), Error> {
     if presence(client).await? == Presence::Version(SCHEMA_VERSION) {
         return Ok(());
     }
-    let made = Error::query("create schema pgwright");
+    let made = Error::query("create or update schema pgwright");
     client.batch_execute("begin /* pgwright:migrate_begin */").await.map_err(made)?;
     let result = migrate(client).await;
     let end = if result.is_ok() { "commit /* pgwright:migrate_end */" } else { "rollback" };
-    let ended = client.batch_execute(end).await.map_err(Error::query("create schema pgwright"));
+    let ended = client.batch_execute(end).await.map_err(Error::query("create or update schema pgwright"));
     result.and(ended)
 }
 
 async fn migrate(client: &Client) -> Result<(), Error> {
-    let doing = || Error::query("create schema pgwright");
+    let doing = || Error::query("create or update schema pgwright");
     client
         .execute(
             "select /* pgwright:migrate_lock */ pg_catalog.pg_advisory_xact_lock($1, $2)",
@@ -138,6 +138,7 @@ pub(crate) async fn drop_schema(client: &Client) -> Result<bool, Error> {
     let dropped = client
         .batch_execute(
             "drop /* pgwright:purge */ view pgwright.applied; \
+             drop /* pgwright:purge */ table if exists pgwright.measured_index; \
              drop /* pgwright:purge */ table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
                pgwright.baseline, pgwright.journal_step, pgwright.journal, pgwright.schema_version; \
              drop /* pgwright:purge */ schema pgwright restrict;",

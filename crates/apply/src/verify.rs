@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::action::Action;
 use crate::error::Error;
 use crate::executor::begin_writing;
 use crate::journal::{self, JournalEntry, Promise, Status};
+use crate::schema;
 
 /// A promise counts as held when at least this share of the promised saving was measured. Costs are
 /// no milliseconds, and caches are warmer or colder than before.
@@ -169,11 +171,21 @@ pub async fn verify(
     Ok(verification)
 }
 
+/// Notes the user's decision to keep what an entry did, whatever is measured of it.
+///
+/// # Errors
+/// [`Error::NoEntry`] when there is no such entry, or what the server says.
+pub async fn keep(target: &Target, entry_id: i64) -> Result<(), Error> {
+    let session = begin_writing(target).await?;
+    schema::ensure(&session).await?;
+    journal::write_kept(&session, entry_id).await
+}
+
 /// The indexes that an entry made and that were not undone.
 fn indexes_made(entry: &JournalEntry) -> Result<Vec<QualifiedName>, Error> {
     let mut made = Vec::new();
     for step in entry.steps.iter().filter(|s| s.status == Status::Done) {
-        if let change @ Change::CreateIndex { .. } = step.change()? {
+        if let Action::Change(change @ Change::CreateIndex { .. }) = step.action()? {
             made.push(change.object());
         }
     }

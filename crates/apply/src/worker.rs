@@ -11,12 +11,13 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use model::{Change, Millis};
+use model::Millis;
 use postgres::{Session, SessionOptions, Target};
 use tokio::time::MissedTickBehavior;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use crate::action::Action;
 use crate::catalog::{self, Blocker};
 use crate::error::{Error, StepFailure, describe};
 use crate::event::{Event, OnEvent};
@@ -187,20 +188,20 @@ impl<'a> Worker<'a> {
         observer: &Client,
         step_id: i64,
         operation: &dyn Operation,
-        change: &Change,
+        action: &Action,
         direction: Direction,
         on_event: OnEvent<'_>,
     ) -> Result<(u32, Option<(u32, String)>), StepFailure> {
-        let statement = match direction {
-            Direction::Forward => Some(operation.statement(change)),
-            Direction::Undo => operation.undo_statement(change),
+        let statements = match direction {
+            Direction::Forward => Some(operation.statements(action)),
+            Direction::Undo => operation.undo_statement(action).map(|sql| vec![sql]),
         };
         let mut attempt = 1;
         loop {
-            let failure = match &statement {
-                Some(sql) => {
-                    on_event(Event::Sending { step_id, sql: sql.clone(), attempt });
-                    self.try_once(observer, step_id, operation, change, sql, on_event).await.err()
+            let failure = match &statements {
+                Some(statements) => {
+                    on_event(Event::Sending { step_id, sql: statements.join("; "), attempt });
+                    self.try_once(observer, step_id, operation, action, statements, on_event).await.err()
                 }
                 None => None,
             };
@@ -212,13 +213,13 @@ impl<'a> Worker<'a> {
                     .contains(&code.as_str())
                 && let Some(failure) = failure
             {
-                return Err(self.failed(operation, change, direction, attempt, failure, None));
+                return Err(self.failed(operation, action, direction, attempt, failure, None));
             }
             let settled = if failure.is_none() && !operation.changes_schema() {
                 // Statistics leave no trace in the catalog that belongs to this run alone.
                 Settled::Done { made: None, finished: None }
             } else {
-                self.settle(observer, step_id, operation, change, on_event).await
+                self.settle(observer, step_id, operation, action, on_event).await
             };
             let reached = match (&settled, direction) {
                 (Settled::Done { made, .. }, Direction::Forward) => Some(made.clone()),
@@ -246,10 +247,12 @@ impl<'a> Worker<'a> {
                 Some("40P01") => true,
                 // The long wait for old transactions is not repeated.
                 Some("55P03") => failure.at_probe || !operation.waits_for_transactions(),
+                // It had begun to lock table after table and gave all of them back.
+                Some("57014") => operation.is_bounded() && !failure.cancelled,
                 _ => false,
             };
             if !retry || stuck.is_some() || attempt >= self.options.tries || failure.cancelled {
-                return Err(self.failed(operation, change, direction, attempt, failure, stuck));
+                return Err(self.failed(operation, action, direction, attempt, failure, stuck));
             }
             let pause = self.options.pause_after(attempt);
             on_event(Event::Retrying {
@@ -264,7 +267,7 @@ impl<'a> Worker<'a> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.options.cancellation.cancelled() => {
                     let failure = Failure { cancelled: true, ..failure };
-                    return Err(self.failed(operation, change, direction, attempt, failure, None));
+                    return Err(self.failed(operation, action, direction, attempt, failure, None));
                 }
             }
             attempt += 1;
@@ -274,7 +277,7 @@ impl<'a> Worker<'a> {
     fn failed(
         &self,
         operation: &dyn Operation,
-        change: &Change,
+        action: &Action,
         direction: Direction,
         attempts: u32,
         failure: Failure,
@@ -286,8 +289,8 @@ impl<'a> Worker<'a> {
                 Direction::Forward => operation.action().to_owned(),
                 Direction::Undo => operation.undo_action().to_owned(),
             },
-            object: change.object(),
-            table: change.table().clone(),
+            object: action.object(),
+            table: action.table().clone(),
             sqlstate: failure.sqlstate,
             message: failure.message,
             server_detail: failure.detail,
@@ -310,21 +313,21 @@ impl<'a> Worker<'a> {
         observer: &Client,
         step_id: i64,
         operation: &dyn Operation,
-        change: &Change,
-        sql: &str,
+        action: &Action,
+        statements: &[String],
         on_event: OnEvent<'_>,
     ) -> Result<(), Failure> {
-        if operation.waits_for_transactions() && self.can_lock(observer, change).await {
+        if operation.waits_for_transactions() && self.can_lock(observer, action).await {
             let lock = format!(
                 "BEGIN /* pgwright:probe_lock */; LOCK TABLE ONLY {} IN SHARE UPDATE EXCLUSIVE MODE; COMMIT",
-                change.table()
+                action.table()
             );
             self.set_lock_timeout(self.options.lock_timeout).await?;
             if let Err(failure) = self.watch(observer, step_id, Wire::Batch(&lock), on_event).await {
                 // The failed statement has left its transaction open; if that fails too the session
                 // is gone, which the next statement will say.
                 let _ = self.session.batch_execute("ROLLBACK").await;
-                let lockers = catalog::table_lockers(observer, change.table()).await.unwrap_or_default();
+                let lockers = catalog::table_lockers(observer, action.table()).await.unwrap_or_default();
                 let blockers = if lockers.is_empty() { failure.blockers } else { lockers };
                 return Err(Failure { at_probe: true, blockers, ..failure });
             }
@@ -332,23 +335,46 @@ impl<'a> Worker<'a> {
         } else {
             self.set_lock_timeout(self.options.lock_timeout).await?;
         }
-        // The extended protocol takes one statement only, so text within a definition cannot bring
-        // another along.
-        self.watch(observer, step_id, Wire::One(&marked(operation.id(), sql)), on_event).await
+        if operation.is_bounded() {
+            self.set_statement_timeout(Some(self.options.lock_timeout)).await?;
+        }
+        let sent = match statements {
+            // The extended protocol takes one statement only, so text within a definition cannot bring
+            // another along.
+            [sql] => self.watch(observer, step_id, Wire::One(&marked(operation.id(), sql)), on_event).await,
+            // Names alone; the simple protocol runs them in one transaction.
+            many => {
+                let batch: Vec<String> = many.iter().map(|sql| marked(operation.id(), sql)).collect();
+                self.watch(observer, step_id, Wire::Batch(&batch.join("; ")), on_event).await
+            }
+        };
+        if operation.is_bounded() {
+            // Should this fail, then the session is gone, which the next statement will say.
+            let _ = self.set_statement_timeout(None).await;
+        }
+        sent
     }
 
     /// `LOCK TABLE` knows tables and views only.
-    async fn can_lock(&self, observer: &Client, change: &Change) -> bool {
-        let facts = catalog::table_facts(observer, change.table()).await;
+    async fn can_lock(&self, observer: &Client, action: &Action) -> bool {
+        let facts = catalog::table_facts(observer, action.table()).await;
         matches!(facts, Ok(Some(facts)) if matches!(facts.relkind, 'r' | 'p'))
     }
 
     async fn set_lock_timeout(&self, timeout: Duration) -> Result<(), Failure> {
-        let value = format!("{}ms", timeout.as_millis().clamp(1, i32::MAX as u128));
+        self.set_timeout("lock_timeout", Some(timeout)).await
+    }
+
+    async fn set_statement_timeout(&self, timeout: Option<Duration>) -> Result<(), Failure> {
+        self.set_timeout("statement_timeout", timeout).await
+    }
+
+    async fn set_timeout(&self, name: &str, timeout: Option<Duration>) -> Result<(), Failure> {
+        let milliseconds = timeout.map_or(0, |t| t.as_millis().clamp(1, i32::MAX as u128));
         self.session
             .execute(
-                "select /* pgwright:lock_timeout */ pg_catalog.set_config('lock_timeout', $1, false)",
-                &[&value],
+                "select /* pgwright:timeout */ pg_catalog.set_config($1, $2, false)",
+                &[&name, &format!("{milliseconds}ms")],
             )
             .await
             .map(drop)
@@ -424,22 +450,22 @@ impl<'a> Worker<'a> {
         observer: &Client,
         step_id: i64,
         operation: &dyn Operation,
-        change: &Change,
+        action: &Action,
         on_event: OnEvent<'_>,
     ) -> Settled {
         let mut mended = None;
         let mut tries = 0;
         let mut waited = Duration::ZERO;
         loop {
-            let look = async || operation.inspect(observer, change).await;
-            let condition = match patiently(observer, change, self.options, look).await {
+            let look = async || operation.inspect(observer, action).await;
+            let condition = match patiently(observer, action, self.options, look).await {
                 Ok(condition) => condition,
                 Err(error) => {
                     let why = error.detail().unwrap_or_default();
                     return Settled::Stuck(format!(
                         "What is left of {} is not known, because the catalog could not be read. {why} The \
                          next run of pgwright will look.",
-                        change.object()
+                        action.object()
                     ));
                 }
             };
@@ -449,13 +475,13 @@ impl<'a> Worker<'a> {
                 Condition::Foreign { found } => {
                     return Settled::Stuck(format!(
                         "Under the name {} stands something else: {found}.",
-                        change.object()
+                        action.object()
                     ));
                 }
                 // The connection broke, but its server process goes on for a while.
                 Condition::Busy { pid } => {
                     if waited >= self.options.cleanup_timeout {
-                        return Settled::Stuck(format!("Session {pid} still works on {}.", change.object()));
+                        return Settled::Stuck(format!("Session {pid} still works on {}.", action.object()));
                     }
                     if pid == self.pid {
                         let _ = cancel_backend(observer, pid).await;

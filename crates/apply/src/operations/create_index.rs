@@ -7,15 +7,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::{Change, IndexDefinition, KeyTarget, QualifiedName};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
-use super::{Condition, Inspection, Operation, Site, drop_index, index_rules};
+use super::{Condition, Inspection, Operation, Rehearsed, Site, drop_index, index_rules, rehearse};
+use crate::action::{Action, IndexShape};
 use crate::catalog::{self, TableFacts, shape_of};
 use crate::error::Error;
 use crate::objection::Objection;
 
 /// The longest name that PostgreSQL keeps (`NAMEDATALEN - 1`).
-const LONGEST_NAME: usize = 63;
+pub(super) const LONGEST_NAME: usize = 63;
 
 /// See the module.
 pub(super) struct CreateIndex;
@@ -33,20 +33,22 @@ impl Operation for CreateIndex {
         "drop index"
     }
 
-    fn accepts(&self, change: &Change) -> bool {
-        matches!(change, Change::CreateIndex { .. })
+    fn accepts(&self, action: &Action) -> bool {
+        matches!(action, Action::Change(Change::CreateIndex { .. }))
     }
 
-    fn statement(&self, change: &Change) -> String {
-        match change {
-            Change::CreateIndex { index } => index.create_sql(true),
+    fn statement(&self, action: &Action) -> String {
+        match action {
+            Action::Change(Change::CreateIndex { index }) => index.create_sql(true),
             _ => String::new(),
         }
     }
 
-    fn undo_statement(&self, change: &Change) -> Option<String> {
-        match change {
-            Change::CreateIndex { index } => Some(index_rules::drop_sql(&index.qualified_name())),
+    fn undo_statement(&self, action: &Action) -> Option<String> {
+        match action {
+            Action::Change(Change::CreateIndex { index }) => {
+                Some(index_rules::drop_sql(&index.qualified_name()))
+            }
             _ => None,
         }
     }
@@ -58,11 +60,11 @@ impl Operation for CreateIndex {
     fn preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Inspection, Error>> {
         async move {
-            match change {
-                Change::CreateIndex { index } => preflight(site, index).await,
+            match action {
+                Action::Change(Change::CreateIndex { index }) => preflight(site, index).await,
                 _ => Ok(Inspection::default()),
             }
         }
@@ -72,12 +74,12 @@ impl Operation for CreateIndex {
     fn undo_preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
         made: Option<(u32, &'a str)>,
     ) -> BoxFuture<'a, Result<Inspection, Error>> {
         async move {
-            match (change, made) {
-                (Change::CreateIndex { index }, Some((oid, definition))) => {
+            match (action, made) {
+                (Action::Change(Change::CreateIndex { index }), Some((oid, definition))) => {
                     undo_preflight(site, index, oid, definition).await
                 }
                 _ => Ok(Inspection::default()),
@@ -89,11 +91,19 @@ impl Operation for CreateIndex {
     fn inspect<'a>(
         &'a self,
         client: &'a Client,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Condition, Error>> {
         async move {
-            match change {
-                Change::CreateIndex { index } => index_rules::inspect_wanted(client, index).await,
+            match action {
+                Action::Change(Change::CreateIndex { index }) => {
+                    index_rules::inspect_wanted(
+                        client,
+                        &index.qualified_name(),
+                        &index.table,
+                        &IndexShape::of(index),
+                    )
+                    .await
+                }
                 _ => Ok(Condition::NotDone),
             }
         }
@@ -114,19 +124,12 @@ async fn preflight(site: &Site<'_>, wanted: &IndexDefinition) -> Result<Inspecti
         return Ok(inspection);
     };
     match facts.relkind {
-        'r' | 'm' => {}
-        'p' => inspection.object_to(Objection::Partitioned {
-            reason: format!(
-                "CREATE INDEX CONCURRENTLY is not possible on a partitioned table. Make it on each partition \
-                 with CONCURRENTLY, then CREATE INDEX … ON ONLY {table} and ALTER INDEX … ATTACH PARTITION \
-                 for each of them, which locks only for an instant."
-            ),
-            table: table.clone(),
-        }),
+        // What is still to be done on a partitioned table comes as other actions; see below.
+        'r' | 'm' | 'p' => {}
         other => inspection
             .object_to(Objection::WrongKind { relation: table.clone(), kind: catalog::kind_name(other) }),
     }
-    object_to_privileges(site, wanted, &facts, &mut inspection);
+    object_to_privileges(site, &table, &facts, &mut inspection);
     let missing: Vec<String> = wanted
         .keys
         .iter()
@@ -141,8 +144,16 @@ async fn preflight(site: &Site<'_>, wanted: &IndexDefinition) -> Result<Inspecti
     if !missing.is_empty() {
         inspection.object_to(Objection::ColumnsMissing { table: table.clone(), columns: missing });
     }
-    look_at_name(site, wanted, &mut inspection).await?;
+    look_at_name(site, &wanted.qualified_name(), &table, &IndexShape::of(wanted), &mut inspection).await?;
     look_at_neighbors(site, wanted, &facts, &mut inspection).await?;
+    if facts.relkind == 'p' && inspection.objections.is_empty() {
+        inspection.object_to(Objection::Partitioned {
+            table,
+            reason: "It was not when the plan was made; CREATE INDEX CONCURRENTLY is not possible on a \
+                partitioned table."
+                .into(),
+        });
+    }
     Ok(inspection)
 }
 
@@ -173,34 +184,36 @@ async fn undo_preflight(
     Ok(inspection)
 }
 
-fn object_to_privileges(
+pub(super) fn object_to_privileges(
     site: &Site<'_>,
-    wanted: &IndexDefinition,
+    table: &QualifiedName,
     facts: &TableFacts,
     inspection: &mut Inspection,
 ) {
     if !facts.is_owner {
         inspection.object_to(Objection::NotOwner {
-            table: wanted.table.clone(),
+            table: table.clone(),
             owner: facts.owner.clone(),
             role: site.facts.role.clone(),
         });
     }
     if !facts.may_create {
-        let (schema, role) = (wanted.table.schema.clone(), site.facts.role.clone());
+        let (schema, role) = (table.schema.clone(), site.facts.role.clone());
         inspection.object_to(Objection::NoCreate { schema, role });
     }
 }
 
 /// Whether the name is free, or held by the remains of an earlier try.
-async fn look_at_name(
+pub(super) async fn look_at_name(
     site: &Site<'_>,
-    wanted: &IndexDefinition,
+    name: &QualifiedName,
+    table: &QualifiedName,
+    shape: &IndexShape,
     inspection: &mut Inspection,
 ) -> Result<(), Error> {
-    let name = wanted.qualified_name();
+    let name = name.clone();
     let Some(state) = catalog::index_state(site.client, &name).await? else { return Ok(()) };
-    if state.is_index() && !state.valid && state.resembles(wanted) {
+    if state.is_index() && !state.valid && state.resembles(table, shape) {
         match state.busy_pid {
             Some(pid) => inspection.object_to(Objection::Busy { index: name, pid }),
             None => inspection.notices.push(format!(
@@ -208,7 +221,7 @@ async fn look_at_name(
                  and built again."
             )),
         }
-    } else if state.is_index() && state.valid && state.resembles(wanted) {
+    } else if state.is_index() && state.valid && state.resembles(table, shape) {
         inspection.object_to(Objection::EqualIndex { wanted: name.clone(), existing: name });
     } else {
         inspection.object_to(Objection::NameTaken { name, kind: catalog::kind_name(state.relkind) });
@@ -236,10 +249,10 @@ async fn look_at_neighbors(
         return Ok(());
     }
     match rehearse(site.client, wanted).await? {
-        Rehearsal::Refused { sqlstate, message } => {
+        Rehearsed::Refused { sqlstate, message } => {
             inspection.object_to(Objection::Refused { name: wanted.qualified_name(), sqlstate, message })
         }
-        Rehearsal::Possible { shape: Some(shape) } => {
+        Rehearsed::Possible { shape: Some(shape), .. } => {
             let equal = existing.iter().find(|i| {
                 i.valid
                     && i.unique == wanted.unique
@@ -252,7 +265,7 @@ async fn look_at_neighbors(
                 });
             }
         }
-        Rehearsal::Possible { shape: None } | Rehearsal::Postponed => {}
+        Rehearsed::Possible { shape: None, .. } | Rehearsed::Postponed => {}
     }
     Ok(())
 }
@@ -261,67 +274,6 @@ async fn look_at_neighbors(
 fn is_reindex_leftover(name: &QualifiedName) -> bool {
     let stem = name.name.trim_end_matches(|c: char| c.is_ascii_digit());
     stem.ends_with("_ccnew") || stem.ends_with("_ccold")
-}
-
-enum Rehearsal {
-    Possible { shape: Option<String> },
-    Refused { sqlstate: String, message: String },
-    Postponed,
-}
-
-/// Builds the index on an empty temporary copy of the table in a transaction that is rolled back:
-/// the server itself says whether access method, operator classes, expressions and predicate are in
-/// order, and prints the definition in its own words, to be compared with the existing ones.
-async fn rehearse(client: &Client, wanted: &IndexDefinition) -> Result<Rehearsal, Error> {
-    let copy = QualifiedName::new("pg_temp", "pgwright_rehearsal");
-    let trial = IndexDefinition { table: copy.clone(), ..wanted.clone() };
-    let control = |sql: &'static str| async move {
-        client.batch_execute(sql).await.map_err(Error::query("try an index on an empty copy"))
-    };
-    // Who holds the table so strongly that it cannot be read is not waited for here.
-    control("BEGIN /* pgwright:rehearsal_begin */; SET LOCAL lock_timeout = '300ms'").await?;
-    let tried = async {
-        let like = format!(
-            "CREATE /* pgwright:rehearsal_table */ TEMPORARY TABLE pgwright_rehearsal (LIKE {})",
-            wanted.table
-        );
-        client.execute(&like, &[]).await?;
-        client.execute(&super::marked("rehearsal_index", &trial.create_sql(false)), &[]).await?;
-        let row = client
-            .query_one(
-                "SELECT /* pgwright:rehearsal_shape */ pg_catalog.pg_get_indexdef(i.indexrelid) as definition \
-                 FROM pg_catalog.pg_index i WHERE i.indrelid = 'pg_temp.pgwright_rehearsal'::pg_catalog.regclass",
-                &[],
-            )
-            .await?;
-        row.try_get::<_, String>("definition")
-    }
-    .await;
-    control("ROLLBACK /* pgwright:rehearsal_end */").await?;
-    match tried {
-        Ok(definition) => Ok(Rehearsal::Possible {
-            shape: shape_of(&definition, wanted.unique, &wanted.name, &copy).map(str::to_owned),
-        }),
-        Err(error) => match error.as_db_error() {
-            // A lock on the table says nothing of the definition; the step itself waits and retries.
-            Some(db)
-                if [
-                    SqlState::LOCK_NOT_AVAILABLE,
-                    SqlState::QUERY_CANCELED,
-                    SqlState::T_R_DEADLOCK_DETECTED,
-                    SqlState::INSUFFICIENT_PRIVILEGE,
-                ]
-                .contains(db.code()) =>
-            {
-                Ok(Rehearsal::Postponed)
-            }
-            Some(db) => Ok(Rehearsal::Refused {
-                sqlstate: db.code().code().to_owned(),
-                message: db.message().to_owned(),
-            }),
-            None => Err(Error::query("try an index on an empty copy")(error)),
-        },
-    }
 }
 
 #[cfg(test)]

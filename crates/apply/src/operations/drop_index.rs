@@ -8,6 +8,7 @@ use model::{Change, QualifiedName};
 use tokio_postgres::Client;
 
 use super::{Condition, Inspection, Operation, Site, index_rules};
+use crate::action::Action;
 use crate::catalog;
 use crate::error::Error;
 use crate::objection::Objection;
@@ -28,17 +29,17 @@ impl Operation for DropIndex {
         "make index again"
     }
 
-    fn accepts(&self, change: &Change) -> bool {
-        matches!(change, Change::DropIndex { .. })
+    fn accepts(&self, action: &Action) -> bool {
+        matches!(action, Action::Change(Change::DropIndex { .. }))
     }
 
-    fn statement(&self, change: &Change) -> String {
-        index_rules::drop_sql(&change.object())
+    fn statement(&self, action: &Action) -> String {
+        index_rules::drop_sql(&action.object())
     }
 
-    fn undo_statement(&self, change: &Change) -> Option<String> {
-        match change {
-            Change::DropIndex { definition, .. } => index_rules::recreate_sql(definition),
+    fn undo_statement(&self, action: &Action) -> Option<String> {
+        match action {
+            Action::Change(Change::DropIndex { definition, .. }) => index_rules::recreate_sql(definition),
             _ => None,
         }
     }
@@ -50,11 +51,11 @@ impl Operation for DropIndex {
     fn preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Inspection, Error>> {
         async move {
-            match change {
-                Change::DropIndex { name, table, definition } => {
+            match action {
+                Action::Change(Change::DropIndex { name, table, definition }) => {
                     preflight(site, name, table, definition).await
                 }
                 _ => Ok(Inspection::default()),
@@ -66,12 +67,12 @@ impl Operation for DropIndex {
     fn undo_preflight<'a>(
         &'a self,
         site: &'a Site<'a>,
-        change: &'a Change,
+        action: &'a Action,
         _made: Option<(u32, &'a str)>,
     ) -> BoxFuture<'a, Result<Inspection, Error>> {
         async move {
-            match change {
-                Change::DropIndex { name, table, definition } => {
+            match action {
+                Action::Change(Change::DropIndex { name, table, definition }) => {
                     undo_preflight(site, name, table, definition).await
                 }
                 _ => Ok(Inspection::default()),
@@ -83,11 +84,11 @@ impl Operation for DropIndex {
     fn inspect<'a>(
         &'a self,
         client: &'a Client,
-        change: &'a Change,
+        action: &'a Action,
     ) -> BoxFuture<'a, Result<Condition, Error>> {
         async move {
-            match change {
-                Change::DropIndex { name, table, definition } => {
+            match action {
+                Action::Change(Change::DropIndex { name, table, definition }) => {
                     index_rules::inspect_unwanted(client, name, table, definition).await
                 }
                 _ => Ok(Condition::NotDone),
@@ -123,8 +124,8 @@ pub(super) async fn preflight(
         inspection.object_to(Objection::Partitioned {
             table: table.clone(),
             reason:
-                "DROP INDEX CONCURRENTLY is not possible for the index of a partitioned table, and a plain \
-                DROP INDEX would lock out readers and writers of every partition."
+                "Its index was changed since the plan was made; DROP INDEX CONCURRENTLY is not possible for \
+                the index of a partitioned table."
                     .into(),
         });
     }

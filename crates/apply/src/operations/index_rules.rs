@@ -6,9 +6,10 @@
 //! way is to drop it and build again. `DROP INDEX CONCURRENTLY` leaves the same state when it is
 //! stopped between its transactions.
 
-use model::{IndexDefinition, QualifiedName};
+use model::QualifiedName;
 use tokio_postgres::Client;
 
+use crate::action::IndexShape;
 use crate::catalog::{IndexState, index_state, kind_name};
 use crate::error::Error;
 use crate::operations::Condition;
@@ -16,6 +17,11 @@ use crate::operations::Condition;
 /// The statement that drops an index without blocking readers or writers.
 pub(super) fn drop_sql(index: &QualifiedName) -> String {
     format!("DROP INDEX CONCURRENTLY {index}")
+}
+
+/// The statement that drops the index of a partitioned table and those of its partitions.
+pub(super) fn drop_whole_sql(index: &QualifiedName) -> String {
+    format!("DROP INDEX {index}")
 }
 
 /// `pg_get_indexdef()` with `CONCURRENTLY` put in, `None` when the text does not begin as that
@@ -27,10 +33,14 @@ pub(super) fn recreate_sql(definition: &str) -> Option<String> {
 }
 
 /// What became of an index that was to exist.
-pub(super) async fn inspect_wanted(client: &Client, wanted: &IndexDefinition) -> Result<Condition, Error> {
-    let name = wanted.qualified_name();
-    let Some(state) = index_state(client, &name).await? else { return Ok(Condition::NotDone) };
-    if !state.resembles(wanted) {
+pub(super) async fn inspect_wanted(
+    client: &Client,
+    name: &QualifiedName,
+    table: &QualifiedName,
+    shape: &IndexShape,
+) -> Result<Condition, Error> {
+    let Some(state) = index_state(client, name).await? else { return Ok(Condition::NotDone) };
+    if !state.resembles(table, shape) {
         return Ok(Condition::Foreign { found: found(&state) });
     }
     if state.valid {
@@ -39,7 +49,7 @@ pub(super) async fn inspect_wanted(client: &Client, wanted: &IndexDefinition) ->
     if let Some(pid) = state.busy_pid {
         return Ok(Condition::Busy { pid });
     }
-    Ok(Condition::HalfDone { mend: drop_sql(&name), found: format!("invalid index {name}") })
+    Ok(Condition::HalfDone { mend: drop_sql(name), found: format!("invalid index {name}") })
 }
 
 /// What became of an index that was to go.
@@ -66,7 +76,7 @@ pub(super) async fn inspect_unwanted(
 }
 
 /// What stands under a name, in PostgreSQL's words.
-pub(super) fn found(state: &IndexState) -> String {
+pub(crate) fn found(state: &IndexState) -> String {
     match &state.definition {
         Some(definition) => definition.clone(),
         None => format!("{} {}", kind_name(state.relkind), state.name),

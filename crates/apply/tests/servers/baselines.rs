@@ -95,5 +95,43 @@ async fn two_first_writes_at_once_make_one_schema() {
         id.unwrap();
     }
     assert_eq!(store::list(&world.target).await.unwrap().len(), 8);
-    assert_eq!(world.value("select count(*) from pgwright.schema_version").await, "1");
+    assert_eq!(
+        world.value("select count(*) from pgwright.schema_version").await,
+        apply::SCHEMA_VERSION.to_string()
+    );
+}
+
+#[tokio::test]
+async fn a_schema_of_version_1_is_read_as_it_is_and_updated_by_the_first_write() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        let first = include_str!("../../migrations/1.sql");
+        world.sql("create schema pgwright").await;
+        world.sql(first).await;
+        world
+            .sql(
+                "insert into pgwright.schema_version (version) values (1); \
+                 insert into pgwright.journal (run_id, recommendation_id, title, position, pgwright_version, promised) \
+                   values ('00000000-0000-0000-0000-000000000001', 'old', 'an old one', 0, '0.1.0', '{}'); \
+                 insert into pgwright.journal_step (entry_id, position, change, sql, undo_sql, status) values \
+                   (1, 0, '{\"change\": \"analyze\", \"table\": {\"schema\": \"public\", \"name\": \"plain\"}}', \
+                    'ANALYZE public.plain', null, 'done')",
+            )
+            .await;
+        let journal = apply::journal(&world.target).await.unwrap();
+        assert_eq!((journal[0].status.as_str(), journal[0].kept_at), ("done", None));
+        assert_eq!(journal[0].steps[0].undoes, None);
+        assert_eq!(world.value("select max(version) from pgwright.schema_version").await, "1");
+
+        apply::verify::keep(&world.target, 1).await.unwrap();
+        assert_eq!(
+            world.value("select max(version) from pgwright.schema_version").await,
+            apply::SCHEMA_VERSION.to_string()
+        );
+        assert!(apply::journal(&world.target).await.unwrap()[0].kept_at.is_some());
+        let nobody = apply::verify::keep(&world.target, 4711).await.unwrap_err();
+        assert!(matches!(nobody, Error::NoEntry { .. }), "{nobody}");
+        assert!(apply::purge(&world.target, false).await.unwrap());
+        assert_eq!(world.value("to_regnamespace('pgwright')").await, "");
+    }
 }

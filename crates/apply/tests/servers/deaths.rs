@@ -95,7 +95,7 @@ fn is_child() -> bool {
 }
 
 /// Starts this very test again as a child and waits for its end.
-fn run_child(test: &str, task: &str, at: usize, url: &str) -> ExitStatus {
+pub fn run_child(test: &str, task: &str, at: usize, url: &str) -> ExitStatus {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(CHILD, format!("{task} {at} {url}"))
@@ -132,7 +132,7 @@ async fn assert_clean(world: &World, at: usize) {
 }
 
 /// The lock of a killed process goes when the server notices.
-async fn recover(world: &World, options: &ExecuteOptions) -> Vec<apply::Recovered> {
+pub async fn recover(world: &World, options: &ExecuteOptions) -> Vec<apply::Recovered> {
     wait_for_unlock(world).await;
     apply::recover(&world.target, options, &mut |_| {}).await.unwrap()
 }

@@ -7,6 +7,8 @@ mod deaths;
 mod disk;
 mod happy_path;
 mod locks;
+mod partition_deaths;
+mod partitions;
 mod pooler;
 mod refusals;
 mod verification;

@@ -35,6 +35,7 @@ async fn what_does_not_fit_the_catalog_any_more_is_refused() {
                  create table parted (id integer, x integer) partition by range (id); \
                  create index parted_x_idx on parted (x); \
                  create table part partition of parted default; \
+                 create table keyed (id integer primary key) partition by range (id); \
                  create table taken (id integer); \
                  create table points (p point); \
                  alter table plain replica identity using index plain_pkey",
@@ -70,7 +71,12 @@ async fn what_does_not_fit_the_catalog_any_more_is_refused() {
                 vec!["index public.plain_y_idx is equal to the new one"],
             ),
             (vec![create(public("a_view"), "i", &["x"])], vec!["public.a_view is a view"]),
-            (vec![create(public("parted"), "i", &["x"])], vec!["table public.parted is partitioned"]),
+            (
+                vec![create(public("parted"), "i", &["x"])],
+                vec!["index public.parted_x_idx is equal to the new one"],
+            ),
+            (vec![create(public("parted"), "taken", &["id"])], vec!["name public.taken is taken by a table"]),
+            (vec![create(public("parted"), "i", &["gone"])], vec!["table public.parted has no column gone"]),
             (
                 vec![create(public("points"), "i", &["p"])],
                 vec!["PostgreSQL refuses the definition of public.i"],
@@ -96,7 +102,18 @@ async fn what_does_not_fit_the_catalog_any_more_is_refused() {
                 )],
                 vec!["index public.plain_y_idx is not the one that was advised on"],
             ),
-            (vec![drop("parted_x_idx", "parted", parted_idx)], vec!["table public.parted is partitioned"]),
+            (
+                vec![drop("parted_x_idx", "parted", &parted_idx.replace("(x)", "(id)"))],
+                vec!["index public.parted_x_idx is not the one that was advised on"],
+            ),
+            (
+                vec![drop(
+                    "keyed_pkey",
+                    "keyed",
+                    "CREATE UNIQUE INDEX keyed_pkey ON ONLY public.keyed USING btree (id)",
+                )],
+                vec!["index public.keyed_pkey belongs to a constraint"],
+            ),
             (
                 vec![drop("part_x_idx", "part", "CREATE INDEX part_x_idx ON public.part USING btree (x)")],
                 vec!["index public.part_x_idx is part of a partitioned index"],

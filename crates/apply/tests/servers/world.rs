@@ -61,7 +61,7 @@ impl World {
             "select string_agg(format('%s%s', case when indisvalid then '' else 'INVALID ' end, \
                pg_get_indexdef(indexrelid)), E'\\n' order by pg_get_indexdef(indexrelid)) \
              from pg_index i join pg_class c on c.oid = indexrelid \
-             where relnamespace in ('public'::regnamespace, '\"My Schema\"'::regnamespace)",
+             where relnamespace in (select oid from pg_namespace where nspname in ('public', 'My Schema', 'Other'))",
         )
         .await
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use apply::{ApplyPlan, Objection};
 use clap::Args as ClapArgs;
-use model::{Change, Recommendation};
+use model::{Change, LockLevel, Recommendation};
 
 use super::Context;
 use super::changes::{Narrator, Patience};
@@ -68,6 +68,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         context.printer.status("there is nothing to do");
         return Ok(Exit::Done);
     }
+    // With the statements that this database takes, which are shown before any of them is run. What
+    // keeps it from being asked now keeps the run from beginning, which then says so.
+    let plan = apply::preflight(&target, &plan).await.map_or(plan, |preflight| preflight.plan);
     if !context.printer.json {
         context.printer.out(&plan_text(&plan))?;
     }
@@ -109,7 +112,10 @@ async fn split_applied(
         let done = journal.iter().any(|entry| {
             entry.recommendation_id == recommendation.id
                 && entry.created_at >= kept.advised_at
-                && entry.steps.iter().all(|s| s.status == apply::Status::Done)
+                && entry
+                    .forward_steps()
+                    .filter(|s| s.status != apply::Status::Retried)
+                    .all(|s| s.status == apply::Status::Done)
         });
         if done && is_in_place(target, &recommendation).await {
             already.push(recommendation);
@@ -175,11 +181,11 @@ async fn show(
     if context.printer.json {
         context.printer.json(
             "apply",
-            &serde_json::json!({ "executed": false, "plan": plan, "already_applied": ids(already),
+            &serde_json::json!({ "executed": false, "plan": preflight.plan, "already_applied": ids(already),
                 "preflight": preflight }),
         )?;
     } else {
-        context.printer.out(&plan_text(plan))?;
+        context.printer.out(&plan_text(&preflight.plan))?;
         for notice in &preflight.notices {
             context.printer.status(&format!("note: {notice}"));
         }
@@ -195,6 +201,14 @@ async fn show(
     Ok(Exit::Done)
 }
 
+/// The lock of a statement in a line.
+pub(super) fn lock_text(lock: LockLevel, detail: Option<&str>) -> String {
+    match detail {
+        Some(detail) => format!("    lock: {lock} {}\n", plain(detail)),
+        None => format!("    lock: {lock}\n"),
+    }
+}
+
 /// What would be run, statement by statement.
 fn plan_text(plan: &ApplyPlan) -> String {
     let mut out = String::new();
@@ -203,7 +217,7 @@ fn plan_text(plan: &ApplyPlan) -> String {
         out.push_str(&format!("  lock: {}\n", plain(&recommendation.lock_duration)));
         for step in &recommendation.steps {
             out.push_str(&format!("  {};\n", plain(&step.sql)));
-            out.push_str(&format!("    lock: {}\n", step.lock));
+            out.push_str(&lock_text(step.lock, step.lock_detail.as_deref()));
             if let Some(undo) = &step.undo_sql {
                 out.push_str(&format!("    undo: {};\n", plain(undo)));
             }

@@ -87,9 +87,15 @@ impl Narrator {
     pub fn tell(&mut self, event: &Event) {
         match event {
             Event::Recovered(recovered) => self.line(&recovered_line(recovered)),
-            Event::Notice { text } => self.line(&format!("note: {text}")),
+            Event::Notice { text } => self.line(&format!("note: {}", plain(text))),
             Event::Orphan { pid, .. } => {
                 self.line(&format!("a session of an earlier run (pid {pid}) still works; waiting for it"));
+            }
+            // What has not been shown with the plan is shown before it runs.
+            Event::Replanned { statements } => {
+                for sql in statements {
+                    self.line(&format!("will run: {};", plain(sql)));
+                }
             }
             Event::Started { sql, .. } => {
                 self.began = Instant::now();
@@ -109,10 +115,10 @@ impl Narrator {
                     "try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"
                 ));
             }
-            Event::Mending { sql, .. } => self.line(&format!("cleaning up: {sql}")),
+            Event::Mending { sql, .. } => self.line(&format!("cleaning up: {}", plain(sql))),
             // What needs no statement is told in a notice.
             Event::Finished { sql, .. } if sql.is_empty() => {}
-            Event::Finished { sql, elapsed, .. } => self.line(&format!("done in {elapsed}: {sql}")),
+            Event::Finished { sql, elapsed, .. } => self.line(&format!("done in {elapsed}: {}", plain(sql))),
             _ => {}
         }
     }

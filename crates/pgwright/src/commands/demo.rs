@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ::advice::profiling::Delta;
-use ::apply::{ExecuteOptions, UndoTarget};
+use ::apply::{Action, ExecuteOptions, UndoTarget};
 use chrono::Utc;
 use clap::Args as ClapArgs;
 use cluster::{Binaries, Server, ServerOptions};
@@ -320,9 +320,10 @@ impl Stage<'_> {
                 Ok(undo) => {
                     let undo = undo.into_result()?;
                     // ANALYZE and VACUUM leave nothing to take back and are only marked.
-                    undone += usize::from(
-                        undo.steps.iter().any(|s| matches!(s.change, Change::CreateIndex { .. })),
-                    );
+                    undone += usize::from(undo.steps.iter().any(|s| {
+                        s.change.root().is_some()
+                            || matches!(s.change, Action::Change(Change::CreateIndex { .. }))
+                    }));
                 }
                 Err(::apply::Error::NothingToUndo { .. }) => {}
                 Err(e) => return Err(e.into()),

@@ -79,7 +79,12 @@ fn text(entry: &JournalEntry) -> String {
             (Some(a), Some(b)) => model::Millis((b - a).num_milliseconds() as f64).to_string(),
             _ => "-".into(),
         };
-        out.push_str(&format!("      {:<8} {elapsed:>9}  {};\n", step.status.as_str(), plain(&step.sql)));
+        let mark = if step.undoes.is_some() { "to undo: " } else { "" };
+        out.push_str(&format!(
+            "      {:<8} {elapsed:>9}  {mark}{};\n",
+            step.status.as_str(),
+            plain(&step.sql)
+        ));
         if let Some(undo) = &step.undo_sql {
             out.push_str(&format!("      undo: {};\n", plain(undo)));
         }

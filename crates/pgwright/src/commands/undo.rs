@@ -1,9 +1,10 @@
 //! `pgwright undo ID`: takes back what `apply` did, as the journal tells it.
 
-use apply::UndoTarget;
+use apply::{UndoPlan, UndoTarget};
 use clap::Args as ClapArgs;
 
 use super::Context;
+use super::apply::lock_text;
 use super::changes::{Narrator, Patience};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::plain;
@@ -35,22 +36,18 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         },
     };
     if !args.execute {
-        let (entry, steps) = apply::plan_undo(&target, &wanted).await?;
-        let sql: Vec<_> = steps.iter().filter_map(|s| s.undo_sql.clone()).collect();
+        let plan = apply::plan_undo(&target, &wanted).await?;
         if context.printer.json {
+            let sql: Vec<_> = plan.steps.iter().map(|s| &s.sql).collect();
             context.printer.json(
                 "undo",
-                &serde_json::json!({ "executed": false, "entry_id": entry.entry_id,
-                "recommendation_id": entry.recommendation_id, "title": entry.title, "sql": sql }),
+                &serde_json::json!({ "executed": false, "entry_id": plan.entry_id, "notices": plan.notices,
+                "recommendation_id": plan.recommendation_id, "title": plan.title, "sql": sql, "steps": plan.steps }),
             )?;
         } else {
-            context.printer.out(&format!(
-                "{}  {}\n",
-                plain(&entry.recommendation_id),
-                plain(&entry.title)
-            ))?;
-            for statement in &sql {
-                context.printer.out(&format!("  {};\n", plain(statement)))?;
+            context.printer.out(&plan_text(&plan))?;
+            for notice in &plan.notices {
+                context.printer.status(&format!("note: {}", plain(notice)));
             }
             context.printer.status("nothing was run; add --execute to undo");
         }
@@ -73,6 +70,19 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         context.printer.out(&format!("undone: {}\n", plain(&undone.title)))?;
     }
     Ok(Exit::Done)
+}
+
+/// What would be run, statement by statement.
+pub(super) fn plan_text(plan: &UndoPlan) -> String {
+    let mut out = format!("{}  {}\n", plain(&plan.recommendation_id), plain(&plan.title));
+    for step in &plan.steps {
+        out.push_str(&format!("  {};\n", plain(&step.sql)));
+        // The lock of a concurrent statement stops nobody.
+        if step.lock_detail.is_some() {
+            out.push_str(&lock_text(step.lock, step.lock_detail.as_deref()));
+        }
+    }
+    out
 }
 
 /// A journal entry of that number, unless a recommendation goes by the same text: an id of eight hex
