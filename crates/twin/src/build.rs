@@ -89,7 +89,7 @@ pub(crate) async fn build(
         }
     }
     write_statistics(snapshot, &admin, &relations, &columns, &mut notes).await?;
-    let switches = size_everything(snapshot, &server, &admin, &tables, &relations).await?;
+    let switches = size_everything(snapshot, &server, &admin, &tables, &partitions, &relations).await?;
     switching::prepare(&admin).await?;
     tell_what_is_missing(snapshot, &mut notes);
 
@@ -323,6 +323,7 @@ async fn size_everything(
     server: &Server,
     admin: &Client,
     tables: &BTreeMap<QualifiedName, Table>,
+    partitions: &HashMap<QualifiedName, Vec<QualifiedName>>,
     relations: &Relations,
 ) -> Result<Switches, Error> {
     let mut sizes: Vec<(Oid, i32, f32, i32)> = Vec::new();
@@ -395,7 +396,28 @@ async fn size_everything(
     for table in tables.values() {
         by_name.entry(table.relation.name.name.clone()).or_default().push(table.oid);
     }
-    Ok(Switches::new(existing, missing, table_of, by_name))
+    Ok(Switches::new(existing, missing, table_of, by_name, partition_trees(tables, partitions)))
+}
+
+/// The partitions, at all levels, of each partitioned table that is not a partition.
+fn partition_trees(
+    tables: &BTreeMap<QualifiedName, Table>,
+    partitions: &HashMap<QualifiedName, Vec<QualifiedName>>,
+) -> Vec<BTreeSet<Oid>> {
+    let roots = tables.values().filter(|t| t.relation.partition_bound.is_none());
+    roots
+        .filter(|root| partitions.contains_key(&root.relation.name))
+        .map(|root| {
+            let mut tree = BTreeSet::from([root.oid]);
+            let mut next = vec![&root.relation.name];
+            while let Some(parent) = next.pop() {
+                let children = partitions.get(parent).into_iter().flatten();
+                tree.extend(children.clone().filter_map(|child| tables.get(child)).map(|t| t.oid));
+                next.extend(children);
+            }
+            tree
+        })
+        .collect()
 }
 
 fn tell_what_is_missing(snapshot: &Snapshot, notes: &mut Vec<String>) {

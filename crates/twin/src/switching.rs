@@ -36,10 +36,20 @@ pub(crate) struct Switches {
     /// that it has looked at one.
     table_of: HashMap<Oid, Oid>,
     tables: HashMap<String, Vec<Oid>>,
+    /// The partitions of each partitioned table that is not one itself.
+    trees: Vec<BTreeSet<Oid>>,
     /// Candidates that are on and existing indexes that are off.
     flipped: BTreeSet<Oid>,
-    /// The tables that each statement scans.
-    scanned: HashMap<u64, BTreeSet<Oid>>,
+    /// What each statement scans.
+    scanned: HashMap<u64, Scanned>,
+}
+
+/// The tables whose indexes matter to a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Scanned {
+    tables: BTreeSet<Oid>,
+    /// Partitions were planned with that no plan names.
+    everything: bool,
 }
 
 /// A step towards a configuration.
@@ -53,14 +63,16 @@ pub(crate) enum Step {
 
 impl Switches {
     /// `existing` are the indexes of the source with those of their partitions, `missing` those that the twin
-    /// does not have, and `tables` the names, without schemas, of what can be scanned.
+    /// does not have, `tables` the names, without schemas, of what can be scanned, and `trees` the partitions of
+    /// each partitioned table that is not one itself.
     pub(crate) fn new(
         existing: BTreeMap<QualifiedName, Vec<Oid>>,
         missing: BTreeSet<QualifiedName>,
         table_of: HashMap<Oid, Oid>,
         tables: HashMap<String, Vec<Oid>>,
+        trees: Vec<BTreeSet<Oid>>,
     ) -> Self {
-        Self { existing, missing, table_of, tables, ..Self::default() }
+        Self { existing, missing, table_of, tables, trees, ..Self::default() }
     }
 
     /// Whether the source has an index of this name, and the twin too.
@@ -107,8 +119,11 @@ impl Switches {
     /// What to do before a statement is planned as `wanted`.
     pub(crate) fn step(&self, statement: u64, wanted: &BTreeSet<Oid>) -> Step {
         let scanned = self.scanned.get(&statement);
-        let matters = |index: &Oid| {
-            scanned.is_none_or(|tables| self.table_of.get(index).is_none_or(|t| tables.contains(t)))
+        let matters = |index: &Oid| match scanned {
+            Some(scanned) if !scanned.everything => {
+                self.table_of.get(index).is_none_or(|table| scanned.tables.contains(table))
+            }
+            _ => true,
         };
         let change: BTreeSet<Oid> =
             wanted.symmetric_difference(&self.flipped).copied().filter(matters).collect();
@@ -122,18 +137,49 @@ impl Switches {
 
     /// Remembers what a plan scans; says whether all of it was known before.
     pub(crate) fn learn(&mut self, statement: u64, explain: &Value) -> bool {
-        let mut found = BTreeSet::new();
-        collect(explain, &self.tables, &mut found);
+        let mut found = Scanned::default();
+        self.collect(explain, &mut found);
         match self.scanned.get_mut(&statement) {
             Some(known) => {
-                let all = found.is_subset(known);
-                known.extend(found);
+                let all = known.everything || (!found.everything && found.tables.is_subset(&known.tables));
+                known.everything |= found.everything;
+                known.tables.extend(found.tables);
                 all
             }
             None => {
                 self.scanned.insert(statement, found);
                 false
             }
+        }
+    }
+
+    /// What a plan scans. The schema is not told, so all tables of a name are taken.
+    fn collect(&self, value: &Value, found: &mut Scanned) {
+        match value {
+            Value::Object(members) => {
+                // Partitions that a stable expression excludes are planned with, and left out when the plan is
+                // started: EXPLAIN tells their number and not their names.
+                let removed = members.get("Subplans Removed").and_then(Value::as_u64).unwrap_or(0);
+                let mut below = Scanned::default();
+                for (key, member) in members {
+                    match member {
+                        Value::String(name) if key == "Relation Name" => {
+                            below.tables.extend(self.tables.get(name).into_iter().flatten());
+                        }
+                        other => self.collect(other, &mut below),
+                    }
+                }
+                if removed > 0 {
+                    let siblings: Vec<&BTreeSet<Oid>> =
+                        self.trees.iter().filter(|tree| !tree.is_disjoint(&below.tables)).collect();
+                    below.everything |= siblings.is_empty();
+                    below.tables.extend(siblings.into_iter().flatten());
+                }
+                found.everything |= below.everything;
+                found.tables.append(&mut below.tables);
+            }
+            Value::Array(elements) => elements.iter().for_each(|e| self.collect(e, found)),
+            _ => {}
         }
     }
 
@@ -149,24 +195,6 @@ impl Switches {
             list(&on),
             list(&off)
         )
-    }
-}
-
-/// The tables of a plan. The schema is not told, so all tables of that name are taken.
-fn collect(value: &Value, tables: &HashMap<String, Vec<Oid>>, found: &mut BTreeSet<Oid>) {
-    match value {
-        Value::Object(members) => {
-            for (key, member) in members {
-                match member {
-                    Value::String(name) if key == "Relation Name" => {
-                        found.extend(tables.get(name).into_iter().flatten());
-                    }
-                    other => collect(other, tables, found),
-                }
-            }
-        }
-        Value::Array(elements) => elements.iter().for_each(|e| collect(e, tables, found)),
-        _ => {}
     }
 }
 
@@ -211,6 +239,7 @@ mod tests {
             BTreeSet::from([name("gone")]),
             HashMap::from([(11, 1), (12, 2)]),
             HashMap::from([("one".to_owned(), vec![1]), ("two".to_owned(), vec![2])]),
+            vec![BTreeSet::from([5003, 5004])],
         );
         switches.add(&[(21, Some(1))]);
         switches.add(&[(22, Some(2))]);
@@ -249,6 +278,14 @@ mod tests {
         assert_eq!(switches.step(7, &wanted), Step::Learn);
         switches.learn(7, &json!({"Plan": {"Relation Name": "part"}}));
         assert_eq!(switches.step(7, &wanted), Step::Switch(BTreeSet::from([1003])));
+        // What was left out at the start of the plan was planned with.
+        let append =
+            |plans: Value| json!({"Plan": {"Node Type": "Append", "Subplans Removed": 1, "Plans": plans}});
+        assert!(!switches.learn(7, &append(json!([{"Relation Name": "part"}]))));
+        assert_eq!(switches.step(7, &wanted), Step::Switch(BTreeSet::from([1003, 1004])));
+        assert!(!switches.learn(7, &append(json!([]))));
+        let Step::Switch(all) = switches.step(7, &wanted) else { panic!() };
+        assert_eq!(all.len(), 1000);
     }
 
     #[test]
