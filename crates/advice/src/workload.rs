@@ -73,6 +73,8 @@ pub struct WorkloadStatement {
 pub struct TableWrites {
     /// Rows inserted.
     pub inserted: f64,
+    /// Statements that inserted them, as far as they are known.
+    pub insert_statements: f64,
     /// Rows deleted.
     pub deleted: f64,
     /// Rows updated, by the set of columns that the statement assigns; `None` when only the number is
@@ -350,6 +352,7 @@ fn record_writes(
         StatementKind::Insert => {
             if !loads.take(&target.table, rows, statement.calls) {
                 writes.inserted += rows;
+                writes.insert_statements += statement.calls.max(0) as f64;
             }
             // An upsert that assigns may have updated every row; which, the counters do not tell.
             if !target.assigned.is_empty() {

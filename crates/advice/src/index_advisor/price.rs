@@ -1,19 +1,38 @@
 //! What does an index cost: bytes, upkeep at every write, HOT updates that it prevents, time to build?
 //!
 //! Everything is expressed in milliseconds of the observed workload, so that it can be set against the
-//! time that queries save. Source for HOT: `src/backend/access/heap/README.HOT`: an update that changes
+//! time that queries save. What one entry costs a server that has nothing else to do is in `price/entry.rs`;
+//! how much longer it takes here is told by the inserts of the workload: their measured time over what they
+//! would take there. Source for HOT: `src/backend/access/heap/README.HOT`: an update that changes
 //! any indexed column (INCLUDE and predicate columns too) writes a new entry into *every* index of the
-//! table.
+//! table; since 16 BRIN is excepted (`amsummarizing`).
+
+mod entry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::snapshot::Relation;
 use model::{IndexDefinition, KeyTarget, QualifiedName, Snapshot};
 
+use self::entry::{EntryCost, ServerMemory};
 use super::Options;
+use crate::tables::{Tables, statistics};
 use crate::workload::{TableWrites, Workload};
 
-/// Milliseconds for one B-tree entry where no measured insert tells: descent, insertion and WAL.
-const ENTRY_MS: f64 = 0.008;
+/// Beginning and ending one `INSERT`, in microseconds of execution.
+const STATEMENT_US: f64 = 2.5;
+/// Putting a row into the table.
+const ROW_US: f64 = 1.2;
+/// How much dearer an entry is when its statement writes one row, and other work lies between it and the
+/// next: less is left in the processor's caches.
+const ALONE: f64 = 1.4;
+/// The same for an update, which has looked for its row first.
+const UPDATED: f64 = 1.5;
+/// Bounds of the ratio between measured and expected time of an insert. Much more than the upper one is
+/// waiting for locks, triggers or the check of a foreign key, which an index does not prolong.
+const SLOWNESS: (f64, f64) = (0.5, 20.0);
 
 /// The price of one candidate over the observed workload.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,11 +59,26 @@ impl CandidatePrice {
 /// Prices candidates of one snapshot.
 pub(crate) struct Pricing<'a> {
     snapshot: &'a Snapshot,
-    writes: &'a BTreeMap<QualifiedName, TableWrites>,
+    tables: Tables<'a>,
+    writes: BTreeMap<&'a QualifiedName, Written<'a>>,
+    memory: ServerMemory,
+    /// Seconds over which writes were counted.
+    seconds: f64,
     /// Milliseconds that a byte must save.
     ms_per_byte: f64,
     /// Milliseconds that any index must save.
     ms_per_index: f64,
+}
+
+/// What is known of the writes to one table.
+struct Written<'a> {
+    writes: &'a TableWrites,
+    /// What the new version of a row costs in the indexes that exist, in microseconds.
+    existing_us: f64,
+    /// How much dearer entries of inserts are than those of a statement of many rows.
+    alone: f64,
+    /// Time here over time on a server that has nothing else to do.
+    slowness: f64,
 }
 
 impl<'a> Pricing<'a> {
@@ -53,7 +87,16 @@ impl<'a> Pricing<'a> {
         let database = snapshot.server.database_bytes.0.max(tables).max(1);
         let ms_per_byte = options.database_size_worth * workload.total_ms / database as f64;
         let ms_per_index = options.index_worth * workload.total_ms;
-        Self { snapshot, writes: &workload.writes, ms_per_byte, ms_per_index }
+        let memory = ServerMemory::of(snapshot);
+        let seconds = workload.hours * 3_600.0;
+        let tables = Tables::new(snapshot);
+        let mut writes: BTreeMap<_, _> = workload
+            .writes
+            .iter()
+            .map(|(table, of)| (table, Written::new(snapshot, &tables, table, of)))
+            .collect();
+        fill_in_slowness(&mut writes);
+        Self { snapshot, tables, writes, memory, seconds, ms_per_byte, ms_per_index }
     }
 
     pub fn price(&self, index: &IndexDefinition, bytes: u64) -> CandidatePrice {
@@ -62,61 +105,97 @@ impl<'a> Pricing<'a> {
             space_ms: self.ms_per_index + self.ms_per_byte * bytes as f64,
             ..CandidatePrice::default()
         };
-        let Some(relation) = self.snapshot.relation(&index.table) else { return price };
-        let existing = self.snapshot.indexes_of(&index.table).count() as f64;
-        let share = indexed_share(self.snapshot, index);
-        let rows = (relation.rows() * share).max(1.0);
-        let entry_width = (bytes as f64 / rows).clamp(8.0, 2_000.0);
+        let Some(relation) = self.tables.relation(&index.table) else { return price };
+        let extent = self.tables.extent(relation);
+        let share = indexed_share(relation, index);
+        let rows = (extent.rows * share).max(1.0);
         // About a microsecond per row to sort and write, and a full read of the table.
-        price.build_ms = rows * 0.0015 * method_factor(&index.access_method).max(1.0)
-            + relation.pages.max(0) as f64 * 0.004;
-        let Some(writes) = self.writes.get(&index.table) else { return price };
-        // A measured insert spends its time on the row and on each index that is there.
-        let base = writes.insert_ms.map_or(ENTRY_MS, |ms| (ms / (2.0 + existing)).clamp(0.002, 0.05));
-        let entry_ms = base * method_factor(&index.access_method) * (0.8 + entry_width / 200.0);
-        let columns = indexed_columns(self.snapshot, index);
-        price.write_ms = writes.inserted * share * entry_ms;
-        for (assigned, updates) in &writes.updated {
+        price.build_ms =
+            rows * 0.0015 * build_factor(&index.access_method) + extent.pages.max(0) as f64 * 0.004;
+        let Some(table) = self.writes.get(&index.table) else { return price };
+        let cost = EntryCost::of(self.snapshot, &self.tables, index, share, bytes);
+        let columns = indexed_columns(relation, index);
+        let keeps_hot = index.access_method == "brin" && self.snapshot.server.version_num >= 160_000;
+
+        let inserted = table.writes.inserted;
+        let mut entry_us = inserted * share * cost.entry_us * table.alone;
+        let (mut rows_written, mut entries) = (inserted, inserted * share);
+        for (assigned, updates) in &table.writes.updated {
             let touches = match assigned {
+                _ if keeps_hot => 0.0,
                 Some(assigned) => f64::from(u8::from(!assigned.is_disjoint(&columns))),
                 // Which columns an unseen update assigns is a guess.
                 None => 0.3,
             };
-            let hot = updates * writes.hot_share;
-            let cold = updates - hot;
-            price.hot_lost += hot * touches;
+            let hot = updates * table.writes.hot_share;
+            let lost = hot * touches;
+            let versions = updates - hot + lost;
+            price.hot_lost += lost;
             // A row outside of the predicate gets no entry here, and new ones everywhere else.
-            price.write_ms += touches * hot * (entry_ms * share + base * existing);
-            price.write_ms += cold * share * entry_ms;
+            entry_us += versions * share * cost.entry_us * UPDATED + lost * table.existing_us * UPDATED;
+            rows_written += versions;
+            entries += versions * share;
         }
+        let pages_us = cost.pages_us(&self.memory, entries / self.seconds.max(1.0));
+        let us = rows_written * cost.row_us + entry_us + entries * pages_us;
+        price.write_ms = us * table.slowness / 1e3;
         price
     }
 }
 
-/// The price of one entry as a multiple of a B-tree's.
-fn method_factor(access_method: &str) -> f64 {
+impl<'a> Written<'a> {
+    fn new(snapshot: &Snapshot, tables: &Tables<'_>, table: &QualifiedName, writes: &'a TableWrites) -> Self {
+        let existing_us: f64 = tables
+            .indexes(table)
+            .map(|index| {
+                let share = tables.relation(table).map_or(1.0, |r| indexed_share(r, &index.definition));
+                let cost = EntryCost::of(snapshot, tables, &index.definition, share, index.bytes.0);
+                cost.row_us + share * cost.entry_us
+            })
+            .sum();
+        let rows_per_statement = match writes.insert_statements {
+            statements if statements > 0.0 => (writes.inserted / statements).max(1.0),
+            _ => 1.0,
+        };
+        let alone = 1.0 + (ALONE - 1.0) / rows_per_statement;
+        let expected_us = STATEMENT_US / rows_per_statement + ROW_US + existing_us * alone;
+        let measured = writes.insert_ms.map(|ms| (ms * 1e3 / expected_us).clamp(SLOWNESS.0, SLOWNESS.1));
+        Self { writes, existing_us, alone, slowness: measured.unwrap_or(f64::NAN) }
+    }
+}
+
+/// A table whose inserts were not measured is as slow as the others, by the rows that went into them.
+fn fill_in_slowness(tables: &mut BTreeMap<&QualifiedName, Written<'_>>) {
+    let measured = || tables.values().filter(|t| t.slowness.is_finite());
+    let rows: f64 = measured().map(|t| t.writes.inserted).sum();
+    let sum: f64 = measured().map(|t| t.writes.inserted * t.slowness).sum();
+    let usual = if rows > 0.0 { sum / rows } else { 1.0 };
+    for table in tables.values_mut().filter(|t| !t.slowness.is_finite()) {
+        table.slowness = usual;
+    }
+}
+
+/// The time to build an index as a multiple of a B-tree's.
+fn build_factor(access_method: &str) -> f64 {
     match access_method {
-        // One row has many keys; fastupdate only delays them.
+        // One row has many keys.
         "gin" => 8.0,
         "gist" | "spgist" => 3.0,
-        // A summary per range of pages.
-        "brin" => 0.05,
         _ => 1.0,
     }
 }
 
 /// The share of the table's rows that a partial index holds.
-fn indexed_share(snapshot: &Snapshot, index: &IndexDefinition) -> f64 {
+fn indexed_share(relation: &Relation, index: &IndexDefinition) -> f64 {
     let Some(predicate) = &index.predicate else { return 1.0 };
-    let Some(relation) = snapshot.relation(&index.table) else { return 1.0 };
     predicate
         .split(" AND ")
         .map(|part| {
             let statistics = relation
                 .columns
                 .iter()
-                .find(|c| part.contains(&model::quote_identifier(&c.name)))
-                .and_then(|c| c.statistics.as_ref());
+                .find(|c| mentions(part, &model::quote_identifier(&c.name)))
+                .and_then(|c| statistics(relation, c));
             let Some(statistics) = statistics else { return 0.5 };
             let null = f64::from(statistics.null_frac);
             let common = statistics.common_values();
@@ -137,7 +216,7 @@ fn indexed_share(snapshot: &Snapshot, index: &IndexDefinition) -> f64 {
 }
 
 /// Every column whose change makes an update touch the index.
-fn indexed_columns(snapshot: &Snapshot, index: &IndexDefinition) -> BTreeSet<String> {
+fn indexed_columns(relation: &Relation, index: &IndexDefinition) -> BTreeSet<String> {
     let mut columns: BTreeSet<String> = index.include.iter().cloned().collect();
     let mut texts: Vec<&str> = index.predicate.iter().map(String::as_str).collect();
     for key in &index.keys {
@@ -146,12 +225,10 @@ fn indexed_columns(snapshot: &Snapshot, index: &IndexDefinition) -> BTreeSet<Str
             KeyTarget::Expression(text) => texts.push(text),
         }
     }
-    if let Some(relation) = snapshot.relation(&index.table) {
-        for column in &relation.columns {
-            let quoted = model::quote_identifier(&column.name);
-            if texts.iter().any(|t| mentions(t, &quoted)) {
-                columns.insert(column.name.clone());
-            }
+    for column in &relation.columns {
+        let quoted = model::quote_identifier(&column.name);
+        if texts.iter().any(|t| mentions(t, &quoted)) {
+            columns.insert(column.name.clone());
         }
     }
     columns

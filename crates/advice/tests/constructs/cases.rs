@@ -426,5 +426,5 @@ pub const NONE: &[Case] = &[
     ),
     case("written and hardly read", "SELECT count(*) FROM audit_log WHERE actor = 17", &[])
         .times(1)
-        .beside(&[("INSERT INTO audit_log (actor, action) VALUES (5, 'written')", 4000)]),
+        .beside(&[("INSERT INTO audit_log (actor, action) VALUES (5, 'written')", 20_000)]),
 ];
