@@ -12,6 +12,7 @@ pub(crate) mod price;
 mod ranking;
 mod recommend;
 mod selection;
+mod statements;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -174,7 +174,12 @@ async fn the_registry_becomes_fast_with_few_small_indexes() {
             last.clone().find(|e| e.queryid == promised.queryid).unwrap().plan_after["Plan"]["Total Cost"]
                 .as_f64()
                 .unwrap();
-        assert!((real / cost).ln().abs() < 0.25, "{}: promised {cost}, is {real}", promised.example);
+        // A handful of pages more or less in a small plan is no broken promise.
+        assert!(
+            (real / cost).ln().abs() < 0.25 || (real - cost).abs() < 25.0,
+            "{}: promised {cost}, is {real}",
+            promised.example
+        );
     }
     for recommendation in &advice.recommendations {
         for change in &recommendation.changes {

@@ -8,11 +8,11 @@ use model::{
     Recommendation, Rejected, StatementEffect,
 };
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
 use super::naming::Names;
 use super::ranking::{Step, rank};
 use super::selection::Selection;
+use super::statements;
 use super::{Advice, Decision};
 use crate::index_semantics;
 
@@ -270,7 +270,7 @@ impl View<'_> {
                 _ => None,
             })
             .collect();
-        recommendation.id = identifier(changes);
+        recommendation.id = statements::identifier(changes);
         recommendation.title = match indexes.as_slice() {
             [one] => format!("create index {} on {}", one.name, one.table),
             many => format!(
@@ -279,8 +279,8 @@ impl View<'_> {
                 many.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ")
             ),
         };
-        recommendation.sql = changes.iter().map(change_sql).collect();
-        recommendation.undo_sql = changes.iter().rev().filter_map(undo_sql).collect();
+        recommendation.sql = statements::to_make(snapshot, changes);
+        recommendation.undo_sql = statements::to_undo(snapshot, changes);
         for change in changes {
             if let Change::DropIndex { definition, .. } = change {
                 let bytes =
@@ -301,6 +301,12 @@ impl View<'_> {
                 .join(", "),
             recommendation.price.build_ms
         );
+        if indexes.iter().any(|i| statements::is_partitioned(snapshot, &i.table)) {
+            recommendation.lock_duration.push_str(
+                " The index of the partitioned table itself takes SHARE on it for an instant, each partition is built \
+                 by itself, and attaching its index takes ACCESS EXCLUSIVE on that index for an instant.",
+            );
+        }
         recommendation.confidence = self.confidence(recommendation);
         recommendation.rationale = self.rationale(recommendation, &indexes);
         let worst = recommendation.statements.first();
@@ -511,32 +517,6 @@ fn pattern_is_unknown(statement: &crate::workload::WorkloadStatement) -> bool {
 fn percent(share: f64) -> String {
     let value = 100.0 * share;
     if value >= 10.0 { format!("{value:.0} %") } else { format!("{value:.2} %") }
-}
-
-/// The first 8 hex digits of the SHA-256 of the changes: the same changes have the same id tomorrow.
-pub(super) fn identifier(changes: &[Change]) -> String {
-    let text: Vec<String> = changes.iter().map(change_sql).collect();
-    let digest = Sha256::digest(text.join(";\n").as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A change as SQL.
-pub(super) fn change_sql(change: &Change) -> String {
-    match change {
-        Change::CreateIndex { index } => index.create_sql(true),
-        Change::DropIndex { name, .. } => format!("DROP INDEX CONCURRENTLY {name}"),
-        Change::Analyze { table } => format!("ANALYZE {table}"),
-        Change::Vacuum { table } => format!("VACUUM (ANALYZE) {table}"),
-    }
-}
-
-/// The SQL that undoes a change; `None` for what leaves nothing to undo.
-pub(super) fn undo_sql(change: &Change) -> Option<String> {
-    match change {
-        Change::CreateIndex { index } => Some(format!("DROP INDEX CONCURRENTLY {}", index.qualified_name())),
-        Change::DropIndex { definition, .. } => Some(definition.replacen("INDEX", "INDEX CONCURRENTLY", 1)),
-        Change::Analyze { .. } | Change::Vacuum { .. } => None,
-    }
 }
 
 /// Puts final index names into a plan.

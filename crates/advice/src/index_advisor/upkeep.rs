@@ -15,7 +15,7 @@ use model::{
 };
 
 use super::Advice;
-use super::recommend::{change_sql, identifier, undo_sql};
+use super::statements::{identifier, to_make, to_undo};
 use crate::index_semantics::replaces;
 use crate::workload::Workload;
 
@@ -92,7 +92,7 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
              and blocks neither reads nor writes.",
         );
         if !analyzed.contains(&relation.name) {
-            advice.recommendations.push(analyze(relation, &finding, &reason));
+            advice.recommendations.push(analyze(snapshot, relation, &finding, &reason));
         }
         advice.findings.push(finding);
     }
@@ -126,7 +126,7 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
         let vacuumed =
             vacuumed.filter(|c| matches!(c, Change::Vacuum { .. })).any(|c| *c.table() == relation.name);
         if !vacuumed {
-            advice.recommendations.push(vacuum(relation, &finding));
+            advice.recommendations.push(vacuum(snapshot, relation, &finding));
         }
         advice.findings.push(finding);
     }
@@ -159,7 +159,7 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
         .with("scans of the redundant index", index.idx_scan)
         .with("scans of the other index", by.idx_scan);
         if !dropped.contains(&index.name) {
-            advice.recommendations.push(drop_index(workload, index, by, &finding));
+            advice.recommendations.push(drop_index(snapshot, workload, index, by, &finding));
         }
         advice.findings.push(finding);
     }
@@ -192,13 +192,13 @@ fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index)> {
     found
 }
 
-fn analyze(relation: &Relation, finding: &Finding, reason: &str) -> Recommendation {
+fn analyze(snapshot: &Snapshot, relation: &Relation, finding: &Finding, reason: &str) -> Recommendation {
     let changes = vec![Change::Analyze { table: relation.name.clone() }];
     Recommendation {
         id: identifier(&changes),
         title: format!("analyze {}", relation.name),
         resolves: vec![finding.key.clone()],
-        sql: changes.iter().map(change_sql).collect(),
+        sql: to_make(snapshot, &changes),
         undo_sql: Vec::new(),
         benefit: Benefit::default(),
         price: Price { build_ms: Millis(200.0), ..Price::default() },
@@ -218,7 +218,7 @@ fn analyze(relation: &Relation, finding: &Finding, reason: &str) -> Recommendati
     }
 }
 
-fn vacuum(relation: &Relation, finding: &Finding) -> Recommendation {
+fn vacuum(snapshot: &Snapshot, relation: &Relation, finding: &Finding) -> Recommendation {
     let changes = vec![Change::Vacuum { table: relation.name.clone() }];
     // About what a sequential read with the cost limit off takes.
     let build_ms = Millis(relation.pages.max(0) as f64 * 0.01);
@@ -226,7 +226,7 @@ fn vacuum(relation: &Relation, finding: &Finding) -> Recommendation {
         id: identifier(&changes),
         title: format!("vacuum {}", relation.name),
         resolves: vec![finding.key.clone()],
-        sql: changes.iter().map(change_sql).collect(),
+        sql: to_make(snapshot, &changes),
         undo_sql: Vec::new(),
         benefit: Benefit::default(),
         price: Price { build_ms, ..Price::default() },
@@ -249,7 +249,13 @@ fn vacuum(relation: &Relation, finding: &Finding) -> Recommendation {
     }
 }
 
-fn drop_index(workload: &Workload, index: &Index, by: &Index, finding: &Finding) -> Recommendation {
+fn drop_index(
+    snapshot: &Snapshot,
+    workload: &Workload,
+    index: &Index,
+    by: &Index,
+    finding: &Finding,
+) -> Recommendation {
     let changes = vec![Change::DropIndex {
         name: index.name.clone(),
         table: index.definition.table.clone(),
@@ -263,8 +269,8 @@ fn drop_index(workload: &Workload, index: &Index, by: &Index, finding: &Finding)
         id: identifier(&changes),
         title: format!("drop index {}, which {} gives", index.name, by.name),
         resolves: vec![finding.key.clone()],
-        sql: changes.iter().map(change_sql).collect(),
-        undo_sql: changes.iter().filter_map(undo_sql).collect(),
+        sql: to_make(snapshot, &changes),
+        undo_sql: to_undo(snapshot, &changes),
         benefit: Benefit {
             saved_ms_per_hour: saved_ms / workload.hours,
             share_of_total: saved_ms / workload.total_ms.max(f64::MIN_POSITIVE),
