@@ -26,6 +26,7 @@ use crate::plan::{ApplyPlan, PlannedRecommendation, PlannedStep};
 use crate::preflight::{self, patiently};
 use crate::recovery::{Recovered, recover_locked, unlock};
 use crate::schema;
+use crate::store;
 use crate::worker::{Direction, Settled, Worker, open_journal_session};
 
 /// What a run did.
@@ -169,6 +170,9 @@ async fn execute_locked(
     // Everything that can fail before the first statement fails before the journal is written.
     let mut worker = Worker::open(target, options).await?;
     schema::ensure(session).await?;
+    if let Some(before) = &options.before {
+        store::save_on(session, before).await?;
+    }
     for (position, planned) in (0_i32..).zip(&plan.recommendations) {
         let (entry_id, step_ids) = match planned.resumes {
             Some(entry_id) => {

@@ -44,7 +44,7 @@ pub use preflight::{Preflight, preflight};
 pub use recovery::{Recovered, interrupted, recover};
 pub use rollback::{PlannedUndo, Undo, UndoPlan, UndoTarget, plan_undo, purge, undo};
 pub use schema::SCHEMA_VERSION;
-pub use verify::verify;
+pub use verify::{track_record, verify};
 
 /// Reads the journal, the oldest entry first; nothing when there is none. Works on a standby too.
 ///

@@ -1,11 +1,13 @@
 //! How patient is a run? Timeouts, tries and memory, with defaults that suit a busy server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
 use uuid::Uuid;
 
 use crate::cancellation::Cancellation;
+use crate::store::Baseline;
 
 /// What to do with a session of a dead run that still works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct ExecuteOptions {
     pub orphans: Orphans,
     /// The number of the run in the journal; a new one by default.
     pub run_id: Option<Uuid>,
+    /// How it was before, to be stored before the first change.
+    pub before: Option<Arc<Baseline>>,
     /// The wish to stop.
     pub cancellation: Cancellation,
 }
@@ -61,6 +65,7 @@ impl Default for ExecuteOptions {
             maintenance_work_mem: None,
             orphans: Orphans::Wait,
             run_id: None,
+            before: None,
             cancellation: Cancellation::default(),
         }
     }

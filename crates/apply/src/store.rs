@@ -212,9 +212,14 @@ impl Baseline {
 pub async fn save_baseline(target: &Target, baseline: &Baseline) -> Result<i64, Error> {
     let session = begin_writing(target).await?;
     schema::ensure(&session).await?;
+    save_on(&session, baseline).await
+}
+
+/// The same in a session whose schema is there.
+pub(crate) async fn save_on(session: &Client, baseline: &Baseline) -> Result<i64, Error> {
     let doing = || Error::query("store a baseline");
     session.batch_execute("begin /* pgwright:baseline_begin */").await.map_err(doing())?;
-    let written = write(&session, baseline).await;
+    let written = write(session, baseline).await;
     let end = if written.is_ok() { "commit /* pgwright:baseline_end */" } else { "rollback" };
     let ended = session.batch_execute(end).await.map_err(doing());
     match written {
@@ -258,6 +263,7 @@ async fn write(client: &Client, baseline: &Baseline) -> Result<i64, Error> {
         .await
         .map_err(doing())?;
     for (position, plan) in (0_i32..).zip(&baseline.plans) {
+        // Of one statement there may be several plans, at different places.
         client
             .execute(
                 "insert /* pgwright:baseline_plan */ into pgwright.baseline_plan \

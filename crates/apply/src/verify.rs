@@ -1,76 +1,59 @@
-//! Did it hold what it promised? Is the index there and used, and did the statements get as fast as
-//! was said?
+//! Did it hold what it promised, and did it harm? Is the index there and used, did the statements get
+//! as fast as was said, and did any other become slower because of it?
 //!
 //! Measured times are differences of `pg_stat_statements`' counters, since its means cover all time
 //! since the last reset. Whether an index is used is asked twice: by its scan counter, which moves
 //! only when the workload runs, and by `EXPLAIN` of the typical executions on the real server.
 
+mod cause;
+mod figures;
+mod plans;
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use model::snapshot::Statement;
 use model::{Bytes, Change, Millis, QualifiedName};
-use postgres::{SessionOptions, Target};
+use postgres::{Session, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::action::Action;
+use crate::action::{Action, PartitionChange};
 use crate::error::Error;
 use crate::executor::begin_writing;
-use crate::journal::{self, JournalEntry, Promise, Status};
+use crate::journal::{self, JournalEntry, JournalStep, Status};
+use crate::partitions::tree;
 use crate::schema;
+
+use cause::{AppliedChange, AppliedKind, Suspect};
+pub use cause::{Cause, Slower};
+pub use figures::Figures;
+use plans::PlanFacts;
+pub use record::{KindRecord, track_record};
 
 /// A promise counts as held when at least this share of the promised saving was measured. Costs are
 /// no milliseconds, and caches are warmer or colder than before.
 pub const HELD_SHARE: f64 = 0.7;
 
-/// The counters of one statement at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counters {
-    /// The statement.
-    pub queryid: i64,
-    /// `calls`.
-    pub calls: i64,
-    /// `total_exec_time`.
-    pub total_exec_time: Millis,
-}
+/// A statement that takes so many times as long as before has become slower.
+pub const SLOWER_FACTOR: f64 = 1.2;
 
-impl From<&Statement> for Counters {
-    fn from(statement: &Statement) -> Self {
-        Self {
-            queryid: statement.queryid,
-            calls: statement.calls,
-            total_exec_time: statement.total_exec_time,
-        }
-    }
-}
-
-impl Counters {
-    /// The counters of all statements; the top-level and the nested entry of one id are added.
-    pub fn of(statements: &[Statement]) -> Vec<Self> {
-        let mut by_id: BTreeMap<i64, Self> = BTreeMap::new();
-        for statement in statements {
-            let sum = by_id.entry(statement.queryid).or_default();
-            sum.queryid = statement.queryid;
-            sum.calls += statement.calls;
-            sum.total_exec_time.0 += statement.total_exec_time.0;
-        }
-        by_id.into_values().collect()
-    }
-}
-
-/// What was measured around the application of a recommendation.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What was measured around the application of the recommendations of one run.
+#[derive(Clone, Debug, Default)]
 pub struct Measurement {
-    /// The mean time of each statement before, by `queryid`, when it was measured apart; where it is
-    /// missing the promise's own figure is used.
-    pub mean_before: BTreeMap<i64, Millis>,
-    /// Counters when the recommendation had just been applied.
-    pub at_apply: Vec<Counters>,
-    /// Counters now.
-    pub now: Vec<Counters>,
+    /// The statements before it; where one is missing the promise's own figure is used.
+    pub before: Vec<Figures>,
+    /// The statements since it.
+    pub since: Vec<Figures>,
+    /// The `search_path` in which the statements mean what they mean to the roles that run them.
+    pub search_path: Option<String>,
+    /// Typical executions of statements, by `queryid`.
+    pub examples: BTreeMap<i64, Vec<String>>,
+    /// Their plans before, as `EXPLAIN (FORMAT JSON, VERBOSE)` gave them.
+    pub plans_before: BTreeMap<i64, Vec<Value>>,
+    /// Take back only what costs more time than it saves.
+    pub only_losing: bool,
 }
 
 /// What came of a promise.
@@ -83,6 +66,8 @@ pub enum Verdict {
     SlowerThanPromised,
     /// The statements got slower than before.
     SlowerThanBefore,
+    /// The promise holds or not, but another statement became slower because of it.
+    MadeOthersSlower,
     /// No plan uses the index.
     NotUsed,
     /// No statement concerned was run since.
@@ -92,7 +77,8 @@ pub enum Verdict {
 }
 
 /// What was measured of one statement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MeasuredStatement {
     /// Its `queryid`.
     pub queryid: i64,
@@ -109,6 +95,8 @@ pub struct MeasuredStatement {
     /// Whether the plan of its typical execution names an index of the recommendation; `None` when
     /// it could not be planned.
     pub uses_index: Option<bool>,
+    /// The indexes of the recommendation that the plan names.
+    pub used: BTreeSet<QualifiedName>,
 }
 
 /// What was measured of one index.
@@ -145,30 +133,246 @@ pub struct Verification {
     pub statements: Vec<MeasuredStatement>,
     /// The indexes made.
     pub indexes: Vec<MeasuredIndex>,
+    /// The statements that became slower because of it.
+    #[serde(default)]
+    pub slower: Vec<Slower>,
 }
 
-/// Compares an entry's promise with what was measured, asks the server about its indexes, and
-/// stores the answer in the journal.
+/// A change that is to be taken back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TakeBack {
+    /// The journal's entry.
+    pub entry_id: i64,
+    /// The recommendation.
+    pub recommendation_id: String,
+    /// The journal's step that made the change.
+    pub step_id: i64,
+    /// What it made or dropped.
+    pub object: QualifiedName,
+    /// Why, in a sentence.
+    pub sentence: String,
+    /// When the user decided to keep the entry; then it stays.
+    pub kept_at: Option<DateTime<Utc>>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Proof {
+    /// Its entries, each beside its promise.
+    pub verifications: Vec<Verification>,
+    /// Statements that became slower, whatever the cause, the one that costs most first.
+    pub slower: Vec<Slower>,
+    /// By how much statements take longer that have nothing to do with the run, where enough of them
+    /// ran to tell.
+    pub load: Option<f64>,
+    /// Statements that ran too seldom, before or since, to say anything.
+    pub too_few_calls: usize,
+    /// What is to be taken back.
+    pub take_back: Vec<TakeBack>,
+}
+
+/// Compares the promises of the entries of one run with what was measured, asks the server about their
+/// indexes, looks for statements that became slower and why, and stores the answers in the journal.
 ///
 /// # Errors
 /// [`Error::NoEntry`] when there is no such entry, or what the server says.
-pub async fn verify(
-    target: &Target,
-    entry_id: i64,
-    measurement: &Measurement,
-) -> Result<Verification, Error> {
+pub async fn verify(target: &Target, entry_ids: &[i64], measurement: &Measurement) -> Result<Proof, Error> {
     let session = begin_writing(target).await?;
-    let entry = journal::read(&session, Some(entry_id))
-        .await?
-        .pop()
-        .ok_or_else(|| Error::NoEntry { wanted: format!("entry {entry_id}") })?;
-    let made = indexes_made(&entry)?;
-    let planned = explain_examples(target, &entry.promised).await?;
-    let indexes = index_use(&session, &made, &planned).await?;
-    let verification = judge(&entry, measurement, indexes, &planned);
-    let value = serde_json::to_value(&verification).map_err(Error::json("store a verification"))?;
-    journal::write_measured(&session, entry_id, &value).await?;
-    Ok(verification)
+    schema::ensure(&session).await?;
+    let all = journal::read(&session, None).await?;
+    let mut entries = Vec::new();
+    for id in entry_ids {
+        let entry = all.iter().find(|e| e.entry_id == *id);
+        entries.push(entry.ok_or_else(|| Error::NoEntry { wanted: format!("entry {id}") })?);
+    }
+    let planner = plans::open(target, measurement.search_path.as_deref()).await?;
+    let mut changes = Vec::new();
+    for entry in &entries {
+        changes.extend(changes_of(&session, entry).await?);
+    }
+    let mut proof = find_slower(&planner, &entries, &changes, measurement).await;
+    for entry in &entries {
+        let made: Vec<&AppliedChange> = changes
+            .iter()
+            .filter(|c| c.entry_id == entry.entry_id && c.kind == AppliedKind::Created)
+            .collect();
+        let planned = plan_promised(&planner, entry, &made).await;
+        let indexes = index_use(&session, &made, &planned).await?;
+        let verification = judge(entry, measurement, indexes, &planned);
+        proof.verifications.push(verification);
+    }
+    decide(&entries, &changes, measurement, &mut proof);
+    for (entry, verification) in entries.iter().zip(&mut proof.verifications) {
+        let own: BTreeSet<i64> = entry.steps.iter().map(|s| s.step_id).collect();
+        let by_it = |slower: &&Slower| slower.steps.iter().any(|id| own.contains(id));
+        verification.slower = proof.slower.iter().filter(by_it).cloned().collect();
+        if let Some(first) = proof.take_back.iter().find(|t| t.entry_id == entry.entry_id)
+            && verification.verdict != Verdict::NotThere
+        {
+            verification.verdict = Verdict::MadeOthersSlower;
+            verification.sentence = format!("{} {}", verification.sentence, first.sentence);
+        }
+        let value = serde_json::to_value(&*verification).map_err(Error::json("store a verification"))?;
+        journal::write_measured(&session, entry.entry_id, &value).await?;
+        record::keep(&session, entry, verification).await?;
+    }
+    Ok(proof)
+}
+
+/// What an entry did that is still done, as far as a statement can feel it.
+async fn changes_of(client: &Client, entry: &JournalEntry) -> Result<Vec<AppliedChange>, Error> {
+    let mut changes = Vec::new();
+    for step in entry.forward_steps().filter(|s| s.status == Status::Done) {
+        changes.extend(change_of(client, entry, step).await?);
+    }
+    Ok(changes)
+}
+
+async fn change_of(
+    client: &Client,
+    entry: &JournalEntry,
+    step: &JournalStep,
+) -> Result<Option<AppliedChange>, Error> {
+    let action = step.action()?;
+    let object = action.object();
+    let mut indexes = BTreeSet::from([object.clone()]);
+    let mut tables = BTreeSet::from([action.table().clone()]);
+    let kind = match &action {
+        Action::Change(Change::CreateIndex { .. }) => AppliedKind::Created,
+        Action::Change(Change::DropIndex { .. }) => AppliedKind::Dropped,
+        Action::Change(Change::Analyze { table } | Change::Vacuum { table }) => {
+            indexes.clear();
+            tables.extend(tree::read(client, table).await?.nodes.into_iter().map(|n| n.table));
+            AppliedKind::Statistics
+        }
+        Action::Partition(
+            PartitionChange::CreateParentIndex { root, index }
+            | PartitionChange::CreateOverPartitions { root, index, .. },
+        ) if root.index == index.name => {
+            for part in tree::index_parts(client, &root.index).await? {
+                indexes.insert(part.index.name);
+                tables.insert(part.index.table);
+            }
+            AppliedKind::Created
+        }
+        Action::Partition(PartitionChange::DropPartitionedIndex { parts, .. }) => {
+            for part in parts {
+                indexes.insert(part.index.name.clone());
+                tables.insert(part.index.table.clone());
+            }
+            AppliedKind::Dropped
+        }
+        // A part of one of those.
+        Action::Partition(_) => return Ok(None),
+    };
+    let (entry_id, step_id) = (entry.entry_id, step.step_id);
+    Ok(Some(AppliedChange { entry_id, step_id, object, kind, indexes, tables }))
+}
+
+/// The figures of a statement; another server numbers its statements otherwise, the text is the same.
+fn figures_of<'m>(all: &'m [Figures], queryid: i64, query: &str) -> Option<&'m Figures> {
+    all.iter().find(|f| f.queryid == queryid).or_else(|| all.iter().find(|f| f.query == query))
+}
+
+/// The statements that became slower, and why.
+async fn find_slower(
+    planner: &Session,
+    entries: &[&JournalEntry],
+    changes: &[AppliedChange],
+    measurement: &Measurement,
+) -> Proof {
+    let promised: BTreeMap<i64, &str> = entries
+        .iter()
+        .flat_map(|e| &e.promised.statements)
+        .map(|s| (s.queryid, s.example.as_str()))
+        .collect();
+    let mut proof = Proof::default();
+    let mut pairs = Vec::new();
+    for since in &measurement.since {
+        match figures_of(&measurement.before, since.queryid, &since.query) {
+            Some(before) if before.calls >= figures::LEAST_CALLS && since.calls >= figures::LEAST_CALLS => {
+                pairs.push((before, since));
+            }
+            _ => proof.too_few_calls += 1,
+        }
+    }
+    // Those that were promised to change say nothing of the load.
+    let others = pairs.iter().filter(|(_, since)| !promised.contains_key(&since.queryid));
+    proof.load = figures::load_factor(others.map(|(before, since)| (before.mean.0, since.mean.0)));
+    for (before, since) in pairs {
+        if !figures::is_slower(before, since, SLOWER_FACTOR, 1.0) {
+            continue;
+        }
+        let mut examples = measurement.examples.get(&before.queryid).cloned().unwrap_or_default();
+        examples.extend(promised.get(&since.queryid).map(|e| (*e).to_owned()));
+        let plan_now = plans::facts(planner, &examples, &since.query).await;
+        let plan_before = measurement.plans_before.get(&before.queryid).map(|plans| {
+            let mut facts = PlanFacts::default();
+            plans.iter().for_each(|plan| facts.merge(PlanFacts::of(plan)));
+            facts
+        });
+        let suspect =
+            Suspect { before, since, plan_before: plan_before.as_ref(), plan_now: plan_now.as_ref() };
+        proof.slower.push(cause::find(&suspect, changes, SLOWER_FACTOR, proof.load));
+    }
+    proof.slower.sort_by(|a, b| b.lost_ms().total_cmp(&a.lost_ms()).then(a.queryid.cmp(&b.queryid)));
+    proof
+}
+
+/// What is to be taken back. A statement that reads has become slower by a change: that goes. A
+/// statement that writes pays for an index that others gain by, which was the announced price: it goes
+/// when it costs more than it saves.
+fn decide(
+    entries: &[&JournalEntry],
+    changes: &[AppliedChange],
+    measurement: &Measurement,
+    proof: &mut Proof,
+) {
+    for change in changes {
+        let caused: Vec<&Slower> = proof
+            .slower
+            .iter()
+            .filter(|s| s.cause.is_a_change() && s.steps.contains(&change.step_id))
+            .collect();
+        let Some(worst) = caused.first() else { continue };
+        let Some(entry) = entries.iter().find(|e| e.entry_id == change.entry_id) else { continue };
+        let gained: Vec<&MeasuredStatement> = proof
+            .verifications
+            .iter()
+            .filter(|v| v.entry_id == change.entry_id)
+            .flat_map(|v| &v.statements)
+            .filter(|s| s.calls >= figures::LEAST_CALLS)
+            .collect();
+        let saved: f64 = gained
+            .iter()
+            .filter_map(|s| s.mean_after.map(|after| s.calls as f64 * (s.mean_before.0 - after.0)))
+            .sum();
+        let lost: f64 = caused.iter().map(|s| s.lost_ms()).sum();
+        let of_reads = caused.iter().any(|s| s.cause != Cause::Upkeep);
+        // What it saves is not known before the statements that it was made for have run.
+        let losing = !gained.is_empty() && lost > saved;
+        let goes = losing || (of_reads && !measurement.only_losing);
+        if !goes {
+            continue;
+        }
+        proof.take_back.push(TakeBack {
+            entry_id: change.entry_id,
+            recommendation_id: entry.recommendation_id.clone(),
+            step_id: change.step_id,
+            object: change.object.clone(),
+            sentence: format!(
+                "Statement {} takes {} instead of {} because of {}; since then it has cost {} and the recommendation has \
+                 saved {}.",
+                worst.queryid,
+                worst.mean_since,
+                worst.mean_before,
+                change.object,
+                Millis(lost),
+                Millis(saved.max(0.0)),
+            ),
+            kept_at: entry.kept_at,
+        });
+    }
 }
 
 /// Notes the user's decision to keep what an entry did, whatever is measured of it.
@@ -181,74 +385,30 @@ pub async fn keep(target: &Target, entry_id: i64) -> Result<(), Error> {
     journal::write_kept(&session, entry_id).await
 }
 
-/// The indexes that an entry made and that were not undone.
-fn indexes_made(entry: &JournalEntry) -> Result<Vec<QualifiedName>, Error> {
-    let mut made = Vec::new();
-    for step in entry.steps.iter().filter(|s| s.status == Status::Done) {
-        if let Action::Change(change @ Change::CreateIndex { .. }) = step.action()? {
-            made.push(change.object());
-        }
-    }
-    Ok(made)
-}
-
-/// The names of the indexes in the plan of each statement's typical execution; `None` when the
-/// server would not plan it.
+/// The indexes of the recommendation in the plan of each promised statement's typical execution; `None`
+/// when the server would not plan it.
 type PlannedIndexes = BTreeMap<i64, Option<BTreeSet<QualifiedName>>>;
 
-async fn explain_examples(target: &Target, promise: &Promise) -> Result<PlannedIndexes, Error> {
+async fn plan_promised(planner: &Session, entry: &JournalEntry, made: &[&AppliedChange]) -> PlannedIndexes {
     let mut planned = PlannedIndexes::new();
-    if promise.statements.iter().all(|s| s.example.is_empty()) {
-        return Ok(planned);
-    }
-    // The names in a statement mean what they mean to its user.
-    let options = SessionOptions {
-        read_only: true,
-        statement_timeout: Some(Duration::from_secs(30)),
-        lock_timeout: Some(Duration::from_secs(2)),
-        ..SessionOptions::for_user_statements()
-    };
-    let session = target.connect(&options).await?;
-    for statement in promise.statements.iter().filter(|s| !s.example.is_empty()) {
-        // VERBOSE gives the schema of each relation, and an index lives in the schema of its table.
-        // Without ANALYZE nothing is run; the extended protocol takes one statement only.
-        let sql = format!("EXPLAIN /* pgwright:verify */ (FORMAT JSON, VERBOSE) {}", statement.example);
-        let plan = session.query_one(&sql, &[]).await.ok().and_then(|row| row.try_get::<_, Value>(0).ok());
-        let names = plan.map(|plan| {
-            let mut names = BTreeSet::new();
-            collect_indexes(&plan, None, &mut names);
-            names
+    for statement in entry.promised.statements.iter().filter(|s| !s.example.is_empty()) {
+        let facts = plans::facts(planner, std::slice::from_ref(&statement.example), "").await;
+        // The index of a partition stands for that of the whole.
+        let used = facts.map(|facts| {
+            made.iter().filter(|c| !c.indexes.is_disjoint(&facts.indexes)).map(|c| c.object.clone()).collect()
         });
-        planned.insert(statement.queryid, names);
+        planned.insert(statement.queryid, used);
     }
-    Ok(planned)
-}
-
-/// Walks a plan. A bitmap index scan does not say its schema; the bitmap heap scan above it does.
-fn collect_indexes(node: &Value, schema: Option<&str>, names: &mut BTreeSet<QualifiedName>) {
-    match node {
-        Value::Array(items) => items.iter().for_each(|item| collect_indexes(item, schema, names)),
-        Value::Object(fields) => {
-            let schema = fields.get("Schema").and_then(Value::as_str).or(schema);
-            if let (Some(name), Some(schema)) = (fields.get("Index Name").and_then(Value::as_str), schema) {
-                names.insert(QualifiedName::new(schema, name));
-            }
-            for key in ["Plan", "Plans"] {
-                if let Some(below) = fields.get(key) {
-                    collect_indexes(below, schema, names);
-                }
-            }
-        }
-        _ => {}
-    }
+    planned
 }
 
 async fn index_use(
     client: &Client,
-    made: &[QualifiedName],
+    made: &[&AppliedChange],
     planned: &PlannedIndexes,
 ) -> Result<Vec<MeasuredIndex>, Error> {
     let doing = || Error::query("read the use of indexes");
+    let made: Vec<&QualifiedName> = made.iter().map(|c| &c.object).collect();
     let schemas: Vec<&str> = made.iter().map(|n| n.schema.as_str()).collect();
     let names: Vec<&str> = made.iter().map(|n| n.name.as_str()).collect();
     let rows =
@@ -264,7 +424,7 @@ async fn index_use(
         found.insert(name, facts);
     }
     Ok(made
-        .iter()
+        .into_iter()
         .map(|name| {
             let (valid, idx_scan, bytes) = found.get(name).copied().unwrap_or((false, 0, 0));
             MeasuredIndex {
@@ -278,47 +438,30 @@ async fn index_use(
         .collect())
 }
 
-/// Calls and total time between two moments. Counters that ran backwards were reset in between, so
-/// that all they show was counted since.
-fn delta(at_apply: Option<&Counters>, now: Option<&Counters>) -> (i64, f64) {
-    match (at_apply, now) {
-        (Some(then), Some(now))
-            if now.calls >= then.calls && now.total_exec_time.0 >= then.total_exec_time.0 =>
-        {
-            (now.calls - then.calls, now.total_exec_time.0 - then.total_exec_time.0)
-        }
-        (_, Some(now)) => (now.calls, now.total_exec_time.0),
-        (_, None) => (0, 0.0),
-    }
-}
-
 fn judge(
     entry: &JournalEntry,
     measurement: &Measurement,
     indexes: Vec<MeasuredIndex>,
     planned: &PlannedIndexes,
 ) -> Verification {
-    let find = |all: &[Counters], id: i64| all.iter().find(|c| c.queryid == id).copied();
-    let made: BTreeSet<&QualifiedName> = indexes.iter().map(|i| &i.name).collect();
     let statements: Vec<MeasuredStatement> = entry
         .promised
         .statements
         .iter()
         .map(|effect| {
             let id = effect.queryid;
-            let (calls, total) =
-                delta(find(&measurement.at_apply, id).as_ref(), find(&measurement.now, id).as_ref());
+            let before = figures_of(&measurement.before, id, &effect.query);
+            let since = figures_of(&measurement.since, id, &effect.query).filter(|s| s.calls > 0);
+            let used = planned.get(&id).and_then(Option::as_ref);
             MeasuredStatement {
                 queryid: id,
                 query: effect.query.clone(),
-                mean_before: measurement.mean_before.get(&id).copied().unwrap_or(effect.mean_ms),
+                mean_before: before.map_or(effect.mean_ms, |b| b.mean),
                 promised: effect.expected_ms,
-                mean_after: (calls > 0).then(|| Millis(total / calls as f64)),
-                calls,
-                uses_index: planned
-                    .get(&id)
-                    .and_then(Option::as_ref)
-                    .map(|names| names.iter().any(|n| made.contains(n))),
+                mean_after: since.map(|s| s.mean),
+                calls: since.map_or(0, |s| s.calls),
+                uses_index: used.map(|used| !used.is_empty()),
+                used: used.cloned().unwrap_or_default(),
             }
         })
         .collect();
@@ -332,6 +475,7 @@ fn judge(
         kept_share,
         statements,
         indexes,
+        slower: Vec::new(),
     }
 }
 
@@ -388,7 +532,7 @@ mod tests {
             promised: Millis(promised),
             mean_after: after.map(Millis),
             calls: if after.is_some() { 10 } else { 0 },
-            uses_index: None,
+            ..MeasuredStatement::default()
         }
     }
 
@@ -418,27 +562,5 @@ mod tests {
             let (found, sentence, _) = conclude(&statements, &indexes);
             assert_eq!(found, verdict, "{sentence}");
         }
-    }
-
-    #[test]
-    fn a_reset_in_between_counts_from_the_reset() {
-        let at = |calls, ms| Counters { queryid: 1, calls, total_exec_time: Millis(ms) };
-        assert_eq!(delta(Some(&at(10, 100.0)), Some(&at(15, 110.0))), (5, 10.0));
-        assert_eq!(delta(Some(&at(10, 100.0)), Some(&at(3, 6.0))), (3, 6.0));
-        assert_eq!(delta(None, Some(&at(3, 6.0))), (3, 6.0));
-        assert_eq!(delta(Some(&at(10, 100.0)), None), (0, 0.0));
-    }
-
-    #[test]
-    fn indexes_of_a_plan_are_found_with_their_schema() {
-        let plan = serde_json::json!([{"Plan": {"Node Type": "Nested Loop", "Plans": [
-            {"Node Type": "Bitmap Heap Scan", "Schema": "a", "Plans": [
-                {"Node Type": "Bitmap Index Scan", "Index Name": "i"}]},
-            {"Node Type": "Index Scan", "Schema": "b", "Index Name": "j"},
-        ]}}]);
-        let mut names = BTreeSet::new();
-        collect_indexes(&plan, None, &mut names);
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["a.i", "b.j"]);
     }
 }

@@ -13,6 +13,7 @@ use super::Context;
 use super::context::SnapshotSource;
 use super::cost_model::Engine;
 use super::kept_advice::{self, KeptAdvice};
+use super::track_record;
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::count;
 pub(super) use text::{benefit_text, bound_text, price_text};
@@ -179,11 +180,16 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if target_name.is_some() {
         kept_advice::keep(context, &kept)?;
     }
+    let measured = track_record::read(context, target_name.is_some()).await;
     if context.printer.json {
-        context.printer.json("advise", &serde_json::json!({ "notes": snapshot.notes, "advice": advice }))?;
+        context.printer.json(
+            "advise",
+            &serde_json::json!({ "notes": snapshot.notes, "advice": advice, "measured": measured }),
+        )?;
     } else {
         let shown = text::Shown { plans: args.plans, rejected: args.rejected, skipped: args.skipped };
         context.printer.out(&text::answer(context, &snapshot, &advice, &shown))?;
+        context.printer.out(&track_record::text(&measured))?;
         for note in &snapshot.notes {
             context.printer.status(&format!("note: {note}"));
         }

@@ -1,8 +1,9 @@
 //! `pgwright apply [ID…]`: shows what recommendations would run; makes the changes with `--execute`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use apply::{ApplyPlan, Objection};
+use apply::{ApplyPlan, ExecuteOptions, Objection};
 use clap::Args as ClapArgs;
 use model::{Change, LockLevel, Recommendation};
 
@@ -10,7 +11,7 @@ use super::Context;
 use super::changes::{Narrator, Patience};
 use super::kept_advice::{self, KeptAdvice};
 use super::undo::refused;
-use super::verify;
+use super::{proof, verify};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::plain;
 
@@ -28,6 +29,12 @@ pub struct Args {
     /// Take the recommendations from this file instead of the last `advise` on this database.
     #[arg(long, value_name = "FILE")]
     advice: Option<PathBuf>,
+    /// Wait so long after the changes, then verify them and take back what made a statement slower.
+    #[arg(long, value_name = "DURATION", value_parser = super::duration, requires = "execute")]
+    verify_after: Option<Duration>,
+    /// With --verify-after: say what is slower, and keep the changes.
+    #[arg(long, requires = "verify_after")]
+    keep: bool,
     #[command(flatten)]
     patience: Patience,
 }
@@ -74,27 +81,69 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if !context.printer.json {
         context.printer.out(&plan_text(&plan))?;
     }
+    let options = proof::with_before(context, &target, options).await;
     let result = apply::execute(&target, &plan, &options, &mut |event| narrator.tell(&event)).await;
     narrator.finish();
     let mut run = result.map_err(refused)?;
     run.recovered.splice(0..0, recovered);
-    let marked = verify::mark_applied(context, &target, &run).await?;
-    let verifications = verify::verify_run(&target, &run, &[], &marked, &marked).await?;
+    let marked = proof::mark_applied(context, &target, &run).await?;
+    let done = verify::done_entries(&run);
+    let mut proof =
+        apply::verify(&target, &done, &proof::measurement(context, &target, &run.run_id).await?).await?;
+    if !context.printer.json {
+        for verification in &proof.verifications {
+            context.printer.out(&verify::text(verification))?;
+        }
+    }
+    let mut taken_back = Vec::new();
+    if let (Some(duration), true, false) = (args.verify_after, run.failure.is_none(), done.is_empty()) {
+        if marked.is_none() {
+            context.printer.status("note: without pg_stat_statements nothing can be compared");
+        } else if wait(context, duration, &options).await {
+            proof = apply::verify(&target, &done, &proof::measurement(context, &target, &run.run_id).await?)
+                .await?;
+            if !context.printer.json {
+                context.printer.out(&verify::proof_text(&proof))?;
+            }
+            if args.keep {
+                if !context.printer.json {
+                    context.printer.out(&proof::take_back_text(&target, &proof.take_back).await?)?;
+                }
+            } else {
+                taken_back = proof::take_back(context, &target, &proof.take_back, &options).await?;
+            }
+        } else {
+            context.printer.status("not waited for; \"pgwright verify\" compares later");
+        }
+    }
     if context.printer.json {
         context.printer.json(
             "apply",
             &serde_json::json!({ "executed": true, "run": run, "already_applied": ids(&already),
-                "verifications": verifications }),
+                "verifications": proof.verifications, "proof": verify::run_json(&run.run_id, &proof),
+                "taken_back": taken_back }),
         )?;
-    } else {
-        for verification in &verifications {
-            context.printer.out(&verify::text(verification))?;
-        }
     }
     run.into_result().map_err(refused)?;
-    context.printer.status("\"pgwright verify\" says later what was gained");
+    if !taken_back.is_empty() {
+        return Ok(Exit::Refused);
+    }
+    if args.verify_after.is_none() {
+        context.printer.status("\"pgwright verify\" says later what was gained");
+    }
     context.printer.status("undo with \"pgwright undo ID --execute\"; see \"pgwright journal\"");
     Ok(Exit::Done)
+}
+
+/// Waits while the workload runs; `false` when the user does not want to.
+async fn wait(context: &Context, duration: Duration, options: &ExecuteOptions) -> bool {
+    let spinner = context.printer.spinner("watching the workload");
+    let waited = tokio::select! {
+        () = tokio::time::sleep(duration) => true,
+        () = options.cancellation.cancelled() => false,
+    };
+    spinner.finish_and_clear();
+    waited
 }
 
 /// Parts recommendations into those that an earlier run has applied since the advice was given, as an

@@ -15,7 +15,7 @@ use postgres::Target;
 
 use super::Context;
 use super::profile::{info_of, read};
-use super::verify::is_own_baseline;
+use super::proof::{is_own_baseline, planning, search_path, search_path_of};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{one_line, plain};
 
@@ -141,7 +141,7 @@ pub(super) async fn plans_of(
     limit: usize,
 ) -> Result<Vec<BaselinePlan>, CommandError> {
     let workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
-    let session = target.connect(&context.planning()).await?;
+    let session = target.connect(&planning(context, search_path_of(snapshot))).await?;
     let mut plans: Vec<BaselinePlan> = Vec::new();
     for statement in workload.statements.iter().take(limit) {
         let usual = statement.bindings.iter().max_by(|a, b| a.weight.total_cmp(&b.weight));
@@ -278,7 +278,7 @@ async fn current_shapes(
     target: &Target,
     baseline: &Baseline,
 ) -> Result<BTreeMap<i64, String>, CommandError> {
-    let session = target.connect(&context.planning()).await?;
+    let session = target.connect(&planning(context, search_path(context, target).await)).await?;
     let mut shapes = BTreeMap::new();
     for plan in &baseline.plans {
         if let Ok(explain) = postgres::explain::explain(&session, &plan.example, &Default::default()).await

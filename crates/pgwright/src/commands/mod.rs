@@ -22,6 +22,8 @@ mod changes;
 mod context;
 mod cost_model;
 mod kept_advice;
+mod proof;
+mod track_record;
 
 use clap::Subcommand;
 

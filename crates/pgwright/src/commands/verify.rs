@@ -1,114 +1,136 @@
-//! `pgwright verify [ID]`: did applied recommendations hold what they promised?
-//!
-//! `apply` stores a baseline when it has finished, named after its run; this command compares the
-//! counters of `pg_stat_statements` with it, and asks the planner whether the indexes are used.
+//! `pgwright verify [ID]`: did applied recommendations hold what they promised, and did anything become
+//! slower because of them? Takes back what did, with `--execute`.
 
-use std::collections::BTreeMap;
-
-use apply::store::{Baseline, BaselineRef, Details};
-use apply::verify::{Counters, Measurement, Verdict, Verification};
+use apply::verify::{Proof, Verdict, Verification};
 use clap::Args as ClapArgs;
 use model::snapshot::Statement;
 use postgres::Target;
 
 use super::Context;
+use super::changes::Patience;
+use super::proof::{self, measurement_between};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{one_line, plain};
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
-#[command(before_help = "Example:\n  pgwright verify --url postgres://app@db.example.com/shop")]
+#[command(
+    before_help = "Examples:\n  pgwright verify             what was promised and what was measured\n  pgwright verify --execute   take back what made a statement slower"
+)]
 pub struct Args {
     /// The id of a recommendation; everything applied by default.
     id: Option<String>,
+    /// Take back the changes that made a statement more than 1.2 times slower.
+    #[arg(long)]
+    execute: bool,
+    /// Keep what was applied whatever is measured, now and in later runs; the journal remembers it.
+    #[arg(long, conflicts_with = "execute")]
+    keep: bool,
+    /// Count a change as to be taken back only when it costs more time than it saves.
+    #[arg(long)]
+    only_losing: bool,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// Fails when the server cannot be reached or nothing was applied. Exits with 1 when a promise was
-/// not held.
+/// not held, and with 3 when something was taken back.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
     let target = context.target()?;
-    let entries: Vec<_> = apply::journal(&target)
-        .await?
-        .into_iter()
+    let is_applied = |e: &apply::JournalEntry| e.forward_steps().any(|s| s.status == apply::Status::Done);
+    let journal: Vec<_> = apply::journal(&target).await?.into_iter().filter(is_applied).collect();
+    let wanted: Vec<i64> = journal
+        .iter()
         .filter(|e| args.id.as_ref().is_none_or(|id| &e.recommendation_id == id))
-        .filter(|e| e.steps.iter().any(|s| s.status == apply::Status::Done))
+        .map(|e| e.entry_id)
         .collect();
-    if entries.is_empty() {
+    if wanted.is_empty() {
         return Err(CommandError::new("nothing that was applied can be verified")
             .hint("\"pgwright journal\" lists what was done."));
     }
-    let session = context.connect(&target).await?;
-    let now = Counters::of(&postgres::statements::read(&session).await?.0);
-    let mut verifications = Vec::new();
-    for entry in &entries {
-        let at_apply =
-            match apply::store::load(&target, &BaselineRef::Name(baseline_name(&entry.run_id))).await {
-                Ok(baseline) => Counters::of(&baseline.statements),
-                // Without counters of that moment nothing can be said of times since.
-                Err(apply::Error::NoBaseline { .. }) => now.clone(),
-                Err(e) => return Err(e.into()),
-            };
-        let measurement = Measurement { mean_before: BTreeMap::new(), at_apply, now: now.clone() };
-        verifications.push(apply::verify(&target, entry.entry_id, &measurement).await?);
+    if args.keep {
+        for entry_id in &wanted {
+            apply::verify::keep(&target, *entry_id).await.map_err(super::undo::refused)?;
+        }
+        context.printer.status("kept, whatever is measured; \"pgwright undo\" takes it back all the same");
     }
-    if context.printer.json {
-        context.printer.json("verify", &serde_json::json!({ "verifications": verifications }))?;
-    } else {
-        for verification in &verifications {
-            context.printer.out(&text(verification))?;
+    let mut run_ids: Vec<uuid::Uuid> = Vec::new();
+    for entry in journal.iter().filter(|e| wanted.contains(&e.entry_id)) {
+        if !run_ids.contains(&entry.run_id) {
+            run_ids.push(entry.run_id);
         }
     }
-    let broken = verifications.iter().any(|v| !matches!(v.verdict, Verdict::Held | Verdict::NoCallsYet));
-    Ok(if broken { Exit::Findings } else { Exit::Done })
+    let mut all = Vec::new();
+    for run_id in run_ids {
+        let mut measurement = proof::measurement(context, &target, &run_id).await?;
+        measurement.only_losing = args.only_losing;
+        // What one change of a run does, another of the same run may be the cause of.
+        let entries: Vec<i64> = journal.iter().filter(|e| e.run_id == run_id).map(|e| e.entry_id).collect();
+        let mut proof = apply::verify(&target, &entries, &measurement).await?;
+        proof.verifications.retain(|v| wanted.contains(&v.entry_id));
+        proof.take_back.retain(|t| wanted.contains(&t.entry_id));
+        all.push((run_id, proof));
+    }
+    if !context.printer.json {
+        for (_, proof) in &all {
+            context.printer.out(&proof_text(proof))?;
+            if !args.execute {
+                context.printer.out(&proof::take_back_text(&target, &proof.take_back).await?)?;
+            }
+        }
+    }
+    let mut taken_back = Vec::new();
+    if args.execute {
+        let options = args.patience.options(context);
+        for (_, proof) in &all {
+            taken_back.extend(proof::take_back(context, &target, &proof.take_back, &options).await?);
+        }
+    }
+    if context.printer.json {
+        let verifications: Vec<&Verification> = all.iter().flat_map(|(_, p)| &p.verifications).collect();
+        let runs: Vec<_> = all.iter().map(|(run_id, proof)| run_json(run_id, proof)).collect();
+        context.printer.json(
+            "verify",
+            &serde_json::json!({ "verifications": verifications, "runs": runs, "executed": args.execute,
+                "taken_back": taken_back }),
+        )?;
+    }
+    if !taken_back.is_empty() {
+        return Ok(Exit::Refused);
+    }
+    let open = all.iter().flat_map(|(_, p)| &p.take_back).any(|t| t.kept_at.is_none());
+    if open && !args.execute {
+        context.printer.status(
+            "nothing was taken back; add --execute to do it, or --keep to keep what was applied whatever is measured",
+        );
+    }
+    let verdicts = all.iter().flat_map(|(_, p)| &p.verifications);
+    let broken = verdicts.into_iter().any(|v| !matches!(v.verdict, Verdict::Held | Verdict::NoCallsYet));
+    Ok(if broken || open { Exit::Findings } else { Exit::Done })
 }
 
-/// The name of the baseline that a run leaves when it has finished.
-pub(super) fn baseline_name(run_id: &impl std::fmt::Display) -> String {
-    format!("{OWN_PREFIX}{run_id}")
+/// What concerns a run as a whole.
+pub(super) fn run_json(run_id: &uuid::Uuid, proof: &Proof) -> serde_json::Value {
+    serde_json::json!({ "run_id": run_id, "load": proof.load, "too_few_calls": proof.too_few_calls,
+        "slower": proof.slower, "take_back": proof.take_back })
 }
 
-const OWN_PREFIX: &str = "applied ";
-
-/// Whether a baseline is one that a run left for `verify`.
-pub(super) fn is_own_baseline(name: &str) -> bool {
-    name.starts_with(OWN_PREFIX)
+/// A proof in lines.
+pub(super) fn proof_text(proof: &Proof) -> String {
+    let mut out: String = proof.verifications.iter().map(text).collect();
+    if let Some(load) = proof.load.filter(|load| *load >= 1.1) {
+        out.push_str(&format!(
+            "statements that have nothing to do with it take {load:.1} times as long as before\n"
+        ));
+    }
+    out.push_str(&proof::slower_text(proof));
+    out
 }
 
-/// Stores the counters as they are when a run has finished, for a later `verify`.
-pub(super) async fn mark_applied(
-    context: &Context,
-    target: &Target,
-    run: &apply::Run,
-) -> Result<Vec<Statement>, CommandError> {
-    let session = context.connect(target).await?;
-    let Ok((statements, info)) = postgres::statements::read(&session).await else {
-        // Without pg_stat_statements the index is still checked, and times are not compared.
-        return Ok(Vec::new());
-    };
-    let baseline = Baseline {
-        baseline_id: 0,
-        name: baseline_name(&run.run_id),
-        taken_at: chrono::Utc::now(),
-        server_version: session.version_num().to_string(),
-        details: Details {
-            stats_reset: info.stats_reset,
-            dealloc: Some(info.dealloc),
-            extension_version: Some(info.version),
-            note: Some("Stored by apply, for verify.".into()),
-            ..Details::default()
-        },
-        statements: statements.clone(),
-        plans: Vec::new(),
-        indexes: Vec::new(),
-    };
-    apply::store::save_baseline(target, &baseline).await?;
-    Ok(statements)
-}
-
-/// Verifies every entry of a run between two readings of the counters, against means measured before.
+/// Verifies every entry of a run between two readings of the counters, against figures of before.
 pub(super) async fn verify_run(
     target: &Target,
     run: &apply::Run,
@@ -116,15 +138,14 @@ pub(super) async fn verify_run(
     at_apply: &[Statement],
     now: &[Statement],
 ) -> Result<Vec<Verification>, CommandError> {
-    let mean_before = before.iter().filter(|s| s.toplevel).map(|s| (s.queryid, s.mean_exec_time)).collect();
-    let measurement = Measurement { mean_before, at_apply: Counters::of(at_apply), now: Counters::of(now) };
-    let mut verifications = Vec::new();
-    for entry in &run.entries {
-        if entry.steps.iter().any(|s| s.status == apply::Status::Done) {
-            verifications.push(apply::verify(target, entry.entry_id, &measurement).await?);
-        }
-    }
-    Ok(verifications)
+    let measurement = measurement_between(before, (at_apply, None), (now, None));
+    Ok(apply::verify(target, &done_entries(run), &measurement).await?.verifications)
+}
+
+/// The entries of a run of which something was done.
+pub(super) fn done_entries(run: &apply::Run) -> Vec<i64> {
+    let is_done = |e: &&apply::RunEntry| e.steps.iter().any(|s| s.status == apply::Status::Done);
+    run.entries.iter().filter(is_done).map(|e| e.entry_id).collect()
 }
 
 /// A verification in lines.
@@ -164,6 +185,7 @@ pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
         Verdict::Held => "held",
         Verdict::SlowerThanPromised => "gained less than promised",
         Verdict::SlowerThanBefore => "slower than before",
+        Verdict::MadeOthersSlower => "made a statement slower",
         Verdict::NotUsed => "not used",
         Verdict::NoCallsYet => "no calls yet",
         Verdict::NotThere => "index not there",
