@@ -165,6 +165,10 @@ fn ends_type_name(word: &str) -> bool {
 
 /// Scans a text. Fails only on what PostgreSQL's scanner refuses, an open quote above all.
 pub(crate) fn scan(text: &str) -> Result<Vec<ScanToken>, SqlError> {
+    // libpg_query gives a null pointer for no tokens, of which its binding makes a slice.
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
     Ok(pg_query::scan_tokens(text)?)
 }
 

@@ -459,7 +459,9 @@ fn what_cannot_be_parsed_says_why() {
     assert!(matches!(fails("select * from a where x = "), SqlError::Truncated { .. }));
     assert!(matches!(fails("select * from a where s = 'cut of"), SqlError::Truncated { .. }));
     assert!(matches!(fails("select * form a"), SqlError::Invalid { .. }));
-    assert_eq!(fails("  -- nothing\n"), SqlError::Empty);
+    for nothing in ["  -- nothing\n", "", " \t\n", "/* only */"] {
+        assert_eq!(fails(nothing), SqlError::Empty, "{nothing:?}");
+    }
     assert_eq!(fails("select 1; select 2"), SqlError::Several { count: 2 });
     let deep = format!("select {}1{}", "(select ".repeat(300), ")".repeat(300));
     assert_eq!(fails(&deep), SqlError::TooDeep);
