@@ -50,6 +50,8 @@ pub struct WorkloadStatement {
     pub calls: i64,
     /// Mean execution time in milliseconds.
     pub mean_ms: f64,
+    /// Standard deviation of the execution time in milliseconds.
+    pub stddev_ms: f64,
     /// All execution time in milliseconds.
     pub total_ms: f64,
     /// Rows per call.
@@ -203,6 +205,7 @@ impl Workload {
                     },
                     calls: rows as i64,
                     mean_ms: share / rows,
+                    stddev_ms: 0.0,
                     total_ms: share,
                     rows_per_call: 0.0,
                     rows_are_evidence: false,
@@ -325,6 +328,7 @@ fn read_statement(
         source: Source::Statement,
         calls: statement.calls,
         mean_ms: statement.mean_exec_time.0,
+        stddev_ms: statement.stddev_exec_time.0,
         total_ms: statement.total_exec_time.0,
         rows_per_call: evidence.rows_per_call(),
         rows_are_evidence,

@@ -131,6 +131,7 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
     let mut result = Candidates::default();
     let mut shapes: BTreeMap<QualifiedName, Shapes> = BTreeMap::new();
     for (s, statement) in workload.statements.iter().enumerate() {
+        let breadth = Breadth::of(statement, workload);
         for (number, relation_use) in statement.analysis.relations.iter().enumerate() {
             for relation in indexed_tables(&tables, &relation_use.name) {
                 let extent = tables.extent(relation);
@@ -150,7 +151,7 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
                     statement,
                 };
                 let of_table = shapes.entry(relation.name.clone()).or_default();
-                for shape in of_occasion(&occasion) {
+                for shape in of_occasion(&occasion, breadth) {
                     of_table.entry(shape).or_default().insert(s);
                 }
             }
@@ -210,11 +211,28 @@ fn passed_over(relation: &Relation, extent: Extent, options: &Options) -> Option
     })
 }
 
-/// The most B-tree key lists of one occurrence of a table, and how many of them are tried with `INCLUDE` as well.
-const MAX_SEQUENCES: usize = 28;
-const MAX_COVERING: usize = 14;
+/// How many B-tree key lists of one occurrence of a table are tried, and how many of them with `INCLUDE` as well.
+#[derive(Clone, Copy, Debug)]
+struct Breadth {
+    sequences: usize,
+    covering: usize,
+}
 
-fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
+impl Breadth {
+    /// Each candidate costs a millisecond to make known, so among thousands of statements those that hardly count get
+    /// only their best.
+    fn of(statement: &WorkloadStatement, workload: &Workload) -> Self {
+        let count = workload.statements.len();
+        let share = statement.total_ms / workload.total_ms.max(f64::MIN_POSITIVE);
+        match () {
+            () if count <= 300 || share >= 0.002 => Self { sequences: 28, covering: 14 },
+            () if count <= 2_000 || share >= 0.000_5 => Self { sequences: 10, covering: 5 },
+            () => Self { sequences: 4, covering: 2 },
+        }
+    }
+}
+
+fn of_occasion(occasion: &Occasion<'_>, breadth: Breadth) -> BTreeSet<Shape> {
     let mut shapes = BTreeSet::new();
     let unique_keys = unique_keys(occasion);
     if finds_one_row(occasion, &unique_keys) {
@@ -224,7 +242,7 @@ fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
         sequence.predicate.is_some() || !begins_with_unique_key(&sequence.keys, &unique_keys)
     };
     let sequences = keys::sequences(occasion);
-    for (rank, sequence) in sequences.iter().filter(useful).take(MAX_SEQUENCES).enumerate() {
+    for (rank, sequence) in sequences.iter().filter(useful).take(breadth.sequences).enumerate() {
         let plain = Shape { predicate: sequence.predicate.clone(), ..Shape::btree(sequence.keys.clone()) };
         let mut variants = vec![(plain.clone(), sequence.implied.clone())];
         if plain.predicate.is_none()
@@ -236,7 +254,7 @@ fn of_occasion(occasion: &Occasion<'_>) -> BTreeSet<Shape> {
             let missing = missing_columns(occasion, &shape, &implied);
             // All that is wanted are keys, so it covers as it is.
             let covers = missing.as_ref().is_some_and(Vec::is_empty);
-            if rank < MAX_COVERING
+            if rank < breadth.covering
                 && let Some(include) = missing
                 && !include.is_empty()
             {

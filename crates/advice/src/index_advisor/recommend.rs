@@ -15,9 +15,12 @@ use super::selection::Selection;
 use super::statements;
 use super::{Advice, Decision};
 use crate::index_semantics;
+use crate::workload::WorkloadStatement;
 
 /// How many losing candidates a recommendation shows.
 const SHOWN_REJECTED: usize = 12;
+/// From so many calls on a mean execution time says what the next call takes.
+const SETTLED_CALLS: i64 = 20;
 /// For how many statements a recommendation carries plans.
 const SHOWN_PLANS: usize = 4;
 
@@ -359,15 +362,40 @@ impl View<'_> {
         if recommendation.changes.iter().any(|c| unknown(c.table())) {
             return Confidence::Low;
         }
-        let known = recommendation.statements.first().is_some_and(|effect| {
-            self.decision.workload.statements.iter().any(|s| {
-                s.queryid == effect.queryid
-                    && (!s.observed.is_empty()
-                        || !s.query.contains('$')
-                        || (s.rows_are_evidence && !pattern_is_unknown(s)))
+        let helped: Vec<&WorkloadStatement> = self.mostly_helped(recommendation);
+        if helped.iter().any(|s| !s.assumed.constants.is_empty() && s.observed.is_empty()) {
+            return Confidence::Low;
+        }
+        let known = |s: &WorkloadStatement| {
+            !s.observed.is_empty()
+                || !s.query.contains('$')
+                || (s.rows_are_evidence && !pattern_is_unknown(s))
+        };
+        // A mean of few executions, or of executions that have little in common, is not what the next will take.
+        let settled = |s: &WorkloadStatement| s.calls >= SETTLED_CALLS && s.stddev_ms <= s.mean_ms;
+        if !helped.is_empty() && helped.iter().all(|s| known(s) && settled(s)) {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        }
+    }
+
+    /// The statements that most of the gain comes from: the first, and those with a fifth of its effect.
+    fn mostly_helped(&self, recommendation: &Recommendation) -> Vec<&WorkloadStatement> {
+        let gain = |effect: &StatementEffect| (effect.mean_ms.0 - effect.expected_ms.0) * effect.calls as f64;
+        let most = recommendation.statements.first().map_or(0.0, gain);
+        recommendation
+            .statements
+            .iter()
+            .filter(|effect| gain(effect) > 0.0 && gain(effect) >= 0.2 * most)
+            .filter_map(|effect| {
+                self.decision
+                    .workload
+                    .statements
+                    .iter()
+                    .find(|s| s.queryid == effect.queryid && s.query == effect.query)
             })
-        });
-        if known { Confidence::High } else { Confidence::Medium }
+            .collect()
     }
 
     fn rationale(&self, recommendation: &Recommendation, indexes: &[&IndexDefinition]) -> String {
@@ -404,6 +432,18 @@ impl View<'_> {
             ));
         }
         text.push('.');
+        for statement in self.mostly_helped(recommendation).into_iter().filter(|s| s.observed.is_empty()) {
+            let assumed: Vec<String> =
+                statement.assumed.constants.iter().map(|(n, c)| format!("${n} is {}", c.sql())).collect();
+            if !assumed.is_empty() {
+                text.push_str(&format!(
+                    " It is assumed that in statement {} {}: pg_stat_statements does not show it, and with another value \
+                     the index is of no use.",
+                    statement.queryid,
+                    assumed.join(", ")
+                ));
+            }
+        }
         if recommendation.price.hot_updates_lost_per_hour >= 1.0 {
             text.push_str(&format!(
                 " About {:.0} updates per hour change a column of it and would no longer be HOT.",
@@ -502,7 +542,7 @@ fn rejected<M: CostModel>(
 
 /// Whether it compares with a pattern that nobody has seen: an index serves `LIKE 'a%'` and not `LIKE '%a'`,
 /// and rows per call do not tell one from the other.
-fn pattern_is_unknown(statement: &crate::workload::WorkloadStatement) -> bool {
+fn pattern_is_unknown(statement: &WorkloadStatement) -> bool {
     let mut predicates = statement.analysis.relations.iter().flat_map(|r| &r.predicates);
     predicates.any(|p| {
         let pattern = match &p.operator {

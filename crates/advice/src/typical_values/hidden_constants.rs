@@ -296,6 +296,7 @@ fn in_documents(
     let statistics = definition.statistics.as_ref().or(definition.inherited_statistics.as_ref());
     let documents = statistics.map(Documents::of).unwrap_or_default();
     let rows = evidence.rows(relation);
+    let of_documents = matches!(&predicate.operator, Operator::Other(o) if matches!(o.as_str(), "@>" | "<@" | "?" | "?|" | "?&" | "@?" | "@@"));
     documents
         .paths(rows)
         .iter()
@@ -303,7 +304,9 @@ fn in_documents(
         .filter_map(|at| {
             let constants = lead_to(steps, &at.path)?;
             let share = at.presence * kept(&predicate.operator, at.distinct, predicate.values.len());
-            let prior = prior_of_key(at, &predicate.operator);
+            // What is searched for parts has parts.
+            let fits = if at.scalar == of_documents { 0.02 } else { 1.0 };
+            let prior = fits * prior_of_key(at, &predicate.operator);
             Some(Possibility { constants, share, doubt: 1.0, prior })
         })
         .collect()
@@ -324,7 +327,7 @@ fn kept(operator: &Operator, distinct: f64, values: usize) -> f64 {
 
 /// How usual it is to search by a key: by names and numbers of things more than by what has few values.
 fn prior_of_key(at: &AtPath, operator: &Operator) -> f64 {
-    let mut prior = if at.scalar { 1.0 } else { 0.02 };
+    let mut prior = 1.0;
     let name = at.path.last().map(|k| k.to_ascii_lowercase()).unwrap_or_default();
     let names_a_thing = ["id", "key", "code", "uuid", "guid", "email", "number", "no", "name", "slug", "ref"]
         .iter()

@@ -104,6 +104,21 @@ pub const CASES: &[Case] = &[
     case("domain", "SELECT * FROM orders WHERE reference = 'REF-77'", &["CREATE INDEX ON orders (reference)"]),
     case("long text", "SELECT * FROM logins WHERE token = md5('s7') || md5('t7') || md5('u7')", &["CREATE INDEX ON logins USING hash (token)"]),
     case("index is invalid", "SELECT * FROM logins WHERE user_id = 1234", &["CREATE INDEX ON logins (user_id)"]),
+    case(
+        "or of pairs",
+        "SELECT * FROM messages WHERE (author_id = 3 AND recipient_id = 44) OR (author_id = 44 AND recipient_id = 3)",
+        &["CREATE INDEX ON messages (author_id, recipient_id)"],
+    ),
+    case(
+        "value between two columns",
+        "SELECT price FROM price_periods WHERE product_id = 77 AND '2024-06-01' BETWEEN valid_from AND valid_to",
+        &["CREATE INDEX ON price_periods (product_id, valid_from)"],
+    ),
+    case(
+        "first that is found",
+        "SELECT id FROM customers WHERE last_name = 'Last77' LIMIT 1",
+        &["CREATE INDEX ON customers (last_name) INCLUDE (id)"],
+    ),
     // Orders.
     case(
         "first of an order",
@@ -171,6 +186,21 @@ pub const CASES: &[Case] = &[
         "count of a group",
         "SELECT count(*) FROM messages WHERE recipient_id = 55 AND read_at IS NULL",
         &["CREATE INDEX ON messages (recipient_id) WHERE read_at IS NULL"],
+    ),
+    case(
+        "existing index made wider",
+        "SELECT sum(balance) FROM accounts WHERE branch BETWEEN 20 AND 30",
+        &["CREATE INDEX ON accounts (branch, opened_on DESC) INCLUDE (balance)"],
+    ),
+    case(
+        "group by an expression",
+        "SELECT date_trunc('day', local_at), count(*) FROM events WHERE local_at >= '2025-04-19' GROUP BY 1",
+        &["CREATE INDEX ON events (local_at)"],
+    ),
+    case(
+        "count of different values",
+        "SELECT count(DISTINCT device_id) FROM readings WHERE at >= '2025-02-04'",
+        &["CREATE INDEX ON readings (at) INCLUDE (device_id)"],
     ),
     // The latest of each group.
     case(
@@ -257,6 +287,12 @@ pub const CASES: &[Case] = &[
         "SELECT id FROM messages WHERE author_id = 3 UNION ALL SELECT id FROM messages WHERE recipient_id = 3",
         &["CREATE INDEX ON messages (author_id)", "CREATE INDEX ON messages (recipient_id)"],
     ),
+    case(
+        "recursion",
+        "WITH RECURSIVE thread AS (SELECT id, body FROM messages WHERE id = 17 UNION ALL
+         SELECT m.id, m.body FROM messages m JOIN thread t ON m.parent_id = t.id) SELECT count(*) FROM thread",
+        &["CREATE INDEX ON messages (parent_id)"],
+    ),
     // Partial indexes.
     case(
         "rare null",
@@ -289,6 +325,11 @@ pub const CASES: &[Case] = &[
         "SELECT * FROM jobs WHERE state = 'ready' AND queue = 'queue3' AND run_at <= '2025-06-01' ORDER BY priority DESC, run_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         &["CREATE INDEX ON jobs (queue, priority DESC, run_at) WHERE state = 'ready'"],
     ),
+    case(
+        "rare truth as a constant",
+        "SELECT id, total FROM orders WHERE urgent = true",
+        &["CREATE INDEX ON orders (urgent) INCLUDE (id, total)"],
+    ),
     // Expressions.
     case("lower", "SELECT id FROM customers WHERE lower(email) = 'user4711@mail.org'", &["CREATE INDEX ON customers (lower(email))"]),
     case(
@@ -312,6 +353,11 @@ pub const CASES: &[Case] = &[
     case("coalesce", "SELECT id FROM products WHERE coalesce(discount, price) < 0.30", &["CREATE INDEX ON products (coalesce(discount, price))"]),
     case("function of two", "SELECT id FROM customers WHERE md5(email || country) = md5('User5@Mail.orgAA')",
         &["CREATE INDEX ON customers (md5(email || country))"]),
+    case(
+        "date in a time zone",
+        "SELECT id, raw FROM readings WHERE (at AT TIME ZONE 'UTC')::date = '2025-01-20'",
+        &["CREATE INDEX ON readings (((at AT TIME ZONE 'UTC')::date))"],
+    ),
     // Documents and arrays.
     case("document key", "SELECT id, email FROM customers WHERE profile ->> 'crm_id' = 'crm-4711'",
         &["CREATE INDEX ON customers ((profile ->> 'crm_id'))"]),
@@ -329,6 +375,11 @@ pub const CASES: &[Case] = &[
         &["CREATE INDEX ON products USING gin (attribute_paths jsonb_path_ops)"]),
     case("array contains", "SELECT id FROM customers WHERE tags @> ARRAY['tag755']", &["CREATE INDEX ON customers USING gin (tags)"]),
     case("array overlaps", "SELECT id FROM products WHERE dimensions && ARRAY[7, 77]", &["CREATE INDEX ON products USING gin (dimensions)"]),
+    case(
+        "part of a document contains",
+        "SELECT id FROM customers WHERE profile -> 'address' @> '{\"city\": \"City77\"}'",
+        &["CREATE INDEX ON customers USING gin ((profile -> 'address') jsonb_path_ops)"],
+    ),
     // Texts.
     case("prefix", "SELECT id FROM customers WHERE email LIKE 'User4711%'", &["CREATE INDEX ON customers (email text_pattern_ops)"]),
     case("prefix of an expression", "SELECT id FROM products WHERE lower(title) LIKE 'abc1%'",
@@ -349,6 +400,11 @@ pub const CASES: &[Case] = &[
         &["CREATE INDEX ON products USING gin (search)"]),
     case("text search in an expression", "SELECT id FROM products WHERE to_tsvector('english', description) @@ plainto_tsquery('english', 'word2345')",
         &["CREATE INDEX ON products USING gin (to_tsvector('english', description))"]),
+    case(
+        "middle of an expression",
+        "SELECT id FROM customers WHERE lower(first_name || ' ' || last_name) LIKE '%t77 last1234%'",
+        &["CREATE INDEX ON customers USING gin (lower(first_name || ' ' || last_name) gin_trgm_ops)"],
+    ),
     // Space, ranges, networks.
     case("range contains", "SELECT id, guest FROM reservations WHERE during @> '2022-02-02 10:30'::timestamptz",
         &["CREATE INDEX ON reservations USING gist (during)"]),
@@ -382,6 +438,11 @@ pub const CASES: &[Case] = &[
     case("view over a view", "SELECT * FROM reference_facts WHERE reference LIKE 'REF-1234%'", &["CREATE INDEX ON orders (reference varchar_pattern_ops)"]),
     case("expression of a view", "SELECT id FROM order_facts WHERE amount > 49600", &["CREATE INDEX ON orders ((total * quantity))"]),
     case("view of a join", "SELECT id, email FROM open_orders WHERE customer_id = 17", &["CREATE INDEX ON orders (customer_id) WHERE shipped_at IS NULL"]),
+    case(
+        "view of a union",
+        "SELECT id FROM parties WHERE person = 77",
+        &["CREATE INDEX ON messages (author_id) INCLUDE (id)", "CREATE INDEX ON messages (recipient_id) INCLUDE (id)"],
+    ),
     case("materialized view", "SELECT * FROM daily_sales WHERE day = '2025-03-01' AND store_id = 4", &["CREATE INDEX ON daily_sales (store_id, day)"]),
 ];
 
@@ -424,6 +485,13 @@ pub const NONE: &[Case] = &[
         "SELECT t.name FROM tiny t JOIN accounts a ON a.id = t.id WHERE t.kind = 3",
         &[],
     ),
+    case(
+        "two whole tables",
+        "SELECT o.currency, count(m.body), max(o.note) FROM messages m JOIN orders o ON o.id = m.id GROUP BY o.currency",
+        &[],
+    ),
+    case("list of most values", "SELECT * FROM orders WHERE currency NOT IN ('CHF', 'JPY')", &[]),
+    case("negated pattern", "SELECT id FROM products WHERE title NOT LIKE 'A%'", &[]),
     case("written and hardly read", "SELECT count(*) FROM audit_log WHERE actor = 17", &[])
         .times(1)
         .beside(&[("INSERT INTO audit_log (actor, action) VALUES (5, 'written')", 20_000)]),

@@ -127,6 +127,7 @@ INSERT INTO incidents SELECT n, '2025-01-20'::timestamptz + n * interval '7 days
 CREATE VIEW open_orders AS SELECT o.id, o.customer_id, o.created_at, o.total, c.email FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.shipped_at IS NULL;
 CREATE VIEW order_facts AS SELECT id, customer_id, store_id, total * quantity AS amount, reference, created_at FROM orders;
 CREATE VIEW reference_facts AS SELECT f.id, f.reference, f.amount FROM order_facts f;
+CREATE VIEW parties AS SELECT id, author_id AS person FROM messages UNION ALL SELECT id, recipient_id FROM messages;
 CREATE MATERIALIZED VIEW daily_sales AS SELECT store_id, created_at::date AS day, count(*) AS orders, sum(total) AS total FROM orders GROUP BY 1, 2
     UNION ALL SELECT 1000 + n, '2025-01-01'::date + n % 300, 1, 1 FROM generate_series(1, 25000) n;
 

@@ -85,7 +85,9 @@ pub(super) fn sequences(occasion: &Occasion<'_>) -> Vec<Sequence> {
     }
     for set in sets {
         let mut reduced = Roles { arms: Vec::new(), fixed: Vec::new(), ..roles.clone() };
-        reduced.equal.retain(|(key, _)| set.iter().all(|f| f.key.target != key.target));
+        let free = |(key, _): &Part| set.iter().all(|f| f.key.target != key.target);
+        reduced.equal.retain(free);
+        reduced.ranges.retain(free);
         arrange(&reduced, &set, occasion.options.max_key_columns, &mut out);
         // An index of nothing but the predicate still needs a key: the pinned column serves.
         let pinned: Vec<Part> = set.iter().take(1).map(|f| (f.key.clone(), Use::One(1.0))).collect();

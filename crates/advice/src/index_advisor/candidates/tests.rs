@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use model::Snapshot;
+use model::snapshot::RelationKind;
 
 use super::generate;
-use crate::fixture::{registry, statement, with_trigrams};
+use crate::fixture::{index, name, registry, statement, table, with_trigrams};
 use crate::index_advisor::Options;
 use crate::typical_values::ObservedValues;
 use crate::workload::Workload;
@@ -182,6 +183,239 @@ fn observed_values_allow_partial_indexes_on_values() {
         deployments (status, deployed_at)
     "#]]
     .assert_eq(&listed(&snapshot, &options));
+}
+
+#[test]
+fn orders_of_groups_windows_and_rows() {
+    check(
+        "SELECT DISTINCT ON (version_id) version_id, deployed_at FROM deployments ORDER BY version_id, deployed_at DESC",
+        expect![[r#"
+            deployments (version_id, deployed_at DESC)
+        "#]],
+    );
+    check(
+        "SELECT version_id, row_number() OVER (PARTITION BY version_id ORDER BY deployed_at DESC) FROM deployments",
+        expect![[r#"
+            deployments (version_id, deployed_at DESC)
+        "#]],
+    );
+    check(
+        "SELECT * FROM deployments WHERE (deployed_at, deployment_id) < ($1, $2) ORDER BY deployed_at DESC, \
+         deployment_id DESC LIMIT $3",
+        expect![[r#"
+            deployments (deployed_at)
+            deployments (deployed_at, deployment_id)
+        "#]],
+    );
+    check(
+        "SELECT max(accuracy) FROM training_runs WHERE experiment_name = $1",
+        expect![[r#"
+        training_runs (accuracy)
+        training_runs (accuracy) INCLUDE (experiment_name)
+        training_runs (experiment_name)
+        training_runs (experiment_name) INCLUDE (accuracy)
+        training_runs (experiment_name, accuracy)
+    "#]],
+    );
+}
+
+#[test]
+fn arms_of_an_or_and_rows_in_a_list() {
+    check(
+        "SELECT * FROM training_runs WHERE (experiment_name = $1 AND version_id = $2) OR run_id = $3",
+        expect![[r#"
+            training_runs (experiment_name, version_id)
+        "#]],
+    );
+    check(
+        "SELECT * FROM deployments WHERE (version_id, environment_id) IN (($1, $2), ($3, $4))",
+        expect![[r#"
+        deployments (environment_id, version_id)
+        deployments (version_id)
+        deployments (version_id, environment_id)
+    "#]],
+    );
+}
+
+#[test]
+fn rare_nulls_and_rare_values_bring_partial_indexes() {
+    check(
+        "SELECT run_id FROM training_runs WHERE version_id IS NOT NULL ORDER BY created_at LIMIT $1",
+        expect![[r#"
+        training_runs (created_at)
+        training_runs (created_at) WHERE version_id IS NOT NULL
+        training_runs (created_at) INCLUDE (run_id) WHERE version_id IS NOT NULL
+        training_runs (created_at) INCLUDE (run_id, version_id)
+        training_runs (created_at, version_id)
+        training_runs (created_at, version_id) WHERE version_id IS NOT NULL
+        training_runs (created_at, version_id) INCLUDE (run_id)
+        training_runs (created_at, version_id) INCLUDE (run_id) WHERE version_id IS NOT NULL
+        training_runs (version_id)
+        training_runs (version_id) WHERE version_id IS NOT NULL
+        training_runs (version_id) INCLUDE (created_at, run_id)
+        training_runs (version_id) INCLUDE (created_at, run_id) WHERE version_id IS NOT NULL
+    "#]],
+    );
+}
+
+#[test]
+fn an_index_that_exists_is_made_wider() {
+    let mut snapshot = registry();
+    snapshot.indexes.push(index("deployments", "by_version", &["version_id", "deployed_at"], false));
+    snapshot.statements =
+        vec![statement(1, "SELECT environment_id FROM deployments WHERE version_id = $1", 100, 10.0, 5)];
+    expect![[r#"
+        deployments (version_id) INCLUDE (environment_id)
+        deployments (version_id, deployed_at) INCLUDE (environment_id)
+        ruled out: deployments_version_id_idx: the existing index public.by_version gives the same
+        ruled out: deployments_version_id_deployed_at_idx: the existing index public.by_version gives the same
+    "#]]
+    .assert_eq(&listed(&snapshot, &Options::default()));
+}
+
+/// Two partitions under one more, and a table with an heir.
+fn family() -> Snapshot {
+    let mut snapshot = registry();
+    let mut parent = table("readings", -1.0, &["device int distinct=900", "at timestamptz"]);
+    parent.kind = RelationKind::PartitionedTable;
+    (parent.pages, parent.relpages) = (0, -1);
+    for column in &mut parent.columns {
+        column.inherited_statistics = column.statistics.take();
+    }
+    snapshot.relations.push(parent);
+    for (child, above) in [("readings_1", "readings"), ("readings_2", "readings")] {
+        let mut partition = table(child, 50_000.0, &["device int distinct=900", "at timestamptz"]);
+        partition.parent = Some(name(above));
+        partition.partition_bound = Some("FOR VALUES".into());
+        snapshot.relations.push(partition);
+    }
+    snapshot.relations.push(table("assets", 20_000.0, &["serial text", "site int distinct=40"]));
+    let mut heir = table("phones", 30_000.0, &["serial text", "site int distinct=40"]);
+    heir.parent = Some(name("assets"));
+    snapshot.relations.push(heir);
+    snapshot
+}
+
+#[test]
+fn partitions_have_one_index_and_heirs_their_own() {
+    let mut snapshot = family();
+    snapshot.statements = vec![
+        statement(1, "SELECT * FROM readings WHERE device = $1", 100, 10.0, 5),
+        statement(2, "SELECT * FROM assets WHERE serial = $1", 100, 10.0, 1),
+        statement(3, "SELECT * FROM ONLY phones WHERE site = $1", 100, 10.0, 1),
+    ];
+    expect![[r#"
+        assets (serial)
+        phones (serial)
+        phones (site)
+        readings (device)
+    "#]]
+    .assert_eq(&listed(&snapshot, &Options::default()));
+}
+
+#[test]
+fn views_bring_candidates_of_their_tables() {
+    let mut snapshot = registry();
+    snapshot.schema_sql =
+        "CREATE VIEW public.live AS\n SELECT d.version_id AS version, d.environment_id\n   FROM \
+                           public.deployments d\n  WHERE (d.status = 'active'::text);\n"
+            .into();
+    snapshot.statements = vec![statement(1, "SELECT * FROM live WHERE version = $1", 100, 10.0, 5)];
+    expect![[r#"
+        deployments (status) WHERE status = 'active'
+        deployments (status) INCLUDE (environment_id, version_id)
+        deployments (status) INCLUDE (environment_id, version_id) WHERE status = 'active'
+        deployments (status, version_id)
+        deployments (status, version_id) INCLUDE (environment_id)
+        deployments (version_id)
+        deployments (version_id) WHERE status = 'active'
+        deployments (version_id) INCLUDE (environment_id) WHERE status = 'active'
+        deployments (version_id) INCLUDE (environment_id, status)
+        deployments (version_id, status)
+        deployments (version_id, status) INCLUDE (environment_id)
+    "#]]
+    .assert_eq(&listed(&snapshot, &Options::default()));
+}
+
+/// A registry whose documents have these values.
+fn with_documents(documents: &[String]) -> Snapshot {
+    let mut snapshot = registry();
+    let runs = snapshot.relations.iter_mut().find(|r| r.name == name("training_runs")).unwrap();
+    let column = runs.columns.iter_mut().find(|c| c.name == "hyperparameters").unwrap();
+    let quoted: Vec<String> = documents.iter().map(|d| format!("\"{}\"", d.replace('"', "\\\""))).collect();
+    column.statistics.as_mut().unwrap().histogram_bounds = Some(format!("{{{}}}", quoted.join(",")));
+    snapshot
+}
+
+#[test]
+fn keys_of_documents_are_found_where_the_evidence_allows() {
+    let documents: Vec<String> = (0..100)
+        .map(|n| format!(r#"{{"job_id": "j{n}", "kind": "k{}", "tags": ["a"], "size": {}}}"#, n % 3, n % 50))
+        .collect();
+    let with = |query: &str, rows: i64| {
+        let mut snapshot = with_documents(&documents);
+        snapshot.statements = vec![statement(1, query, 100, 10.0, rows)];
+        let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
+        let mut out = listed(&snapshot, &Options::default());
+        for finding in super::hints(&snapshot, &workload) {
+            out.push_str(&format!("{}: {}\n", finding.check, finding.summary));
+        }
+        out
+    };
+    // One row of a million: what names a thing.
+    expect![[r#"
+        training_runs (((hyperparameters ->> 'job_id')))
+    "#]]
+    .assert_eq(&with("SELECT * FROM training_runs WHERE hyperparameters ->> $1 = $2", 1));
+    // A third of them: the kind.
+    expect![[r#"
+        training_runs (((hyperparameters ->> 'kind')))
+    "#]]
+    .assert_eq(&with("SELECT * FROM training_runs WHERE hyperparameters ->> $1 = $2", 333_000));
+    // Only one key is a number.
+    expect![[r#"
+        training_runs ((((hyperparameters ->> 'size'))::integer))
+    "#]]
+    .assert_eq(&with("SELECT * FROM training_runs WHERE (hyperparameters ->> $1)::int > $2", 20_000));
+    expect![[r#"
+        training_runs USING gin (((hyperparameters -> 'tags')))
+    "#]]
+    .assert_eq(&with("SELECT * FROM training_runs WHERE hyperparameters -> $1 ? $2", 20_000));
+    // The length of a beginning could be anything.
+    expect![[r#"
+        nothing
+        hidden-constant: no index on "left"(experiment_name, $1) was tried: its constant is not known
+    "#]]
+    .assert_eq(&with("SELECT * FROM training_runs WHERE left(experiment_name, $1) = $2", 10));
+}
+
+#[test]
+fn many_statements_bring_few_candidates_each() {
+    let mut snapshot = registry();
+    let columns: Vec<String> = (0..12).map(|c| format!("c{c} int distinct={}", 10 + 400 * c)).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    for n in 0..60 {
+        snapshot.relations.push(table(&format!("t{n}"), 100_000.0, &columns));
+    }
+    for n in 0..240_i64 {
+        let (a, b) = (n % 60, (n * 7 + 3) % 60);
+        let query = format!(
+            "SELECT x.c0, y.c1, count(*) FROM t{a} x JOIN t{b} y ON x.c2 = y.c3 AND x.c4 = y.c5 WHERE x.c6 = $1 AND \
+             x.c7 = $2 AND x.c8 IN ($3, $4) AND y.c9 > $5 AND y.c{} = $6 AND (x.c10 = $7 OR x.c11 = $8) GROUP BY \
+             x.c0, y.c1 ORDER BY x.c0, y.c1 DESC",
+            6 + n % 5
+        );
+        snapshot.statements.push(statement(n, &query, 100, 10.0, 5));
+    }
+    let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
+    assert_eq!(workload.statements.len(), 240, "{:?}", workload.skipped);
+    let candidates = generate(&snapshot, &workload, &Options::default());
+    let mut of_statement: BTreeMap<usize, usize> = BTreeMap::new();
+    for statement in candidates.list.iter().flat_map(|c| &c.statements) {
+        *of_statement.entry(*statement).or_default() += 1;
+    }
+    let most = of_statement.values().max().unwrap();
+    assert!(*most <= 150, "{most} candidates for one statement");
 }
 
 fn check_values(query: &str, rows: i64, expect: Expect) {
