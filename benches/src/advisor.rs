@@ -117,27 +117,12 @@ impl Args {
 /// The unit of budgets and sizes, as the peers' figures have it.
 pub const MB: u64 = 1 << 20;
 
-/// Runs the benchmark.
+/// Runs the benchmark and prints what it found.
 ///
 /// # Errors
 /// When a server does not start, or something that must work does not.
 pub async fn run(args: Args) -> Result<()> {
-    let root = args.cache.clone().unwrap_or_else(|| repository().join(".cache/benchmarks"));
-    let cache = Cache::new(root, args.workload, args.scale, major(args.major)?);
-    let queries = cache.queries().await?;
-    let report = if args.twin_only {
-        let snapshot = load(&cache.snapshot_file())?;
-        let texts = args.texts.then(|| load(&cache.normalised_snapshot_file())).transpose()?;
-        let binaries = Binaries::for_major(snapshot.server.major(), &search())?;
-        let (args, queries) = (&args, queries.as_slice());
-        let bench = Bench { args, queries, snapshot: &snapshot, binaries: &binaries, server: None };
-        bench.run(None, texts.as_ref()).await?
-    } else {
-        let server = BenchmarkServer::start(cache.clone(), &|text| args.say(text)).await?;
-        let report = with_server(&args, &cache, &queries, &server).await;
-        server.stop()?;
-        report?
-    };
+    let report = measure(&args).await?;
     if let Some(path) = &args.out {
         std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
     }
@@ -146,6 +131,23 @@ pub async fn run(args: Args) -> Result<()> {
     }
     println!("{}", report.summary());
     Ok(())
+}
+
+async fn measure(args: &Args) -> Result<Report> {
+    let root = args.cache.clone().unwrap_or_else(|| repository().join(".cache/benchmarks"));
+    let cache = Cache::new(root, args.workload, args.scale, major(args.major)?);
+    let queries = cache.queries().await?;
+    if args.twin_only {
+        let snapshot = load(&cache.snapshot_file())?;
+        let texts = args.texts.then(|| load(&cache.normalised_snapshot_file())).transpose()?;
+        let binaries = Binaries::for_major(snapshot.server.major(), &search())?;
+        let bench = Bench { args, queries: &queries, snapshot: &snapshot, binaries: &binaries, server: None };
+        return bench.run(None, texts.as_ref()).await;
+    }
+    let server = BenchmarkServer::start(cache.clone(), &|text| args.say(text)).await?;
+    let report = with_server(args, &cache, &queries, &server).await;
+    server.stop()?;
+    report
 }
 
 /// The version that was asked for, or the one of the peers' figures when it is here, or the newest.
@@ -606,5 +608,40 @@ mod tests {
             &index("a", &["x"]),
             &IndexDefinition { predicate: Some("y > 0".into()), ..index("b", &["x"]) }
         ));
+    }
+
+    fn arguments(more: &[&str]) -> Args {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let always = ["advisor", "--scale", "0.01", "--budget", "2", "--json", "--cache"];
+        <Line as clap::Parser>::parse_from(always.iter().chain(more)).args
+    }
+
+    #[tokio::test]
+    async fn a_small_scale_is_measured_to_the_end_and_leaves_nothing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        // The server's account may be another one, and has to get there.
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        let cache = tempfile::Builder::new().permissions(everybody).tempdir().unwrap();
+        let path = cache.path().to_str().unwrap();
+        // The second run finds the data and the figures of the first.
+        for _ in 0..2 {
+            let report = measure(&arguments(&[path, "--rounds", "1"])).await.unwrap();
+            assert_eq!(report.budgets.len(), 1);
+            let budget = &report.budgets[0];
+            assert!(!budget.indexes.is_empty());
+            assert!(budget.indexes.iter().all(|i| i.real_bytes.is_some_and(|b| b >= 8192)));
+            assert_eq!(budget.executions.as_ref().map(Vec::len), Some(22));
+            assert_eq!(report.plans_compared, 44);
+            let texts = report.texts.unwrap();
+            assert_eq!((texts.statements, texts.skipped.len()), (22, 0));
+            assert!(budget.real_costs.as_ref().unwrap().iter().sum::<f64>() < report.base_costs.iter().sum());
+        }
+        let report = measure(&arguments(&[path, "--twin-only"])).await.unwrap();
+        assert_eq!(report.plans_compared, 0);
+        assert!(!report.budgets[0].indexes.is_empty());
     }
 }
