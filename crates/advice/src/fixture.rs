@@ -29,6 +29,7 @@ pub fn snapshot() -> Snapshot {
         },
         settings: BTreeMap::new(),
         extensions: Vec::new(),
+        available_extensions: Vec::new(),
         schema_sql: String::new(),
         relations: Vec::new(),
         indexes: Vec::new(),

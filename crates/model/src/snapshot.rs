@@ -29,6 +29,9 @@ pub struct Snapshot {
     pub settings: BTreeMap<String, Setting>,
     /// Installed extensions, by name.
     pub extensions: Vec<Extension>,
+    /// Names of extensions that the server has and the database has not; empty in files of before.
+    #[serde(default)]
+    pub available_extensions: Vec<String>,
     /// The output of `pg_dump --schema-only`, which rebuilds the empty schema.
     pub schema_sql: String,
     /// Tables, partitioned tables, materialized views and foreign tables of user schemas, by name.

@@ -16,7 +16,7 @@ pub use activity::{
 pub use functions::{FunctionVolatilityRow, volatile_functions};
 pub use indexes::IndexRow;
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
-pub use server::{ExtensionRow, ServerRow, SettingRow};
+pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{ColumnStatisticsRow, SearchPathRow, StatementRow, StatementsInfoRow};
@@ -24,6 +24,7 @@ use crate::statistics::{ColumnStatisticsRow, SearchPathRow, StatementRow, Statem
 /// Every declared query. The tests prepare each of them on each version.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     AccessRow::QUERY,
+    AvailableExtensionRow::QUERY,
     BlockerRow::QUERY,
     ColumnRow::QUERY,
     ColumnStatisticsRow::QUERY,

@@ -15,8 +15,8 @@ use model::snapshot::{
 };
 
 use crate::catalog::{
-    AccessRow, ColumnRow, ConstraintRow, ExtendedStatisticsRow, ExtensionRow, IndexRow, RelationRow,
-    ServerRow, SettingRow,
+    AccessRow, AvailableExtensionRow, ColumnRow, ConstraintRow, ExtendedStatisticsRow, ExtensionRow,
+    IndexRow, RelationRow, ServerRow, SettingRow,
 };
 use crate::catalog_query::{CatalogRow, read as read_catalog};
 use crate::error::Error;
@@ -156,6 +156,7 @@ fn assemble(
         server: Server::from(rows.server),
         settings,
         extensions: rows.extensions.into_iter().map(Extension::from).collect(),
+        available_extensions: rows.available_extensions.into_iter().map(|row| row.name).collect(),
         schema_sql,
         relations,
         indexes,
@@ -172,6 +173,7 @@ struct Rows {
     server: ServerRow,
     settings: Vec<SettingRow>,
     extensions: Vec<ExtensionRow>,
+    available_extensions: Vec<AvailableExtensionRow>,
     relations: Vec<RelationRow>,
     columns: Vec<ColumnRow>,
     statistics: Vec<ColumnStatisticsRow>,
@@ -234,10 +236,22 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         read_catalog(session, session.version_num(), &[]).await
     }
     // The queries travel together and run one after the other.
-    let (server, settings, extensions, relations, columns, statistics, indexes, constraints, extended) = tokio::try_join!(
+    let (
+        server,
+        settings,
+        extensions,
+        available_extensions,
+        relations,
+        columns,
+        statistics,
+        indexes,
+        constraints,
+        extended,
+    ) = tokio::try_join!(
         all::<ServerRow>(session),
         all::<SettingRow>(session),
         all::<ExtensionRow>(session),
+        all::<AvailableExtensionRow>(session),
         all::<RelationRow>(session),
         all::<ColumnRow>(session),
         all::<ColumnStatisticsRow>(session),
@@ -249,6 +263,7 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         server: first(server)?,
         settings,
         extensions,
+        available_extensions,
         relations,
         columns,
         statistics,

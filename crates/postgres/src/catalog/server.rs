@@ -53,6 +53,13 @@ catalog_query! {
     server { 13 => "extensions.sql" }
 }
 
+catalog_query! {
+    /// A row of `pg_available_extensions` whose extension this database does not have.
+    pub struct AvailableExtensionRow { name: String }
+    name "available_extensions"
+    server { 13 => "available_extensions.sql" }
+}
+
 impl From<ServerRow> for Server {
     fn from(row: ServerRow) -> Self {
         Self {
