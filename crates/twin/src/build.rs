@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
 use model::QualifiedName;
-use model::snapshot::{Index, RelationKind, Snapshot};
+use model::change::KeyTarget;
+use model::snapshot::{Index, Relation, RelationKind, Snapshot};
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::index_facts::facts;
 use crate::session::{As, DATABASE, OWNER, connect};
-use crate::size::{self, Size};
+use crate::size::{self, Combinations, Size};
 use crate::statistics::{Attribute, Row, Writer};
 use crate::switching::Switches;
 use crate::the_twin::{Table, Twin, TwinOptions};
@@ -45,6 +46,10 @@ pub(crate) async fn build(
 
     let (relations, columns) = read_catalog(&admin).await?;
     let mut tables = BTreeMap::new();
+    let mut indexes_of: HashMap<&QualifiedName, Vec<&Index>> = HashMap::new();
+    for index in &snapshot.indexes {
+        indexes_of.entry(&index.definition.table).or_default().push(index);
+    }
     for relation in &snapshot.relations {
         let Some((oid, path)) = relations.get(&relation.name) else {
             notes.push(format!(
@@ -78,6 +83,10 @@ pub(crate) async fn build(
             relpages: to_int(relation.relpages),
             reltuples,
             relallvisible: to_int(relation.relallvisible),
+            combinations: unique_columns(
+                indexes_of.get(&relation.name).map_or(&[][..], Vec::as_slice),
+                &relation,
+            ),
             relation,
         };
         tables.insert(table.relation.name.clone(), table);
@@ -204,6 +213,30 @@ async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<S
         }
     }
     admin.batch_execute(&format!("{base} ENCODING UTF8")).await.map_err(Error::sql(what))
+}
+
+/// The columns of which each row has a combination of its own, by the table's numbers.
+fn unique_columns(indexes: &[&Index], relation: &Relation) -> Vec<Combinations> {
+    let number = |column: &str| {
+        let column = relation.column(column).filter(|c| c.attnum != 0)?;
+        // A unique index holds as many NULLs as there are.
+        let nulls = column.statistics.as_ref().map_or(0.0, |s| s.null_frac);
+        (nulls < 0.01).then_some(column.attnum)
+    };
+    let columns = |index: &Index| -> Option<BTreeSet<i16>> {
+        let keys = &index.definition.keys;
+        keys.iter()
+            .map(|key| match &key.target {
+                KeyTarget::Column(name) => number(name),
+                KeyTarget::Expression(_) => None,
+            })
+            .collect()
+    };
+    indexes
+        .iter()
+        .filter(|index| index.definition.unique && index.definition.predicate.is_none())
+        .filter_map(|index| Some(Combinations { columns: columns(index)?, distinct: f64::INFINITY }))
+        .collect()
 }
 
 /// Relations by name, with their files.
@@ -365,7 +398,7 @@ async fn size_everything(
         let (Some(path), Some(table)) = (&fact.path, tables.get(&fact.table)) else { continue };
         let rows = if root.reltuples >= 0.0 { root.reltuples } else { table.relation.rows() };
         let height = match fact.shape.access_method.as_str() {
-            "btree" => size::btree_height(&fact.shape, heap(table, rows), pages),
+            "btree" => size::btree_height(&fact.shape, heap(table, rows, server.binaries().major), pages),
             _ => 0,
         };
         grow(path, &fact.shape, Size { pages, height })?;

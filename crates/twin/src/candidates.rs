@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, CostError, Registered};
+use model::snapshot::{Column, ColumnStatistics, Relation};
 use model::{Bytes, QualifiedName};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -119,6 +120,9 @@ async fn add(
         let mut pages = 0;
         for part in &mut parts {
             let (Some(path), Some(table)) = (&part.path, twin.tables.get(&part.table)) else { continue };
+            if let (true, Some(predicate)) = (part.partial, &definition.predicate) {
+                condition(&owner, table, &mut part.shape, predicate).await;
+            }
             evaluate_expressions(&owner, table, &mut part.shape).await;
             let all = table.relation.rows();
             let predicate = definition.predicate.as_deref().unwrap_or_default();
@@ -129,7 +133,7 @@ async fn add(
                 }
                 _ => all,
             };
-            let size = size::predict(&part.shape, heap(table, rows));
+            let size = size::predict(&part.shape, heap(table, rows, twin.major()));
             grow(path, &part.shape, size)?;
             pages += size.pages;
             sizes.push((part.oid, i32::try_from(size.pages).unwrap_or(i32::MAX), rows as f32, 0));
@@ -162,6 +166,102 @@ async fn add(
         .await
         .map_err(Error::sql("switching candidates off"))?;
     Ok(outcomes)
+}
+
+/// Finds out what the rows of a partial index have in its columns. A predicate on one column alone is
+/// computed for the values in its statistics; of others it is known that what they compare is not NULL.
+async fn condition(owner: &Client, table: &Table, shape: &mut Shape, predicate: &str) {
+    let relation = &table.relation;
+    let named: Vec<&Column> =
+        relation.columns.iter().filter(|c| size::mentions(predicate, &c.name)).collect();
+    for attribute in &mut shape.attributes {
+        let Some(column) = named.iter().find(|c| c.attnum == attribute.attnum) else { continue };
+        let Some(statistics) = attribute.statistics(relation) else { continue };
+        let filtered = match named.as_slice() {
+            [_] => passing(owner, relation, column, statistics, predicate).await,
+            _ => None,
+        };
+        let may_be_null = predicate
+            .to_ascii_uppercase()
+            .contains(&format!("{} IS NULL", model::quote_identifier(&column.name).to_ascii_uppercase()));
+        attribute.conditional = match filtered {
+            Some(filtered) => Some(filtered),
+            None if !may_be_null => {
+                let present = (1.0 - statistics.null_frac).max(f32::EPSILON);
+                let freqs = statistics.most_common_freqs.as_deref();
+                Some(ColumnStatistics {
+                    null_frac: 0.0,
+                    most_common_freqs: freqs.map(|f| f.iter().map(|f| f / present).collect()),
+                    ..statistics.clone()
+                })
+            }
+            None => None,
+        };
+    }
+}
+
+/// The statistics of a column among the rows that meet a predicate on it alone.
+async fn passing(
+    owner: &Client,
+    relation: &Relation,
+    column: &Column,
+    statistics: &ColumnStatistics,
+    predicate: &str,
+) -> Option<ColumnStatistics> {
+    let common = statistics.common_values();
+    let bounds = statistics.histogram();
+    let values: Vec<Option<&str>> = common
+        .iter()
+        .map(|(v, _)| Some(v.as_str()))
+        .chain(bounds.iter().map(|b| Some(b.as_str())))
+        .chain([None])
+        .collect();
+    let sql = format!(
+        "SELECT /* pgwright:twin_predicate */ t.pgwright_n
+         FROM (
+             SELECT v::{} AS {}, n AS pgwright_n
+             FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS s (v, n)
+         ) AS t
+         WHERE {predicate}",
+        column.type_name,
+        model::quote_identifier(&column.name),
+    );
+    let rows = owner.query(&sql, &[&values]).await.ok()?;
+    let passed: BTreeSet<usize> =
+        rows.iter().filter_map(|r| usize::try_from(r.try_get::<_, i64>(0).ok()? - 1).ok()).collect();
+    let nulls = if passed.contains(&(values.len() - 1)) { statistics.null_frac } else { 0.0 };
+    let freqs: Vec<f32> =
+        common.iter().enumerate().filter(|(n, _)| passed.contains(n)).map(|(_, (_, f))| *f).collect();
+    let kept: Vec<&String> = bounds
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| passed.contains(&(common.len() + n)))
+        .map(|(_, bound)| bound)
+        .collect();
+    let rest = 1.0 - statistics.null_frac - common.iter().map(|(_, f)| f).sum::<f32>();
+    let share = kept.len() as f32 / bounds.len().max(1) as f32;
+    let total = nulls + freqs.iter().sum::<f32>() + rest.max(0.0) * share;
+    if total <= 0.0 {
+        return None;
+    }
+    let others = (statistics.distinct(relation.rows()) as f32 - common.len() as f32).max(0.0);
+    let n_distinct = (freqs.len() as f32 + others * share).max(1.0);
+    let quoted: Vec<String> = kept.iter().map(|b| array_element(b)).collect();
+    let common = common.iter().enumerate().filter(|(n, _)| passed.contains(n));
+    let common: Vec<String> = common.map(|(_, (value, _))| array_element(value)).collect();
+    Some(ColumnStatistics {
+        null_frac: nulls / total,
+        n_distinct,
+        most_common_vals: (!freqs.is_empty()).then(|| format!("{{{}}}", common.join(","))),
+        most_common_freqs: (!freqs.is_empty()).then(|| freqs.iter().map(|f| f / total).collect()),
+        histogram_bounds: (!quoted.is_empty()).then(|| format!("{{{}}}", quoted.join(","))),
+        ..statistics.clone()
+    })
+}
+
+/// A value in the text of an array.
+fn array_element(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Computes an expression for the values in its column's statistics: that tells how wide its results
@@ -208,8 +308,14 @@ async fn evaluate_expressions(owner: &Client, table: &Table, shape: &mut Shape) 
 }
 
 /// How large a table is for an index on it.
-pub(crate) fn heap(table: &Table, rows: f64) -> Heap<'_> {
-    Heap { relation: &table.relation, rows, pages: table.pages as f64 }
+pub(crate) fn heap(table: &Table, rows: f64, major: u32) -> Heap<'_> {
+    Heap {
+        relation: &table.relation,
+        rows,
+        pages: table.pages as f64,
+        major,
+        combinations: &table.combinations,
+    }
 }
 
 /// Gives a new index its pages and, a B-tree, its height.

@@ -131,6 +131,7 @@ fn fact(
             opclass: opclasses.get(i).and_then(|oid| classes.get(oid)).cloned().unwrap_or_default(),
             expression: expressions.as_ref().filter(|_| *attnum == 0).and_then(|e| e.get(i)).cloned(),
             evaluated: Vec::new(),
+            conditional: None,
         })
         .collect();
     let path: Option<String> = row.try_get("path")?;

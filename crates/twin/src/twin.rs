@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Row};
 use crate::clock::{self, Clock};
 use crate::error::{Error, explain};
 use crate::session::{As, DATABASE, connect};
+use crate::size::Combinations;
 use crate::switching::{self, Step, Switches};
 use crate::{pipeline, settings};
 
@@ -59,6 +60,8 @@ pub(crate) struct Table {
     pub(crate) reltuples: f32,
     pub(crate) relallvisible: i32,
     pub(crate) relation: Relation,
+    /// How many combinations of some columns' values there are.
+    pub(crate) combinations: Vec<Combinations>,
 }
 
 /// A candidate that was created.

@@ -58,20 +58,74 @@ fn fanout(pivot: f64) -> f64 {
 }
 
 fn merged_bytes(shape: &Shape, heap: Heap<'_>, tuple: f64) -> f64 {
-    let single = shape.attributes.len() == 1;
     let table_rows = heap.relation.rows().max(heap.rows);
-    distribution::of_all(&shape.attributes, heap.relation, table_rows)
+    let classes = distribution::of_all(&shape.attributes, heap.relation, table_rows);
+    let single = shape.attributes.len() == 1;
+    // The rows of a partial index are some of each value's, unless the predicate is on the values.
+    let thinned = single && shape.attributes.iter().all(|a| a.conditional.is_none());
+    let part = if thinned { (heap.rows / table_rows).min(1.0) } else { 1.0 };
+    // Combinations are fewer or more than those of independent columns.
+    let factor = match heap.combinations_of(shape) {
+        Some(known) if known >= heap.rows => return heap.rows * (tuple + ITEM_ID),
+        Some(known) => {
+            let independent: f64 = classes
+                .iter()
+                .map(|c| distribution::occupied(c.values, heap.rows * c.probability * c.values))
+                .sum();
+            known / independent.max(1.0)
+        }
+        None => 1.0,
+    };
+    classes
         .into_iter()
-        .map(|Class { probability, values, null }| {
-            let rows = heap.rows * probability * values;
-            let expected = heap.rows * probability;
-            // Of the combinations that could occur, only some do.
-            let groups = if single { values } else { values * (1.0 - (-expected).exp()) };
-            let group = (rows / groups.max(f64::MIN_POSITIVE)).max(1.0);
+        .map(|Class { probability, values, null, random }| {
             let base = if null { 16.0 } else { tuple };
-            rows / group * group_bytes(group, base)
+            let (groups, rows) = (values * factor, heap.rows * probability / factor);
+            if random || !single {
+                // Of the values that could occur some do, and some more often than others.
+                groups * random_group_bytes(rows, base)
+            } else {
+                let whole = (rows / part).max(1.0);
+                heap.rows * probability * values / (whole * part) * some_of_group_bytes(whole, part, base)
+            }
         })
         .sum()
+}
+
+/// Bytes of what is left of a group of which each row stays with the same probability.
+fn some_of_group_bytes(rows: f64, part: f64, base: f64) -> f64 {
+    if part > 0.9 || rows > 60.0 {
+        return group_bytes(rows * part, base);
+    }
+    let below = rows.floor();
+    let of_whole = |n: f64| {
+        let mut probability = (1.0 - part).powf(n);
+        let mut bytes = 0.0;
+        let mut k = 1.0;
+        while k <= n {
+            probability *= (n - k + 1.0) / k * part / (1.0 - part);
+            bytes += probability * exact_group_bytes(k, base);
+            k += 1.0;
+        }
+        bytes
+    };
+    (1.0 - (rows - below)) * of_whole(below) + (rows - below) * of_whole(below + 1.0)
+}
+
+/// The same for a group whose number of rows is random (Poisson's distribution).
+fn random_group_bytes(rows: f64, base: f64) -> f64 {
+    if rows > 60.0 {
+        return group_bytes(rows, base);
+    }
+    let mut probability = (-rows).exp();
+    let mut bytes = 0.0;
+    let mut n = 1.0;
+    while n < 20.0 + 3.0 * rows {
+        probability *= rows / n;
+        bytes += probability * exact_group_bytes(n, base);
+        n += 1.0;
+    }
+    bytes
 }
 
 /// Bytes of all tuples of one key that `rows` rows have, on average over groups of about that size.

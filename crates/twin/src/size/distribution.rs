@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{Datelike as _, NaiveDate};
 use model::snapshot::{ColumnStatistics, Relation};
 
 use super::Attribute;
@@ -16,6 +17,14 @@ pub(crate) struct Class {
     pub(crate) values: f64,
     /// Whether they are NULL in every key.
     pub(crate) null: bool,
+    /// Whether rows fall on these values at random, so that some have more and some have none.
+    pub(crate) random: bool,
+}
+
+impl Class {
+    fn new(probability: f64, values: f64) -> Self {
+        Self { probability, values, null: false, random: false }
+    }
 }
 
 /// Distinct values that the planner assumes without statistics (`DEFAULT_NUM_DISTINCT`).
@@ -24,12 +33,12 @@ const DEFAULT_DISTINCT: f64 = 200.0;
 /// The distribution of one attribute's values.
 pub(crate) fn of_one(attribute: &Attribute, relation: &Relation, table_rows: f64) -> Vec<Class> {
     let Some(statistics) = attribute.statistics(relation) else {
-        return vec![Class { probability: 1.0 / DEFAULT_DISTINCT, values: DEFAULT_DISTINCT, null: false }];
+        return vec![Class::new(1.0 / DEFAULT_DISTINCT, DEFAULT_DISTINCT)];
     };
     let nulls = attribute.null_fraction(relation);
     let mut classes = Vec::new();
     if nulls > 0.0 {
-        classes.push(Class { probability: nulls, values: 1.0, null: true });
+        classes.push(Class { null: true, ..Class::new(nulls, 1.0) });
     }
     let mut distinct = statistics.distinct(table_rows);
     if !attribute.evaluated.is_empty() {
@@ -43,15 +52,86 @@ pub(crate) fn of_one(attribute: &Attribute, relation: &Relation, table_rows: f64
     let mut left = 1.0 - nulls;
     for frequency in statistics.most_common_freqs.iter().flatten() {
         let probability = f64::from(*frequency);
-        classes.push(Class { probability, values: 1.0, null: false });
+        classes.push(Class::new(probability, 1.0));
         left -= probability;
         distinct -= 1.0;
     }
     if left > 1e-6 {
-        let values = distinct.max(1.0);
-        classes.push(Class { probability: left / values, values, null: false });
+        let distinct = distinct.max(1.0);
+        match between_bounds(statistics, &attribute.type_name, left, left * table_rows, distinct) {
+            Some(buckets) => classes.extend(buckets),
+            None => classes.push(Class::new(left / distinct, distinct)),
+        }
     }
     classes
+}
+
+/// The values of a histogram's buckets, each of which holds as many rows as another. Of whole numbers and
+/// days the bounds tell how many there can be in a bucket, so narrow buckets have few, with many rows each.
+fn between_bounds(
+    statistics: &ColumnStatistics,
+    type_name: &str,
+    share: f64,
+    rows: f64,
+    distinct: f64,
+) -> Option<Vec<Class>> {
+    let number = |text: &String| match type_name {
+        "int2" | "int4" | "int8" | "oid" => text.parse::<i64>().ok(),
+        "date" => Some(i64::from(text.parse::<NaiveDate>().ok()?.num_days_from_ce())),
+        _ => None,
+    };
+    let bounds: Vec<i64> = statistics.histogram().iter().map(number).collect::<Option<_>>()?;
+    let common: Vec<i64> = statistics.common_values().iter().filter_map(|(v, _)| number(v)).collect();
+    // All multiples of a hundred, for instance.
+    let step = bounds.windows(2).fold(0, |step, b| gcd(step, b[1].abs_diff(b[0])));
+    if bounds.len() < 3 || step == 0 {
+        return None;
+    }
+    let last = bounds.len() - 2;
+    let widths: Vec<f64> = bounds
+        .windows(2)
+        .enumerate()
+        .map(|(n, b)| {
+            let width = (b[1].abs_diff(b[0]) / step) as f64 + if n == last { 1.0 } else { 0.0 };
+            let taken = common.iter().filter(|v| (b[0]..b[1]).contains(v)).count() as f64;
+            (width - taken).max(0.5)
+        })
+        .collect();
+    let each = rows / widths.len() as f64;
+    let occupied = |part: f64| widths.iter().map(|w| occupied(w * part, each)).sum::<f64>();
+    let all: f64 = widths.iter().sum();
+    // More values than chance would fill: each number is there about as often as any other. Or few of many
+    // numbers are in use, as of the keys of customers that have orders.
+    let even = distinct > 1.05 * occupied(1.0);
+    let part = match even {
+        true => (distinct / all).min(1.0),
+        false if occupied(1.0) <= 2.0 * distinct => 1.0,
+        false => solve(occupied, distinct),
+    };
+    let classes = widths.iter().map(|width| {
+        let values = width * part;
+        Class { random: !even, ..Class::new(share / widths.len() as f64 / values, values) }
+    });
+    Some(classes.collect())
+}
+
+/// How many of `values` equally likely values `rows` rows have on average.
+pub(crate) fn occupied(values: f64, rows: f64) -> f64 {
+    values * -(-rows / values).exp_m1()
+}
+
+/// Where between 0 and 1 a growing function has a value.
+fn solve(function: impl Fn(f64) -> f64, value: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..40 {
+        let middle = f64::midpoint(low, high);
+        if function(middle) < value { low = middle } else { high = middle }
+    }
+    high
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// The distribution of an expression's results that are not NULL.
@@ -67,20 +147,21 @@ fn of_results(attribute: &Attribute, rows: f64, column_distinct: f64) -> Vec<Cla
     let total: f64 = seen.values().map(|(_, weight)| weight).sum();
     let sampled: f64 = seen.values().map(|(count, _)| count).sum();
     let once = seen.values().filter(|(count, _)| *count < 1.5).count() as f64;
-    let all =
-        distinct_values(sampled, seen.len() as f64, once, rows).min(column_distinct.max(seen.len() as f64));
+    let possible = possible_values(seen.keys().copied());
+    let all = distinct_values(sampled, seen.len() as f64, once, rows, possible)
+        .min(column_distinct.max(seen.len() as f64));
     let mut classes = Vec::new();
     let mut rare = 0.0;
     for (count, weight) in seen.values() {
         if *count < 1.5 {
             rare += weight / total;
         } else {
-            classes.push(Class { probability: weight / total, values: 1.0, null: false });
+            classes.push(Class::new(weight / total, 1.0));
         }
     }
     if rare > 0.0 {
         let values = (all - (seen.len() as f64 - once)).max(once);
-        classes.push(Class { probability: rare / values, values, null: false });
+        classes.push(Class { random: possible.is_some(), ..Class::new(rare / values, values) });
     }
     classes
 }
@@ -88,10 +169,38 @@ fn of_results(attribute: &Attribute, rows: f64, column_distinct: f64) -> Vec<Cla
 /// How many distinct values there are among `rows` rows when a sample of `sampled` rows has
 /// `distinct`, of which `once` occur only once: Haas and Stokes' estimator, which ANALYZE uses as
 /// well (`compute_scalar_stats`).
-pub(crate) fn distinct_values(sampled: f64, distinct: f64, once: f64, rows: f64) -> f64 {
+///
+/// A hundred values say little about how many there are. Where not more than `possible` can be, they say more:
+/// as many as rows fall on, when they collide no more often than that explains.
+pub(crate) fn distinct_values(
+    sampled: f64,
+    distinct: f64,
+    once: f64,
+    rows: f64,
+    possible: Option<f64>,
+) -> f64 {
     let rows = rows.max(1.0);
-    (sampled * distinct / (sampled - once + once * sampled / rows).max(f64::MIN_POSITIVE))
-        .clamp(distinct, rows.max(distinct))
+    let all = (sampled * distinct / (sampled - once + once * sampled / rows).max(f64::MIN_POSITIVE))
+        .clamp(distinct, rows.max(distinct));
+    let Some(possible) = possible else { return all };
+    let collisions = sampled * sampled / (2.0 * possible);
+    let explained = sampled - distinct <= collisions + 2.0 * collisions.sqrt() + 1.0;
+    if explained { occupied(possible, rows).max(distinct) } else { all.min(possible) }
+}
+
+/// How many numbers lie between the smallest and the largest, when all are numbers, with no more decimals
+/// than these have.
+pub(crate) fn possible_values<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Option<f64> {
+    let decimals = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let most = texts.clone().map(decimals).max()?;
+    let (mut low, mut high) = (f64::MAX, f64::MIN);
+    for text in texts {
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
+        let number = text.parse::<f64>().ok().filter(|_| plain)?;
+        low = low.min(number);
+        high = high.max(number);
+    }
+    Some((high - low).max(0.0) * 10_f64.powi(i32::try_from(most).ok()?) * 1.02 + 1.0)
 }
 
 /// The distribution of several attributes' values together, taken as independent, which errs
@@ -108,6 +217,7 @@ pub(crate) fn of_all(attributes: &[Attribute], relation: &Relation, table_rows: 
                         probability: a.probability * b.probability,
                         values: a.values * b.values,
                         null: a.null && b.null,
+                        random: a.random || b.random,
                     })
                 });
                 merged(pairs.collect())
@@ -128,6 +238,7 @@ fn merged(mut classes: Vec<Class>) -> Vec<Class> {
         match out.last_mut() {
             Some(last)
                 if last.null == class.null
+                    && last.random == class.random
                     && last.probability < class.probability * std::f64::consts::SQRT_2 =>
             {
                 let mass = last.probability * last.values + class.probability * class.values;
@@ -159,36 +270,27 @@ pub(crate) fn samples(statistics: &ColumnStatistics) -> Vec<(String, f64)> {
     samples
 }
 
-/// The lengths of stored values, header included, with their shares; `None` where the text of a
-/// value does not tell its stored length.
-pub(crate) fn stored_lengths(attribute: &Attribute, relation: &Relation) -> Option<Vec<(f64, f64)>> {
-    // An expression's values are not its column's.
-    if attribute.attnum == 0 {
-        return None;
-    }
-    let length: fn(&str) -> f64 = match attribute.type_name.as_str() {
-        "text" | "varchar" | "bpchar" | "citext" => |v| v.len() as f64 + 1.0,
-        "numeric" => numeric_length,
-        _ => return None,
-    };
-    let samples = samples(attribute.statistics(relation)?);
-    (!samples.is_empty()).then(|| samples.iter().map(|(v, w)| (length(v), *w)).collect())
-}
-
-/// `numeric` holds four decimal digits in two bytes, after a short varlena header of one byte and
-/// a header of two.
-fn numeric_length(text: &str) -> f64 {
-    let digits = text.trim_start_matches('-');
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let whole = whole.trim_start_matches('0').len().div_ceil(4);
-    let fraction = fraction.trim_end_matches('0').len().div_ceil(4);
-    (3 + 2 * (whole + fraction)) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{attribute, relation, statistics};
     use super::*;
+
+    #[test]
+    fn numbers_between_bounds_are_counted() {
+        assert_eq!(possible_values(["0.12", "0.5", "-0.5"].into_iter()).unwrap().round(), 103.0);
+        assert_eq!(possible_values(["7", "107"].into_iter()).unwrap().round(), 103.0);
+        assert_eq!(possible_values(["7", "a"].into_iter()), None);
+        // Half of the rows on ten numbers, the other half on a million.
+        let lean = ColumnStatistics { histogram_bounds: Some("{0,10,1000010}".into()), ..statistics(-0.5) };
+        let classes = between_bounds(&lean, "int4", 1.0, 1000.0, 505.0).unwrap();
+        assert!(classes[0].values < 10.5 && classes[0].probability > 0.04, "{classes:?}");
+        assert!(classes[1].values > 1e5, "{classes:?}");
+        // Of a million numbers a hundred are in use.
+        let sparse =
+            ColumnStatistics { histogram_bounds: Some("{3,500001,1000010}".into()), ..statistics(100.0) };
+        let classes = between_bounds(&sparse, "int8", 1.0, 1e6, 100.0).unwrap();
+        assert!((classes.iter().map(|c| c.values).sum::<f64>() - 100.0).abs() < 1.0, "{classes:?}");
+    }
 
     #[test]
     fn probabilities_add_up_to_one() {
@@ -199,16 +301,6 @@ mod tests {
         for classes in [of_one(&both[0], &relation, 1e6), of_all(&both, &relation, 1e6)] {
             let sum: f64 = classes.iter().map(|c| c.probability * c.values).sum();
             assert!((sum - 1.0).abs() < 1e-6, "{classes:?}");
-        }
-    }
-
-    #[test]
-    fn numeric_values_are_as_long_as_pg_column_size_says() {
-        // select pg_column_size(v::numeric) - 3 of a stored value
-        for (text, length) in
-            [("0", 3.0), ("1", 5.0), ("12345", 7.0), ("-1.5", 7.0), ("0.0001", 5.0), ("10.00", 5.0)]
-        {
-            assert_eq!(numeric_length(text), length, "{text}");
         }
     }
 }

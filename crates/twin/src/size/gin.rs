@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::snapshot::{ColumnStatistics, array_elements};
 use serde_json::Value;
 
-use super::distribution::{distinct_values, samples};
+use super::distribution::{distinct_values, possible_values, samples};
 use super::{Attribute, Heap, ITEM_ID, PAGE, Shape, TUPLE_HEADER, max_align};
 
 /// Terms that occur in equally many rows.
@@ -26,19 +26,18 @@ struct Terms {
 const ITEM_MAX: f64 = 2712.0;
 /// What header and special area leave of a page.
 const SPACE: f64 = PAGE - 24.0 - 8.0;
-/// Pages of the entry tree split in halves, and a build inserts in the order of keys.
-const ENTRY_FILL: f64 = 0.52;
 /// Posting trees are appended to; segments have headers and do not fill a page exactly.
 const TREE_FILL: f64 = 0.94;
 
 pub(super) fn pages(shape: &Shape, heap: Heap<'_>) -> f64 {
     // With several columns each key carries the number of its column.
     let column_number = if shape.key_count > 1 { 2.0 } else { 0.0 };
-    let (mut entries, mut trees) = (0.0, 0.0);
+    let (mut entries, mut count, mut trees) = (0.0, 0.0, 0.0);
     for terms in shape.keys().iter().flat_map(|a| terms(a, heap)) {
         let base = max_align(TUPLE_HEADER + column_number + terms.key_bytes);
         let list = 8.0 + (terms.rows - 1.0).max(0.0) * pointer_bytes(terms.rows, heap.pages);
         let tuple = max_align(base + list);
+        count += terms.count;
         if tuple <= ITEM_MAX {
             entries += terms.count * (tuple + ITEM_ID);
         } else {
@@ -47,9 +46,17 @@ pub(super) fn pages(shape: &Shape, heap: Heap<'_>) -> f64 {
             trees += terms.count * (leaves + if leaves > 1.0 { 1.0 } else { 0.0 });
         }
     }
-    let leaves = (entries / (SPACE * ENTRY_FILL)).ceil().max(1.0);
+    let leaves = (entries / (SPACE * entry_fill(entries / count.max(1.0)))).ceil().max(1.0);
     // A metapage, the entry tree with its inner pages, and the posting trees.
     1.0 + leaves * 1.005 + if leaves > 1.0 { 1.0 } else { 0.0 } + trees
+}
+
+/// How full the pages of the entry tree are. A build inserts in the order of keys, and a full page is split
+/// (`entrySplitPage`) at the first tuple that ends in its second half: the left page stays as it is then.
+fn entry_fill(tuple: f64) -> f64 {
+    let full = (SPACE / tuple).floor().max(1.0);
+    let left = ((full + 1.0) / 2.0).floor() + 1.0;
+    (left.min(full) * tuple / SPACE).min(1.0)
 }
 
 /// Average bytes of a row's pointer in a posting list: the distance to the one before it, in units
@@ -96,7 +103,7 @@ fn terms(attribute: &Attribute, heap: Heap<'_>) -> Vec<Terms> {
         let all = present * (width + 1.0);
         return zipf(all, 12_000.0_f64.min(all), 4.0, present);
     }
-    if attribute.length < 0 || attribute.expression.is_some() {
+    if opclass.contains("tsvector") || opclass == "array_ops" {
         // Words of a text: six or seven letters each, half of them repeated or left out; the
         // vocabulary grows with the square root of the text (Heaps' law).
         let all = present * (width / 11.0).max(1.0);
@@ -108,7 +115,7 @@ fn terms(attribute: &Attribute, heap: Heap<'_>) -> Vec<Terms> {
         .map(|c| Terms {
             count: c.values,
             rows: (c.probability * heap.rows).max(1.0),
-            key_bytes: attribute.width(heap.relation),
+            key_bytes: super::average(attribute, heap.relation),
         })
         .collect()
 }
@@ -151,8 +158,13 @@ fn element_terms(attribute: &Attribute, statistics: &ColumnStatistics, rows: f64
     };
     let rest = average * present - known;
     if rest > 0.02 * known {
-        // Rarer than the rarest that is listed.
-        let each = (least * present / 3.0).max(1.0);
+        // Rarer than the rarest that is listed, and no more than numbers can be.
+        let mut each = (least * present / 3.0).max(1.0);
+        let listed = elements.iter().flatten().map(String::as_str);
+        if let Some(possible) = possible_values(listed) {
+            let left = (possible - elements.len() as f64).max(1.0);
+            each = each.max(rest / left);
+        }
         terms.push(Terms { count: rest / each, rows: each, key_bytes });
     }
     terms
@@ -228,30 +240,13 @@ fn sampled_terms(
             let share: f64 = values.values().map(|v| v.1).sum();
             let population = (share * present).max(1.0);
             let distinct = values.len() as f64;
-            let mut all = distinct_values(sampled, distinct, rare, population);
-            if let Some(range) = integer_range(values.keys()) {
-                // A hundred values say little about how many there are. Whole numbers say more: as
-                // many as their range holds, when they collide no more often than that explains.
-                let collisions = sampled * sampled / (2.0 * range);
-                let explained = sampled - distinct <= collisions + 2.0 * collisions.sqrt() + 1.0;
-                all = if explained { range.min(population) } else { all.min(range) };
-            }
+            let possible = possible_values(values.keys().map(String::as_str));
+            let all = distinct_values(sampled, distinct, rare, population, possible);
             let unseen = (all - (distinct - rare)).max(rare);
             out.push(Terms { count: unseen, rows: (rare_weight * present / unseen).max(1.0), key_bytes });
         }
     }
     out
-}
-
-/// How many whole numbers lie between the smallest and the largest term, when all are such.
-fn integer_range<'a>(terms: impl Iterator<Item = &'a String>) -> Option<f64> {
-    let (mut low, mut high) = (f64::MAX, f64::MIN);
-    for term in terms {
-        let number = term.parse::<i64>().ok()? as f64;
-        low = low.min(number);
-        high = high.max(number);
-    }
-    Some((high - low).max(0.0) * 1.02 + 1.0)
 }
 
 /// The terms of a document: for `jsonb_path_ops` each value with its path, otherwise each key and

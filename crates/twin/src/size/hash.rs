@@ -51,10 +51,10 @@ fn poisson_overflow(mean: f64, capacity: f64) -> f64 {
     pages + 1.0 / (1.0 + (-1.6 * beyond).exp())
 }
 
-/// `_hash_get_totalbuckets(_hash_spareindex(n))`: powers of two, from 1024 on in four steps each.
+/// `_hash_get_totalbuckets(_hash_spareindex(n))`: powers of two, beyond 512 in four steps each.
 fn round_up(buckets: f64) -> f64 {
     let power = buckets.max(2.0).log2().ceil().exp2();
-    if power <= 1024.0 {
+    if power < 1024.0 {
         return power;
     }
     let below = power / 2.0;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn buckets_are_rounded_as_the_server_rounds() {
         for (wanted, made) in
-            [(1.0, 2.0), (300.0, 512.0), (1024.0, 1024.0), (1025.0, 1280.0), (3258.0, 3584.0)]
+            [(1.0, 2.0), (300.0, 512.0), (652.0, 768.0), (1024.0, 1024.0), (1025.0, 1280.0), (3258.0, 3584.0)]
         {
             assert_eq!(round_up(wanted), made, "{wanted}");
         }

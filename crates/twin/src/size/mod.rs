@@ -9,11 +9,15 @@ mod distribution;
 mod gin;
 mod hash;
 mod trees;
+mod width;
+
+use std::collections::BTreeSet;
 
 use model::snapshot::{Column, ColumnStatistics, Relation};
 
 pub(crate) use btree::height as btree_height;
 pub(crate) use distribution::samples;
+use width::{average, tuple_bytes};
 
 /// Bytes of a page.
 const PAGE: f64 = 8192.0;
@@ -55,6 +59,8 @@ pub(crate) struct Attribute {
     pub(crate) expression: Option<String>,
     /// What the expression makes of the values in its column's statistics.
     pub(crate) evaluated: Vec<Evaluated>,
+    /// The statistics of the rows that a partial index holds, where the predicate tells.
+    pub(crate) conditional: Option<ColumnStatistics>,
 }
 
 /// What an expression makes of one value that stands in its column's statistics.
@@ -75,6 +81,34 @@ pub(crate) struct Heap<'a> {
     /// Rows that the index will hold, after the predicate.
     pub(crate) rows: f64,
     pub(crate) pages: f64,
+    /// The version that builds the index.
+    pub(crate) major: u32,
+    /// How many combinations of some columns' values there are.
+    pub(crate) combinations: &'a [Combinations],
+}
+
+impl Heap<'_> {
+    /// How many combinations of an index's keys occur among the rows of the table, when that is known.
+    fn combinations_of(&self, shape: &Shape) -> Option<f64> {
+        let keys: BTreeSet<i16> = shape.keys().iter().map(|a| a.attnum).collect();
+        // An expression has a number of its own for nothing.
+        if keys.contains(&0) {
+            return None;
+        }
+        let unique =
+            self.combinations.iter().find(|c| c.distinct.is_infinite() && c.columns.is_subset(&keys));
+        unique.or_else(|| self.combinations.iter().find(|c| c.columns == keys)).map(|c| c.distinct)
+    }
+}
+
+/// What is known of how many combinations of several columns' values occur: as many as rows where an index
+/// is unique, or what extended statistics say.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Combinations {
+    /// The table's attribute numbers.
+    pub(crate) columns: BTreeSet<i16>,
+    /// Infinite where each row has its own.
+    pub(crate) distinct: f64,
 }
 
 /// A predicted size.
@@ -140,27 +174,11 @@ impl Attribute {
         }
     }
 
-    pub(crate) fn statistics<'a>(&self, relation: &'a Relation) -> Option<&'a ColumnStatistics> {
+    pub(crate) fn statistics<'a>(&'a self, relation: &'a Relation) -> Option<&'a ColumnStatistics> {
+        if self.conditional.is_some() {
+            return self.conditional.as_ref();
+        }
         self.column(relation).and_then(|c| c.statistics.as_ref().or(c.inherited_statistics.as_ref()))
-    }
-
-    /// Average bytes of a value that is not NULL.
-    fn width(&self, relation: &Relation) -> f64 {
-        if self.length > 0 {
-            return f64::from(self.length);
-        }
-        let present: f64 = self.evaluated.iter().filter(|e| e.value.is_some()).map(|e| e.weight).sum();
-        if present > 0.0 {
-            // A computed value has a header of four bytes, a stored short one has one.
-            let stored = |bytes: f64| if bytes <= 130.0 { (bytes - 3.0).max(1.0) } else { bytes };
-            let sum: f64 =
-                self.evaluated.iter().filter(|e| e.value.is_some()).map(|e| e.weight * stored(e.bytes)).sum();
-            return sum / present;
-        }
-        match self.column(relation) {
-            Some(column) if column.type_length < 0 => f64::from(column.average_width()),
-            _ => 32.0,
-        }
     }
 
     fn null_fraction(&self, relation: &Relation) -> f64 {
@@ -174,7 +192,7 @@ impl Attribute {
 }
 
 /// Whether an identifier occurs in an expression as PostgreSQL prints it.
-fn mentions(expression: &str, name: &str) -> bool {
+pub(crate) fn mentions(expression: &str, name: &str) -> bool {
     let quoted = model::quote_identifier(name);
     expression.match_indices(&quoted).any(|(at, _)| {
         let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '\'';
@@ -186,47 +204,6 @@ fn mentions(expression: &str, name: &str) -> bool {
 
 fn max_align(bytes: f64) -> f64 {
     (bytes / 8.0).ceil() * 8.0
-}
-
-/// Average bytes of an index tuple that holds these attributes, line pointer left out.
-///
-/// Source: `index_form_tuple`, `heap_compute_data_size`: short varlena values need no alignment;
-/// the whole is aligned to 8 bytes; one NULL among the values costs a bitmap of 8 bytes.
-fn tuple_bytes(attributes: &[Attribute], relation: &Relation) -> f64 {
-    let mut without_nulls = 0.0_f64;
-    let mut with_nulls = 0.0_f64;
-    let mut no_null = 1.0_f64;
-    let mut spread = None::<Vec<(f64, f64)>>;
-    let mut varying = 0;
-    for attribute in attributes {
-        let width = attribute.width(relation);
-        let nulls = attribute.null_fraction(relation);
-        if attribute.length > 0 || width >= 127.0 {
-            let align = f64::from(attribute.align.max(1));
-            without_nulls = (without_nulls / align).ceil() * align;
-        }
-        without_nulls += width;
-        with_nulls += width * (1.0 - nulls);
-        no_null *= 1.0 - nulls;
-        if attribute.length < 0 {
-            varying += 1;
-            spread = distribution::stored_lengths(attribute, relation);
-        }
-    }
-    let full = match (varying, spread) {
-        (0, _) => max_align(TUPLE_HEADER + without_nulls),
-        (1, Some(lengths)) => {
-            let mean: f64 = lengths.iter().map(|(l, w)| l * w).sum();
-            lengths
-                .iter()
-                // The statistics' average is the better one; the samples give the spread around it.
-                .map(|(l, w)| w * max_align(TUPLE_HEADER + without_nulls + l - mean))
-                .sum()
-        }
-        // Alignment adds half of a word on average.
-        _ => TUPLE_HEADER + without_nulls + 3.5,
-    };
-    no_null * full + (1.0 - no_null) * (16.0 + max_align((with_nulls - 4.0).max(0.0)))
 }
 
 #[cfg(test)]
@@ -245,6 +222,7 @@ pub(crate) mod tests {
             opclass: format!("{type_name}_ops"),
             expression: None,
             evaluated: Vec::new(),
+            conditional: None,
         }
     }
 
@@ -320,7 +298,7 @@ pub(crate) mod tests {
         let relation = relation(vec![("id", 8, Some(statistics(-1.0)))]);
         let size = predict(
             &shape("btree", vec![attribute(1, 8, 8, "int8")]),
-            Heap { relation: &relation, rows: 1e6, pages: 4425.0 },
+            Heap { relation: &relation, rows: 1e6, pages: 4425.0, major: 15, combinations: &[] },
         );
         assert!((2700..2790).contains(&size.pages), "{size:?}");
         assert_eq!(size.height, 2);
@@ -329,7 +307,7 @@ pub(crate) mod tests {
     #[test]
     fn duplicates_are_merged_down_to_six_bytes_a_row() {
         let relation = relation(vec![("kind", 4, Some(statistics(10.0)))]);
-        let heap = Heap { relation: &relation, rows: 1e6, pages: 4425.0 };
+        let heap = Heap { relation: &relation, rows: 1e6, pages: 4425.0, major: 15, combinations: &[] };
         let shape = shape("btree", vec![attribute(1, 4, 4, "int4")]);
         let merged = predict(&shape, heap).pages;
         let apart = predict(&Shape { deduplicates: false, ..shape.clone() }, heap).pages;
