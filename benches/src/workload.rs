@@ -64,7 +64,7 @@ impl Workload {
     pub fn dwarfing(self) -> &'static [u32] {
         match self {
             Self::Tpch => &[2, 17, 20],
-            Self::Tpcds => &[],
+            Self::Tpcds => &[10, 35, 41],
         }
     }
 
