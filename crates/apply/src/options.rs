@@ -46,6 +46,8 @@ pub struct ExecuteOptions {
     pub orphans: Orphans,
     /// The number of the run in the journal; a new one by default.
     pub run_id: Option<Uuid>,
+    /// Why something is undone, in a sentence, for the journal.
+    pub reason: Option<String>,
     /// How it was before, to be stored before the first change.
     pub before: Option<Arc<Baseline>>,
     /// The wish to stop.
@@ -65,6 +67,7 @@ impl Default for ExecuteOptions {
             maintenance_work_mem: None,
             orphans: Orphans::Wait,
             run_id: None,
+            reason: None,
             before: None,
             cancellation: Cancellation::default(),
         }

@@ -302,7 +302,8 @@ async fn undo_locked(
         }
         let failure = match part {
             Ready::Step { step, already } => {
-                undo_step(session, &mut worker, &step, already, &mut undo.steps, on_event).await?
+                let note = options.reason.clone();
+                undo_step(session, &mut worker, &step, (already, note), &mut undo.steps, on_event).await?
             }
             Ready::Tree { root, steps, actions } => {
                 let mut site = StepSite { session, facts, worker: &mut worker, options };
@@ -371,7 +372,8 @@ async fn undo_tree(
         journal::advance(session, anchor.step_id, Status::Done, record).await?;
         return Ok(Some(failure));
     }
-    journal::advance(session, anchor.step_id, Status::Undone, Record::default()).await?;
+    let record = Record { note: site.options.reason.clone(), ..Record::default() };
+    journal::advance(session, anchor.step_id, Status::Undone, record).await?;
     for step in steps.iter().filter(|s| s.step_id != anchor.step_id) {
         journal::advance(session, step.step_id, Status::Undoing, Record::default()).await?;
         journal::advance(session, step.step_id, Status::Undone, Record::default()).await?;
@@ -383,7 +385,7 @@ async fn undo_step(
     session: &Session,
     worker: &mut Worker<'_>,
     step: &JournalStep,
-    already: Option<String>,
+    (already, reason): (Option<String>, Option<String>),
     done: &mut Vec<RunStep>,
     on_event: OnEvent<'_>,
 ) -> Result<Option<Error>, Error> {
@@ -412,7 +414,7 @@ async fn undo_step(
     };
     match undone {
         Ok((attempts, _)) => {
-            let record = Record { note: already, ..Record::default() };
+            let record = Record { note: already.or(reason), ..Record::default() };
             journal::advance(session, step_id, Status::Undone, record).await?;
             on_event(Event::Finished { step_id, sql: sql.clone(), elapsed });
             done.push(report(Status::Undone, attempts));

@@ -58,12 +58,23 @@ pub struct Details {
     pub started_at: Option<DateTime<Utc>>,
     /// The size of the database.
     pub database_bytes: Bytes,
+    /// The sizes of the tables without their indexes.
+    pub tables: Vec<BaselineTable>,
     /// What a workload run measured at the same time, in its own words.
     pub workload: Value,
     /// Settings that bear on plans, by name.
     pub settings: BTreeMap<String, String>,
     /// What the user wants to remember.
     pub note: Option<String>,
+}
+
+/// The size of one table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineTable {
+    /// Its name.
+    pub name: QualifiedName,
+    /// Its size without indexes.
+    pub bytes: Bytes,
 }
 
 /// A plan of one typical execution of a statement.
@@ -178,6 +189,11 @@ impl Baseline {
                 extension_version: info.map(|i| i.version.clone()),
                 started_at: snapshot.server.started_at,
                 database_bytes: snapshot.server.database_bytes,
+                tables: snapshot
+                    .relations
+                    .iter()
+                    .map(|r| BaselineTable { name: r.name.clone(), bytes: r.table_bytes })
+                    .collect(),
                 workload: Value::Null,
                 settings,
                 note: None,

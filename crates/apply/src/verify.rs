@@ -52,6 +52,8 @@ pub struct Measurement {
     pub examples: BTreeMap<i64, Vec<String>>,
     /// Their plans before, as `EXPLAIN (FORMAT JSON, VERBOSE)` gave them.
     pub plans_before: BTreeMap<i64, Vec<Value>>,
+    /// The bytes of the tables before, without their indexes.
+    pub table_bytes_before: BTreeMap<QualifiedName, u64>,
     /// Take back only what costs more time than it saves.
     pub only_losing: bool,
 }
@@ -190,7 +192,7 @@ pub async fn verify(target: &Target, entry_ids: &[i64], measurement: &Measuremen
     for entry in &entries {
         changes.extend(changes_of(&session, entry).await?);
     }
-    let mut proof = find_slower(&planner, &entries, &changes, measurement).await;
+    let mut proof = find_slower(&session, &planner, &entries, &changes, measurement).await?;
     for entry in &entries {
         let made: Vec<&AppliedChange> = changes
             .iter()
@@ -206,11 +208,13 @@ pub async fn verify(target: &Target, entry_ids: &[i64], measurement: &Measuremen
         let own: BTreeSet<i64> = entry.steps.iter().map(|s| s.step_id).collect();
         let by_it = |slower: &&Slower| slower.steps.iter().any(|id| own.contains(id));
         verification.slower = proof.slower.iter().filter(by_it).cloned().collect();
-        if let Some(first) = proof.take_back.iter().find(|t| t.entry_id == entry.entry_id)
+        if proof.take_back.iter().any(|t| t.entry_id == entry.entry_id)
             && verification.verdict != Verdict::NotThere
         {
             verification.verdict = Verdict::MadeOthersSlower;
-            verification.sentence = format!("{} {}", verification.sentence, first.sentence);
+            let ids: Vec<String> = verification.slower.iter().map(|s| s.queryid.to_string()).collect();
+            verification.sentence =
+                format!("{} But it made others slower: {}.", verification.sentence, ids.join(", "));
         }
         let value = serde_json::to_value(&*verification).map_err(Error::json("store a verification"))?;
         journal::write_measured(&session, entry.entry_id, &value).await?;
@@ -276,11 +280,12 @@ fn figures_of<'m>(all: &'m [Figures], queryid: i64, query: &str) -> Option<&'m F
 
 /// The statements that became slower, and why.
 async fn find_slower(
+    client: &Client,
     planner: &Session,
     entries: &[&JournalEntry],
     changes: &[AppliedChange],
     measurement: &Measurement,
-) -> Proof {
+) -> Result<Proof, Error> {
     let promised: BTreeMap<i64, &str> = entries
         .iter()
         .flat_map(|e| &e.promised.statements)
@@ -311,12 +316,41 @@ async fn find_slower(
             plans.iter().for_each(|plan| facts.merge(PlanFacts::of(plan)));
             facts
         });
+        let growth = match &plan_now {
+            Some(plan) => growth_of(client, plan, measurement).await?,
+            None => 1.0,
+        };
         let suspect =
-            Suspect { before, since, plan_before: plan_before.as_ref(), plan_now: plan_now.as_ref() };
+            Suspect { before, since, plan_before: plan_before.as_ref(), plan_now: plan_now.as_ref(), growth };
         proof.slower.push(cause::find(&suspect, changes, SLOWER_FACTOR, proof.load));
     }
     proof.slower.sort_by(|a, b| b.lost_ms().total_cmp(&a.lost_ms()).then(a.queryid.cmp(&b.queryid)));
-    proof
+    Ok(proof)
+}
+
+/// By which factor the tables of a plan have grown, at most; 1 when nothing is known of before.
+async fn growth_of(client: &Client, plan: &PlanFacts, measurement: &Measurement) -> Result<f64, Error> {
+    let doing = || Error::query("read the sizes of tables");
+    let tables: Vec<&QualifiedName> = plan.read.iter().chain(&plan.written).collect();
+    let schemas: Vec<&str> = tables.iter().map(|t| t.schema.as_str()).collect();
+    let names: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
+    let rows = client
+        .query(include_str!("../queries/table_sizes.sql"), &[&schemas, &names])
+        .await
+        .map_err(doing())?;
+    let mut growth = 1.0_f64;
+    for row in &rows {
+        let read = || -> Result<_, tokio_postgres::Error> {
+            let table =
+                QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?);
+            Ok((table, row.try_get::<_, i64>("bytes")?))
+        };
+        let (table, bytes) = read().map_err(doing())?;
+        if let Some(before) = measurement.table_bytes_before.get(&table).filter(|b| **b > 0) {
+            growth = growth.max(bytes as f64 / *before as f64);
+        }
+    }
+    Ok(growth)
 }
 
 /// What is to be taken back. A statement that reads has become slower by a change: that goes. A

@@ -186,3 +186,48 @@ async fn what_somebody_changed_is_not_undone() {
     let error = undo_last().await.unwrap_err();
     assert_eq!(error.to_string(), "index public.used belongs to a constraint");
 }
+
+#[tokio::test]
+async fn an_interrupted_recommendation_goes_on_where_it_stopped() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        let before = world.schema_dump().await;
+        let unique = IndexDefinition { unique: true, ..index(plain_table(), "third", &["x"]) };
+        let plan = plan_of(
+            "r",
+            vec![
+                create(plain_table(), "first", &["x"]),
+                Change::Analyze { table: plain_table() },
+                Change::CreateIndex { index: unique },
+                drop_plain_y(),
+            ],
+        );
+        // The values of x are not unique, until somebody has mended them.
+        let error = execute(&world, &plan, &quick()).await.unwrap().into_result().unwrap_err();
+        assert_eq!(error.sqlstate().as_deref(), Some("23505"));
+        world.sql("update plain set x = id").await;
+        let asked = apply::preflight(&world.target, &plan).await.unwrap();
+        assert_eq!(asked.refusals, []);
+        let left: Vec<_> = asked.plan.steps().map(|(_, s)| s.change.object().name).collect();
+        assert_eq!(left, ["third", "plain_y_idx"]);
+        assert_eq!(asked.plan.recommendations[0].resumes, Some(1));
+        let run = execute(&world, &plan, &quick()).await.unwrap().into_result().unwrap();
+        assert_eq!((run.entries[0].entry_id, run.entries[0].steps.len()), (1, 2));
+
+        let journal = apply::journal(&world.target).await.unwrap();
+        let statuses: Vec<_> = journal[0].steps.iter().map(|s| s.status).collect();
+        use Status as S;
+        assert_eq!(statuses, [S::Done, S::Done, S::Retried, S::Retried, S::Done, S::Done]);
+        assert_eq!((journal.len(), journal[0].status.as_str()), (1, "done"));
+        apply::undo(&world.target, &UndoTarget::Last, &quick(), &mut |_| {})
+            .await
+            .unwrap()
+            .into_result()
+            .unwrap();
+        assert_eq!(world.schema_dump().await, before, "on {}", server.binaries().version);
+        assert_eq!(apply::journal(&world.target).await.unwrap()[0].status, "undone");
+        // Once it is undone the same plan begins anew.
+        execute(&world, &plan, &quick()).await.unwrap().into_result().unwrap();
+        assert_eq!(apply::journal(&world.target).await.unwrap().len(), 2);
+    }
+}

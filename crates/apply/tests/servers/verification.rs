@@ -205,6 +205,15 @@ async fn what_a_change_made_slower_is_named_and_nothing_else_is_blamed() {
         assert_eq!(proof.verifications[0].verdict, Verdict::MadeOthersSlower);
         assert_eq!(proof.verifications[0].slower.len(), 3);
 
+        // A table that has grown by as much explains it as well.
+        let halves: u64 = world.value("select pg_relation_size('m')").await.parse().unwrap();
+        let grown = Measurement { table_bytes_before: [(m(), halves / 4)].into(), ..measurement.clone() };
+        let proof = apply::verify(&world.target, &[entry], &grown).await.unwrap();
+        let causes: Vec<Cause> = proof.slower.iter().map(|s| s.cause).collect();
+        use Cause as C;
+        assert_eq!(causes, [C::TableGrew, C::TableGrew, C::MorePages, C::TableGrew], "{proof:#?}");
+        assert_eq!(proof.take_back, []);
+
         // It saves 900 ms and costs 200: who only wants to lose nothing keeps it.
         let weighing = Measurement { only_losing: true, ..measurement.clone() };
         let proof = apply::verify(&world.target, &[entry], &weighing).await.unwrap();

@@ -230,7 +230,10 @@ pub async fn measurement(
         _ => Measurement::default(),
     };
     measurement.search_path = search_path(context, target).await;
-    for plan in before.into_iter().flat_map(|b| b.plans) {
+    let Some(before) = before else { return Ok(measurement) };
+    let sizes = before.details.tables.into_iter();
+    measurement.table_bytes_before = sizes.map(|table| (table.name, table.bytes.0)).collect();
+    for plan in before.plans {
         measurement.examples.entry(plan.queryid).or_default().push(plan.example);
         measurement.plans_before.entry(plan.queryid).or_default().push(plan.explain);
     }
@@ -260,7 +263,9 @@ pub async fn take_back(
     let mut narrator = Narrator::new(&context.printer);
     for one in decided.iter().filter(|t| t.kept_at.is_none()) {
         let wanted = UndoTarget::Step(one.step_id);
-        let undo = apply::undo(target, &wanted, options, &mut |event| narrator.tell(&event)).await;
+        let options =
+            ExecuteOptions { reason: Some(format!("Taken back: {}", one.sentence)), ..options.clone() };
+        let undo = apply::undo(target, &wanted, &options, &mut |event| narrator.tell(&event)).await;
         narrator.finish();
         let undo = undo.map_err(refused)?.into_result().map_err(refused)?;
         let sql = undo.steps.into_iter().map(|s| s.sql).filter(|sql| !sql.is_empty()).collect();

@@ -117,7 +117,7 @@ async fn what_made_a_statement_slower_is_named_and_taken_back() {
         let taken = user.run(&["verify", "--execute", url]).exits(3);
         taken.says("taken back: public.t_b_idx. Statement ");
         assert!(!world.indexes().await.contains("t_b_idx"));
-        user.run(&["journal", url]).exits(0).says("undone");
+        user.run(&["journal", url]).exits(0).says("undone").says("note: Taken back: Statement ");
         user.run(&["verify", url]).fails(2);
     }
 }
