@@ -96,6 +96,7 @@ fn column(number: usize, spec: &str) -> Column {
         most_common_elems: None,
         most_common_elem_freqs: None,
         elem_count_histogram: None,
+        ranges: None,
     };
     for option in words {
         let (key, value) = option.split_once('=').unwrap();

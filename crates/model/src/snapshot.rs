@@ -235,7 +235,7 @@ impl Column {
 }
 
 /// A row of `pg_stats`: what the planner knows of a column or an index expression.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ColumnStatistics {
     /// Fraction of NULLs.
     pub null_frac: f32,
@@ -257,6 +257,20 @@ pub struct ColumnStatistics {
     pub most_common_elem_freqs: Option<Vec<f32>>,
     /// Histogram of distinct element counts, with the trailing average.
     pub elem_count_histogram: Option<Vec<f32>>,
+    /// Of a range type; `None` before 17, which does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<RangeStatistics>,
+}
+
+/// What `pg_stats` has of columns of range types since 17.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RangeStatistics {
+    /// Lengths of ranges that are not empty, in the text form of an array.
+    pub length_histogram: Option<String>,
+    /// Fraction of empty ranges.
+    pub empty_frac: Option<f32>,
+    /// Lower and upper bounds, as ranges, in the text form of an array.
+    pub bounds_histogram: Option<String>,
 }
 
 impl ColumnStatistics {
@@ -465,6 +479,32 @@ pub struct ExtendedStatistics {
     pub columns: Vec<String>,
     /// `stxkind`: `d` ndistinct, `f` dependencies, `m` most-common values, `e` expressions.
     pub kinds: Vec<char>,
+    /// Its expressions, in order.
+    #[serde(default)]
+    pub expressions: Vec<String>,
+    /// What ANALYZE found, of the table's own rows and of those of its children too.
+    #[serde(default)]
+    pub data: Vec<ExtendedStatisticsData>,
+}
+
+/// A row of `pg_stats_ext`: what the planner knows of several columns together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExtendedStatisticsData {
+    /// Whether children are covered as well; always false before 15.
+    pub inherited: bool,
+    /// Distinct combinations, as `pg_ndistinct` prints them, by attribute number.
+    pub n_distinct: Option<String>,
+    /// Functional dependencies, as `pg_dependencies` prints them, by attribute number.
+    pub dependencies: Option<String>,
+    /// Most common combinations, in the text form of an array of arrays.
+    pub most_common_vals: Option<String>,
+    /// Their frequencies.
+    pub most_common_freqs: Option<Vec<f64>>,
+    /// Their frequencies if the columns were independent.
+    pub most_common_base_freqs: Option<Vec<f64>>,
+    /// Statistics of the expressions, in their order.
+    #[serde(default)]
+    pub expressions: Vec<ColumnStatistics>,
 }
 
 /// A row of `pg_stat_statements`, summed over users.

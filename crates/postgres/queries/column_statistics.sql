@@ -11,7 +11,10 @@ SELECT /* pgwright:column_statistics */
     s.correlation,
     s.most_common_elems::pg_catalog.text AS most_common_elems,
     s.most_common_elem_freqs,
-    s.elem_count_histogram
+    s.elem_count_histogram,
+    NULL::pg_catalog.text AS range_length_histogram,
+    NULL::pg_catalog.float4 AS range_empty_frac,
+    NULL::pg_catalog.text AS range_bounds_histogram
 FROM pg_catalog.pg_stats AS s
 JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.schemaname
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = s.tablename

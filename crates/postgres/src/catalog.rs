@@ -19,7 +19,10 @@ pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow
 pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
-use crate::statistics::{ColumnStatisticsRow, SearchPathRow, StatementRow, StatementsInfoRow};
+use crate::statistics::{
+    ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, SearchPathRow,
+    StatementRow, StatementsInfoRow,
+};
 
 /// Every declared query. The tests prepare each of them on each version.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -30,6 +33,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     ColumnStatisticsRow::QUERY,
     ConstraintRow::QUERY,
     CreateIndexProgressRow::QUERY,
+    ExtendedStatisticsDataRow::QUERY,
+    ExtendedStatisticsExpressionRow::QUERY,
     ExtendedStatisticsRow::QUERY,
     ExtensionRow::QUERY,
     FunctionVolatilityRow::QUERY,

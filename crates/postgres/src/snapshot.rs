@@ -22,8 +22,10 @@ use crate::catalog_query::{CatalogRow, read as read_catalog};
 use crate::error::Error;
 use crate::schema_dump::{self, DumpRequest};
 use crate::session::{PINNED, Session};
-use crate::statistics::ColumnStatisticsRow;
-use crate::statistics::statements;
+use crate::statistics::{
+    ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, extended_statistics,
+    statements,
+};
 use crate::target::Target;
 
 /// What a snapshot needs besides a session.
@@ -150,6 +152,9 @@ fn assemble(
             Ok(index)
         })
         .collect::<Result<Vec<Index>, Error>>()?;
+    let mut extended: Vec<ExtendedStatistics> =
+        rows.extended.into_iter().map(ExtendedStatistics::from).collect();
+    extended_statistics::fill(&mut extended, rows.extended_data, rows.extended_expressions);
     Ok(Snapshot {
         format_version: FORMAT_VERSION,
         taken_at: rows.server.taken_at,
@@ -161,7 +166,7 @@ fn assemble(
         relations,
         indexes,
         constraints: rows.constraints.into_iter().map(Constraint::from).collect(),
-        extended_statistics: rows.extended.into_iter().map(ExtendedStatistics::from).collect(),
+        extended_statistics: extended,
         statements,
         statements_info,
         notes,
@@ -180,6 +185,8 @@ struct Rows {
     indexes: Vec<IndexRow>,
     constraints: Vec<ConstraintRow>,
     extended: Vec<ExtendedStatisticsRow>,
+    extended_data: Vec<ExtendedStatisticsDataRow>,
+    extended_expressions: Vec<ExtendedStatisticsExpressionRow>,
 }
 
 /// `cache lookup failed`: a function such as `pg_get_indexdef()` looks at the catalog of this moment
@@ -247,6 +254,8 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         indexes,
         constraints,
         extended,
+        extended_data,
+        extended_expressions,
     ) = tokio::try_join!(
         all::<ServerRow>(session),
         all::<SettingRow>(session),
@@ -258,6 +267,8 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         all::<IndexRow>(session),
         all::<ConstraintRow>(session),
         all::<ExtendedStatisticsRow>(session),
+        all::<ExtendedStatisticsDataRow>(session),
+        all::<ExtendedStatisticsExpressionRow>(session),
     )?;
     Ok(Rows {
         server: first(server)?,
@@ -270,6 +281,8 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         indexes,
         constraints,
         extended,
+        extended_data,
+        extended_expressions,
     })
 }
 

@@ -1,7 +1,9 @@
 //! What has been counted and sampled: column statistics and statement counters.
 
 mod column_statistics;
+pub(crate) mod extended_statistics;
 pub mod statements;
 
 pub use column_statistics::ColumnStatisticsRow;
+pub use extended_statistics::{ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow};
 pub use statements::{SearchPathRow, StatementRow, StatementsInfoRow};

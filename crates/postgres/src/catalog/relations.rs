@@ -230,6 +230,8 @@ impl From<ExtendedStatisticsRow> for ExtendedStatistics {
             definition: row.definition,
             columns: row.columns,
             kinds: row.kinds.iter().map(|kind| character(kind)).collect(),
+            expressions: Vec::new(),
+            data: Vec::new(),
         }
     }
 }

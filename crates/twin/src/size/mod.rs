@@ -289,6 +289,7 @@ pub(crate) mod tests {
             most_common_elems: None,
             most_common_elem_freqs: None,
             elem_count_histogram: None,
+            ranges: None,
         }
     }
 
