@@ -21,6 +21,9 @@ use crate::workload::Workload;
 /// Searches at most.
 const ROUNDS: usize = 8;
 
+/// The share of its cost that an index has to save at least one statement: less is lost in the noise.
+const MIN_SPEEDUP: f64 = 0.08;
+
 /// The share of the time that no index can take away, which an index has to save when another chosen one
 /// gives all that it gives.
 const NARROW_TWIN: f64 = 0.005;
@@ -292,24 +295,36 @@ impl<M: CostModel> Selection<'_, '_, M> {
         curve
     }
 
-    /// Takes back indexes that save less than the smallest share worth a line, the least useful first,
-    /// because without it another may be missed more.
+    /// The largest share of its cost that any statement saves by an exchange of sets.
+    fn speedup(&mut self, from: &BTreeSet<CandidateId>, to: &BTreeSet<CandidateId>) -> f64 {
+        let changed: BTreeSet<CandidateId> = from.symmetric_difference(to).copied().collect();
+        let mut most: f64 = 0.0;
+        for s in self.evaluator.statements_of(&changed) {
+            let before = self.evaluator.estimate(s, from).cost;
+            let after = self.evaluator.estimate(s, to).cost;
+            most = most.max(1.0 - after / before.max(f64::MIN_POSITIVE));
+        }
+        most
+    }
+
+    /// Takes back indexes that save less than the smallest share worth a line or that make no statement
+    /// noticeably faster, the least useful first, because without it another may be missed more.
     pub fn drop_marginal(&mut self, chosen: &mut BTreeSet<CandidateId>) {
         let least_ms = self.least_ms();
         let mut rest_ms = self.rest_ms(chosen);
-        let mut saved: BTreeMap<CandidateId, f64> = BTreeMap::new();
+        let mut saved: BTreeMap<CandidateId, (f64, f64)> = BTreeMap::new();
         loop {
             let floor = self.floor_at(rest_ms);
             let mut least: Option<(f64, CandidateId)> = None;
             for id in chosen.iter().copied().collect::<Vec<_>>() {
-                let saved = match saved.get(&id) {
+                let (saved, speedup) = match saved.get(&id) {
                     Some(saved) => *saved,
                     None => {
                         let without: BTreeSet<CandidateId> =
                             chosen.iter().filter(|c| **c != id).copied().collect();
-                        let ms = self.saved_ms(&without, chosen);
-                        saved.insert(id, ms);
-                        ms
+                        let figures = (self.saved_ms(&without, chosen), self.speedup(&without, chosen));
+                        saved.insert(id, figures);
+                        figures
                     }
                 };
                 // A narrow index beside a wide one with the same keys is worth having only for much less to read.
@@ -317,7 +332,8 @@ impl<M: CostModel> Selection<'_, '_, M> {
                 let given = || {
                     chosen.iter().any(|o| *o != id && index_semantics::gives(definition(o), definition(&id)))
                 };
-                let too_little = saved < floor || saved < NARROW_TWIN * least_ms && given();
+                let too_little =
+                    saved < floor || speedup < MIN_SPEEDUP || saved < NARROW_TWIN * least_ms && given();
                 if too_little && least.is_none_or(|(l, _)| saved < l) {
                     least = Some((saved, id));
                 }
