@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::snapshot::{ConstraintKind, Statement};
+use model::snapshot::{ConstraintKind, RelationKind, Statement};
 use model::{QualifiedName, Snapshot, quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use sql::{Analysis, ParsedStatement, SnapshotCatalog, StatementKind};
@@ -223,7 +223,8 @@ impl Workload {
     }
 }
 
-/// The query of `RI_FKey_noaction_del` with a value that the column holds.
+/// The query of `RI_FKey_noaction_del` with a value that the column holds. Rows of a partitioned table are in its
+/// partitions, so there PostgreSQL leaves the `ONLY` out.
 fn foreign_key_check(snapshot: &Snapshot, key: &model::snapshot::Constraint) -> Option<String> {
     let relation = snapshot.relation(&key.table)?;
     let mut conditions = Vec::new();
@@ -236,7 +237,8 @@ fn foreign_key_check(snapshot: &Snapshot, key: &model::snapshot::Constraint) -> 
             .map_or_else(|| "NULL".to_owned(), |v| quote_literal(&v));
         conditions.push(format!("{} = {value}::{}", quote_identifier(name), column.type_name));
     }
-    Some(format!("SELECT 1 FROM ONLY {} x WHERE {} FOR KEY SHARE OF x", key.table, conditions.join(" AND ")))
+    let only = if relation.kind == RelationKind::PartitionedTable { "" } else { "ONLY " };
+    Some(format!("SELECT 1 FROM {only}{} x WHERE {} FOR KEY SHARE OF x", key.table, conditions.join(" AND ")))
 }
 
 /// Whether a name that the snapshot does not know is that of a catalog. PostgreSQL itself reserves `pg_`.

@@ -62,7 +62,9 @@ impl<M: CostModel> Selection<'_, '_, M> {
     }
 
     fn relative(&self, statement: usize, cost: f64) -> f64 {
-        cost / self.base[statement].max(f64::MIN_POSITIVE)
+        // What costs nothing ("WHERE false") takes its time elsewhere, and no index changes that.
+        let base = self.base[statement];
+        if base > 0.0 { cost / base } else { 1.0 }
     }
 
     fn total_ms(&self) -> f64 {
@@ -252,7 +254,11 @@ impl<M: CostModel> Selection<'_, '_, M> {
     fn problem(&mut self, facts: &BTreeMap<CandidateId, Facts>) -> Problem {
         let (mut spaces, mut fixed_ms) = (Vec::new(), 0.0);
         for s in 0..self.base.len() {
-            let scale = self.weights[s] / self.base[s].max(f64::MIN_POSITIVE);
+            if self.base[s] <= 0.0 {
+                fixed_ms += self.weights[s];
+                continue;
+            }
+            let scale = self.weights[s] / self.base[s];
             let nothing = BTreeSet::new();
             let whole = self.evaluator.estimate(s, &nothing).cost * scale;
             let mut in_spaces = 0.0;
