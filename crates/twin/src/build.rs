@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
 use model::QualifiedName;
 use model::change::KeyTarget;
-use model::snapshot::{Index, Relation, RelationKind, Snapshot};
+use model::snapshot::{ExtendedStatistics, Index, Relation, RelationKind, Snapshot};
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
@@ -20,7 +20,7 @@ use crate::size::{self, Combinations, Size};
 use crate::statistics::{Attribute, Row, Writer};
 use crate::switching::Switches;
 use crate::the_twin::{Table, Twin, TwinOptions};
-use crate::{restore, settings, switching};
+use crate::{extended, restore, settings, switching};
 
 pub(crate) async fn build(
     snapshot: &Snapshot,
@@ -42,13 +42,15 @@ pub(crate) async fn build(
     let owner = connect(&server, DATABASE, As::Owner).await?;
     let restored = restore::run(&snapshot.schema_sql, &owner, &admin, time.is_some(), binaries.major).await?;
     notes.extend(restored.notes);
-    drop(owner);
-
     let (relations, columns) = read_catalog(&admin).await?;
     let mut tables = BTreeMap::new();
     let mut indexes_of: HashMap<&QualifiedName, Vec<&Index>> = HashMap::new();
     for index in &snapshot.indexes {
         indexes_of.entry(&index.definition.table).or_default().push(index);
+    }
+    let mut extended_of: HashMap<&QualifiedName, Vec<&ExtendedStatistics>> = HashMap::new();
+    for statistics in &snapshot.extended_statistics {
+        extended_of.entry(&statistics.table).or_default().push(statistics);
     }
     for relation in &snapshot.relations {
         let Some((oid, path)) = relations.get(&relation.name) else {
@@ -69,9 +71,12 @@ pub(crate) async fn build(
         let to_int = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
         let mut relation = relation.clone();
         // Dropped columns of the source are not in the dump, so what follows them has another number here.
+        let mut numbers = HashMap::new();
         for column in &mut relation.columns {
             let found = columns.get(oid).and_then(|c| c.get(&column.name));
-            column.attnum = found.map_or(0, |a| a.number);
+            let number = found.map_or(0, |a| a.number);
+            numbers.insert(column.attnum, number);
+            column.attnum = number;
         }
         let table = Table {
             oid: *oid,
@@ -83,8 +88,10 @@ pub(crate) async fn build(
             relpages: to_int(relation.relpages),
             reltuples,
             relallvisible: to_int(relation.relallvisible),
-            combinations: unique_columns(
+            combinations: combinations(
                 indexes_of.get(&relation.name).map_or(&[][..], Vec::as_slice),
+                extended_of.get(&relation.name).map_or(&[][..], Vec::as_slice),
+                &numbers,
                 &relation,
             ),
             relation,
@@ -98,6 +105,8 @@ pub(crate) async fn build(
         }
     }
     write_statistics(snapshot, &admin, &relations, &columns, &mut notes).await?;
+    notes.extend(extended::write(snapshot, &owner, &admin, binaries.major).await?);
+    drop(owner);
     let switches = size_everything(snapshot, &server, &admin, &tables, &partitions, &relations).await?;
     switching::prepare(&admin).await?;
     tell_what_is_missing(snapshot, &mut notes);
@@ -215,8 +224,21 @@ async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<S
     admin.batch_execute(&format!("{base} ENCODING UTF8")).await.map_err(Error::sql(what))
 }
 
-/// The columns of which each row has a combination of its own, by the table's numbers.
-fn unique_columns(indexes: &[&Index], relation: &Relation) -> Vec<Combinations> {
+/// What unique indexes and extended statistics tell of several columns together. `numbers` are the source's
+/// column numbers with the twin's.
+fn combinations(
+    indexes: &[&Index],
+    extended: &[&ExtendedStatistics],
+    numbers: &HashMap<i16, i16>,
+    relation: &Relation,
+) -> Vec<Combinations> {
+    let counted = extended
+        .iter()
+        .filter_map(|statistics| statistics.data.first()?.n_distinct.as_deref())
+        .filter_map(|text| extended::ndistinct(text, numbers))
+        .flatten()
+        .map(|(columns, distinct)| Combinations { columns: columns.into_iter().collect(), distinct });
+
     let number = |column: &str| {
         let column = relation.column(column).filter(|c| c.attnum != 0)?;
         // A unique index holds as many NULLs as there are.
@@ -236,6 +258,7 @@ fn unique_columns(indexes: &[&Index], relation: &Relation) -> Vec<Combinations> 
         .iter()
         .filter(|index| index.definition.unique && index.definition.predicate.is_none())
         .filter_map(|index| Some(Combinations { columns: columns(index)?, distinct: f64::INFINITY }))
+        .chain(counted)
         .collect()
 }
 
@@ -454,14 +477,6 @@ fn partition_trees(
 }
 
 fn tell_what_is_missing(snapshot: &Snapshot, notes: &mut Vec<String>) {
-    let extended: Vec<String> = snapshot.extended_statistics.iter().map(|s| s.name.to_string()).collect();
-    if !extended.is_empty() {
-        notes.push(format!(
-            "The contents of extended statistics ({}) are not in the snapshot: the planner twin estimates as if \
-             these columns were independent.",
-            extended.join(", ")
-        ));
-    }
     let secured: Vec<String> =
         snapshot.relations.iter().filter(|r| r.row_security).map(|r| r.name.to_string()).collect();
     if !secured.is_empty() {

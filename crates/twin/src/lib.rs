@@ -16,6 +16,7 @@ mod build;
 mod candidates;
 mod clock;
 mod error;
+mod extended;
 mod files;
 mod index_facts;
 mod lexer;

@@ -28,6 +28,11 @@ pub(crate) async fn connect(server: &cluster::Server, database: &str, who: As) -
         config.user(OWNER);
     }
     config.application_name("pgwright");
+    // The texts of values in a snapshot were made with these.
+    config.options(
+        "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex \
+         -c xmlbinary=base64 -c jit=off",
+    );
     let (client, connection) = config.connect(NoTls).await.map_err(Error::sql("connecting"))?;
     tokio::spawn(connection);
     Ok(client)

@@ -25,6 +25,8 @@ struct TypeFacts {
     /// The element's type when this is a true array, else zero.
     element: Oid,
     collation: Oid,
+    /// The range type when this is a range or a multirange, else zero.
+    range: Oid,
     /// Whether reading a value runs only code of PostgreSQL and of extensions. A domain in a composite type
     /// and a range over a type with its own order run what the snapshot's author wrote, and statistics are
     /// written by the superuser.
@@ -74,6 +76,8 @@ pub(crate) struct Writer<'a> {
 const TSVECTOR: Oid = 3614;
 const TEXT: Oid = 25;
 const TEXT_EQUAL: Oid = 98;
+const FLOAT8: Oid = 701;
+const FLOAT8_LESS: Oid = 672;
 const DEFAULT_COLLATION: Oid = 100;
 
 const TYPES: &str = "
@@ -115,6 +119,15 @@ SELECT b.oid, b.base,
     coalesce(less.amopopr, 0::pg_catalog.oid) AS less,
     CASE WHEN t.typcategory = 'A' AND t.typlen = -1 THEN t.typelem ELSE 0::pg_catalog.oid END AS element,
     t.typcollation AS collation,
+    CASE t.typtype
+        WHEN 'r' THEN t.oid
+        -- 13 has neither multiranges nor this column.
+        WHEN 'm' THEN (
+            SELECT r.rngtypid FROM pg_catalog.pg_range AS r
+            WHERE (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
+        )
+        ELSE 0::pg_catalog.oid
+    END AS range,
     t.oid < 16384 OR t.typtype IN ('b', 'e')
         OR (
             t.typtype = 'r'
@@ -196,6 +209,7 @@ impl<'a> Writer<'a> {
                     less: row.try_get("less").map_err(Error::sql(what))?,
                     element: row.try_get("element").map_err(Error::sql(what))?,
                     collation: row.try_get("collation").map_err(Error::sql(what))?,
+                    range: row.try_get("range").map_err(Error::sql(what))?,
                     trusted: row.try_get("trusted").map_err(Error::sql(what))?,
                 };
                 types.insert(oid, facts);
@@ -284,14 +298,14 @@ impl<'a> Writer<'a> {
                 ..values.clone()
             });
         }
-        let (equal, element, collation, trusted) = if own.base == TSVECTOR {
+        let (equal, element, collation, element_trusted) = if own.base == TSVECTOR {
             (TEXT_EQUAL, TEXT, DEFAULT_COLLATION, true)
         } else {
             let of = self.types.get(&own.element).copied().unwrap_or_default();
             (of.equal, of.base, of.collation, self.trusts(of.base))
         };
         if let (true, Some(elements), Some(freqs)) =
-            (trusted, &statistics.most_common_elems, &statistics.most_common_elem_freqs)
+            (element_trusted, &statistics.most_common_elems, &statistics.most_common_elem_freqs)
         {
             slots.push(Slot {
                 kind: 4,
@@ -310,6 +324,26 @@ impl<'a> Writer<'a> {
                 numbers: Some(counts.clone()),
                 ..Slot::default()
             });
+        }
+        if let (true, Some(ranges)) = (trusted && own.range != 0, &statistics.ranges) {
+            if let Some(bounds) = &ranges.bounds_histogram {
+                slots.push(Slot {
+                    kind: 7,
+                    values: Some(bounds.clone()),
+                    element: own.range,
+                    ..Slot::default()
+                });
+            }
+            if let Some(lengths) = &ranges.length_histogram {
+                slots.push(Slot {
+                    kind: 6,
+                    operator: FLOAT8_LESS,
+                    numbers: Some(vec![ranges.empty_frac.unwrap_or(0.0)]),
+                    values: Some(lengths.clone()),
+                    element: FLOAT8,
+                    ..Slot::default()
+                });
+            }
         }
         five(slots)
     }

@@ -7,5 +7,6 @@ mod behavior;
 mod comparison;
 mod databases;
 mod events;
+mod extended;
 mod safety;
 mod source;
