@@ -75,6 +75,8 @@ struct Written<'a> {
     writes: &'a TableWrites,
     /// What the new version of a row costs in the indexes that exist, in microseconds.
     existing_us: f64,
+    /// What it costs there beyond the caches.
+    existing_pages_us: f64,
     /// How much dearer entries of inserts are than those of a statement of many rows.
     alone: f64,
     /// Time here over time on a server that has nothing else to do.
@@ -93,7 +95,7 @@ impl<'a> Pricing<'a> {
         let mut writes: BTreeMap<_, _> = workload
             .writes
             .iter()
-            .map(|(table, of)| (table, Written::new(snapshot, &tables, table, of)))
+            .map(|(table, of)| (table, Written::new(snapshot, &tables, table, of, (&memory, seconds))))
             .collect();
         fill_in_slowness(&mut writes);
         Self { snapshot, tables, writes, memory, seconds, ms_per_byte, ms_per_index }
@@ -132,7 +134,8 @@ impl<'a> Pricing<'a> {
             let versions = updates - hot + lost;
             price.hot_lost += lost;
             // A row outside of the predicate gets no entry here, and new ones everywhere else.
-            entry_us += versions * share * cost.entry_us * UPDATED + lost * table.existing_us * UPDATED;
+            entry_us += versions * share * cost.entry_us * UPDATED;
+            entry_us += lost * (table.existing_us * UPDATED + table.existing_pages_us);
             rows_written += versions;
             entries += versions * share;
         }
@@ -144,23 +147,29 @@ impl<'a> Pricing<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn new(snapshot: &Snapshot, tables: &Tables<'_>, table: &QualifiedName, writes: &'a TableWrites) -> Self {
-        let existing_us: f64 = tables
-            .indexes(table)
-            .map(|index| {
-                let share = tables.relation(table).map_or(1.0, |r| indexed_share(r, &index.definition));
-                let cost = EntryCost::of(snapshot, tables, &index.definition, share, index.bytes.0);
-                cost.row_us + share * cost.entry_us
-            })
-            .sum();
+    fn new(
+        snapshot: &Snapshot,
+        tables: &Tables<'_>,
+        table: &QualifiedName,
+        writes: &'a TableWrites,
+        (memory, seconds): (&ServerMemory, f64),
+    ) -> Self {
+        let (mut existing_us, mut existing_pages_us) = (0.0, 0.0);
+        for index in tables.indexes(table) {
+            let share = tables.relation(table).map_or(1.0, |r| indexed_share(r, &index.definition));
+            let cost = EntryCost::of(snapshot, tables, &index.definition, share, index.bytes.0);
+            existing_us += cost.row_us + share * cost.entry_us;
+            existing_pages_us += share * cost.pages_us(memory, share * writes.inserted / seconds.max(1.0));
+        }
         let rows_per_statement = match writes.insert_statements {
             statements if statements > 0.0 => (writes.inserted / statements).max(1.0),
             _ => 1.0,
         };
         let alone = 1.0 + (ALONE - 1.0) / rows_per_statement;
-        let expected_us = STATEMENT_US / rows_per_statement + ROW_US + existing_us * alone;
+        let expected_us =
+            STATEMENT_US / rows_per_statement + ROW_US + existing_us * alone + existing_pages_us;
         let measured = writes.insert_ms.map(|ms| (ms * 1e3 / expected_us).clamp(SLOWNESS.0, SLOWNESS.1));
-        Self { writes, existing_us, alone, slowness: measured.unwrap_or(f64::NAN) }
+        Self { writes, existing_us, existing_pages_us, alone, slowness: measured.unwrap_or(f64::NAN) }
     }
 }
 

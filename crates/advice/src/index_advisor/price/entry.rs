@@ -5,11 +5,13 @@
 //! They say, of everything that is in the cache:
 //!
 //! - Width is nearly free: included columns cost log, not time.
-//! - An entry at the right edge (a growing time or number) costs a tenth of one at a random place:
+//! - An entry at the right edge (a growing time or number) costs a sixth of one at a random place:
 //!   `_bt_insertonpg` remembers the rightmost leaf (nbtree/README, "Fastpath For Index Insertion").
-//! - Between the two the price grows with the *logarithm of the number of places* that new entries go to, as
-//!   the comparisons of the descent do, and the cache misses. The places are told by the entropy of the
-//!   key columns before the first growing one: few values, or one value nearly always, are few places.
+//! - Elsewhere there is a binary search on every level, so a comparison for each doubling of the index; texts
+//!   are dearer to compare, the longer the more, and with a linguistic collation.
+//! - On top of it comes what no cache of the processor holds, which grows with the *logarithm of the number of
+//!   places* that new entries go to. The places are told by the entropy of the key columns before the first
+//!   growing one: few values, or one value nearly always, are few places.
 //! - GIN pays for each key of a row, later but not less (`fastupdate`); BRIN for nothing but a look.
 //!
 //! What is not in the cache costs a read, and what is changed for the first time since a checkpoint is logged
@@ -26,20 +28,40 @@ const LOOK_US: f64 = 0.1;
 const EXPRESSION_US: f64 = 0.3;
 /// Putting an entry into a leaf that is at hand, with its log record.
 const LEAF_US: f64 = 0.4;
-/// One more bit of places: a comparison or two, and what of the path is in no processor cache.
-const BIT_US: f64 = 0.125;
+/// One more bit of places: what of the path is in no processor cache, and jumps that are not foreseen.
+const BIT_US: f64 = 0.1;
+/// Comparing two values of fixed length.
+const COMPARE_US: f64 = 0.025;
+/// Comparing two texts, and for each byte of them.
+const COMPARE_TEXT_US: f64 = 0.02;
+const COMPARE_BYTE_US: f64 = 0.0012;
+/// Bytes of a text beyond which the difference was usually found.
+const COMPARED_BYTES: f64 = 100.0;
+/// How much dearer a linguistic collation is.
+const LINGUISTIC: f64 = 1.5;
+/// Comparisons within a leaf: its entries by halves.
+const LEAF_COMPARISONS: f64 = 7.5;
+/// The same where equal entries are folded into one (de-duplication).
+const FOLDED_COMPARISONS: f64 = 3.0;
 /// A key column after the first.
 const COLUMN_US: f64 = 0.25;
 /// A bucket of a hash index: no descent, but two pages at random places.
 const HASH_US: f64 = 2.0;
 /// A key of a GIN index: first into the pending list, then, sorted, into the tree.
-const GIN_KEY_US: f64 = 1.4;
+const GIN_KEY_US: f64 = 1.0;
+/// Of many keys in one row many are those of other rows in the list, too.
+const GIN_FURTHER_KEY_US: f64 = 0.4;
+const GIN_FEW_KEYS: f64 = 10.0;
 /// A row of a GIN index, whatever it holds.
 const GIN_ROW_US: f64 = 0.7;
-/// Choosing a subtree by penalties at each level.
+/// Finding a word of a text (`to_tsvector`).
+const WORD_US: f64 = 1.5;
+/// Choosing a subtree by penalties at each level, for points and boxes.
 const GIST_US: f64 = 6.0;
+/// The same for ranges, whose penalty is dearer.
+const GIST_RANGE_US: f64 = 13.0;
 /// Walking down a tree of space partitions.
-const SPGIST_US: f64 = 3.0;
+const SPGIST_US: f64 = 4.0;
 /// Looking whether a range of pages needs a wider summary.
 const BRIN_US: f64 = 0.1;
 /// Reading a page from the operating system's cache and writing back another in its place.
@@ -96,13 +118,15 @@ impl EntryCost {
             }
             "gin" => {
                 let extracted: f64 = index.keys.iter().map(|key| keys.per_row(key)).sum();
-                cost.entry_us += GIN_ROW_US + GIN_KEY_US * extracted;
+                let few = extracted.min(GIN_FEW_KEYS);
+                cost.entry_us += GIN_ROW_US + GIN_KEY_US * few + GIN_FURTHER_KEY_US * (extracted - few);
+                cost.entry_us += WORD_US * index.keys.iter().map(|key| keys.words(key)).sum::<f64>();
                 cost.pages = index_pages;
                 // The list is flushed in the order of the keys, so that some share a page.
                 cost.pages_per_entry = 0.5 * extracted;
             }
             "gist" => {
-                cost.entry_us += GIST_US;
+                cost.entry_us += index.keys.iter().map(|key| keys.penalty_us(key)).sum::<f64>();
                 cost.pages = index_pages;
             }
             "spgist" => {
@@ -110,9 +134,9 @@ impl EntryCost {
                 cost.pages = index_pages;
             }
             _ => {
-                let places = Places::of(&keys, index, share);
+                let places = Places::of(&keys, index, share, index_pages);
                 cost.entry_us +=
-                    LEAF_US + places.comparison_us + COLUMN_US * index.keys.len().saturating_sub(1) as f64;
+                    LEAF_US + places.search_us + COLUMN_US * index.keys.len().saturating_sub(1) as f64;
                 cost.pages = places.bits.exp2().min(index_pages);
             }
         }
@@ -169,40 +193,41 @@ struct Places {
     /// The binary logarithm of their number.
     bits: f64,
     /// What finding one of them takes.
-    comparison_us: f64,
+    search_us: f64,
 }
 
 impl Places {
-    fn of(keys: &Keys<'_>, index: &IndexDefinition, share: f64) -> Self {
-        let most = (keys.rows * share).max(2.0).log2();
-        let mut places = Self { bits: 0.0, comparison_us: 0.0 };
+    fn of(keys: &Keys<'_>, index: &IndexDefinition, share: f64, pages: f64) -> Self {
+        let entries = (keys.rows * share).max(2.0);
+        let most = entries.log2();
+        // What is left of the entries once equal ones are folded: B-trees with INCLUDE and unique ones fold none.
+        let folds = index.include.is_empty() && !index.unique;
+        let mut places = Self { bits: 0.0, search_us: 0.0 };
+        let (mut compared_us, mut distinct) = (0.0, 1.0);
         for key in &index.keys {
             let (statistics, column) = keys.statistics(key);
+            let values = statistics.map_or(entries.sqrt(), |s| s.distinct(keys.rows));
+            distinct *= values;
             if statistics.is_some_and(|s| grows(s, keys.rows, column)) {
                 break;
             }
-            let known = statistics.map_or(0.5 * most, |s| entropy(s, keys.rows));
-            let bits = known.min(most - places.bits);
+            let bits = statistics.map_or(0.5 * most, |s| entropy(s, keys.rows)).min(most - places.bits);
+            // Later columns are only compared where the earlier ones are equal.
+            compared_us += (1.0 - places.bits / most).max(0.0) * keys.compare_us(key, column);
             places.bits += bits;
-            places.comparison_us += bits * BIT_US * comparison(key, column, keys.snapshot);
             if places.bits >= most - 0.1 {
                 break;
             }
         }
+        if places.bits > 0.0 {
+            let folded = folds && distinct * 20.0 < entries;
+            let comparisons = pages.log2() + if folded { FOLDED_COMPARISONS } else { LEAF_COMPARISONS };
+            // The search takes the same turns again and again where there are few places.
+            let foreseen = (places.bits / 4.0).min(1.0);
+            places.search_us = foreseen * comparisons * compared_us + places.bits * BIT_US;
+        }
         places
     }
-}
-
-/// A comparison of two values as a multiple of that of two numbers.
-fn comparison(key: &IndexKey, column: Option<&Column>, snapshot: &Snapshot) -> f64 {
-    let category = column.map_or('S', |c| c.type_category);
-    if category != 'S' {
-        return if column.is_some_and(|c| c.base_type.name == "numeric") { 1.2 } else { 1.0 };
-    }
-    let collation = key.collation.as_ref().or_else(|| column.and_then(|c| c.collation.as_ref()));
-    let named = collation.map_or(snapshot.server.collate.as_str(), |c| c.name.as_str());
-    let bytewise = ["C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic"].contains(&named);
-    if bytewise { 1.3 } else { 2.0 }
 }
 
 /// Whether new values are larger than all that are there, as a time or a number from a sequence is.
@@ -263,6 +288,40 @@ impl<'a> Keys<'a> {
     /// The first column that an expression mentions.
     fn mentioned(&self, text: &str) -> Option<&'a Column> {
         self.relation.columns.iter().find(|c| super::mentions(text, &model::quote_identifier(&c.name)))
+    }
+
+    /// Comparing two values of a key.
+    fn compare_us(&self, key: &IndexKey, column: Option<&Column>) -> f64 {
+        let expression = match &key.target {
+            KeyTarget::Expression(text) => self.mentioned(text),
+            KeyTarget::Column(_) => None,
+        };
+        let Some(column) = column.or(expression) else { return COMPARE_TEXT_US };
+        if column.base_type.name == "numeric" {
+            return 2.0 * COMPARE_US;
+        }
+        if column.type_category != 'S' {
+            return COMPARE_US;
+        }
+        let bytes = f64::from(column.average_width()).min(COMPARED_BYTES);
+        let collation = key.collation.as_ref().or(column.collation.as_ref());
+        let named = collation.map_or(self.snapshot.server.collate.as_str(), |c| c.name.as_str());
+        let bytewise = ["C", "POSIX", "C.UTF-8", "C.utf8", "ucs_basic"].contains(&named);
+        (COMPARE_TEXT_US + COMPARE_BYTE_US * bytes) * if bytewise { 1.0 } else { LINGUISTIC }
+    }
+
+    /// Choosing a subtree of a GiST index for a key.
+    fn penalty_us(&self, key: &IndexKey) -> f64 {
+        let (_, column) = self.statistics(key);
+        if column.is_some_and(|c| c.type_category == 'R') { GIST_RANGE_US } else { GIST_US }
+    }
+
+    /// Words that have to be found in a text before it can be indexed.
+    fn words(&self, key: &IndexKey) -> f64 {
+        match &key.target {
+            KeyTarget::Expression(text) if text.contains("to_tsvector") => self.per_row(key),
+            _ => 0.0,
+        }
     }
 
     /// How many keys a GIN index extracts from the value of one row.
