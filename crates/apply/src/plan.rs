@@ -151,7 +151,8 @@ pub(crate) async fn expand(
         for change in &planned.changes {
             let action = Action::Change(change.clone());
             let look = async || expansion::of_change(site, change, &journal).await;
-            let actions = match patiently(site.client, &action, options, look).await? {
+            match patiently(site.client, &action, options, look).await? {
+                // What is left of it, as the catalog says.
                 Some(found) => {
                     expanded.notices.extend(found.notices);
                     expanded.refusals.extend(found.objections.into_iter().map(|objection| Refusal {
@@ -159,14 +160,10 @@ pub(crate) async fn expand(
                         object: Some(action.object()),
                         objection,
                     }));
-                    found.actions
+                    steps.extend(found.actions.into_iter().map(PlannedStep::new));
                 }
-                None => vec![action],
-            };
-            for action in actions {
-                if !is_done(site, unfinished, &action, options).await? {
-                    steps.push(PlannedStep::new(action));
-                }
+                None if is_done(site, unfinished, &action, options).await? => {}
+                None => steps.push(PlannedStep::new(action)),
             }
         }
         if let Some(entry) = unfinished {

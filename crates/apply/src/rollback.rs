@@ -140,6 +140,10 @@ pub async fn plan_undo(target: &Target, wanted: &UndoTarget) -> Result<UndoPlan,
                 let look = async || reversal::of_steps(&site, &root, &steps).await;
                 let expansion = patiently(&session, &action, &options, look).await?;
                 plan.notices.extend(expansion.notices);
+                for action in &expansion.actions {
+                    let look = async || operation_of(action).preflight(&site, action).await;
+                    plan.notices.extend(patiently(&session, action, &options, look).await?.notices);
+                }
                 plan.steps.extend(expansion.actions.into_iter().map(PlannedStep::new).map(|s| PlannedUndo {
                     sql: s.sql,
                     lock: s.lock,
@@ -273,7 +277,9 @@ async fn undo_locked(
                 let mut objections = expansion.objections;
                 for action in &expansion.actions {
                     let look = async || operation_of(action).preflight(&site, action).await;
-                    objections.extend(patiently(session, action, options, look).await?.objections);
+                    let inspection = patiently(session, action, options, look).await?;
+                    objections.extend(inspection.objections);
+                    undo.notices.extend(inspection.notices);
                 }
                 ready.push(Ready::Tree { root, steps, actions: expansion.actions });
                 (action, objections)

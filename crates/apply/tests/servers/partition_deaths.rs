@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use apply::{Error, Event, Status, UndoTarget};
-use model::{Change, QualifiedName};
+use apply::{Error, Event, Orphans, Status, UndoTarget};
+use model::{Change, IndexDefinition, IndexKey, KeyTarget, QualifiedName};
 use tokio::task::JoinHandle;
 
 use crate::deaths::{recover, run_child};
@@ -30,14 +30,16 @@ enum Task {
     UndoCreate,
     Drop,
     UndoDrop,
+    Slow,
 }
 
 impl Task {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("create", Self::Create),
         ("undo_create", Self::UndoCreate),
         ("drop", Self::Drop),
         ("undo_drop", Self::UndoDrop),
+        ("slow", Self::Slow),
     ];
 
     fn name(self) -> &'static str {
@@ -54,6 +56,11 @@ impl Task {
             "r",
             vec![match self {
                 Self::Create | Self::UndoCreate => create(table, "whole", &["x y"]),
+                Self::Slow => {
+                    let target = KeyTarget::Expression("public.slow(n)".into());
+                    let key = IndexKey { target, ..IndexKey::column("") };
+                    Change::CreateIndex { index: IndexDefinition::btree(table, "whole", vec![key]) }
+                }
                 Self::Drop | Self::UndoDrop => Change::DropIndex {
                     name: QualifiedName::new("public", "dropped"),
                     table,
@@ -74,7 +81,13 @@ fn is_child() -> bool {
     let (_, task) = Task::ALL.into_iter().find(|(known, _)| *known == name).unwrap();
     let mut seen = 0;
     let mut on_event = move |event: Event| {
-        if matches!(event, Event::Progress { .. } | Event::Retrying { .. }) {
+        let counts = match task {
+            // A look at the build of the second partition, once it has begun.
+            Task::Slow => matches!(&event, Event::Progress { elapsed, activity, .. }
+                if elapsed.0 > 400.0 && activity.phase.as_deref().is_some_and(|p| p.starts_with("building"))),
+            _ => !matches!(event, Event::Progress { .. } | Event::Retrying { .. }),
+        };
+        if !counts {
             return;
         }
         if seen == at {
@@ -202,6 +215,49 @@ async fn kill_everywhere(test: &str, server: &cluster::Server, task: Task) -> us
         }
     }
     0
+}
+
+/// A table whose index takes seconds to build on the second partition.
+const SLOW: &str = "
+    create function slow(n integer) returns integer immutable language plpgsql
+        as $$ begin perform pg_catalog.pg_sleep(0.02); return n; end $$;
+    create table \"a\"\"b.c\" (id integer not null, n integer) partition by range (id);
+    create table p1 partition of \"a\"\"b.c\" for values from (0) to (10);
+    create table p2 partition of \"a\"\"b.c\" for values from (10) to (1000);
+    insert into \"a\"\"b.c\" select n, n from generate_series(1, 150) n";
+
+#[test]
+fn killed_while_a_partition_is_indexed_the_server_goes_on_and_so_does_the_next_run() {
+    if is_child() {
+        return;
+    }
+    let test =
+        "partition_deaths::killed_while_a_partition_is_indexed_the_server_goes_on_and_so_does_the_next_run";
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for server in testkit::servers() {
+            for orphans in [Orphans::Wait, Orphans::Cancel] {
+                let world = World::on(server).await;
+                world.sql(SLOW).await;
+                let before = world.schema_dump().await;
+                let status = run_child(test, Task::Slow.name(), 0, &world.url);
+                assert!(!status.success());
+                let options = apply::ExecuteOptions { orphans, ..quick() };
+                let recovered = recover(&world, &options).await;
+                let expected = if orphans == Orphans::Wait { Status::Done } else { Status::Cleaned };
+                assert_eq!((recovered[0].was, recovered[0].is), (Status::Running, expected), "{recovered:?}");
+                assert!(recovered[1..].iter().all(|r| r.is == Status::Skipped), "{recovered:?}");
+                assert_clean(&world, 0).await;
+                let run = execute(&world, &Task::Slow.plan(), &quick()).await.unwrap().into_result().unwrap();
+                // The attachments and the statistics, and the build when it was stopped.
+                let left = if orphans == Orphans::Wait { 3 } else { 4 };
+                assert_eq!(run.entries[0].steps.len(), left, "{:?}", run.entries[0].steps);
+                let invalid = "select count(*) from pg_index where not indisvalid";
+                assert_eq!(world.value(invalid).await, "0");
+                undo(&world, 0).await;
+                assert_eq!(world.schema_dump().await, before, "on {}", server.binaries().version);
+            }
+        }
+    });
 }
 
 fn kill_on(test: &str, major: u32) {
