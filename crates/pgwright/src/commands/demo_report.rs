@@ -205,7 +205,14 @@ fn summary(result: &DemoResult) -> Vec<Vec<String>> {
     let rate = |i: &IngestOutcome| format!("{:.0} rows/s", i.rows_per_second);
     let lost = |i: &IngestOutcome| match (loss(i), loss_quartiles(i)) {
         (Some(loss), Some([low, high])) => {
-            format!("{} less ({} to {})", percent(loss), percent(low), percent(high))
+            let word = if loss >= 0.0 { "less" } else { "more" };
+            let signed = |share: f64| if loss >= 0.0 { share } else { -share };
+            format!(
+                "{} {word} ({} to {})",
+                percent(signed(loss)),
+                percent(signed(low)),
+                percent(signed(high))
+            )
         }
         _ => String::new(),
     };
