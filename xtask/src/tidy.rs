@@ -18,11 +18,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("postgres", &["model"]),
     ("cluster", &["model"]),
-    ("twin", &["model", "cluster", "postgres"]),
+    ("schema", &["model", "cluster"]),
+    ("twin", &["model", "cluster", "postgres", "schema"]),
+    ("refuter", &["model", "sql", "cluster", "schema"]),
     ("advice", &["model", "sql", "plan"]),
     ("apply", &["model", "postgres"]),
     ("testkit", &["model", "cluster", "postgres"]),
-    ("pgwright", &["model", "sql", "plan", "postgres", "cluster", "twin", "advice", "apply"]),
+    ("pgwright", &["model", "sql", "plan", "postgres", "cluster", "twin", "refuter", "advice", "apply"]),
 ];
 
 /// Crates that are functions of their input: they have no business with sockets or tasks.
@@ -40,6 +42,8 @@ const MAX_LINES: usize = 700;
 const CATALOG_READERS: &[(&str, &str)] = &[
     ("benches/", "its queries go to the server that it started"),
     ("crates/apply/", "a change checks its own lock, its own objects and its own journal"),
+    ("crates/refuter/", "its queries go to its own throw-away server"),
+    ("crates/schema/", "its queries go to servers that pgwright started"),
     ("crates/twin/", "its queries go to its own throw-away server"),
     ("crates/cluster/", "its queries go to servers that it started"),
     ("crates/pgwright/src/demo", "its queries go to the database that it created"),

@@ -125,7 +125,7 @@ fn is(token: &ScanToken, wanted: Token) -> bool {
     token.token == wanted as i32
 }
 
-fn is_comment(token: &ScanToken) -> bool {
+pub(crate) fn is_comment(token: &ScanToken) -> bool {
     is(token, Token::SqlComment) || is(token, Token::CComment)
 }
 
@@ -170,6 +170,11 @@ pub(crate) fn scan(text: &str) -> Result<Vec<ScanToken>, SqlError> {
         return Ok(Vec::new());
     }
     Ok(pg_query::scan_tokens(text)?)
+}
+
+/// The text with constants where the grammar wants them; as it is when it cannot be scanned.
+pub(crate) fn repair(text: &str) -> String {
+    scan(text).map_or_else(|_| text.to_owned(), |tokens| mark(text, &tokens).repair(text))
 }
 
 /// The first word of a statement in upper case, comments and parentheses skipped.

@@ -20,7 +20,7 @@ use crate::size::{self, Combinations, Size};
 use crate::statistics::{Attribute, Row, Writer};
 use crate::switching::Switches;
 use crate::the_twin::{Table, Twin, TwinOptions};
-use crate::{extended, restore, settings, switching};
+use crate::{extended, switching};
 
 pub(crate) async fn build(
     snapshot: &Snapshot,
@@ -32,7 +32,13 @@ pub(crate) async fn build(
     }
     let mut notes = Vec::new();
     let server = start(binaries, &options).await?;
-    create_database(&server, snapshot, &mut notes).await?;
+    if !schema::create_database(&server, DATABASE, OWNER, snapshot).await? {
+        notes.push(format!(
+            "This machine does not have the locale \"{}\" of the server: the planner twin sorts texts in a similar \
+             order, so estimates for ranges of texts may differ.",
+            snapshot.server.collate
+        ));
+    }
 
     let admin = connect(&server, DATABASE, As::Superuser).await?;
     let time = options.clock.time(snapshot.taken_at);
@@ -40,7 +46,9 @@ pub(crate) async fn build(
         admin.batch_execute(&clock::create_sql(time)).await.map_err(Error::sql("setting the clock"))?;
     }
     let owner = connect(&server, DATABASE, As::Owner).await?;
-    let restored = restore::run(&snapshot.schema_sql, &owner, &admin, time.is_some(), binaries.major).await?;
+    let stops_clock = time.is_some();
+    let view = move |sql: &str| if stops_clock { clock::stop(sql) } else { sql.to_owned() };
+    let restored = schema::restore(&snapshot.schema_sql, &owner, &admin, &view, binaries.major).await?;
     notes.extend(restored.notes);
     let (relations, columns) = read_catalog(&admin).await?;
     let mut tables = BTreeMap::new();
@@ -111,7 +119,7 @@ pub(crate) async fn build(
     switching::prepare(&admin).await?;
     tell_what_is_missing(snapshot, &mut notes);
 
-    let settings = settings::of_source(snapshot);
+    let settings = schema::settings::of_source(snapshot);
     let (planner, unknown) = Twin::connect_planner(&server, &settings, &options).await?;
     if !unknown.is_empty() && snapshot.server.major() == binaries.major {
         notes.push(format!("The planner twin does not have the settings {}.", unknown.join(", ")));
@@ -178,50 +186,6 @@ async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Err
         Ok(server) => Ok(server?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
-}
-
-/// Creates the owner and the database, with the source's encoding and collation when this machine
-/// has them.
-async fn create_database(server: &Server, snapshot: &Snapshot, notes: &mut Vec<String>) -> Result<(), Error> {
-    let admin = connect(server, "postgres", As::Superuser).await?;
-    let what = "creating the twin's database";
-    admin.batch_execute(&format!("CREATE ROLE {OWNER} LOGIN BYPASSRLS")).await.map_err(Error::sql(what))?;
-    if server.binaries().major >= 14 {
-        // Tables that an extension brought belong to the superuser.
-        admin
-            .batch_execute(&format!("GRANT pg_read_all_data, pg_write_all_data TO {OWNER}"))
-            .await
-            .map_err(Error::sql(what))?;
-    }
-    let base = format!("CREATE DATABASE {DATABASE} OWNER {OWNER} TEMPLATE template0");
-    let source = &snapshot.server;
-    let (encoding, collate, ctype) = (
-        model::quote_literal(&source.encoding),
-        model::quote_literal(&source.collate),
-        model::quote_literal(&source.ctype),
-    );
-    let exact = format!("{base} ENCODING {encoding} LC_COLLATE {collate} LC_CTYPE {ctype}");
-    let Err(error) = admin.batch_execute(&exact).await else { return Ok(()) };
-    if error.as_db_error().is_none() {
-        return Err(Error::sql(what)(error));
-    }
-    notes.push(format!(
-        "This machine does not have the locale \"{}\" of the server: the planner twin sorts texts in a similar order, \
-         so estimates for ranges of texts may differ.",
-        source.collate
-    ));
-    // ICU sorts much like the C library's locale of the same language.
-    let language = source.collate.split(['.', '@']).next().unwrap_or_default().replace('_', "-");
-    if server.binaries().major >= 15 && !language.is_empty() && !["C", "POSIX"].contains(&language.as_str()) {
-        let icu = format!(
-            "{base} ENCODING UTF8 LOCALE_PROVIDER icu ICU_LOCALE {} LOCALE 'C'",
-            model::quote_literal(&language)
-        );
-        if admin.batch_execute(&icu).await.is_ok() {
-            return Ok(());
-        }
-    }
-    admin.batch_execute(&format!("{base} ENCODING UTF8")).await.map_err(Error::sql(what))
 }
 
 /// What unique indexes and extended statistics tell of several columns together. `numbers` are the source's

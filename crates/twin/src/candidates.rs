@@ -10,16 +10,17 @@ use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, CostError, Registered};
 use model::snapshot::{Column, ColumnStatistics, Relation};
 use model::{Bytes, QualifiedName};
+use schema::{explain, pipeline};
 use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
-use crate::error::{Error, explain};
+use crate::error::Error;
+use crate::files;
 use crate::index_facts::{Facts, facts};
 use crate::session::{As, DATABASE, connect};
 use crate::size::{self, Evaluated, Heap, Shape, Size};
 use crate::the_twin::{Candidate, Table, Twin};
-use crate::{files, pipeline};
 
 /// Sets what the planner reads of relations' sizes in `pg_class`.
 pub(crate) async fn set_sizes(client: &Client, sizes: &[(Oid, i32, f32, i32)]) -> Result<(), Error> {

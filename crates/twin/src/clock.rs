@@ -8,7 +8,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::lexer::{Kind, Token, Tokens};
+use schema::lexer::{Kind, Token, Tokens};
 
 /// Which time statements are planned at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

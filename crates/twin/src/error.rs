@@ -1,6 +1,7 @@
 //! Why a twin could not be built.
 
 use model::cost_model::CostError;
+use schema::explain;
 
 /// Why a twin could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +86,8 @@ impl From<Error> for CostError {
     }
 }
 
-/// The server's message and SQLSTATE, or the client's own message.
-pub(crate) fn explain(error: &tokio_postgres::Error) -> (String, Option<String>) {
-    match error.as_db_error() {
-        Some(db) => (db.message().to_owned(), Some(db.code().code().to_owned())),
-        None => (error.to_string(), None),
+impl From<schema::Error> for Error {
+    fn from(error: schema::Error) -> Self {
+        Self::Sql { what: error.what, message: error.message, sqlstate: error.sqlstate }
     }
 }

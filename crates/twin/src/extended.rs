@@ -13,12 +13,12 @@ use model::QualifiedName;
 use model::snapshot::{
     ColumnStatistics, ExtendedStatistics, ExtendedStatisticsData, Snapshot, array_elements,
 };
+use schema::{explain, pipeline};
 use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::{Oid, ToSql};
 
-use crate::error::{Error, explain};
-use crate::pipeline;
+use crate::error::Error;
 use crate::statistics::{Attribute, Row, Writer};
 
 const SCHEMA: &str = "pgwright_sample";

@@ -11,7 +11,6 @@
 //! could not be carried over is told in [`Twin::notes`]. The README beside this file tells how
 //! candidates are created and how their sizes are predicted.
 
-mod attach;
 mod build;
 mod candidates;
 mod clock;
@@ -19,12 +18,8 @@ mod error;
 mod extended;
 mod files;
 mod index_facts;
-mod lexer;
 mod names;
-mod pipeline;
-mod restore;
 mod session;
-mod settings;
 mod size;
 mod statistics;
 mod switching;

@@ -4,7 +4,7 @@
 //! are planned. So schema and statements belong to a role that is not a superuser: it cannot touch
 //! files or run programs. The superuser only writes catalogs.
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::error::Error;
 
@@ -22,18 +22,6 @@ pub(crate) enum As {
 
 /// Connects and drives the connection in the background until the client is dropped.
 pub(crate) async fn connect(server: &cluster::Server, database: &str, who: As) -> Result<Client, Error> {
-    let mut config: tokio_postgres::Config =
-        server.url(database).parse().map_err(Error::sql("reading the twin's address"))?;
-    if who == As::Owner {
-        config.user(OWNER);
-    }
-    config.application_name("pgwright");
-    // The texts of values in a snapshot were made with these.
-    config.options(
-        "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex \
-         -c xmlbinary=base64 -c jit=off",
-    );
-    let (client, connection) = config.connect(NoTls).await.map_err(Error::sql("connecting"))?;
-    tokio::spawn(connection);
-    Ok(client)
+    let role = (who == As::Owner).then_some(OWNER);
+    Ok(schema::connect(server, database, role).await?)
 }

@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 
 use model::snapshot::ColumnStatistics;
+use schema::explain;
 use tokio_postgres::types::{Oid, ToSql};
 use tokio_postgres::{Client, Statement};
 
-use crate::error::{Error, explain};
+use crate::error::Error;
 
 /// What a slot needs to know of a type.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,16 +10,16 @@ use model::QualifiedName;
 use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
 use model::snapshot::{Relation, RelationKind, Snapshot};
+use schema::{explain, pipeline, settings};
 use serde_json::Value;
 use tokio_postgres::types::Oid;
 use tokio_postgres::{Client, Row};
 
 use crate::clock::{self, Clock};
-use crate::error::{Error, explain};
+use crate::error::Error;
 use crate::session::{As, DATABASE, connect};
 use crate::size::Combinations;
 use crate::switching::{self, Step, Switches};
-use crate::{pipeline, settings};
 
 /// How a twin is built.
 #[derive(Clone, Debug)]

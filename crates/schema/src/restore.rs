@@ -1,7 +1,7 @@
-//! How does the schema get into the twin? Statement by statement, going on where one fails.
+//! How does a schema get into an empty database of a local server? Statement by statement, going on where one fails.
 //!
 //! The script is that of `pg_dump --schema-only`. What does not decide plans is left out: owners,
-//! privileges, comments, triggers, policies (the twin plans as one who sees all rows), publications.
+//! privileges, comments, triggers, policies (one who plans or tests there sees all rows), publications.
 //! What could reach beyond the database is not run at all.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use crate::attach::{self, Attachment};
 use crate::error::{Error, explain};
 use crate::lexer::{Statement, statements};
-use crate::{clock, pipeline};
+use crate::pipeline;
 
 /// What becomes of a statement of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +27,16 @@ enum Treatment {
     /// A foreign key, which is not checked: the tables are empty, and a check would plan and so
     /// read the index's first page before it has its height.
     ForeignKey,
-    /// A view, whose `now()` must be the twin's.
+    /// A view, whose text the caller may want to change.
     View,
     /// Everything else.
     AsOwner,
 }
 
 /// Statements that failed, as sentences.
-pub(crate) struct Restored {
-    pub(crate) notes: Vec<String>,
+pub struct Restored {
+    /// What could not be run, and why; the first twenty.
+    pub notes: Vec<String>,
 }
 
 /// How many failures are told one by one.
@@ -45,17 +46,20 @@ const NOTES_MAX: usize = 20;
 /// for; too many would hold too many locks.
 const BATCH: usize = 100;
 
-/// Runs the script. `owner` ends with the script's own settings; throw it away.
-pub(crate) async fn run(
+/// Runs the script. `owner` ends with the script's own settings; throw it away. `view` is given the text of
+/// each view and gives the text that is run.
+///
+/// # Errors
+/// When the server is gone; statements that fail become notes.
+pub async fn restore(
     script: &str,
     owner: &Client,
     superuser: &Client,
-    stop_clock: bool,
+    view: &(dyn Fn(&str) -> String + Sync),
     major: u32,
 ) -> Result<Restored, Error> {
     let statements = statements(script);
-    let mut restore =
-        Restore { owner, superuser, stop_clock, major, batch: Vec::new(), failures: Vec::new() };
+    let mut restore = Restore { owner, superuser, view, major, batch: Vec::new(), failures: Vec::new() };
     let mut head = statements.iter().take_while(|s| treatment(s) == Treatment::Setting).count();
     for statement in &statements[..head] {
         restore.statement(statement).await?;
@@ -83,7 +87,7 @@ pub(crate) async fn run(
     failures.truncate(NOTES_MAX);
     if more > 0 {
         failures.push(format!(
-            "{more} more statements of the schema failed on the twin, most of them as a result."
+            "{more} more statements of the schema failed on the local server, most of them as a result."
         ));
     }
     Ok(Restored { notes: failures })
@@ -97,7 +101,7 @@ fn comes_first(statement: &Statement) -> bool {
 struct Restore<'a> {
     owner: &'a Client,
     superuser: &'a Client,
-    stop_clock: bool,
+    view: &'a (dyn Fn(&str) -> String + Sync),
     major: u32,
     /// What the owner has to run next, with the statements it comes from.
     batch: Vec<(String, &'a Statement)>,
@@ -109,7 +113,7 @@ impl<'a> Restore<'a> {
         let sql = match treatment(statement) {
             Treatment::LeaveOut => return Ok(()),
             Treatment::Refuse => {
-                self.failures.push(format!("The twin does not run \"{}\".", head(&statement.text)));
+                self.failures.push(format!("The local server does not run \"{}\".", head(&statement.text)));
                 return Ok(());
             }
             Treatment::Setting => {
@@ -123,8 +127,8 @@ impl<'a> Restore<'a> {
                 return self.told(statement, outcome);
             }
             Treatment::ForeignKey => format!("{} NOT VALID", statement.text),
-            Treatment::View if self.stop_clock => clock::stop(&statement.text),
-            Treatment::View | Treatment::AsOwner => statement.text.clone(),
+            Treatment::View => (self.view)(&statement.text),
+            Treatment::AsOwner => statement.text.clone(),
         };
         self.batch.push((sql, statement));
         if self.batch.len() >= BATCH { self.flush().await } else { Ok(()) }
@@ -216,7 +220,7 @@ async fn as_superuser(client: &Client, statement: &Statement) -> Result<(), toki
         // Foreign tables are planned without connecting anywhere.
         client
             .batch_execute(
-                "DO /* pgwright:twin_grant */ $$
+                "DO /* pgwright:schema_grant */ $$
                  DECLARE wrapper text;
                  BEGIN
                      FOR wrapper IN SELECT fdwname FROM pg_catalog.pg_foreign_data_wrapper LOOP
@@ -285,11 +289,11 @@ fn describe(statement: &Statement, message: &str) -> String {
         ["create", "extension", ..] => {
             let name = extension_name(&statement.text);
             format!(
-                "Extension {name} is not available to the planner twin ({message}): tables that use its types cannot \
-                 be planned with. Install the package that brings it for the local PostgreSQL."
+                "Extension {name} is not available to the local server ({message}): tables that use its types are \
+                 missing there. Install the package that brings it for the local PostgreSQL."
             )
         }
-        _ => format!("The planner twin could not run \"{}\": {message}.", head(&statement.text)),
+        _ => format!("The local server could not run \"{}\": {message}.", head(&statement.text)),
     }
 }
 

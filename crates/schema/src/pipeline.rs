@@ -1,4 +1,4 @@
-//! How do many statements reach the twin's server without waiting for each other's answers?
+//! How do many statements reach a server of pgwright's own without waiting for each other's answers?
 //!
 //! Source: PostgreSQL manual, "Pipelining" (of the extended query protocol). `tokio-postgres` sends a
 //! request when its future is first polled and keeps the answers apart; so all futures are polled once, in
@@ -11,7 +11,7 @@ use std::task::Poll;
 use tokio_postgres::Client;
 
 /// Runs requests of one connection, in this order, and gives their answers.
-pub(crate) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+pub async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     enum Sent<F: Future> {
         Waiting(std::pin::Pin<Box<F>>),
         Done(F::Output),
@@ -35,7 +35,7 @@ pub(crate) async fn all<F: Future>(requests: impl IntoIterator<Item = F>) -> Vec
 }
 
 /// Runs two different requests of one connection in this order.
-pub(crate) async fn two<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Output) {
+pub async fn two<A: Future, B: Future>(first: A, second: B) -> (A::Output, B::Output) {
     let (mut first, mut second) = (pin!(first), pin!(second));
     let one = poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await;
     let other = poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await;
@@ -51,12 +51,18 @@ pub(crate) async fn two<A: Future, B: Future>(first: A, second: B) -> (A::Output
 }
 
 /// Runs exactly one statement: the extended protocol refuses two.
-pub(crate) async fn one(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+///
+/// # Errors
+/// What the server says.
+pub async fn one(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
     client.query_typed(sql, &[]).await.map(drop)
 }
 
-/// Runs statements in one transaction, all or none. Gives the first error, and which statement it is of.
-pub(crate) async fn together<'a>(
+/// Runs statements in one transaction, all or none.
+///
+/// # Errors
+/// The first error, and which statement it is of.
+pub async fn together<'a>(
     client: &Client,
     statements: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), (usize, tokio_postgres::Error)> {

@@ -109,7 +109,7 @@ async fn tables<'a>(
     let Some(parent) = listed.first().map(|a| a.parent.as_str()) else { return Ok(left) };
     let key: Option<String> = owner
         .query_one(
-            "SELECT /* pgwright:twin_partition_key */
+            "SELECT /* pgwright:schema_partition_key */
                  pg_catalog.pg_get_partkeydef(pg_catalog.to_regclass($1)::pg_catalog.oid)",
             &[&parent],
         )
@@ -142,7 +142,7 @@ async fn tables<'a>(
         }
     }
     let moved = format!(
-        "DO /* pgwright:twin_partitions */ $$
+        "DO /* pgwright:schema_partitions */ $$
          DECLARE
              parent pg_catalog.oid := pg_catalog.to_regclass({0})::pg_catalog.oid;
              stand_ins pg_catalog.oid[] := ARRAY(
@@ -176,7 +176,7 @@ async fn indexes<'a>(
     let children: Vec<&str> = attachments.iter().map(|a| a.child.as_str()).collect();
     let (column, value) = if major >= 14 { (", inhdetachpending", ", false") } else { ("", "") };
     let sql = format!(
-        "WITH /* pgwright:twin_partition_indexes */ parent AS (
+        "WITH /* pgwright:schema_partition_indexes */ parent AS (
                  SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid
              ), child AS (
                  SELECT pg_catalog.to_regclass(n.name)::pg_catalog.oid AS oid

@@ -5,12 +5,16 @@
 
 /// What a token is. Only what splitting and replacing need is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// White space.
     Space,
+    /// A comment of either kind.
     Comment,
     /// A string constant of any kind, dollar quotes included.
     String,
+    /// `"…"`.
     QuotedIdentifier,
+    /// A key word or an identifier without quotes.
     Word,
     /// Anything else, one character at a time.
     Other,
@@ -18,20 +22,23 @@ pub(crate) enum Kind {
 
 /// A token and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) text: &'a str,
+pub struct Token<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// Its text.
+    pub text: &'a str,
 }
 
 /// The tokens of a text, which together are the whole text.
-pub(crate) struct Tokens<'a> {
+pub struct Tokens<'a> {
     rest: &'a str,
     /// `standard_conforming_strings`: whether a backslash in `'…'` is only a backslash.
     pub(crate) standard_strings: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
+    /// Splits a text with `standard_conforming_strings` on.
+    pub fn new(text: &'a str) -> Self {
         Self { rest: text, standard_strings: true }
     }
 
@@ -141,16 +148,16 @@ fn dollar_quoted(text: &str) -> Option<usize> {
 
 /// One statement of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
+pub struct Statement {
     /// Its text, without the semicolon and without comments around it.
-    pub(crate) text: String,
+    pub text: String,
     /// Its words in lower case, quoted identifiers and constants left out.
-    pub(crate) words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 /// Splits a script as psql does. Lines that are commands to psql itself (`\restrict …`) are left
 /// out.
-pub(crate) fn statements(script: &str) -> Vec<Statement> {
+pub fn statements(script: &str) -> Vec<Statement> {
     let mut found = Vec::new();
     let mut tokens = Tokens::new(script);
     let (mut text, mut words) = (String::new(), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! Which of the source's settings decide plans, and how does a session of the twin get them?
+//! Which of the source's settings decide plans, and how does a session of a local server get them?
 //!
 //! Source: `pg_settings.category`; what else the planner reads stands in `guc_tables.c`.
 
@@ -25,8 +25,8 @@ const OTHERS: &[&str] = &[
     "work_mem",
 ];
 
-/// What a session of the twin sets, in the order of names.
-pub(crate) fn of_source(snapshot: &Snapshot) -> Vec<(String, String)> {
+/// What a session of a local server sets, in the order of names.
+pub fn of_source(snapshot: &Snapshot) -> Vec<(String, String)> {
     let mut settings: Vec<(String, String)> = snapshot
         .settings
         .iter()
@@ -64,10 +64,10 @@ fn decides_plans(name: &str, setting: &Setting) -> bool {
 }
 
 /// Makes the settings of a session. What this version does not know is given back.
-pub(crate) async fn apply(client: &Client, settings: &[(String, String)]) -> Vec<String> {
-    const ONE: &str = "SELECT /* pgwright:twin_setting */ pg_catalog.set_config($1, $2, false)";
+pub async fn apply(client: &Client, settings: &[(String, String)]) -> Vec<String> {
+    const ONE: &str = "SELECT /* pgwright:source_setting */ pg_catalog.set_config($1, $2, false)";
     let (names, values): (Vec<_>, Vec<_>) = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).unzip();
-    let all = "SELECT /* pgwright:twin_settings */ pg_catalog.set_config(s.name, s.value, false)
+    let all = "SELECT /* pgwright:source_settings */ pg_catalog.set_config(s.name, s.value, false)
         FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS s (name, value)";
     if client.query(all, &[&names, &values]).await.is_ok() {
         return Vec::new();
