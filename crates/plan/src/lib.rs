@@ -4,6 +4,7 @@
 //! Pure: JSON in, [`Plan`], findings and text out. Nothing here talks to a server.
 //!
 //! - [`Plan`] is the parsed and normalised plan; `README.md` tells how self time is attributed.
+//! - [`input`] finds plans in files, pastes and logs, in JSON and in text format.
 //! - [`checks`] holds one file per diagnosis and the registry [`checks::CHECKS`].
 //! - [`render`] makes the readable tree and the shape by which two plans are compared.
 
@@ -11,6 +12,7 @@ mod attribution;
 pub mod checks;
 mod error;
 pub mod expression;
+pub mod input;
 mod node;
 mod parse;
 pub mod render;

@@ -33,6 +33,8 @@ pub struct Plan {
     pub settings: BTreeMap<String, String>,
     /// `Query Identifier`, the `queryid` of `pg_stat_statements`.
     pub query_identifier: Option<i64>,
+    /// `Query Text`, which auto_explain writes.
+    pub query_text: Option<String>,
     /// Time of deferred plans that no node of the main tree includes, in milliseconds: what a
     /// data-modifying `WITH` does after the main query has ended.
     pub outside_ms: f64,

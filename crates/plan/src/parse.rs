@@ -16,10 +16,10 @@ use crate::node::{
 use crate::usage::Usage;
 
 /// More nodes than a plan over thousands of partitions has.
-const MAX_NODES: usize = 200_000;
+pub(crate) const MAX_NODES: usize = 200_000;
 
 /// More levels than a plan has: every join of a left-deep tree is one or two.
-const MAX_DEPTH: usize = 2_000;
+pub(crate) const MAX_DEPTH: usize = 2_000;
 
 /// Before 18, a node type that was switched off had this added to its cost (`disable_cost`).
 const DISABLE_COST: f64 = 1e10;
@@ -74,6 +74,7 @@ impl Plan {
         if self.query_identifier.is_some() {
             top.remove("Query Identifier");
         }
+        self.query_text = take_text(top, "Query Text");
         if let Some(Value::Object(settings)) = top.remove("Settings") {
             self.settings = settings
                 .into_iter()
@@ -96,10 +97,12 @@ impl Plan {
 impl std::str::FromStr for Plan {
     type Err = PlanError;
 
-    /// Reads a text as [`Plan::from_json`] reads a value. The JSON parser stops at 128 levels, which
-    /// is a plan of about 60 nodes one below the other.
+    /// Reads the first plan of a text in any form that [`crate::input`] finds.
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        Self::from_json(&serde_json::from_str(text)?)
+        match crate::input::find_in(text)?.plans.first() {
+            Some(found) => found.plan(),
+            None => Err(PlanError::NotExplain { found: "a text without a plan".into() }),
+        }
     }
 }
 

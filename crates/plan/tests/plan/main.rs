@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod attribution;
+mod logs;
 mod rendering;
 mod robustness;
+mod text_format;
 
 use plan::Plan;
 
@@ -23,6 +25,10 @@ fn fixtures() -> Vec<(String, String)> {
         }
         for file in std::fs::read_dir(major.path()).unwrap().map(Result::unwrap) {
             let name = file.file_name().into_string().unwrap();
+            // The same plans in text format stand beside them.
+            if !name.ends_with(".json") {
+                continue;
+            }
             let text = std::fs::read_to_string(file.path()).unwrap();
             all.push((format!("{folder}/{}", name.trim_end_matches(".json")), text));
         }

@@ -20,21 +20,21 @@ fn a_spilled_sort_in_parallel() {
         "17/gather_merge",
         110,
         expect![[r#"
-        execution 35.9 ms · planning 0.43 ms · 1,205 buffers (9.4 MB), 100 % in cache · temporary files 28.9 MB
-        settings: jit = off, min_parallel_table_scan_size = 0, parallel_setup_cost = 0, parallel_tuple_cost = 0, work_mem = 64kB
+            execution 87.0 ms · planning 0.49 ms · 1,205 buffers (9.4 MB), 100 % in cache · temporary files 28.9 MB
+            settings: jit = off, min_parallel_table_scan_size = 0, parallel_setup_cost = 0, parallel_tuple_cost = 0, work_mem = 64kB
 
-         self time                 plan
-           2.19 ms ▌          6 %  #0 Limit  rows 40,000 (estimated 40,000)
-           14.8 ms ███▍      43 %  └─ #1 Gather Merge  rows 40,000 (estimated 50,000)
-                                      │ workers: 2 launched of 2 planned
-           14.8 ms ███▍      43 %     └─ #2 Sort
-                                         │ rows 40,995 (estimated 75,000) · loops 3 · 114 buffers · temp 28.9 MB
-                                         │ sort key: runs.payload
-                                         │ external merge, disk 4.9 MB
-                                         │ ! sort of runs.payload spilled 4.9 MB to disk [sort-on-disk]
-           2.74 ms ▋          8 %        └─ #3 Parallel Seq Scan on public.runs
-                                              rows 60,000 (estimated 75,000) · loops 3 · 1,091 buffers
-    "#]],
+             self time                 plan
+               2.45 ms ▎          3 %  #0 Limit  rows 40,000 (estimated 40,000)
+               43.2 ms ████      51 %  └─ #1 Gather Merge  rows 40,000 (estimated 50,000)
+                                          │ workers: 2 launched of 2 planned
+               36.6 ms ███▍      43 %     └─ #2 Sort
+                                             │ rows 41,100 (estimated 75,000) · loops 3 · 114 buffers · temp 28.9 MB
+                                             │ sort key: runs.payload
+                                             │ external merge, disk 4.9 MB
+                                             │ ! sort of runs.payload spilled 4.9 MB to disk [sort-on-disk]
+               3.03 ms ▎          4 %        └─ #3 Parallel Seq Scan on public.runs
+                                                  rows 60,000 (estimated 75,000) · loops 3 · 1,091 buffers
+        "#]],
     );
 }
 
@@ -44,21 +44,21 @@ fn a_wrong_estimate_marked_where_it_begins() {
         "18/nested_loop_misestimate",
         110,
         expect![[r#"
-        execution 8.62 ms · planning 0.65 ms · 10,091 buffers (78.8 MB), 100 % in cache
-        settings: enable_hashjoin = off, enable_memoize = off, enable_mergejoin = off, jit = off, max_parallel_workers_per_gather = 0
+            execution 38.2 ms · planning 0.69 ms · 10,091 buffers (78.8 MB), 100 % in cache
+            settings: enable_hashjoin = off, enable_memoize = off, enable_mergejoin = off, jit = off, max_parallel_workers_per_gather = 0
 
-         self time                 plan
-           0.12 ms ▏          1 %  #0 Aggregate  rows 1 (estimated 1)
-           0.35 ms ▍          4 %  └─ #1 Nested Loop  rows 3,000 (estimated 150, 20.0× too low)
-           5.07 ms ████▊     59 %     ├─ #2 Seq Scan on public.runs r
-                                      │    rows 3,000 (estimated 150, 20.0× too low) · 1,091 buffers
-                                      │    filter: ((r.model = 3) AND (r.framework = 3)) (removed 57,000 rows)
-                                      │    ! planner expected 20.0 times fewer rows from public.runs: 150 instead of
-                                      │      3,000 [row-misestimate]
-           3.00 ms ██▊       35 %     └─ #3 Index Scan using experiments_pkey on public.experiments e
-                                           rows 3,000 (estimated 3,000) · loops 3,000 · 9,000 buffers, 2 read
-                                           index cond: (e.id = r.experiment_id)
-    "#]],
+             self time                 plan
+               0.14 ms            0 %  #0 Aggregate  rows 1 (estimated 1)
+               0.53 ms ▏          1 %  └─ #1 Nested Loop  rows 3,000 (estimated 146, 20.5× too low)
+               34.5 ms ███████▎  90 %     ├─ #2 Seq Scan on public.runs r
+                                          │    rows 3,000 (estimated 146, 20.5× too low) · 1,091 buffers
+                                          │    filter: ((r.model = 3) AND (r.framework = 3)) (removed 57,000 rows)
+                                          │    ! planner expected 20.5 times fewer rows from public.runs: 146 instead of
+                                          │      3,000 [row-misestimate]
+               3.00 ms ▋          8 %     └─ #3 Index Scan using experiments_pkey on public.experiments e
+                                               rows 3,000 (estimated 3,000) · loops 3,000 · 9,000 buffers
+                                               index cond: (e.id = r.experiment_id)
+        "#]],
     );
 }
 
@@ -68,31 +68,31 @@ fn with_queries_and_init_plans() {
         "15/cte_twice",
         110,
         expect![[r#"
-        execution 121.3 ms · planning 0.60 ms · 1,091 buffers (8.5 MB), 100 % in cache
-        settings: jit = off, max_parallel_workers_per_gather = 0, work_mem = 32MB
+            execution 59.7 ms · planning 0.48 ms · 1,091 buffers (8.5 MB), 100 % in cache
+            settings: jit = off, max_parallel_workers_per_gather = 0, work_mem = 32MB
 
-         self time                 plan
-           0.07 ms            0 %  #0 Aggregate  rows 1 (estimated 1)
-           64.4 ms ████▎     53 %  ├─ #1 CTE best: HashAggregate  rows 3,000 (estimated 3,000)
-                                   │  │ group key: runs.experiment_id
-                                   │  │ batches: 1, memory 369 kB
-           3.23 ms ▎          3 %  │  └─ #2 Seq Scan on public.runs  rows 60,000 (estimated 60,000) · 1,091 buffers
-           0.15 ms            0 %  ├─ #3 CTE good: CTE Scan on best  rows 2,415 (estimated 1,000)
-                                   │    filter: (best.accuracy > '0.9'::double precision) (removed 585 rows)
-           25.2 ms █▋        21 %  ├─ #4 InitPlan 3 (returns $2): Aggregate  rows 1 (estimated 1)
-           0.92 ms            1 %  │  └─ #5 CTE Scan on best best_1  rows 3,000 (estimated 3,000)
-           0.33 ms            0 %  └─ #6 Merge Join  rows 1,880 (estimated 5,000)
-                                      │ merge cond: (b.experiment_id = g.experiment_id)
-           0.26 ms            0 %     ├─ #7 Sort  rows 1,880 (estimated 1,000)
-                                      │  │ sort key: b.experiment_id
-                                      │  │ quicksort, memory 49.0 kB
-           25.8 ms █▊        21 %     │  └─ #8 CTE Scan on best b  rows 1,880 (estimated 1,000)
-                                      │       filter: (b.accuracy >= $2) (removed 1,120 rows)
-           0.33 ms            0 %     └─ #9 Sort  rows 2,415 (estimated 1,000)
-                                         │ sort key: g.experiment_id
-                                         │ quicksort, memory 97.0 kB
-           0.27 ms            0 %        └─ #10 CTE Scan on good g  rows 2,415 (estimated 1,000)
-    "#]],
+             self time                 plan
+               0.28 ms            0 %  #0 Aggregate  rows 1 (estimated 1)
+               28.9 ms ███▉      49 %  ├─ #1 CTE best: HashAggregate  rows 3,000 (estimated 3,000)
+                                       │  │ group key: runs.experiment_id
+                                       │  │ batches: 1, memory 369 kB
+               12.1 ms █▋        20 %  │  └─ #2 Seq Scan on public.runs  rows 60,000 (estimated 60,000) · 1,091 buffers
+               0.17 ms            0 %  ├─ #3 CTE good: CTE Scan on best  rows 2,415 (estimated 1,000)
+                                       │    filter: (best.accuracy > '0.9'::double precision) (removed 585 rows)
+               0.23 ms            0 %  ├─ #4 InitPlan 3 (returns $2): Aggregate  rows 1 (estimated 1)
+               8.97 ms █▎        15 %  │  └─ #5 CTE Scan on best best_1  rows 3,000 (estimated 3,000)
+               0.96 ms ▏          2 %  └─ #6 Merge Join  rows 1,880 (estimated 5,000)
+                                          │ merge cond: (b.experiment_id = g.experiment_id)
+               6.15 ms ▉         10 %     ├─ #7 Sort  rows 1,880 (estimated 1,000)
+                                          │  │ sort key: b.experiment_id
+                                          │  │ quicksort, memory 49.0 kB
+               0.94 ms ▏          2 %     │  └─ #8 CTE Scan on best b  rows 1,880 (estimated 1,000)
+                                          │       filter: (b.accuracy >= $2) (removed 1,120 rows)
+               0.38 ms            1 %     └─ #9 Sort  rows 2,415 (estimated 1,000)
+                                             │ sort key: g.experiment_id
+                                             │ quicksort, memory 97.0 kB
+               0.29 ms            0 %        └─ #10 CTE Scan on good g  rows 2,415 (estimated 1,000)
+        "#]],
     );
 }
 
@@ -102,28 +102,28 @@ fn costs_where_nothing_was_measured() {
         "18/estimated",
         110,
         expect![[r#"
-        not executed; planner cost 2,031
+            not executed; planner cost 2,026
 
-         self cost                 plan
-              0.00            0 %  #0 Limit  estimated rows 5
-              0.01            0 %  ├─ #1 InitPlan 2: Result  estimated rows 1
-              0.00            0 %  │  └─ #2 InitPlan 1: Limit  estimated rows 1
-              0.31            0 %  │     └─ #3 Index Only Scan Backward using links_pkey on links
-                                   │          estimated rows 20,000
-              0.38            0 %  └─ #4 Sort  estimated rows 20
-                                      │ sort key: (count(*)) DESC
-             37.98 ▏          2 %     └─ #5 HashAggregate  estimated rows 20
-                                         │ group key: e.owner
-             57.37 ▎          3 %        └─ #6 Hash Join  estimated rows 7,556
-                                            │ hash cond: (r.experiment_id = e.id)
-           1881.46 ███████▍  93 %           ├─ #7 Index Scan using runs_started_at_idx on runs r
-                                            │    estimated rows 7,556
-                                            │    index cond: (started_at > '2024-06-01 00:00:00+00'::timestamp with
-                                            │      time zone)
-                                            │    filter: (status = 'failed'::text)
-              0.00            0 %           └─ #8 Hash  estimated rows 3,000
-             53.00 ▎          3 %              └─ #9 Seq Scan on experiments e  estimated rows 3,000
-    "#]],
+             self cost                 plan
+                  0.00            0 %  #0 Limit  estimated rows 5
+                  0.01            0 %  ├─ #1 InitPlan 2: Result  estimated rows 1
+                  0.00            0 %  │  └─ #2 InitPlan 1: Limit  estimated rows 1
+                  0.31            0 %  │     └─ #3 Index Only Scan Backward using links_pkey on links
+                                       │          estimated rows 20,000
+                  0.39            0 %  └─ #4 Sort  estimated rows 20
+                                          │ sort key: (count(*)) DESC
+                 37.80 ▏          2 %     └─ #5 HashAggregate  estimated rows 20
+                                             │ group key: e.owner
+                 57.27 ▎          3 %        └─ #6 Hash Join  estimated rows 7,520
+                                                │ hash cond: (r.experiment_id = e.id)
+               1877.37 ███████▍  93 %           ├─ #7 Index Scan using runs_started_at_idx on runs r
+                                                │    estimated rows 7,520
+                                                │    index cond: (started_at > '2024-06-01 00:00:00+00'::timestamp with
+                                                │      time zone)
+                                                │    filter: (status = 'failed'::text)
+                  0.00            0 %           └─ #8 Hash  estimated rows 3,000
+                 53.00 ▎          3 %              └─ #9 Seq Scan on experiments e  estimated rows 3,000
+        "#]],
     );
 }
 
@@ -133,21 +133,21 @@ fn a_narrow_terminal() {
         "15/order_by_wrong_index",
         60,
         expect![[r#"
-        execution 37.5 ms · planning 0.42 ms · 839 buffers (6.6 MB), 87 % in cache
-        settings: enable_sort = off, jit = off, max_parallel_workers_per_gather = 0
+            execution 10.9 ms · planning 0.44 ms · 839 buffers (6.6 MB), 87 % in cache
+            settings: enable_sort = off, jit = off, max_parallel_workers_per_gather = 0
 
-         self time                 plan
-           0.00 ms            0 %  #0 Limit  rows 3 (estimated 2)
-           37.4 ms ████████ 100 %  └─ #1 Index Scan using runs_started_at_idx on public.runs
-                                        rows 3 (estimated 2) · 839 buffers,
-                                          110 read
-                                        filter: (runs.status = 'rare'::text)
-                                          (removed 40,004 rows)
-                                        ! index runs_started_at_idx was read
-                                          for its order past 40,004 rows of
-                                          public.runs to find 3
-                                          [wrong-index-for-order-by]
-    "#]],
+             self time                 plan
+               0.01 ms            0 %  #0 Limit  rows 3 (estimated 3)
+               10.8 ms ████████ 100 %  └─ #1 Index Scan using runs_started_at_idx on public.runs
+                                            rows 3 (estimated 4) · 839 buffers,
+                                              110 read
+                                            filter: (runs.status = 'rare'::text)
+                                              (removed 40,004 rows)
+                                            ! index runs_started_at_idx was read
+                                              for its order past 40,004 rows of
+                                              public.runs to find 3
+                                              [wrong-index-for-order-by]
+        "#]],
     );
 }
 
@@ -157,14 +157,14 @@ fn hostile_names_are_shown_and_not_obeyed() {
         "17/odd_names",
         110,
         expect![[r#"
-        execution 0.04 ms · planning 0.22 ms · 1 buffers (8.0 kB), 0 % in cache
+            execution 0.05 ms · planning 0.28 ms · 1 buffers (8.0 kB), 0 % in cache
 
-         self time                 plan
-           0.04 ms ████████ 100 %  #0 Seq Scan on "Odd Schema"."a""b.c \x1b[31mred" "ali as"
-                                     rows 0 (estimated 1) · 1 buffers, 1 read
-                                     filter: (("ali as"."Na""me" > 3) AND ("ali as"."line\nbreak" =
-                                       '\x1b[2J50'::text)) (removed 100 rows)
-    "#]],
+             self time                 plan
+               0.03 ms ████████ 100 %  #0 Seq Scan on "Odd Schema"."a""b.c \x1b[31mred" "ali as"
+                                         rows 0 (estimated 1) · 1 buffers, 1 read
+                                         filter: (("ali as"."Na""me" > 3) AND ("ali as"."line\nbreak" =
+                                           '\x1b[2J50'::text)) (removed 100 rows)
+        "#]],
     );
 }
 
@@ -174,15 +174,15 @@ fn triggers_and_write_ahead_log() {
         "17/foreign_key_trigger",
         110,
         expect![[r#"
-        execution 41.6 ms · planning 0.30 ms · 608 buffers (4.8 MB), 99 % in cache · WAL 31.8 kB
-        trigger children_parent_id_fkey on parents: 300 calls, 41.3 ms
+            execution 140.9 ms · planning 0.36 ms · 608 buffers (4.8 MB), 99 % in cache · WAL 31.8 kB
+            trigger children_parent_id_fkey on parents: 300 calls, 140.5 ms
 
-         self time                 plan
-           0.23 ms ██████▌   81 %  #0 Delete on public.parents  rows 0 (estimated 0) · 605 buffers, 4 read
-                                     ! triggers took 99 % of the execution time [triggers-dominate]
-           0.06 ms █▌        19 %  └─ #1 Seq Scan on public.parents  rows 300 (estimated 300) · 3 buffers, 3 read
-                                        filter: (parents.id <= 300) (removed 200 rows)
-    "#]],
+             self time                 plan
+               0.25 ms ██████▍   80 %  #0 Delete on public.parents  rows 0 (estimated 0) · 605 buffers, 4 read
+                                         ! triggers took 100 % of the execution time [triggers-dominate]
+               0.06 ms █▋        20 %  └─ #1 Seq Scan on public.parents  rows 300 (estimated 300) · 3 buffers, 3 read
+                                            filter: (parents.id <= 300) (removed 200 rows)
+        "#]],
     );
 }
 

@@ -1,0 +1,124 @@
+//! Are the plans of auto_explain found in logs of every kind?
+
+use plan::{Plan, input};
+
+use crate::FIXTURES;
+
+fn fixture_text(name: &str) -> String {
+    std::fs::read_to_string(format!("{FIXTURES}/{name}")).unwrap()
+}
+
+/// The message as auto_explain makes it: text, or JSON with the statement inside.
+fn message(duration: &str, query: &str, json: bool) -> String {
+    if json {
+        let mut plan: serde_json::Value = serde_json::from_str(&fixture_text("17/hash_join.json")).unwrap();
+        let mut object = plan[0].take();
+        object["Query Text"] = query.into();
+        format!("duration: {duration} ms  plan:\n{}", serde_json::to_string_pretty(&object).unwrap())
+    } else {
+        format!(
+            "duration: {duration} ms  plan:\nQuery Text: {query}\n{}",
+            fixture_text("17/hash_join.txt").trim_end()
+        )
+    }
+}
+
+const QUERY: &str = "SELECT count(*)\n  FROM runs r -- \"a\", 'b'\n\n WHERE (cost = 1)";
+
+fn stderr(prefix: &str, message: &str) -> String {
+    format!("{prefix}LOG:  {}\n", message.replace('\n', "\n\t"))
+}
+
+fn csv(message: &str) -> String {
+    format!(
+        "2026-11-26 10:00:00.000 UTC,\"app\",\"shop\",42,\"[local]\",6565.2a,1,\"SELECT\",2026-11-26 09:00:00 UTC,3/4,0,LOG,00000,\"{}\",,,,,,,,,\"psql\",\"client backend\",,0\n",
+        message.replace('"', "\"\"")
+    )
+}
+
+fn jsonlog(message: &str) -> String {
+    let object = serde_json::json!({"timestamp": "2026-11-26 10:00:00.000 UTC", "pid": 42, "error_severity": "LOG", "message": message});
+    format!("{object}\n")
+}
+
+fn syslog(message: &str) -> String {
+    let mut out = String::new();
+    for (n, line) in format!("LOG:  {}", message.replace('\n', "\n\t")).lines().enumerate() {
+        out.push_str(&format!(
+            "Nov 26 10:00:00 db postgres[42]: [7-{}] {}\n",
+            n + 1,
+            line.replace('\t', "#011")
+        ));
+    }
+    out
+}
+
+#[test]
+fn every_kind_of_log_gives_the_plans_ranked_by_duration() {
+    let expected: Plan = fixture_text("17/hash_join.json").parse().unwrap();
+    let kinds: [(&str, &dyn Fn(&str) -> String); 6] = [
+        ("stderr", &|m| stderr("2026-11-26 10:00:00.000 UTC [42] app@shop ", m)),
+        ("stderr without prefix", &|m| stderr("", m)),
+        ("odd prefix", &|m| stderr("{\"x\": duration: 7 ms} |", m).replacen('{', "(", 1)),
+        ("csvlog", &|m| csv(m)),
+        ("jsonlog", &|m| jsonlog(m)),
+        ("syslog", &|m| syslog(m)),
+    ];
+    for (kind, write) in kinds {
+        for json in [false, true] {
+            let other = write("statement: SELECT 'duration: 5 ms  plan:'");
+            let timed = write("duration: 99.5 ms  statement: SELECT 1");
+            let log = [
+                other.clone(),
+                write(&message("12.500", QUERY, json)),
+                timed,
+                write(&message("1234.000", "SELECT 2", json)),
+                other,
+                write(&message("0.250", QUERY, json)),
+            ]
+            .concat();
+            let found = input::find(&mut log.as_bytes()).unwrap();
+            assert!(found.from_log, "{kind}");
+            let durations: Vec<f64> = found.plans.iter().filter_map(|p| p.duration_ms).collect();
+            assert_eq!(durations, [1234.0, 12.5, 0.25], "{kind}, json {json}\n{log}");
+            let slower = found.plans[1]
+                .plan()
+                .unwrap_or_else(|e| panic!("{kind}, json {json}: {e} {:?}\n{log}", e.detail()));
+            assert_eq!(plan::render::shape(&slower), plan::render::shape(&expected), "{kind}");
+            assert_eq!(slower.query_text.as_deref(), Some(QUERY), "{kind}, json {json}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_ends_in_the_middle_of_a_plan_says_so_when_that_plan_is_read() {
+    let whole = stderr("", &message("5.000", "SELECT 1", true));
+    let found = input::find(&mut whole[..whole.len() / 2].as_bytes()).unwrap();
+    assert_eq!(found.plans.len(), 1);
+    assert!(found.plans[0].plan().is_err());
+    let whole = stderr("", &message("5.000", "SELECT 1", false));
+    let cut = whole.find("->").unwrap() + 8;
+    let found = input::find(&mut whole[..cut].as_bytes()).unwrap();
+    assert!(found.plans[0].plan().is_err());
+}
+
+#[test]
+fn a_log_of_many_plans_keeps_the_longest() {
+    let mut log = String::new();
+    for n in 0..5_000 {
+        log.push_str(&format!("LOG:  duration: {n}.000 ms  plan:\n\tQuery Text: SELECT {n}\n\tResult  (cost=0.00..0.01 rows=1 width=4)\n"));
+    }
+    let found = input::find(&mut log.as_bytes()).unwrap();
+    assert!(found.plans.len() >= 500 && found.plans.len() <= input::MAX_LOGGED);
+    assert_eq!(found.plans.len() as u64 + found.left_out, 5_000);
+    assert_eq!(found.plans[0].duration_ms, Some(4_999.0));
+    assert_eq!(found.plans[0].plan().unwrap().query_text.as_deref(), Some("SELECT 4999"));
+}
+
+#[test]
+fn a_log_without_plans_and_bytes_that_are_no_text_are_not_plans() {
+    let found = input::find(&mut "LOG:  checkpoint starting: time\n".as_bytes()).unwrap();
+    assert!(found.plans.is_empty() && found.other.is_some());
+    let found = input::find(&mut [0xff_u8, 0xfe, 0, b'\n'].as_slice()).unwrap();
+    assert!(found.plans.is_empty());
+}
