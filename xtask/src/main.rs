@@ -11,6 +11,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask tidy         check the invariants of ARCHITECTURE.md; exit 1 when one is broken
 cargo xtask reference    write docs/reference/checks.md from crates/plan/src/checks
+cargo xtask fuzz-plans   try plans made by chance: --inputs 1000000 --seed 1; exit 1 when one panics
 ";
 
 fn root() -> PathBuf {
@@ -19,11 +20,34 @@ fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
+/// Hands the arguments to the example of `crates/plan`, optimized.
+fn fuzz_plans() -> ExitCode {
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args([
+        "run",
+        "--quiet",
+        "--release",
+        "-p",
+        "pgwright-plan",
+        "--example",
+        "fuzz_plans",
+        "--",
+    ]);
+    match cargo.args(std::env::args_os().skip(2)).status() {
+        Ok(status) => ExitCode::from(u8::try_from(status.code().unwrap_or(2)).unwrap_or(2)),
+        Err(error) => {
+            eprintln!("error: could not run cargo: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let command = std::env::args().nth(1).unwrap_or_default();
     let outcome = match command.as_str() {
         "tidy" => tidy::check(&root()),
         "reference" => reference::write(&root()).map(|()| Vec::new()),
+        "fuzz-plans" => return fuzz_plans(),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

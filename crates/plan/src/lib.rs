@@ -6,15 +6,20 @@
 //! - [`Plan`] is the parsed and normalised plan; `README.md` tells how self time is attributed.
 //! - [`input`] finds plans in files, pastes and logs, in JSON and in text format.
 //! - [`checks`] holds one file per diagnosis and the registry [`checks::CHECKS`].
+//! - [`remedy`] says what to do about what was found.
+//! - [`diff`] tells what changed between two plans of one statement.
 //! - [`render`] makes the readable tree and the shape by which two plans are compared.
 
 mod attribution;
 pub mod checks;
+pub mod diff;
 mod error;
 pub mod expression;
+mod facts;
 pub mod input;
 mod node;
 mod parse;
+pub mod remedy;
 pub mod render;
 mod usage;
 

@@ -6,7 +6,7 @@
 use model::Severity;
 
 use super::seq_scan_reads_too_much::reads_too_much;
-use super::{Check, Diagnosis, Place, Thresholds, subject};
+use super::{Check, Diagnosis, Place, Remedy, Run, subject, Thresholds};
 use crate::expression::{Wrapping, wrapped_columns};
 use crate::node::Plan;
 use crate::render::count;
@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
     id: "cast-blocks-index",
     title: "cast around a column keeps an index from being used",
     explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
-    run,
+    remedy: Remedy::Rewrite, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

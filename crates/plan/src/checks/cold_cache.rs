@@ -5,11 +5,11 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, milliseconds, percent};
 
-pub(super) const CHECK: Check = Check { id: "cold-cache", title: "pages had to be read", explains: &[], run };
+pub(super) const CHECK: Check = Check { id: "cold-cache", title: "pages had to be read", explains: &[], remedy: Remedy::None, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let mut found = Vec::new();

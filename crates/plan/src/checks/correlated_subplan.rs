@@ -4,7 +4,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::node::{Plan, Relationship};
 use crate::render::{count, milliseconds};
 
@@ -17,7 +17,7 @@ pub(super) const CHECK: Check = Check {
         ("filter-after-index", Place::Same),
         ("seq-scan-reads-too-much", Place::Same),
     ],
-    run,
+    remedy: Remedy::Rewrite, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

@@ -5,12 +5,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 use crate::render::count;
 
 pub(super) const CHECK: Check =
-    Check { id: "cte-fence", title: "filter is applied after a WITH query", explains: &[("temp-io", super::Place::Same)], run };
+    Check { id: "cte-fence", title: "filter is applied after a WITH query", explains: &[("temp-io", super::Place::Same)], remedy: Remedy::Rewrite, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

@@ -5,11 +5,11 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 
 pub(super) const CHECK: Check =
-    Check { id: "disabled-node", title: "node was used although switched off", explains: &[], run };
+    Check { id: "disabled-node", title: "node was used although switched off", explains: &[], remedy: Remedy::Enable, run: Run::Plan(run) };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

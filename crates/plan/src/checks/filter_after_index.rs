@@ -5,7 +5,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 use crate::render::count;
 
@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
     id: "filter-after-index",
     title: "index finds rows that a filter throws away",
     explains: &[],
-    run,
+    remedy: Remedy::Index, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

@@ -5,7 +5,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, kilobytes};
 
@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
     id: "hash-spill",
     title: "hash table spills to disk",
     explains: &[("temp-io", Place::Same), ("temp-io", Place::Near)],
-    run,
+    remedy: Remedy::WorkMem, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {

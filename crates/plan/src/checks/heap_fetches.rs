@@ -5,12 +5,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "heap-fetches", title: "index-only scan visits the table", explains: &[], run };
+    Check { id: "heap-fetches", title: "index-only scan visits the table", explains: &[], remedy: Remedy::Vacuum, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

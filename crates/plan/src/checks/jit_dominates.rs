@@ -4,12 +4,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::{milliseconds, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "jit-dominates", title: "JIT compilation takes much of the time", explains: &[], run };
+    Check { id: "jit-dominates", title: "JIT compilation takes much of the time", explains: &[], remedy: Remedy::NoJit, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let (Some(root), Some(jit), Some(execution)) = (plan.root(), plan.jit, plan.execution_ms) else {

@@ -4,11 +4,11 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::{Plan, Relationship};
 use crate::render::count;
 
-pub(super) const CHECK: Check = Check { id: "large-offset", title: "OFFSET skips many rows", explains: &[], run };
+pub(super) const CHECK: Check = Check { id: "large-offset", title: "OFFSET skips many rows", explains: &[], remedy: Remedy::Rewrite, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let mut found = Vec::new();

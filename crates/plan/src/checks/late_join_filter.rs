@@ -4,12 +4,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::count;
 
 pub(super) const CHECK: Check =
-    Check { id: "late-join-filter", title: "join filter throws most pairs away", explains: &[], run };
+    Check { id: "late-join-filter", title: "join filter throws most pairs away", explains: &[], remedy: Remedy::Index, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

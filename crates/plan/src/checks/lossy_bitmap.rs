@@ -5,12 +5,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "lossy-bitmap", title: "bitmap does not fit into work_mem", explains: &[], run };
+    Check { id: "lossy-bitmap", title: "bitmap does not fit into work_mem", explains: &[], remedy: Remedy::WorkMem, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let share = |lossy: u64, exact: u64| lossy as f64 / (lossy as f64 + exact as f64).max(1.0);

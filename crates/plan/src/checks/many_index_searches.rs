@@ -5,12 +5,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::count;
 
 pub(super) const CHECK: Check =
-    Check { id: "many-index-searches", title: "index is searched many times per scan", explains: &[], run };
+    Check { id: "many-index-searches", title: "index is searched many times per scan", explains: &[], remedy: Remedy::Index, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

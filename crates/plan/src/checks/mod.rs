@@ -7,9 +7,9 @@
 
 mod thresholds;
 
-use model::{Evidence, Finding, ObjectRef, Severity};
+use model::{Evidence, Finding, ObjectRef, Severity, Snapshot};
 
-use crate::node::{Node, Plan};
+use crate::node::{Node, Plan, Relationship};
 use crate::render::percent;
 
 pub use thresholds::Thresholds;
@@ -81,7 +81,66 @@ pub struct Check {
     pub title: &'static str,
     /// Findings of other checks that this one accounts for.
     pub explains: &'static [(&'static str, Place)],
-    pub(crate) run: fn(&Plan, &Thresholds) -> Vec<Diagnosis>,
+    /// What mends it.
+    pub remedy: Remedy,
+    pub(crate) run: Run,
+}
+
+/// What a diagnosis is made from.
+pub(crate) enum Run {
+    /// The plan alone.
+    Plan(fn(&Plan, &Thresholds) -> Vec<Diagnosis>),
+    /// The plan, and the catalog and statistics of its database where they are known.
+    Database(fn(&Plan, &Thresholds, Option<&Snapshot>) -> Vec<Diagnosis>),
+}
+
+/// What kind of change mends a diagnosis; [`crate::remedy`] makes a concrete one of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// Nothing that could be named beforehand.
+    None,
+    /// An index, which the index advisor looks for.
+    Index,
+    /// An index on the referencing columns of a foreign key.
+    ForeignKeyIndex,
+    /// Fresh statistics.
+    Analyze,
+    /// Fresh statistics, or those of several columns together.
+    Statistics,
+    /// Another way to write the statement.
+    Rewrite,
+    /// More memory for this statement.
+    WorkMem,
+    /// No JIT for statements like this.
+    NoJit,
+    /// No Memoize for statements like this.
+    NoMemoize,
+    /// Back to the default of an `enable_…` setting.
+    Enable,
+    /// Workers that are there when they are planned.
+    Workers,
+    /// A prepared statement.
+    Prepare,
+    /// VACUUM.
+    Vacuum,
+    /// Giving the space back.
+    Rebuild,
+}
+
+impl Check {
+    /// What this check alone says.
+    pub(crate) fn diagnose(
+        &self,
+        plan: &Plan,
+        thresholds: &Thresholds,
+        database: Option<&Snapshot>,
+    ) -> Vec<Diagnosis> {
+        match self.run {
+            Run::Plan(run) => run(plan, thresholds),
+            Run::Database(run) => run(plan, thresholds, database),
+        }
+    }
 }
 
 macro_rules! checks {
@@ -94,12 +153,14 @@ macro_rules! checks {
 }
 
 checks! {
+    bloat_suspected,
     cast_blocks_index,
     cold_cache,
     correlated_subplan,
     cte_fence,
     disabled_node,
     filter_after_index,
+    foreign_key_without_index,
     function_blocks_index,
     hash_spill,
     heap_fetches,
@@ -115,6 +176,7 @@ checks! {
     row_misestimate,
     seq_scan_reads_too_much,
     sort_on_disk,
+    stale_statistics,
     temp_io,
     triggers_dominate,
     useless_memoize,
@@ -125,13 +187,19 @@ checks! {
 
 /// Runs all checks. Causes only, the heaviest first; a symptom is evidence of its cause.
 pub fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Finding> {
+    run_on(plan, thresholds, None)
+}
+
+/// The same with the plan's database at hand: sizes, statistics, constraints and indexes.
+pub fn run_on(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Finding> {
     let mut all: Vec<(&Check, Diagnosis)> = CHECKS
         .iter()
         .filter(|check| !thresholds.disabled.iter().any(|id| id == check.id))
-        .flat_map(|check| (check.run)(plan, thresholds).into_iter().map(move |d| (check, d)))
+        .flat_map(|check| check.diagnose(plan, thresholds, database).into_iter().map(move |d| (check, d)))
         .filter(|(_, d)| plan.share(d.weight) >= thresholds.min_share)
         .collect();
     fold_symptoms(plan, &mut all);
+    merge_alike(plan, &mut all);
     all.sort_by(|(a, x), (b, y)| {
         y.weight.total_cmp(&x.weight).then(x.node.cmp(&y.node)).then(a.id.cmp(b.id))
     });
@@ -178,6 +246,54 @@ fn fold_symptoms(plan: &Plan, all: &mut Vec<(&Check, Diagnosis)>) {
     all.retain(|_| kept.next().unwrap_or(true));
 }
 
+/// Makes one diagnosis of those that have one cause: the same check on the partitions of a table, on the
+/// subqueries of one OR chain, on several scans of a table with the same condition. The heaviest stays
+/// and weighs as much as all of them.
+fn merge_alike(plan: &Plan, all: &mut Vec<(&Check, Diagnosis)>) {
+    let group = |check: &Check, at: usize| {
+        let node = plan.nodes.get(at)?;
+        let parent = node.parent.filter(|_| {
+            matches!(node.relationship, Relationship::Member | Relationship::SubPlan | Relationship::InitPlan)
+        });
+        let place = match (parent, node.relation_name()) {
+            (Some(parent), _) => format!("below {parent}"),
+            (None, Some(relation)) => {
+                let conditions: Vec<&str> = node.conditions().map(|(_, text)| text).collect();
+                format!("{relation} {}", conditions.join(" "))
+            }
+            (None, None) => format!("node {at}"),
+        };
+        Some((check.id, place))
+    };
+    let mut heaviest: std::collections::BTreeMap<(&str, String), usize> = std::collections::BTreeMap::new();
+    let mut into: Vec<usize> = (0..all.len()).collect();
+    for (at, (check, diagnosis)) in all.iter().enumerate() {
+        let Some(key) = group(check, diagnosis.node) else { continue };
+        let first = *heaviest.entry(key.clone()).or_insert(at);
+        if all[first].1.weight < diagnosis.weight {
+            heaviest.insert(key, at);
+        }
+    }
+    for (at, (check, diagnosis)) in all.iter().enumerate() {
+        if let Some(chosen) = group(check, diagnosis.node).and_then(|key| heaviest.get(&key)) {
+            into[at] = *chosen;
+        }
+    }
+    for at in 0..all.len() {
+        if into[at] != at {
+            let (node, weight) = (all[at].1.node, all[at].1.weight);
+            let chosen = &mut all[into[at]].1;
+            chosen.weight += weight;
+            match chosen.evidence.iter_mut().find(|e| e.name == "also at nodes") {
+                Some(also) => also.value.push_str(&format!(", {node}")),
+                None => chosen.evidence.push(Evidence::new("also at nodes", node)),
+            }
+        }
+    }
+    let mut kept = into.iter().enumerate().map(|(at, into)| at == *into);
+    all.retain(|_| kept.next().unwrap_or(true));
+}
+
 /// What to call the relation of a node in a sentence.
 fn subject(node: &Node) -> String {
     let name = node.relation_name().or_else(|| node.cte.as_deref().map(model::quote_identifier));
@@ -199,7 +315,7 @@ mod testing {
 
     /// What one check alone says of a plan: the nodes.
     pub(crate) fn nodes(check: &Check, plan: &Plan) -> Vec<usize> {
-        (check.run)(plan, &Thresholds::default()).into_iter().map(|d| d.node).collect()
+        check.diagnose(plan, &Thresholds::default(), None).into_iter().map(|d| d.node).collect()
     }
 
     /// Asserts that the check fires on the fixture of every given major, on a node of this type.
@@ -220,6 +336,40 @@ mod testing {
             let plan = fixture(&format!("{major}/{fixture_name}"));
             assert_eq!(nodes(check, &plan), Vec::<usize>::new(), "{} in {major}/{fixture_name}", check.id);
         }
+    }
+
+    /// A database of one table that was analyzed, for what a check needs beside the plan.
+    pub(crate) fn database(schema: &str, table: &str) -> Snapshot {
+        let name = serde_json::json!({ "schema": schema, "name": table });
+        let mut activity =
+            serde_json::to_value(model::snapshot::RelationActivity::default()).unwrap_or_default();
+        activity["last_analyze"] = "2026-01-01T00:00:00Z".into();
+        let value = serde_json::json!({
+            "format_version": 1, "taken_at": "2026-01-01T00:00:00Z",
+            "server": { "version_num": 170000, "version": "17", "database": "d", "user": "u", "in_recovery": false,
+                "started_at": null, "stats_reset": null, "encoding": "UTF8", "collate": "C", "ctype": "C", "database_bytes": 0 },
+            "settings": {}, "extensions": [], "schema_sql": "", "indexes": [], "constraints": [], "extended_statistics": [],
+            "statements": [], "statements_info": null, "notes": [],
+            "relations": [{ "oid": 1, "name": name, "kind": "table", "reltuples": 1000.0, "relpages": 100, "relallvisible": 0,
+                "pages": 100, "table_bytes": 0, "indexes_bytes": 0, "options": [], "unlogged": false, "row_security": false,
+                "parent": null, "partition_key": null, "partition_bound": null, "extension": null, "columns": [],
+                "activity": activity }],
+        });
+        serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// A B-tree index on columns.
+    pub(crate) fn index(schema: &str, table: &str, name: &str, columns: &[&str]) -> model::snapshot::Index {
+        let table = model::QualifiedName::new(schema, table);
+        let keys = columns.iter().map(|c| model::IndexKey::column(*c)).collect();
+        let definition = serde_json::to_value(model::IndexDefinition::btree(table, name, keys));
+        let value = serde_json::json!({
+            "oid": 2, "name": { "schema": schema, "name": name }, "definition": definition.unwrap_or_default(),
+            "indexdef": "", "primary": false, "exclusion": false, "valid": true, "nulls_not_distinct": false,
+            "constraint": null, "replica_identity": false, "parent": null, "relpages": 1, "reltuples": 1.0, "pages": 1,
+            "bytes": 0, "idx_scan": 0, "idx_tup_read": 0, "last_idx_scan": null, "expression_statistics": {},
+        });
+        serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// The majors whose plans stand in the fixtures.

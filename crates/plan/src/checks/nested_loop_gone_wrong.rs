@@ -5,7 +5,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds, subject};
+use super::{Check, Diagnosis, Place, Remedy, Run, subject, Thresholds};
 use crate::node::{Plan, Relationship};
 use crate::render::{count, factor};
 
@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
     id: "nested-loop-gone-wrong",
     title: "nested loop runs its inner side too often",
     explains: &[("seq-scan-reads-too-much", Place::Below), ("late-join-filter", Place::Same)],
-    run,
+    remedy: Remedy::Index, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

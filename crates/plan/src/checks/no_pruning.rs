@@ -5,7 +5,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::expression::{Wrapping, wrapped_columns};
 use crate::node::{Node, Plan};
 use crate::render::count;
@@ -20,7 +20,7 @@ pub(super) const CHECK: Check = Check {
         ("row-misestimate", Place::Below),
         ("row-misestimate", Place::Same),
     ],
-    run,
+    remedy: Remedy::Rewrite, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

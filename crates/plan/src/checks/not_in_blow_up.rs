@@ -6,7 +6,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::expression::negates_subplan;
 use crate::node::{Plan, Relationship};
 use crate::render::count;
@@ -20,7 +20,7 @@ pub(super) const CHECK: Check = Check {
         ("temp-io", Place::Below),
         ("row-misestimate", Place::Same),
     ],
-    run,
+    remedy: Remedy::Rewrite, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {

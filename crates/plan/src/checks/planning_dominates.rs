@@ -4,12 +4,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::milliseconds;
 
 pub(super) const CHECK: Check =
-    Check { id: "planning-dominates", title: "planning takes longer than execution", explains: &[], run };
+    Check { id: "planning-dominates", title: "planning takes longer than execution", explains: &[], remedy: Remedy::Prepare, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let (Some(root), Some(planning), Some(execution)) = (plan.root(), plan.planning_ms, plan.execution_ms) else {

@@ -8,7 +8,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds, subject};
+use super::{Check, Diagnosis, Place, Remedy, Run, subject, Thresholds};
 use crate::node::{Node, Plan, Relationship};
 use crate::render::{count, factor};
 
@@ -20,7 +20,7 @@ pub(super) const CHECK: Check = Check {
         ("hash-spill", Place::Line),
         ("useless-memoize", Place::Line),
     ],
-    run,
+    remedy: Remedy::Statistics, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

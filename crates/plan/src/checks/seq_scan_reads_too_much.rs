@@ -6,7 +6,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::{Node, Plan};
 use crate::render::{count, percent};
 
@@ -14,7 +14,7 @@ pub(super) const CHECK: Check = Check {
     id: "seq-scan-reads-too-much",
     title: "sequential scan keeps few of the rows that it reads",
     explains: &[],
-    run,
+    remedy: Remedy::Index, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

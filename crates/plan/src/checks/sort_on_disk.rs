@@ -4,7 +4,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::kilobytes;
 
@@ -12,7 +12,7 @@ pub(super) const CHECK: Check = Check {
     id: "sort-on-disk",
     title: "sort spills to disk",
     explains: &[("temp-io", Place::Same)],
-    run,
+    remedy: Remedy::WorkMem, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {

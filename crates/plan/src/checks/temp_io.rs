@@ -5,10 +5,10 @@
 
 use model::{Bytes, Severity};
 
-use super::{Check, Diagnosis, Thresholds, subject};
+use super::{Check, Diagnosis, Remedy, Run, subject, Thresholds};
 use crate::node::Plan;
 
-pub(super) const CHECK: Check = Check { id: "temp-io", title: "temporary files are written", explains: &[], run };
+pub(super) const CHECK: Check = Check { id: "temp-io", title: "temporary files are written", explains: &[], remedy: Remedy::WorkMem, run: Run::Plan(run) };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

@@ -72,6 +72,18 @@ pub struct Thresholds {
     pub cold_min_pages: u64,
     /// An index scan searches too often above this many descents per loop. 100.
     pub index_searches_per_loop: f64,
+    /// A table is bloated when it takes this many times the pages that its rows need. 2.
+    pub bloat_factor: f64,
+    /// … and at least this many pages. 200.
+    pub bloat_min_pages: u64,
+    /// … or, where the rows' width is not known, when a full scan found fewer rows per page than this. 2.
+    pub bloat_rows_per_page: f64,
+    /// Statistics are stale when more than this share of the table changed since ANALYZE. 0.1.
+    pub stale_share: f64,
+    /// … and at least this many rows. 1,000.
+    pub stale_min_rows: f64,
+    /// A foreign key needs an index when its table has at least this many pages. 10.
+    pub foreign_key_min_pages: u64,
 }
 
 impl Default for Thresholds {
@@ -107,6 +119,12 @@ impl Default for Thresholds {
             cold_share: 0.5,
             cold_min_pages: 100,
             index_searches_per_loop: 100.0,
+            bloat_factor: 2.0,
+            bloat_min_pages: 200,
+            bloat_rows_per_page: 2.0,
+            stale_share: 0.1,
+            stale_min_rows: 1_000.0,
+            foreign_key_min_pages: 10,
         }
     }
 }

@@ -5,12 +5,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, milliseconds, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "triggers-dominate", title: "triggers take much of the time", explains: &[], run };
+    Check { id: "triggers-dominate", title: "triggers take much of the time", explains: &[], remedy: Remedy::None, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let (Some(root), Some(execution)) = (plan.root(), plan.execution_ms) else { return Vec::new() };

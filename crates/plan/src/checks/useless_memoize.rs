@@ -4,12 +4,12 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 use crate::render::{count, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "useless-memoize", title: "Memoize misses more than it hits", explains: &[], run };
+    Check { id: "useless-memoize", title: "Memoize misses more than it hits", explains: &[], remedy: Remedy::NoMemoize, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

@@ -5,11 +5,11 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::{Node, Plan};
 use crate::render::{factor, milliseconds};
 
-pub(super) const CHECK: Check = Check { id: "worker-skew", title: "parallel work is uneven", explains: &[], run };
+pub(super) const CHECK: Check = Check { id: "worker-skew", title: "parallel work is uneven", explains: &[], remedy: Remedy::None, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let mut found = Vec::new();

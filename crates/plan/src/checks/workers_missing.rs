@@ -4,11 +4,11 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Thresholds};
+use super::{Check, Diagnosis, Remedy, Run, Thresholds};
 use crate::node::Plan;
 
 pub(super) const CHECK: Check =
-    Check { id: "workers-missing", title: "fewer parallel workers than planned", explains: &[], run };
+    Check { id: "workers-missing", title: "fewer parallel workers than planned", explains: &[], remedy: Remedy::Workers, run: Run::Plan(run) };
 
 fn run(plan: &Plan, _: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes

@@ -5,7 +5,7 @@
 
 use model::Severity;
 
-use super::{Check, Diagnosis, Place, Thresholds, subject};
+use super::{Check, Diagnosis, Place, Remedy, Run, subject, Thresholds};
 use crate::node::{Node, Plan, Relationship};
 use crate::render::count;
 
@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
     id: "wrong-index-for-order-by",
     title: "index gives the order of a LIMIT and finds few matching rows",
     explains: &[("filter-after-index", Place::Same)],
-    run,
+    remedy: Remedy::Index, run: Run::Plan(run),
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {

@@ -65,7 +65,7 @@ pub fn tree_with(plan: &Plan, findings: &[Finding], style: &Style) -> String {
     out
 }
 
-fn header(plan: &Plan) -> Vec<String> {
+pub(super) fn header(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let mut first = Vec::new();
     if let Some(ms) = plan.execution_ms {
@@ -188,7 +188,7 @@ fn guides(plan: &Plan, node: &Node) -> (String, String) {
     (branch, trunk)
 }
 
-fn bar(share: f64) -> String {
+pub(super) fn bar(share: f64) -> String {
     let eighths = (share * BAR as f64 * 8.0).round() as usize;
     let mut bar = "█".repeat((eighths / 8).min(BAR));
     if eighths / 8 < BAR && !eighths.is_multiple_of(8) {
@@ -199,7 +199,7 @@ fn bar(share: f64) -> String {
     bar
 }
 
-fn title(node: &Node) -> String {
+pub(super) fn title(node: &Node) -> String {
     let mut title = format!("#{} ", node.id);
     match node.relationship {
         Relationship::InitPlan | Relationship::SubPlan | Relationship::Cte => {
@@ -222,7 +222,7 @@ fn title(node: &Node) -> String {
     title
 }
 
-fn figures(plan: &Plan, node: &Node) -> Vec<String> {
+pub(super) fn figures(plan: &Plan, node: &Node) -> Vec<String> {
     let mut figures = Vec::new();
     if node.executed() {
         let (rows, planned) = (node.rows(), node.planned_rows());
@@ -258,7 +258,7 @@ fn figures(plan: &Plan, node: &Node) -> Vec<String> {
     figures
 }
 
-fn details(node: &Node) -> Vec<String> {
+pub(super) fn details(node: &Node) -> Vec<String> {
     let mut details = Vec::new();
     for (name, text) in node.conditions() {
         let removed = match name {

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod attribution;
+mod diffs;
 mod logs;
+mod remedies;
 mod rendering;
 mod robustness;
 mod text_format;

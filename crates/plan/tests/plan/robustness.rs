@@ -64,6 +64,12 @@ fn use_in_every_way(plan: &Plan, width: usize) {
     }
     let tree = render::tree_with(plan, &findings, &render::Style { width, color: false });
     assert!(tree.chars().all(|c| c == '\n' || !c.is_control()), "{tree:?}");
+    let remedies = plan::remedy::remedies(plan, &findings, None);
+    let page =
+        render::page(plan, &render::Page { findings: &findings, remedies: &remedies, ..Default::default() });
+    assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
+    let same = plan::diff::diff(plan, plan);
+    assert!(same.same_shape && same.changes.is_empty(), "{:?}", same.changes);
     let shape = render::shape(plan);
     assert_eq!(shape.lines().count(), plan.nodes.len());
     assert!(shape.chars().all(|c| c == '\n' || !c.is_control()), "{shape:?}");

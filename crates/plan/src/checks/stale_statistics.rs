@@ -1,0 +1,124 @@
+//! Did the planner work with statistics of another time?
+//!
+//! Fields: from the catalog, rows changed since ANALYZE against `reltuples`, and whether there are statistics
+//! at all. Of a plan that was executed, only tables whose estimate was off are reported: old statistics
+//! that are still right do no harm.
+
+use model::snapshot::Relation;
+use model::{Severity, Snapshot};
+
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds, subject};
+use crate::facts;
+use crate::node::{Node, Plan};
+use crate::render::{count, percent};
+
+pub(super) const CHECK: Check = Check {
+    id: "stale-statistics",
+    title: "statistics are missing or of another time",
+    explains: &[("row-misestimate", Place::Line)],
+    remedy: Remedy::Analyze,
+    run: Run::Database(run),
+};
+
+fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
+    let Some(database) = database else { return Vec::new() };
+    let mut seen = std::collections::BTreeSet::new();
+    let mut found = Vec::new();
+    for node in &plan.nodes {
+        let Some(relation) = facts::relation_of(database, node) else { continue };
+        let Some((summary, evidence)) = stale(relation, node, thresholds) else { continue };
+        let off = factor_off(node);
+        let harmless = plan.analyzed && off < thresholds.misestimate_child_factor;
+        if harmless || !seen.insert(&relation.name) {
+            continue;
+        }
+        // Every node above was chosen on the strength of these statistics.
+        let above: f64 = plan.ancestors(node).map(|a| plan.own_weight(a)).sum();
+        let weight = plan.own_weight(node) + if plan.analyzed { above } else { 0.0 };
+        let severity = if plan.analyzed { Severity::Warning } else { Severity::Info };
+        let diagnosis = Diagnosis::new(
+            node,
+            severity,
+            summary,
+            "The planner estimates rows from statistics that ANALYZE collects. Autovacuum runs it after a tenth of a \
+             table has changed, unless it cannot keep up; after a bulk load it has to be run by hand.",
+        );
+        found.push(diagnosis.weighing(weight).with("changed since ANALYZE", evidence));
+    }
+    found
+}
+
+/// What is wrong with the statistics of a table, and the figure that says so.
+fn stale(relation: &Relation, node: &Node, thresholds: &Thresholds) -> Option<(String, String)> {
+    let activity = relation.activity.as_ref()?;
+    let name = subject(node);
+    let has_statistics =
+        relation.columns.iter().any(|c| c.statistics.is_some() || c.inherited_statistics.is_some());
+    let analyzed = activity.last_analyze.or(activity.last_autoanalyze);
+    if !has_statistics && analyzed.is_none() && relation.pages > 0 {
+        return Some((format!("{name} was never analyzed"), "everything".into()));
+    }
+    let changed = activity.n_mod_since_analyze as f64;
+    let share = changed / relation.reltuples.max(1.0);
+    if changed < thresholds.stale_min_rows || share <= thresholds.stale_share {
+        return None;
+    }
+    let shown = if share > 10.0 { format!("{:.0} times its rows", share) } else { percent(share) };
+    let evidence = match analyzed {
+        Some(at) => format!("{} rows, {shown}; last ANALYZE {}", count(changed), at.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("{} rows, {shown}", count(changed)),
+    };
+    Some((format!("{} rows of {name} changed since its statistics were collected", count(changed)), evidence))
+}
+
+/// By which factor the estimate of a node is off.
+fn factor_off(node: &Node) -> f64 {
+    if !node.executed() {
+        return 1.0;
+    }
+    let (actual, planned) = (node.rows().max(1.0), node.planned_rows().max(1.0));
+    (actual / planned).max(planned / actual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    fn diagnosed(changed: i64) -> Vec<(usize, String)> {
+        let plan = fixture("17/misestimate");
+        let mut database = database("public", "runs");
+        let relation = &mut database.relations[0];
+        relation.reltuples = 60_000.0;
+        if let Some(activity) = &mut relation.activity {
+            activity.n_mod_since_analyze = changed;
+        }
+        let found = CHECK.diagnose(&plan, &Thresholds::default(), Some(&database));
+        found.into_iter().map(|d| (d.node, d.summary)).collect()
+    }
+
+    #[test]
+    fn a_table_that_changed_and_is_estimated_wrongly() {
+        let found = diagnosed(30_000);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].1, "30,000 rows of public.runs changed since its statistics were collected");
+    }
+
+    #[test]
+    fn a_table_that_hardly_changed_or_of_which_nothing_is_known() {
+        assert!(diagnosed(900).is_empty());
+        assert_silent(&CHECK, MAJORS, "misestimate");
+    }
+
+    #[test]
+    fn a_wrong_estimate_is_its_consequence() {
+        let plan = fixture("17/misestimate");
+        let mut database = database("public", "runs");
+        if let Some(activity) = &mut database.relations[0].activity {
+            activity.n_mod_since_analyze = 50_000;
+        }
+        let findings = super::super::run_on(&plan, &Thresholds::default(), Some(&database));
+        assert!(findings.iter().any(|f| f.check == "stale-statistics"), "{findings:?}");
+        assert!(findings.iter().all(|f| f.check != "row-misestimate"), "{findings:?}");
+    }
+}

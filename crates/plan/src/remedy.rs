@@ -1,0 +1,242 @@
+//! What should be done about what was found? One remedy for all findings that it mends, the weightiest first.
+//!
+//! A remedy is concrete where the plan or the catalog allows it: `ANALYZE` of a table, a `work_mem` that would
+//! have held what was spilled, an index for a foreign key. Which index helps a scan is the index advisor's
+//! business and what it costs the planner twin's: the caller asks them and adds what they say.
+//!
+//! Source: PostgreSQL manual, "Resource Consumption" (work_mem, hash_mem_multiplier), "Just-in-Time
+//! Compilation", "Routine Vacuuming"; tuplesort.c for what a row takes in memory.
+
+use model::snapshot::Relation;
+use model::{Finding, ObjectRef, Snapshot};
+use serde::Serialize;
+
+use crate::checks::{CHECKS, Remedy};
+use crate::facts;
+use crate::node::{Node, Plan};
+
+/// Something to do, for one or more findings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Advised {
+    /// What kind of change it is.
+    pub kind: Remedy,
+    /// What to do, one line.
+    pub title: String,
+    /// As SQL, where it can be said in SQL.
+    pub sql: Vec<String>,
+    /// A planner setting and a value to try, without units PostgreSQL would not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<(String, String)>,
+    /// Keys of the findings that it mends, the heaviest first.
+    pub resolves: Vec<String>,
+    /// What the planner twin says it would cost; added by who asked it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+}
+
+/// Planner cost of the whole statement without and with a remedy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Planner cost as things are.
+    pub cost_before: f64,
+    /// Planner cost with the remedy.
+    pub cost_after: f64,
+    /// Who says it: `planner twin`.
+    pub by: &'static str,
+}
+
+/// The most `work_mem` that is proposed for one statement, in MB.
+const MAX_WORK_MEM_MB: u64 = 2_048;
+
+/// What to do about findings of [`crate::checks::run_on`], in their order.
+pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) -> Vec<Advised> {
+    let mut all: Vec<Advised> = Vec::new();
+    for finding in findings {
+        let Some(check) = CHECKS.iter().find(|c| c.id == finding.check) else { continue };
+        let node = match finding.object {
+            ObjectRef::PlanNode { node } => plan.nodes.get(node),
+            _ => None,
+        };
+        let Some(node) = node else { continue };
+        let Some(made) = make(plan, node, check.remedy, &finding.check, database) else { continue };
+        // The same thing to do mends several findings; of two sizes of memory the larger serves both.
+        let same = all.iter_mut().find(|a| {
+            a.kind == made.kind
+                && (a.sql == made.sql
+                    || matches!((&a.setting, &made.setting), (Some(x), Some(y)) if x.0 == y.0))
+        });
+        match same {
+            Some(known) => {
+                if megabytes(&made) > megabytes(known) {
+                    (known.title, known.sql, known.setting) = (made.title, made.sql, made.setting);
+                }
+                known.resolves.push(finding.key.clone());
+            }
+            None => all.push(Advised { resolves: vec![finding.key.clone()], ..made }),
+        }
+    }
+    all
+}
+
+fn megabytes(advised: &Advised) -> u64 {
+    let value = advised.setting.as_ref().map(|(_, value)| value.trim_end_matches("MB"));
+    value.and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+fn make(
+    plan: &Plan,
+    node: &Node,
+    remedy: Remedy,
+    check: &str,
+    database: Option<&Snapshot>,
+) -> Option<Advised> {
+    let say = |title: String, sql: Vec<String>| Advised {
+        kind: remedy,
+        title,
+        sql,
+        setting: None,
+        resolves: Vec::new(),
+        estimate: None,
+    };
+    let set = |title: String, name: &str, value: &str| Advised {
+        sql: vec![format!("SET {name} = {}", model::quote_literal(value))],
+        setting: Some((name.to_owned(), value.to_owned())),
+        ..say(title, Vec::new())
+    };
+    let relation = database.and_then(|d| facts::relation_of(d, node));
+    let table = relation.map(|r| r.name.to_string()).or_else(|| node.relation_name());
+    Some(match remedy {
+        Remedy::None => return None,
+        Remedy::Index => {
+            say("an index; \"pgwright advise\" weighs it against the whole workload".into(), Vec::new())
+        }
+        Remedy::ForeignKeyIndex => {
+            let table = relation?;
+            let sql: Vec<String> = facts::unindexed_references(database?, table)
+                .map(|(constraint, referencing)| {
+                    let columns: Vec<String> =
+                        constraint.columns.iter().map(|c| model::quote_identifier(c)).collect();
+                    format!("CREATE INDEX CONCURRENTLY ON {} ({})", referencing.name, columns.join(", "))
+                })
+                .collect();
+            say("an index on the referencing columns of the foreign key".into(), sql)
+        }
+        Remedy::Analyze => {
+            let table = table?;
+            say(format!("fresh statistics of {table}"), vec![format!("ANALYZE {table}")])
+        }
+        Remedy::Statistics => {
+            let table = table?;
+            let columns = relation.map(|r| filtered_columns(r, node)).unwrap_or_default();
+            let mut sql = vec![format!("ANALYZE {table}")];
+            let mut title = format!("fresh statistics of {table}");
+            if let (true, Some(relation)) = (columns.len() > 1, relation) {
+                let list: Vec<String> = columns.iter().map(|c| model::quote_identifier(c)).collect();
+                sql.insert(
+                    0,
+                    format!(
+                        "CREATE STATISTICS (dependencies, ndistinct, mcv) ON {} FROM {}",
+                        list.join(", "),
+                        relation.name
+                    ),
+                );
+                title = format!("statistics of {} together, should ANALYZE alone not help", list.join(", "));
+            }
+            say(title, sql)
+        }
+        Remedy::Rewrite => say(rewrite(check).into(), Vec::new()),
+        Remedy::WorkMem => {
+            let megabytes = work_mem_mb(plan, node)?;
+            let value = format!("{megabytes}MB");
+            set(
+                format!("work_mem of {value} for this statement (SET LOCAL in its transaction)"),
+                "work_mem",
+                &value,
+            )
+        }
+        Remedy::NoJit => set("no just-in-time compilation for statements of this cost".into(), "jit", "off"),
+        Remedy::NoMemoize => set("no Memoize for this statement".into(), "enable_memoize", "off"),
+        Remedy::Enable => {
+            let name = plan.settings.iter().find(|(n, v)| n.starts_with("enable_") && *v == "off")?.0;
+            set(format!("{name} back to its default"), name, "on")
+        }
+        Remedy::Workers => say(
+            "more max_parallel_workers and max_worker_processes, or fewer workers per Gather".into(),
+            Vec::new(),
+        ),
+        Remedy::Prepare => {
+            say("a prepared statement, which is planned once and executed often".into(), Vec::new())
+        }
+        Remedy::Vacuum => {
+            let table = table?;
+            say(
+                format!("a VACUUM of {table}, which sets its visibility map"),
+                vec![format!("VACUUM {table}")],
+            )
+        }
+        Remedy::Rebuild => {
+            let table = table?;
+            say(
+                format!(
+                    "a VACUUM of {table}, and a rebuild (pg_repack, or VACUUM FULL, which locks it) if the space stays"
+                ),
+                vec![format!("VACUUM (ANALYZE) {table}")],
+            )
+        }
+    })
+}
+
+/// What to write instead.
+fn rewrite(check: &str) -> &'static str {
+    match check {
+        "not-in-blow-up" => "NOT EXISTS instead of NOT IN, where neither side can be NULL",
+        "correlated-subplan" => "a join with the grouped subquery instead of one execution per row",
+        "cte-fence" => "the condition inside of the WITH query, or WITH … AS NOT MATERIALIZED",
+        "large-offset" => {
+            "keyset pagination: WHERE (sort columns, id) > (last row seen) … LIMIT instead of OFFSET"
+        }
+        "no-pruning" => "the bare partition key compared with a range: key >= from AND key < to",
+        "cast-blocks-index" => {
+            "the value cast to the column's type, or a half-open range, instead of a cast of the column"
+        }
+        _ => "another way to write the condition",
+    }
+}
+
+/// Columns of the relation that the node's filter names.
+fn filtered_columns(relation: &Relation, node: &Node) -> Vec<String> {
+    let conditions: Vec<&str> = node.conditions().map(|(_, text)| text).collect();
+    let text = conditions.join(" ");
+    let words: std::collections::BTreeSet<&str> =
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    relation.columns.iter().map(|c| c.name.clone()).filter(|c| words.contains(c.as_str())).collect()
+}
+
+/// The memory that would have held what a node wrote to disk, rounded up to a power of two.
+fn work_mem_mb(plan: &Plan, node: &Node) -> Option<u64> {
+    // A sort in memory takes more than its rows on disk: a pointer and a header each.
+    let from_sort = node.sort.as_ref().map_or(0, |s| s.disk_kb.saturating_mul(5) / 2);
+    // The table was cut into batches so that each fits.
+    let from_hash = node.hash.map_or(0, |h| h.peak_memory_kb.saturating_mul(h.batches.max(1)));
+    let from_aggregate = node.hash_agg.map_or(0, |h| {
+        let spilled = h.disk_kb.saturating_mul(2);
+        if h.batches > 1 || h.disk_kb > 0 { h.peak_memory_kb.saturating_add(spilled) } else { 0 }
+    });
+    // An exact page of a bitmap takes about 100 bytes.
+    let from_bitmap = (node.lossy_heap_blocks.saturating_add(node.exact_heap_blocks)) / 10;
+    let from_files = node.own.usage.temp_pages().saturating_mul(8);
+    let need = [from_sort, from_hash, from_aggregate].into_iter().max().filter(|kb| *kb > 0);
+    let need = need.unwrap_or(if node.lossy_heap_blocks > 0 { from_bitmap } else { from_files });
+    // Below a Gather each process has its own.
+    let processes =
+        plan.ancestors(node).find_map(|a| a.workers_launched).map_or(1, |workers| workers.saturating_add(1));
+    let megabytes = (need / processes.max(1)).div_ceil(1024).max(1).next_power_of_two();
+    (need > 0 && megabytes <= MAX_WORK_MEM_MB).then_some(megabytes.max(8))
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cost = |c: f64| if c < 10.0 { format!("{c:.2}") } else { crate::render::count(c) };
+        write!(f, "cost {} → {} on the {}", cost(self.cost_before), cost(self.cost_after), self.by)
+    }
+}
