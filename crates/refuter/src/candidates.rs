@@ -1,0 +1,528 @@
+//! Which values could make a difference in a column? The statements' own constants, their neighbours, and
+//! for every type the values at which operators begin to behave otherwise.
+//!
+//! Source: the manual's chapters "Data Types" and "Functions and Operators"; each list holds what the manual
+//! has a remark on: blanks of `character(n)`, `-0` and `NaN`, midnight and daylight saving, empty arrays and
+//! ranges, JSON null. A candidate is an SQL expression; the server says whether a type accepts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::quote_literal;
+
+use crate::catalog::TypeFacts;
+
+/// Texts of constants, with the columns that they are compared with.
+pub(crate) type Constants = BTreeMap<String, BTreeSet<String>>;
+
+/// A value that could be tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// An expression without columns.
+    pub(crate) sql: String,
+    /// How often it is drawn, compared with others.
+    pub(crate) weight: f64,
+    /// The columns that the constant it stems from is compared with.
+    pub(crate) columns: BTreeSet<String>,
+    /// Whether it depends on the time at which it is inserted.
+    pub(crate) clock: bool,
+}
+
+/// Time zones whose midnights and daylight saving are tried.
+pub(crate) const ZONES: &[&str] =
+    &["UTC", "America/New_York", "Asia/Kathmandu", "Europe/Berlin", "Pacific/Auckland"];
+
+/// Types of one class hold values of each other: columns of one class may meet in a join.
+pub(crate) fn class(facts: &TypeFacts) -> String {
+    match (facts.kind, facts.category) {
+        ('b', 'N') => "number".into(),
+        ('b', 'S') => "text".into(),
+        ('b', 'D') if facts.base.starts_with("timestamp") || facts.base == "date" => "instant".into(),
+        _ if facts.base.starts_with("json") => "json".into(),
+        _ => facts.base.clone(),
+    }
+}
+
+/// More constants than this are thinned out.
+const CONSTANTS_MAX: usize = 60;
+
+/// The candidates for a type.
+pub(crate) fn candidates(facts: &TypeFacts, constants: &Constants, tells_time: bool) -> Vec<Candidate> {
+    let mut list = List::default();
+    let step = constants.len().div_ceil(CONSTANTS_MAX).max(1);
+    let constants: Constants =
+        constants.iter().step_by(step).map(|(text, columns)| (text.clone(), columns.clone())).collect();
+    for (text, columns) in &constants {
+        list.columns.clone_from(columns);
+        if class(facts) == "instant" {
+            near_instant(&mut list, text, tells_time);
+        } else {
+            list.text(text, 2.0);
+            match class(facts).as_str() {
+                "number" => near_number(&mut list, text),
+                "text" => near_text(&mut list, text),
+                _ => {}
+            }
+        }
+    }
+    list.columns.clear();
+    if class(facts) == "json" {
+        documents(&mut list, &constants);
+    }
+    usual(&mut list, facts, &constants, tells_time);
+    list.found
+}
+
+#[derive(Default)]
+struct List {
+    found: Vec<Candidate>,
+    /// The columns of the constant at hand.
+    columns: BTreeSet<String>,
+}
+
+impl List {
+    fn sql(&mut self, sql: String, weight: f64) {
+        self.found.push(Candidate { sql, weight, columns: self.columns.clone(), clock: false });
+    }
+
+    fn text(&mut self, text: &str, weight: f64) {
+        self.sql(quote_literal(text), weight);
+    }
+
+    fn texts(&mut self, texts: &[(&str, f64)]) {
+        for (text, weight) in texts {
+            self.text(text, *weight);
+        }
+    }
+
+    fn clock(&mut self, sql: String, weight: f64) {
+        self.found.push(Candidate { sql, weight, columns: self.columns.clone(), clock: true });
+    }
+}
+
+fn near_number(list: &mut List, text: &str) {
+    let number = text.trim();
+    if let Ok(whole) = number.parse::<i64>() {
+        for (near, weight) in [
+            (whole.checked_add(1), 1.0),
+            (whole.checked_sub(1), 1.0),
+            (whole.checked_neg(), 0.3),
+            (whole.checked_mul(2), 0.2),
+            (Some(whole / 2), 0.3),
+        ] {
+            if let Some(near) = near {
+                list.text(&near.to_string(), weight);
+            }
+        }
+        list.text(&format!("{whole}.4"), 0.4);
+        list.text(&format!("{whole}.5"), 0.4);
+    } else if let Ok(decimal) = number.parse::<f64>()
+        && decimal.is_finite()
+        && decimal.abs() < 1e15
+    {
+        for (near, weight) in [(decimal.floor(), 0.7), (decimal.ceil(), 0.7)] {
+            list.text(&format!("{near}"), weight);
+        }
+        let number = quote_literal(number);
+        list.sql(format!("{number}::pg_catalog.numeric + 0.01"), 0.7);
+        list.sql(format!("{number}::pg_catalog.numeric - 0.01"), 0.7);
+    }
+}
+
+fn near_text(list: &mut List, text: &str) {
+    for (other, weight) in [(text.to_uppercase(), 0.6), (text.to_lowercase(), 0.6), (capitalised(text), 0.3)]
+    {
+        if other != text {
+            list.text(&other, weight);
+        }
+    }
+    list.text(&format!("{text} "), 0.5);
+    list.text(&format!(" {text}"), 0.2);
+    list.text(&format!("{text}x"), 0.5);
+    let mut shorter = text.to_owned();
+    shorter.pop();
+    list.text(&shorter, 0.3);
+    // What a pattern of LIKE, or a simple regular expression, matches and barely misses.
+    if text.contains(['%', '_', '*', '^', '$', '.']) {
+        for (any, one) in [("", "x"), ("x", "y"), ("xy", ""), ("X", "_")] {
+            let (mut like, mut escaped) = (String::new(), false);
+            for c in text.chars() {
+                match c {
+                    _ if escaped => {
+                        like.push(c);
+                        escaped = false;
+                    }
+                    '\\' => escaped = true,
+                    '%' => like.push_str(any),
+                    '_' => like.push_str(one),
+                    c => like.push(c),
+                }
+            }
+            list.text(&like, 1.2);
+            list.text(&like.to_uppercase(), 0.3);
+            let regular = text.replace(".*", any).replace('.', one);
+            list.text(regular.trim_start_matches('^').trim_end_matches('$'), 0.6);
+        }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn near_instant(list: &mut List, text: &str, tells_time: bool) {
+    let quoted = quote_literal(text);
+    if let Ok(number) = text.parse::<i64>() {
+        // `extract(year from …) = 2024`, `current_date - 7`.
+        if (1900..=2100).contains(&number) {
+            list.text(&format!("{number}-06-15 12:00:00+00"), 1.5);
+            list.text(&format!("{number}-01-01 00:00:00+00"), 1.0);
+            list.text(&format!("{number}-12-31 23:30:00+00"), 1.0);
+        }
+        if tells_time && (1..=400).contains(&number) {
+            list.clock(format!("now() - {number} * interval '1 day' + interval '1 hour'"), 0.7);
+            list.clock(format!("now() - {number} * interval '1 day' - interval '1 hour'"), 0.7);
+        }
+        return;
+    }
+    if text.contains(|c: char| c.is_ascii_digit()) && text.contains(['-', '/', ':', '.']) {
+        list.text(text, 2.0);
+        for (offset, weight) in [
+            ("- interval '1 microsecond'", 1.0),
+            ("+ interval '1 microsecond'", 0.4),
+            ("+ interval '1 day'", 0.9),
+            ("- interval '1 day'", 0.7),
+            ("+ interval '12 hours'", 0.9),
+            ("+ interval '1 day' - interval '1 microsecond'", 0.7),
+            ("+ interval '3 hours'", 0.5),
+            ("- interval '3 hours'", 0.5),
+            ("+ interval '1 month'", 0.3),
+        ] {
+            list.sql(format!("{quoted}::pg_catalog.timestamptz {offset}"), weight);
+        }
+        for zone in &ZONES[1..] {
+            list.sql(format!("{quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}'"), 0.3);
+        }
+    }
+    if tells_time && text.contains(|c: char| c.is_ascii_digit()) {
+        for (sign, offset) in [("-", "- interval '1 hour'"), ("-", "+ interval '1 hour'"), ("+", "")] {
+            list.clock(format!("now() {sign} interval {quoted} {offset}"), 1.0);
+        }
+    }
+}
+
+/// Documents that hold the constants as keys and as values.
+fn documents(list: &mut List, constants: &Constants) {
+    let mut by_columns: BTreeMap<&BTreeSet<String>, Vec<&str>> = BTreeMap::new();
+    for (text, columns) in constants {
+        by_columns.entry(columns).or_default().push(text);
+    }
+    for (columns, texts) in by_columns {
+        list.columns.clone_from(columns);
+        let keys: Vec<&str> =
+            texts.iter().copied().filter(|t| !t.is_empty() && t.len() < 40).take(6).collect();
+        for key in &keys {
+            let name = json_string(key);
+            list.text(&format!("{{{name}: null}}"), 0.8);
+            list.text(&format!("{{{name}: \"\"}}"), 0.3);
+            list.text(&format!("{{{name}: {{{name}: 1}}}}"), 0.2);
+            list.text(&format!("{{{name}: [{name}, 1]}}"), 0.3);
+            for value in &keys {
+                let value = value.trim_matches(['{', '}']);
+                list.text(&format!("{{{name}: {}}}", json_string(value)), 1.2);
+                if value.parse::<f64>().is_ok_and(f64::is_finite) || ["true", "false"].contains(&value) {
+                    list.text(&format!("{{{name}: {value}}}"), 1.0);
+                    list.text(&format!("{{{name}: {value}.0}}"), 0.3);
+                }
+                for other in keys.iter().filter(|other| *other != key).take(3) {
+                    let other = json_string(other);
+                    list.text(&format!("{{{name}: {}, {other}: 1}}", json_string(value)), 0.4);
+                    list.text(&format!("{{{name}: {{{other}: {}}}}}", json_string(value)), 0.4);
+                }
+            }
+            list.text(&format!("[{name}]"), 0.4);
+            list.text(&name, 0.3);
+        }
+    }
+    list.columns.clear();
+}
+
+fn json_string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+const NUMBERS: &[(&str, f64)] = &[
+    ("0", 1.0),
+    ("1", 1.5),
+    ("2", 1.5),
+    ("3", 1.0),
+    ("4", 0.5),
+    ("7", 0.4),
+    ("-1", 0.7),
+    ("10", 0.4),
+    ("100", 0.3),
+    ("0.5", 0.5),
+    ("0.1", 0.4),
+    ("0.2", 0.3),
+    ("2.5", 0.3),
+    ("-2.5", 0.3),
+    ("1.004", 0.2),
+    ("NaN", 0.3),
+    ("Infinity", 0.15),
+    ("-Infinity", 0.15),
+    ("-0", 0.25),
+    ("32767", 0.08),
+    ("2147483647", 0.15),
+    ("-2147483648", 0.15),
+    ("9223372036854775807", 0.08),
+];
+
+const TEXTS: &[(&str, f64)] = &[
+    ("", 0.7),
+    ("a", 1.2),
+    ("b", 1.0),
+    ("c", 0.5),
+    ("A", 0.7),
+    ("B", 0.4),
+    ("a ", 0.5),
+    (" a", 0.2),
+    ("ab", 0.6),
+    ("aa", 0.3),
+    ("Z", 0.2),
+    ("é", 0.2),
+    ("10", 0.3),
+    ("9", 0.3),
+    ("0", 0.2),
+    ("%", 0.15),
+    ("a%", 0.15),
+    ("a_", 0.15),
+    ("a\\b", 0.1),
+];
+
+const INSTANTS: &[(&str, f64)] = &[
+    ("2024-01-15 00:00:00+00", 1.2),
+    ("2024-01-15 12:00:00+00", 1.0),
+    ("2024-01-16 03:30:00+00", 0.8),
+    ("2024-01-14 23:59:59.999999+00", 0.5),
+    ("2024-01-31 22:30:00+00", 0.5),
+    ("2024-02-29 00:00:00+00", 0.3),
+    ("2023-01-01 12:00:00+00", 0.3),
+    ("2024-12-31 23:30:00+00", 0.4),
+    // Clocks are put forward and back in New York and in Berlin.
+    ("2024-03-10 07:00:00+00", 0.3),
+    ("2024-03-10 06:30:00+00", 0.3),
+    ("2024-11-03 05:30:00+00", 0.3),
+    ("2024-11-03 06:30:00+00", 0.3),
+    ("2024-03-31 01:00:00+00", 0.2),
+    ("infinity", 0.12),
+    ("-infinity", 0.12),
+];
+
+/// Values that any column of the type may hold.
+fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: bool) {
+    match class(facts).as_str() {
+        "number" => list.texts(NUMBERS),
+        "text" => list.texts(TEXTS),
+        "instant" => {
+            list.texts(INSTANTS);
+            if tells_time {
+                for sql in [
+                    "now()",
+                    "now() - interval '1 hour'",
+                    "now() - interval '1 day'",
+                    "date_trunc('day', now())",
+                ] {
+                    list.clock(sql.into(), 1.0);
+                }
+            }
+        }
+        "bool" => list.texts(&[("true", 1.0), ("false", 1.0)]),
+        "time" | "timetz" => list.texts(&[
+            ("00:00:00", 1.0),
+            ("12:00:00", 1.0),
+            ("23:59:59.999999", 0.7),
+            ("24:00:00", 0.4),
+            ("06:30:00", 0.7),
+        ]),
+        "interval" => list.texts(&[
+            ("0", 0.8),
+            ("1 day", 1.0),
+            ("24 hours", 0.8),
+            ("1 mon", 0.6),
+            ("30 days", 0.6),
+            ("-1 day", 0.4),
+            ("90 minutes", 0.8),
+        ]),
+        "uuid" => {
+            for n in 1..=6 {
+                list.text(&format!("00000000-0000-0000-0000-00000000000{n}"), 1.0);
+            }
+            list.text("ffffffff-ffff-ffff-ffff-ffffffffffff", 0.3);
+        }
+        "json" => list.texts(&[
+            ("{}", 1.0),
+            ("null", 0.7),
+            ("[]", 0.5),
+            ("{\"a\": 1}", 0.7),
+            ("{\"a\": null}", 0.5),
+            ("{\"a\": \"1\"}", 0.4),
+            ("{\"a\": 1, \"b\": [1, 2]}", 0.4),
+            ("[1, 1, null]", 0.4),
+            ("\"a\"", 0.3),
+            ("1", 0.3),
+        ]),
+        "bytea" => list.texts(&[("\\x", 0.8), ("\\x00", 0.8), ("\\x6162", 0.8), ("\\xff", 0.5)]),
+        "inet" | "cidr" => list.texts(&[
+            ("10.0.0.1", 1.0),
+            ("10.0.0.0/8", 1.0),
+            ("10.1.0.0/16", 0.7),
+            ("10.0.0.1/8", 0.5),
+            ("192.168.1.0/24", 0.7),
+            ("::1", 0.4),
+        ]),
+        "macaddr" | "macaddr8" => list.texts(&[("08:00:2b:01:02:03", 1.0), ("08:00:2b:01:02:04", 1.0)]),
+        "bit" | "varbit" => {
+            for n in [0, 1, 5] {
+                list.sql(format!("{n}::pg_catalog.int4::{}", facts.name.replace("bit varying", "bit")), 1.0);
+            }
+            list.texts(&[("", 0.5), ("1", 0.8), ("01", 0.8)]);
+        }
+        "tsvector" => list.texts(&[("", 0.7), ("'a'", 1.0), ("'a' 'b'", 1.0), ("'b':1 'c':2", 0.7)]),
+        "xml" => list.texts(&[("<a/>", 1.0), ("<a>b</a>", 1.0)]),
+        _ => other(list, facts, constants, tells_time),
+    }
+}
+
+fn other(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: bool) {
+    match (facts.kind, &facts.element) {
+        ('e', _) => {
+            for label in &facts.labels {
+                list.text(label, 1.0);
+            }
+        }
+        ('r', Some(element)) => ranges(list, element, constants, false),
+        ('m', _) => {
+            list.texts(&[("{}", 1.0), ("{[1,5)}", 1.0), ("{[1,5),[7,9)}", 1.0), ("{[3,8)}", 0.7)]);
+            list.texts(&[("{[2024-01-01,2024-01-15)}", 1.0), ("{[2024-01-15,2024-02-01)}", 1.0)]);
+        }
+        (_, Some(element)) if facts.category == 'A' => arrays(list, element, constants, tells_time),
+        ('c', _) => {
+            for columns in 1..=12 {
+                list.text(&format!("({})", ",".repeat(columns - 1)), 1.0);
+            }
+        }
+        _ => list.texts(&[
+            ("0", 1.0),
+            ("1", 1.0),
+            ("a", 1.0),
+            ("b", 1.0),
+            ("", 0.5),
+            ("(0,0)", 1.0),
+            ("(1,2)", 1.0),
+            ("(1,1),(0,0)", 1.0),
+            ("<(0,0),1>", 1.0),
+            ("[1,2,3]", 1.0),
+            ("[0,0,1]", 1.0),
+            ("a=>1", 1.0),
+            ("a=>NULL,b=>2", 1.0),
+            ("a.b", 1.0),
+            ("POINT(0 0)", 1.0),
+            ("POINT(1 1)", 1.0),
+        ]),
+    }
+}
+
+fn ranges(list: &mut List, element: &TypeFacts, constants: &Constants, _: bool) {
+    list.texts(&[("empty", 0.7), ("(,)", 0.5)]);
+    match class(element).as_str() {
+        "number" => {
+            list.texts(&[("[1,5)", 1.0), ("[5,10)", 1.0), ("[3,7]", 0.8), ("[1,1]", 0.5), ("(,3]", 0.4)])
+        }
+        _ => list.texts(&[
+            ("[2024-01-01,2024-01-15)", 1.0),
+            ("[2024-01-15,2024-02-01)", 1.0),
+            ("[2024-01-10,2024-01-20]", 0.8),
+            ("[2024-01-15,2024-01-15]", 0.5),
+            ("(,2024-01-15)", 0.4),
+        ]),
+    }
+    for (text, columns) in constants {
+        list.columns.clone_from(columns);
+        for around in [format!("[{text},{text}]"), format!("[{text},)"), format!("(,{text})")] {
+            list.text(&around, 0.6);
+        }
+    }
+    list.columns.clear();
+}
+
+fn arrays(list: &mut List, element: &TypeFacts, constants: &Constants, tells_time: bool) {
+    list.texts(&[("{}", 1.0), ("{NULL}", 0.7)]);
+    let mut elements = candidates(element, constants, tells_time);
+    elements.retain(|e| !e.clock);
+    elements.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    let array = |elements: &[&Candidate], null: bool| {
+        let mut parts: Vec<String> =
+            elements.iter().map(|e| format!("({})::{}", e.sql, element.name)).collect();
+        if null {
+            parts.push("NULL".into());
+        }
+        format!("ARRAY[{}]::{}[]", parts.join(", "), element.name)
+    };
+    for (at, first) in elements.iter().take(10).enumerate() {
+        list.columns.clone_from(&first.columns);
+        list.sql(array(&[first], false), 0.8);
+        list.sql(array(&[first], true), 0.4);
+        if let Some(second) = elements.get((at + 1) % elements.len()) {
+            list.sql(array(&[first, second], false), 0.6);
+            list.sql(array(&[second, first], false), 0.3);
+        }
+        list.sql(array(&[first, first], false), 0.3);
+    }
+    list.columns.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(base: &str, kind: char, category: char) -> TypeFacts {
+        TypeFacts { name: base.into(), base: base.into(), kind, category, labels: Vec::new(), element: None }
+    }
+
+    fn of(facts: &TypeFacts, constant: &str) -> Vec<String> {
+        let constants = Constants::from([(constant.to_owned(), BTreeSet::from(["c".to_owned()]))]);
+        candidates(facts, &constants, true).into_iter().map(|c| c.sql).collect()
+    }
+
+    #[test]
+    fn neighbours_of_constants_are_tried() {
+        let numbers = of(&facts("int4", 'b', 'N'), "5");
+        assert!(["'5'", "'4'", "'6'"].iter().all(|n| numbers.iter().any(|found| found == n)));
+        let texts = of(&facts("text", 'b', 'S'), "a\\%_z");
+        assert!(texts.contains(&"'a%xz'".into()), "{texts:?}");
+        let instants = of(&facts("timestamptz", 'b', 'D'), "2024-05-01");
+        assert!(instants.contains(&"'2024-05-01'::pg_catalog.timestamptz - interval '1 microsecond'".into()));
+        let instants = of(&facts("timestamptz", 'b', 'D'), "7 days");
+        assert!(instants.contains(&"now() - interval '7 days' + interval '1 hour'".into()));
+        let documents = of(&facts("jsonb", 'b', 'U'), "k");
+        assert!(documents.contains(&"'{\"k\": null}'".into()));
+    }
+
+    #[test]
+    fn hostile_constants_stay_constants() {
+        for candidate in of(&facts("text", 'b', 'S'), "'; DROP TABLE t; --") {
+            let scanned = sql::single_statement(&format!("SELECT {candidate}")).map(str::len);
+            assert_eq!(scanned, Ok(candidate.len() + 7), "{candidate}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is a tiny database, and by which statements does it come into being?
+//!
+//! Values made up at random break constraints now and then. A draft is therefore inserted through a filter
+//! that asks CHECK constraints, partition bounds and foreign keys row by row, and skips rows that meet an
+//! existing key; what survives is a database that the schema accepts, and is from then on inserted plainly.
+
+use std::fmt::Write as _;
+
+use model::{quote_identifier, quote_literal};
+
+use crate::catalog::{Table, Tables};
+
+/// A value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Cell {
+    Null,
+    /// By its text.
+    Text(String),
+    /// An expression over the time at which it is inserted.
+    Clock(String),
+}
+
+impl Cell {
+    /// The value with its type.
+    pub(crate) fn sql(&self, type_name: &str) -> String {
+        match self {
+            Self::Null => format!("NULL::{type_name}"),
+            Self::Text(text) => format!("{}::{type_name}", quote_literal(text)),
+            Self::Clock(sql) => format!("({sql})::{type_name}"),
+        }
+    }
+
+    /// The value as an INSERT statement wants it.
+    pub(crate) fn plain_sql(&self) -> String {
+        match self {
+            Self::Null => "NULL".into(),
+            Self::Text(text) => quote_literal(text),
+            Self::Clock(sql) => sql.clone(),
+        }
+    }
+}
+
+/// A row, one value per column of [`Table::columns`].
+pub(crate) type Row = Vec<Cell>;
+
+/// Rows of all tables, settings and parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Database {
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(u32, Cell)>,
+    pub(crate) rows: Vec<Vec<Row>>,
+}
+
+impl Database {
+    /// Statements that set what has to be set, in a transaction.
+    pub(crate) fn settings_sql(&self) -> String {
+        let mut sql = String::new();
+        for (name, value) in &self.settings {
+            let _ = write!(sql, "SET LOCAL {} = {};", quote_identifier(name), quote_literal(value));
+        }
+        sql
+    }
+
+    /// One insertion per table through the filter, or per row where rows reference rows of their own table.
+    pub(crate) fn filtered_inserts(&self, tables: &Tables) -> Vec<String> {
+        let mut all = Vec::new();
+        for (at, (table, rows)) in tables.tables.iter().zip(&self.rows).enumerate() {
+            let alone = table.foreign_keys.iter().any(|key| key.table == at);
+            match alone {
+                true => all.extend(
+                    rows.iter().filter_map(|row| filtered_insert(tables, table, std::slice::from_ref(row))),
+                ),
+                false => all.extend(filtered_insert(tables, table, rows)),
+            }
+        }
+        all
+    }
+
+    /// One insertion per row through the filter, in the order of tables and rows.
+    pub(crate) fn filtered_inserts_by_row(&self, tables: &Tables) -> Vec<String> {
+        let pairs = tables.tables.iter().zip(&self.rows);
+        pairs
+            .flat_map(|(table, rows)| {
+                rows.iter().filter_map(|row| filtered_insert(tables, table, std::slice::from_ref(row)))
+            })
+            .collect()
+    }
+
+    /// Plain insertions, one per table.
+    pub(crate) fn inserts(&self, tables: &Tables) -> Vec<String> {
+        let pairs = tables.tables.iter().zip(&self.rows);
+        pairs.filter(|(_, rows)| !rows.is_empty()).map(|(table, rows)| insert(table, rows)).collect()
+    }
+
+    /// How many rows it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.iter().map(Vec::len).sum()
+    }
+}
+
+fn column_list(table: &Table) -> String {
+    table.columns.iter().map(|c| quote_identifier(&c.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn insert(table: &Table, rows: &[Row]) -> String {
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| format!("({})", row.iter().map(Cell::plain_sql).collect::<Vec<_>>().join(", ")))
+        .collect();
+    format!(
+        "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES {}",
+        table.name,
+        column_list(table),
+        rows.join(", ")
+    )
+}
+
+fn filtered_insert(tables: &Tables, table: &Table, rows: &[Row]) -> Option<String> {
+    if rows.is_empty() || table.columns.is_empty() {
+        return None;
+    }
+    let columns = column_list(table);
+    let values: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells =
+                row.iter().zip(&table.columns).map(|(cell, column)| cell.sql(&column.column_type.name));
+            format!("({})", cells.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    let mut sql = format!(
+        "INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM (VALUES {}) AS v ({columns}) WHERE true",
+        table.name,
+        values.join(", ")
+    );
+    for check in &table.checks {
+        // A generated column has no value yet; the constraint itself will see it.
+        let names = sql::expression_ingredients(check).columns;
+        if names.iter().all(|name| table.columns.iter().any(|c| &c.name == name)) {
+            let _ = write!(sql, " AND ({check}) IS NOT FALSE");
+        }
+    }
+    for key in &table.foreign_keys {
+        let Some(referenced) = tables.tables.get(key.table) else { continue };
+        let own = |at: &usize| table.columns.get(*at).map(|c| format!("v.{}", quote_identifier(&c.name)));
+        let other =
+            |at: &usize| referenced.columns.get(*at).map(|c| format!("p.{}", quote_identifier(&c.name)));
+        let null: Vec<String> = key.columns.iter().filter_map(own).map(|c| format!("{c} IS NULL")).collect();
+        let equal: Vec<String> = key
+            .columns
+            .iter()
+            .zip(&key.referenced)
+            .filter_map(|(a, b)| Some(format!("{} = {}", other(b)?, own(a)?)))
+            .collect();
+        // A row may reference itself.
+        let itself: Vec<String> = key
+            .columns
+            .iter()
+            .zip(&key.referenced)
+            .filter_map(|(a, b)| Some(format!("{} = {}", own(b)?, own(a)?)))
+            .collect();
+        let _ = write!(
+            sql,
+            " AND ({} OR EXISTS (SELECT 1 FROM {} AS p WHERE {})",
+            null.join(" OR "),
+            referenced.name,
+            equal.join(" AND ")
+        );
+        if referenced.name == table.name && rows.len() == 1 {
+            let _ = write!(sql, " OR ({})", itself.join(" AND "));
+        }
+        sql.push(')');
+    }
+    sql.push_str(" ON CONFLICT DO NOTHING");
+    Some(sql)
+}

@@ -1,0 +1,234 @@
+//! How does one get a server for tiny databases with a snapshot's schema, and as whom is it used?
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
+use model::Snapshot;
+use model::snapshot::FORMAT_VERSION;
+use tokio_postgres::Client;
+
+use crate::error::Error;
+
+const DATABASE: &str = "refuter";
+const OWNER: &str = "pgwright_refuter";
+
+/// How much is tried, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many databases are tried at most.
+    pub databases: u32,
+    /// Decides which databases these are.
+    pub seed: u64,
+    /// No further database is begun after this time.
+    pub time_limit: Duration,
+    /// Settings that hold for both statements on every database, for instance `TimeZone` of the application;
+    /// of those that matter the others are varied.
+    pub pinned: BTreeMap<String, String>,
+    /// Where the server's directory is made; `None` means in memory where there is room, else `/tmp`.
+    pub parent_dir: Option<PathBuf>,
+    /// Where clusters are kept that a new server is copied from; `None` runs `initdb` each time.
+    pub template_dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            databases: 400,
+            seed: 1,
+            time_limit: Duration::from_secs(20),
+            pinned: BTreeMap::new(),
+            parent_dir: None,
+            template_dir: None,
+        }
+    }
+}
+
+/// A server of its own that holds a schema and, for moments, tiny databases.
+pub struct Refuter {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) options: Options,
+    pub(crate) settings: Vec<(String, String)>,
+    notes: Vec<String>,
+}
+
+/// More than the largest schema and its tiny databases take.
+const ROOM: u64 = 1 << 28;
+
+impl Refuter {
+    /// Starts a server and restores the snapshot's schema in it.
+    ///
+    /// # Errors
+    /// When the server does not start; statements of the schema that fail become [`Refuter::notes`].
+    pub async fn start(snapshot: &Snapshot, binaries: &Binaries, options: Options) -> Result<Self, Error> {
+        let server = start_server(binaries, &options).await?;
+        let mut notes = Vec::new();
+        let same_locale = schema::create_database(&server, DATABASE, OWNER, snapshot).await?;
+        // A schema that was written as plain DDL is of no server.
+        if !same_locale && !snapshot.relations.is_empty() {
+            notes.push(format!(
+                "This machine does not have the locale \"{}\" of the server: texts are compared by a similar one.",
+                snapshot.server.collate
+            ));
+        }
+        let admin = schema::connect(&server, DATABASE, None).await?;
+        let owner = schema::connect(&server, DATABASE, Some(OWNER)).await?;
+        let view = |sql: &str| sql.to_owned();
+        let restored = schema::restore(&snapshot.schema_sql, &owner, &admin, &view, binaries.major).await?;
+        notes.extend(restored.notes);
+        let settings = schema::settings::of_source(snapshot);
+        let client = connect(&server, &settings, &options).await?;
+        client.batch_execute(FUNCTIONS).await.map_err(Error::sql("preparing the local database"))?;
+        Ok(Self { server, client, options, settings, notes })
+    }
+
+    /// The snapshot's own major version among local installations, else the nearest newer one, which
+    /// understands its schema, else the nearest older one.
+    ///
+    /// # Errors
+    /// [`Error::NoBinaries`] when there are none.
+    pub fn choose_binaries(snapshot: &Snapshot, available: &[Binaries]) -> Result<Binaries, Error> {
+        let source = snapshot.server.major();
+        let distance = |b: &&Binaries| (b.major < source, b.major.abs_diff(source));
+        available.iter().min_by_key(distance).cloned().ok_or(Error::NoBinaries)
+    }
+
+    /// What of the schema is missing, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The connection URI of the local database, as superuser.
+    pub fn url(&self) -> String {
+        self.server.url(DATABASE)
+    }
+
+    /// Changes what further comparisons try. The directories have no effect any more.
+    ///
+    /// # Errors
+    /// When the local server fails.
+    pub async fn set_options(&mut self, options: Options) -> Result<(), Error> {
+        self.client = connect(&self.server, &self.settings, &options).await?;
+        self.options = options;
+        Ok(())
+    }
+
+    /// Opens the session anew when a statement made the server close it.
+    pub(crate) async fn reopen(&mut self) -> Result<(), Error> {
+        if self.client.is_closed() {
+            self.client = connect(&self.server, &self.settings, &self.options).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What helps to fill tables: the value of an expression, and an insertion that may fail.
+const FUNCTIONS: &str = "
+CREATE SCHEMA pgwright_refuter;
+CREATE FUNCTION pgwright_refuter.value(expression text, type_name text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    EXECUTE 'SELECT ((' || expression || ')::' || type_name || ')::pg_catalog.text' INTO found;
+    RETURN found;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+CREATE FUNCTION pgwright_refuter.try(statement text) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE
+    inserted bigint;
+BEGIN
+    EXECUTE statement;
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    RETURN inserted > 0;
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;
+END $$";
+
+async fn connect(server: &Server, settings: &[(String, String)], options: &Options) -> Result<Client, Error> {
+    let client = schema::connect(server, DATABASE, Some(OWNER)).await?;
+    schema::settings::apply(&client, settings).await;
+    let own = [
+        ("statement_timeout", "3000"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("work_mem", "4096"),
+        ("client_min_messages", "error"),
+        ("DateStyle", "ISO, MDY"),
+    ];
+    let own = own.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let pinned = options.pinned.iter().map(|(n, v)| (n.clone(), v.clone()));
+    schema::settings::apply(&client, &own.chain(pinned).collect::<Vec<_>>()).await;
+    Ok(client)
+}
+
+async fn start_server(binaries: &Binaries, options: &Options) -> Result<Server, Error> {
+    let binaries = binaries.clone();
+    let template_dir = options.template_dir.clone();
+    let parent_dir = options.parent_dir.clone().or_else(|| cluster::memory_dir(ROOM));
+    let started = tokio::task::spawn_blocking(move || {
+        let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
+        let template = match &template_dir {
+            Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
+            None => None,
+        };
+        let defaults = ServerOptions::default();
+        let parent_dir = parent_dir.unwrap_or_else(|| defaults.parent_dir.clone());
+        let mut server = ServerOptions { initdb, template, parent_dir, ..defaults }
+            .throw_away()
+            .set("max_wal_size", "64MB")
+            .set("min_wal_size", "2MB")
+            .set("autovacuum", "off")
+            .set("track_counts", "off")
+            .set("max_connections", "10")
+            .set("max_wal_senders", "0")
+            .set("wal_level", "minimal")
+            .set("checkpoint_timeout", "1d")
+            .set("max_locks_per_transaction", "1024")
+            .set("huge_pages", "off");
+        if binaries.major >= 18 {
+            server = server.set("io_method", "sync");
+        }
+        Server::start(&binaries, server)
+    });
+    match started.await {
+        Ok(server) => Ok(server?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// A snapshot that holds nothing but a schema, written as plain DDL.
+pub fn ddl_snapshot(ddl: &str, binaries: &Binaries) -> Snapshot {
+    let major = i32::try_from(binaries.major).unwrap_or(0);
+    Snapshot {
+        format_version: FORMAT_VERSION,
+        taken_at: Default::default(),
+        server: model::snapshot::Server {
+            version_num: major * 10_000,
+            version: major.to_string(),
+            database: DATABASE.into(),
+            user: OWNER.into(),
+            in_recovery: false,
+            started_at: None,
+            stats_reset: None,
+            encoding: "UTF8".into(),
+            // What most servers have.
+            collate: "en_US.UTF-8".into(),
+            ctype: "en_US.UTF-8".into(),
+            database_bytes: model::Bytes(0),
+        },
+        settings: BTreeMap::new(),
+        extensions: Vec::new(),
+        available_extensions: Vec::new(),
+        schema_sql: ddl.to_owned(),
+        relations: Vec::new(),
+        indexes: Vec::new(),
+        constraints: Vec::new(),
+        extended_statistics: Vec::new(),
+        statements: Vec::new(),
+        statements_info: None,
+        notes: Vec::new(),
+    }
+}

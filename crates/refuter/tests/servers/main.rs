@@ -1,0 +1,4 @@
+//! Does the refuter find what is wrong, and nothing where nothing is wrong?
+
+mod verdicts;
+mod world;

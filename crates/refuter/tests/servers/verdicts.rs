@@ -1,0 +1,156 @@
+//! What is the verdict on single pairs of statements?
+
+use refuter::{Difference, Error, Options, Refuter, Side, Verdict, Witness, ddl_snapshot};
+
+use crate::world::start;
+
+const SCHEMA: &str = "
+CREATE TABLE public.customers (id integer NOT NULL PRIMARY KEY, name text, country text);
+CREATE TABLE public.orders (id integer NOT NULL PRIMARY KEY, customer_id integer REFERENCES public.customers (id),
+    total numeric(10,2) NOT NULL CHECK (total >= 0), placed_at timestamp with time zone NOT NULL);
+CREATE TABLE public.\"a\"\"b.c\" (\"x\"\"y\" integer, z text);
+CREATE VIEW public.named AS SELECT id, name FROM public.customers WHERE name IS NOT NULL;
+";
+
+async fn refuted(refuter: &mut Refuter, before: &str, after: &str) -> Witness {
+    match refuter.compare(before, after).await.unwrap() {
+        Verdict::Refuted(witness) => *witness,
+        other => panic!("{before}\n{after}\n{other:?}"),
+    }
+}
+
+async fn reason(refuter: &mut Refuter, before: &str, after: &str) -> String {
+    match refuter.compare(before, after).await.unwrap() {
+        Verdict::NotComparable { reason } => reason,
+        other => panic!("{before}\n{after}\n{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn verdicts_on_single_pairs() {
+    let mut refuter = start(SCHEMA).await;
+
+    // A NULL breaks NOT IN; the witness is as small as it can be.
+    let not_in = "select name from customers where id not in (select customer_id from orders)";
+    let not_exists =
+        "select name from customers c where not exists (select 1 from orders o where o.customer_id = c.id)";
+    let witness = refuted(&mut refuter, not_in, not_exists).await;
+    assert_eq!(
+        witness.inserts,
+        [
+            "INSERT INTO public.customers (id, name) VALUES (1, 'a');",
+            "INSERT INTO public.orders (id, customer_id, total, placed_at) VALUES (1, NULL, 1, '2024-01-15 00:00:00+00');"
+        ]
+    );
+    assert_eq!(witness.explanation, "The first statement gives 0 rows, the second 1 row.");
+    assert_eq!(witness.after.rows, [[Some("a".to_owned())]]);
+    assert_eq!(witness, refuted(&mut refuter, not_in, not_exists).await, "the same seed finds the same");
+
+    // The same statement in other words.
+    let within = "select name from customers where id in (select customer_id from orders)";
+    let exists =
+        "select name from customers c where exists (select 1 from orders o where o.customer_id = c.id)";
+    let verdict = refuter.compare(within, exists).await.unwrap();
+    let Verdict::Tested { databases: 400, with_rows, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(with_rows > 100, "{with_rows}");
+
+    // Columns.
+    let witness = refuted(&mut refuter, "select id from orders", "select id as order_id from orders").await;
+    assert_eq!(witness.difference, Difference::Columns);
+    let witness = refuted(&mut refuter, "select sum(id) from orders", "select sum(total) from orders").await;
+    assert!(witness.explanation.contains("of type bigint"), "{}", witness.explanation);
+
+    // Order.
+    let witness = refuted(
+        &mut refuter,
+        "select id, total from orders order by total desc",
+        "select id, total from orders order by id",
+    )
+    .await;
+    assert_eq!(witness.difference, Difference::Order);
+    let verdict = refuter
+        .compare("select id from orders order by total", "select id from orders order by total, id desc")
+        .await
+        .unwrap();
+    assert!(matches!(verdict, Verdict::Tested { .. }), "{verdict:?}");
+
+    // An error where there was none.
+    let witness = refuted(
+        &mut refuter,
+        "select id from orders where total > 0 and 10 / total > 1",
+        "select id from orders where 10 / total > 1",
+    )
+    .await;
+    assert_eq!(witness.difference, Difference::Error);
+    assert_eq!(witness.after.error.as_deref(), Some("division by zero (SQLSTATE 22012)"));
+
+    // The session's time zone.
+    let witness = refuted(
+        &mut refuter,
+        "select id from orders where placed_at::date = '2024-05-01'",
+        "select id from orders where placed_at >= '2024-05-01 00:00+00' and placed_at < '2024-05-02 00:00+00'",
+    )
+    .await;
+    assert_eq!(witness.settings.len(), 1, "{witness:?}");
+    let in_utc = Options { pinned: [("TimeZone".to_owned(), "UTC".to_owned())].into(), ..Options::default() };
+
+    // Parameters, views, hostile names.
+    let witness = refuted(
+        &mut refuter,
+        "select id from orders where total >= $1 and customer_id = $2",
+        "select id from orders where total > $1 and customer_id = $2",
+    )
+    .await;
+    assert_eq!(witness.parameters.len(), 2);
+    refuted(&mut refuter, "select count(*) from named", "select count(*) from customers").await;
+    let witness = refuted(
+        &mut refuter,
+        "select z from \"a\"\"b.c\" where \"x\"\"y\" = 5",
+        "select z from \"a\"\"b.c\" where \"x\"\"y\" >= 5",
+    )
+    .await;
+    assert!(witness.inserts[0].starts_with("INSERT INTO public.\"a\"\"b.c\" (\"x\"\"y\""), "{witness:?}");
+
+    // With the time zone pinned, the half-open range is right.
+    refuter.set_options(in_utc).await.unwrap();
+    let verdict = refuter
+        .compare(
+            "select id from orders where placed_at::date = '2024-05-01'",
+            "select id from orders where placed_at >= '2024-05-01' and placed_at < '2024-05-02'",
+        )
+        .await
+        .unwrap();
+    assert!(matches!(verdict, Verdict::Tested { .. }), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_is_told_with_its_reason() {
+    let mut refuter = start(SCHEMA).await;
+    let same = "select id from customers";
+    let last = "select id from (select id from customers order by id desc) c limit 1";
+    let why = reason(&mut refuter, "select id from customers limit 1", last).await;
+    assert!(why.contains("is not determined"), "{why}");
+    let why = reason(&mut refuter, "select id from customers where random() < 0.5", same).await;
+    assert!(why.contains("volatile function random()"), "{why}");
+    let why = reason(&mut refuter, "delete from customers returning id", same).await;
+    assert!(why.contains("deletes rows"), "{why}");
+    let why = reason(&mut refuter, "select oid::int as id from pg_class", same).await;
+    assert!(why.contains("pg_catalog.pg_class"), "{why}");
+    let why = reason(&mut refuter, same, "select id from customers where id = $1").await;
+    assert!(why.contains("parameter $1"), "{why}");
+    let why = reason(&mut refuter, "select 1 / 0", "select 2 / 0").await;
+    assert!(why.contains("fail on every database: division by zero"), "{why}");
+
+    let error = refuter.compare(same, "select id from nobody").await.unwrap_err();
+    let Error::Statement { side, sqlstate, position, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((*side, sqlstate.as_str(), *position), (Side::After, "42P01", Some(16)));
+    assert!(matches!(refuter.compare("select id frm", "select").await, Err(Error::Statement { .. })));
+    assert!(matches!(refuter.compare("select 1; select 2", same).await, Err(Error::Text { .. })));
+
+    // A statement that the schema cannot have is told, and the others are there.
+    let binaries = testkit::versions().into_iter().next().unwrap();
+    let ddl = "CREATE TABLE a (x int); CREATE TABLE b (y missing_type); COPY a FROM '/etc/passwd';";
+    let broken = Refuter::start(&ddl_snapshot(ddl, &binaries), &binaries, Options::default()).await.unwrap();
+    let notes = broken.notes().join("\n");
+    assert!(notes.contains("missing_type") && notes.contains("does not run \"COPY"), "{notes}");
+}

@@ -1,0 +1,15 @@
+//! A refuter on a schema of plain DDL.
+
+use std::path::Path;
+
+use refuter::{Options, Refuter, ddl_snapshot};
+
+/// Starts a refuter on the oldest version that this machine has.
+pub async fn start(ddl: &str) -> Refuter {
+    let binaries = testkit::versions().into_iter().next().unwrap();
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/templates");
+    let options = Options { template_dir: Some(templates), ..Options::default() };
+    let refuter = Refuter::start(&ddl_snapshot(ddl, &binaries), &binaries, options).await.unwrap();
+    assert_eq!(refuter.notes(), Vec::<String>::new());
+    refuter
+}
