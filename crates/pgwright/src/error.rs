@@ -1,7 +1,7 @@
 //! How does a failure reach the user? As one factual line, a detail and a hint, with an exit code.
 //!
 //! Exit codes: 0 done, 1 findings at the `--fail-on` level, 2 error, 3 a change was refused or
-//! rolled back.
+//! rolled back, 4 statements were tested and nothing was proved.
 
 use std::fmt;
 
@@ -16,6 +16,8 @@ pub enum Exit {
     Error,
     /// A change was refused or rolled back.
     Refused,
+    /// Two statements were compared, and nothing was proved either way.
+    Tested,
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl Exit {
             Self::Findings => 1,
             Self::Error => 2,
             Self::Refused => 3,
+            Self::Tested => 4,
         }
     }
 }
@@ -106,6 +109,8 @@ from_library_errors!(
     crate::workload::WorkloadError,
     plan::PlanError,
     postgres::Error,
+    refuter::Error,
+    sql::InputError,
     sql::SqlError,
     twin::Error,
 );

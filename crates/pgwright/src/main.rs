@@ -23,7 +23,7 @@ use error::{CommandError, Exit};
     version,
     max_term_width = 110,
     before_help = "Example:\n  pgwright doctor postgres://app@db.example.com/shop\n  pgwright advise postgres://app@db.example.com/shop\n  pgwright apply --execute postgres://app@db.example.com/shop",
-    after_help = "Exit codes: 0 done, 1 findings at the asked level, 2 error, 3 a change was refused or rolled back."
+    after_help = "Exit codes: 0 done, 1 findings at the asked level, 2 error, 3 a change was refused or rolled back, 4 statements were tested and nothing was proved."
 )]
 struct Cli {
     #[command(flatten)]

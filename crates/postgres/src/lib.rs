@@ -6,12 +6,14 @@
 //! - [`snapshot`] and [`snapshot_file`]: everything that advice needs, as a value and as a file.
 //! - [`statements`]: the counters of `pg_stat_statements` alone.
 //! - [`explain()`]: plans, in a transaction that cannot write.
+//! - [`checksum`]: whether two statements give the same rows, without fetching them.
 //! - [`hypopg`]: what statements would cost with other indexes, where the server has HypoPG.
 //! - [`catalog`], [`statistics`] and [`catalog_query!`]: the declared queries, one file of SQL each.
 
 pub mod capabilities;
 pub mod catalog;
 pub mod catalog_query;
+pub mod checksum;
 mod conninfo;
 mod error;
 pub mod explain;
@@ -30,6 +32,7 @@ mod tls;
 
 pub use capabilities::Capabilities;
 pub use catalog::CATALOG_QUERIES;
+pub use checksum::{BagChecksum, ChecksumOptions, bag_checksums};
 pub use error::Error;
 pub use explain::{ExplainOptions, explain};
 pub use hypopg::{HypoPg, HypoPgOptions};

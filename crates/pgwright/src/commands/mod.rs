@@ -12,6 +12,7 @@ mod explain;
 mod journal;
 mod profile;
 mod report;
+mod rewrite;
 mod snapshot;
 mod undo;
 mod verify;
@@ -47,6 +48,8 @@ pub enum Command {
     Advise(advise::Args),
     /// What would become of every statement with an index, without one, or with another setting?
     WhatIf(what_if::Args),
+    /// Do two texts of a statement give the same answer?
+    Rewrite(rewrite::Args),
     /// Show what a recommendation would run; make the changes with --execute.
     Apply(apply::Args),
     /// Take back what apply did.
@@ -78,6 +81,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Advise(args) => advise::run(&context, args).await,
         Command::WhatIf(args) => what_if::run(&context, args).await,
+        Command::Rewrite(args) => rewrite::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, args).await,
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Verify(args) => verify::run(&context, args).await,

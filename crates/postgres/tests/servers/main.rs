@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should stop where it is.
 
 mod capabilities;
+mod checksum;
 mod connect;
 mod explain;
 mod hypopg;

@@ -1,0 +1,128 @@
+//! Does `rewrite --check` tell equivalent pairs from others, with exit codes that a script can use, and what is
+//! wrong with a file that cannot be compared?
+
+use crate::program::{Output, User};
+use crate::world::World;
+
+const SCHEMA: &str = "
+create table customers (id int primary key, name text not null);
+create table orders (id int primary key, customer_id int references customers, placed_at timestamptz not null);";
+
+const NOT_IN: &str = "-- customers without an order\n\
+    select name from customers where id not in (select customer_id from orders);\n";
+const NOT_EXISTS: &str = "select name from customers c\n\
+    where not exists (select 1 from orders o where o.customer_id = c.id)";
+
+fn check(user: &User, before: &str, after: &str, arguments: &[&str]) -> Output {
+    user.write("before.sql", before);
+    user.write("after.sql", after);
+    user.run(&[&["rewrite", "--check", "before.sql", "after.sql"], arguments].concat())
+}
+
+#[tokio::test]
+async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
+    let user = User::new();
+    user.write("schema.sql", SCHEMA);
+    let by_file = ["--schema", "schema.sql"];
+
+    let refuted = check(&user, NOT_IN, NOT_EXISTS, &by_file).exits(1);
+    for part in [
+        "refuted: the statements are not equivalent",
+        "The first statement gives 0 rows, the second 1 row.",
+        "INSERT INTO public.customers (id, name) VALUES (1, 'a');",
+        "INSERT INTO public.orders (id, customer_id, placed_at) VALUES (1, NULL, '2024-01-15 00:00:00+00');",
+        "before.sql: 0 rows",
+        "after.sql: 1 row\n    name\n    a\n",
+    ] {
+        assert!(refuted.stdout.contains(part), "no {part:?} in {refuted}");
+    }
+    let json = check(&user, NOT_IN, NOT_EXISTS, &[&by_file[..], &["--json"]].concat()).exits(1);
+    let json = json.json("rewrite-check");
+    assert_eq!(json["verdict"], "refuted");
+    assert_eq!(json["difference"], "rows");
+    assert_eq!(json["after"]["rows"][0][0], "a");
+
+    let day = "select id from orders where placed_at::date = '2024-05-01'";
+    let range = "select id from orders where placed_at >= '2024-05-01' and placed_at < '2024-05-02'";
+    let few = [&by_file[..], &["--databases", "60"]].concat();
+    let tested = check(&user, day, range, &few).exits(4);
+    assert!(tested.stdout.starts_with("tested: on "), "{tested}");
+    let in_utc = "select id from orders where placed_at >= '2024-05-01Z' and placed_at < '2024-05-02Z'";
+    let refuted = check(&user, day, in_utc, &by_file).exits(1);
+    assert!(refuted.stdout.contains("SET TimeZone = "), "{refuted}");
+    let pinned = [&few[..], &["--set", "TimeZone=UTC"]].concat();
+    check(&user, day, in_utc, &pinned).exits(4);
+
+    // The same from a server and from a snapshot of it, and with the server's own data.
+    let world = World::new().await;
+    world.sql(SCHEMA).await;
+    world
+        .sql("insert into customers values (1, 'a'), (2, 'b'); insert into orders values (1, 1, now())")
+        .await;
+    let on_server = ["--url", world.url.as_str(), "--databases", "40"];
+    check(&user, NOT_IN, NOT_EXISTS, &on_server).exits(1);
+    user.run(&["snapshot", "save", "s.zst", "--url", &world.url]).exits(0);
+    check(&user, NOT_IN, NOT_EXISTS, &["--snapshot", "s.zst"]).exits(1);
+    let verified = check(&user, day, range, &[&on_server[..], &["--verify-on-data"]].concat()).exits(4);
+    assert!(verified.stdout.contains("on the server's own data: the same 0 rows"), "{verified}");
+}
+
+#[tokio::test]
+async fn data_tell_what_tiny_databases_were_not_asked() {
+    // With one database, an empty one, nothing is found; the server's data have the NULL.
+    let user = User::new();
+    let world = World::new().await;
+    world.sql(SCHEMA).await;
+    world.sql("insert into customers values (1, 'a'); insert into orders values (1, null, now())").await;
+    let arguments = ["--url", &world.url, "--databases", "1", "--verify-on-data"];
+    let found = check(&user, NOT_IN, NOT_EXISTS, &arguments).exits(1);
+    assert!(found.stdout.contains("different answers, 0 rows before and 1 row after"), "{found}");
+    let counted = world.value("select count(*) from orders").await;
+    assert_eq!(counted, "1");
+}
+
+#[test]
+fn what_cannot_be_compared_is_told() {
+    let user = User::new();
+    user.write("schema.sql", SCHEMA);
+    for (before, after, parts) in [
+        ("select 1; select 2;", "select 1", &["before.sql: text holds 2 statements", "begins in line 1"][..]),
+        ("select 1\n\\gx\n", "select 1", &["before.sql: line 2 is a command of psql", "\\gx"]),
+        ("-- nothing\n", "select 1", &["before.sql: no statement in the text"]),
+        (
+            "select 1",
+            "select id\nfrom orders wher id = 1",
+            &[
+                "after.sql: syntax error at or near \"id\" in line 2",
+                "from orders wher id = 1\n                 ^^",
+            ],
+        ),
+        (
+            "select id from orders",
+            "-- a comment\nselect id\nfrom nobody",
+            &["after.sql: relation \"nobody\" does not exist in line 3", "from nobody\n     ^^^^^^"],
+        ),
+        (
+            "select id from orders",
+            "select idd from orders",
+            &["after.sql: column \"idd\" does not exist in line 1", "\n       ^^^\n"],
+        ),
+        ("select id from orders", "delete from orders returning id", &["it deletes rows"]),
+        (
+            "select id from orders limit 1",
+            "select id from orders where id = (select max(id) from orders)",
+            &["cannot be compared", "is not determined"],
+        ),
+        ("select random()", "select random()", &["volatile function random()"]),
+    ] {
+        let output = check(&user, before, after, &["--schema", "schema.sql"]).exits(2);
+        for part in parts {
+            assert!(output.stderr.contains(part), "no {part:?} in {output}");
+        }
+    }
+    let missing = user.run(&["rewrite", "--check", "no.sql", "no.sql"]).exits(2);
+    assert!(missing.stderr.contains("could not read \"no.sql\""), "{missing}");
+    let bad = check(&user, "select 1", "select 1", &["--schema", "schema.sql", "--set", "TimeZone"]).exits(2);
+    assert!(bad.stderr.contains("is not NAME=VALUE"), "{bad}");
+    user.run(&["rewrite", "--check", "before.sql"]).exits(2);
+}
