@@ -51,10 +51,12 @@ pub(crate) fn candidates(facts: &TypeFacts, constants: &Constants, tells_time: b
     let step = constants.len().div_ceil(CONSTANTS_MAX).max(1);
     let constants: Constants =
         constants.iter().step_by(step).map(|(text, columns)| (text.clone(), columns.clone())).collect();
+    let intervals: Vec<&str> =
+        constants.keys().map(String::as_str).filter(|t| is_interval(t)).take(3).collect();
     for (text, columns) in &constants {
         list.columns.clone_from(columns);
         if class(facts) == "instant" {
-            near_instant(&mut list, text, tells_time);
+            near_instant(&mut list, text, &intervals, tells_time);
         } else {
             list.text(text, 2.0);
             match class(facts).as_str() {
@@ -170,7 +172,13 @@ fn capitalised(text: &str) -> String {
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn near_instant(list: &mut List, text: &str, tells_time: bool) {
+/// Whether a constant looks like an interval; the server decides.
+fn is_interval(text: &str) -> bool {
+    const UNITS: &[&str] = &["sec", "min", "hour", "day", "week", "mon", "year"];
+    text.contains(|c: char| c.is_ascii_digit()) && UNITS.iter().any(|unit| text.to_lowercase().contains(unit))
+}
+
+fn near_instant(list: &mut List, text: &str, intervals: &[&str], tells_time: bool) {
     let quoted = quote_literal(text);
     if let Ok(number) = text.parse::<i64>() {
         // `extract(year from …) = 2024`, `current_date - 7`.
@@ -197,11 +205,31 @@ fn near_instant(list: &mut List, text: &str, tells_time: bool) {
             ("+ interval '3 hours'", 0.5),
             ("- interval '3 hours'", 0.5),
             ("+ interval '1 month'", 0.3),
+            ("+ interval '1 year'", 0.3),
+            ("- interval '1 year'", 0.3),
         ] {
             list.sql(format!("{quoted}::pg_catalog.timestamptz {offset}"), weight);
         }
+        // A day in a zone does not begin at midnight UTC, and does not always have 24 hours.
         for zone in &ZONES[1..] {
             list.sql(format!("{quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}'"), 0.3);
+            list.sql(
+                format!(
+                    "(({quoted}::pg_catalog.timestamp + interval '1 day') AT TIME ZONE '{zone}') - interval '1 microsecond'"
+                ),
+                0.3,
+            );
+        }
+        for interval in intervals {
+            let interval = quote_literal(interval);
+            for (sign, offset) in
+                [("-", ""), ("+", ""), ("-", "+ interval '1 day'"), ("+", "- interval '1 day'")]
+            {
+                list.sql(
+                    format!("{quoted}::pg_catalog.timestamptz {sign} interval {interval} {offset}"),
+                    0.6,
+                );
+            }
         }
     }
     if tells_time && text.contains(|c: char| c.is_ascii_digit()) {
@@ -242,6 +270,14 @@ fn documents(list: &mut List, constants: &Constants) {
             }
             list.text(&format!("[{name}]"), 0.4);
             list.text(&name, 0.3);
+        }
+    }
+    for (text, columns) in constants {
+        list.columns.clone_from(columns);
+        // The type json keeps a text as it was written.
+        if text.starts_with(['{', '[']) {
+            list.text(&text.replace(' ', ""), 1.0);
+            list.text(&text.replace(':', " : "), 0.3);
         }
     }
     list.columns.clear();
@@ -417,8 +453,11 @@ fn other(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: 
         }
         (_, Some(element)) if facts.category == 'A' => arrays(list, element, constants, tells_time),
         ('c', _) => {
-            for columns in 1..=12 {
-                list.text(&format!("({})", ",".repeat(columns - 1)), 1.0);
+            for fields in 1..=12 {
+                for value in ["", "a", "1"] {
+                    list.text(&format!("({})", vec![value; fields].join(",")), 1.0);
+                    list.text(&format!("({value}{})", ",".repeat(fields - 1)), 0.7);
+                }
             }
         }
         _ => list.texts(&[

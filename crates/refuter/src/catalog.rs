@@ -36,6 +36,8 @@ pub(crate) struct Column {
     pub(crate) not_null: bool,
     /// Whether leaving it out gives something else than NULL.
     pub(crate) has_default: bool,
+    /// Whether that is the same each time.
+    pub(crate) plain_default: bool,
     /// `GENERATED ALWAYS AS IDENTITY`, which takes no values without being told so.
     pub(crate) always_identity: bool,
 }
@@ -195,6 +197,7 @@ SELECT /* pgwright:refuter_columns */ a.attrelid, a.attname::pg_catalog.text AS 
     a.attnotnull OR r.not_null AS not_null,
     a.atthasdef OR a.attidentity <> '' OR b.typdefault IS NOT NULL AS has_default,
     a.attidentity = 'a' AS always_identity,
+    COALESCE(pg_catalog.pg_get_expr(f.adbin, f.adrelid) !~ '\\(', false) AS plain_default,
     b.typname::pg_catalog.text AS base, b.typtype::pg_catalog.text AS kind, b.typcategory::pg_catalog.text AS category,
     ARRAY(SELECT e.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid
           ORDER BY e.enumsortorder) AS labels,
@@ -205,6 +208,7 @@ SELECT /* pgwright:refuter_columns */ a.attrelid, a.attname::pg_catalog.text AS 
 FROM pg_catalog.pg_attribute AS a
 JOIN resolved AS r ON r.type_oid = a.atttypid
 JOIN pg_catalog.pg_type AS b ON b.oid = r.oid AND b.typtype <> 'd'
+LEFT JOIN pg_catalog.pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 LEFT JOIN pg_catalog.pg_range AS g ON g.rngtypid = b.oid
 LEFT JOIN pg_catalog.pg_type AS s ON s.oid = CASE
     WHEN g.rngsubtype IS NOT NULL THEN g.rngsubtype WHEN b.typcategory = 'A' THEN b.typelem END
@@ -255,6 +259,7 @@ async fn read(client: &Client, relations: &BTreeSet<Oid>) -> Result<Tables, toki
             column_type,
             not_null: row.try_get("not_null")?,
             has_default: row.try_get("has_default")?,
+            plain_default: row.try_get("plain_default")?,
             always_identity: row.try_get("always_identity")?,
         };
         columns.entry(row.try_get("attrelid")?).or_default().push((row.try_get("attnum")?, column));

@@ -18,6 +18,8 @@ pub(crate) enum Cell {
     Text(String),
     /// An expression over the time at which it is inserted.
     Clock(String),
+    /// What the column's default gives; only in databases that are inserted plainly.
+    Default,
 }
 
 impl Cell {
@@ -27,6 +29,7 @@ impl Cell {
             Self::Null => format!("NULL::{type_name}"),
             Self::Text(text) => format!("{}::{type_name}", quote_literal(text)),
             Self::Clock(sql) => format!("({sql})::{type_name}"),
+            Self::Default => "DEFAULT".into(),
         }
     }
 
@@ -36,6 +39,7 @@ impl Cell {
             Self::Null => "NULL".into(),
             Self::Text(text) => quote_literal(text),
             Self::Clock(sql) => sql.clone(),
+            Self::Default => "DEFAULT".into(),
         }
     }
 }

@@ -92,16 +92,20 @@ impl Shrinking<'_> {
         }
     }
 
-    /// Columns that no statement names become NULL, all at once where that is possible.
+    /// Columns that no statement names become NULL or their default, all at once where that is possible.
     async fn empty_unnamed_columns(&mut self) -> Result<(), Error> {
         let tables = self.comparison.tables;
         for (at, table) in tables.tables.iter().enumerate() {
             let unnamed: Vec<usize> =
                 (0..table.columns.len()).filter(|c| self.may_be_left_out(&table.columns[*c])).collect();
+            let left_out = |column: usize| match table.columns[column].plain_default {
+                true => Cell::Default,
+                false => Cell::Null,
+            };
             let mut smaller = self.best.clone();
             for row in &mut smaller.rows[at] {
                 for column in &unnamed {
-                    row[*column] = Cell::Null;
+                    row[*column] = left_out(*column);
                 }
             }
             if self.keep(smaller).await? {
@@ -109,7 +113,7 @@ impl Shrinking<'_> {
             }
             for column in unnamed {
                 let mut smaller = self.best.clone();
-                smaller.rows[at].iter_mut().for_each(|row| row[column] = Cell::Null);
+                smaller.rows[at].iter_mut().for_each(|row| row[column] = left_out(column));
                 self.keep(smaller).await?;
             }
         }
@@ -117,7 +121,7 @@ impl Shrinking<'_> {
     }
 
     fn may_be_left_out(&self, column: &Column) -> bool {
-        !column.not_null && !self.comparison.focus.columns.contains(&column.name)
+        (!column.not_null || column.plain_default) && !self.comparison.focus.columns.contains(&column.name)
     }
 
     /// One value becomes a plainer one wherever it stands, so that joins still meet.
@@ -128,7 +132,7 @@ impl Shrinking<'_> {
                 for (cell, column) in row.iter().zip(&table.columns) {
                     let class = crate::candidates::class(&column.column_type);
                     let known = places.iter().any(|(c, other, _)| *c == class && other == cell);
-                    if !known && *cell != Cell::Null {
+                    if !known && !matches!(cell, Cell::Null | Cell::Default) {
                         places.push((class, cell.clone(), column.clone()));
                     }
                 }
@@ -233,9 +237,13 @@ impl Comparison<'_> {
         let shown: Vec<usize> = (0..table.columns.len())
             .filter(|at| {
                 let column = &table.columns[*at];
-                column.has_default
-                    || self.focus.columns.contains(&column.name)
-                    || rows.iter().any(|row| row[*at] != Cell::Null)
+                let given = |cell: &Cell| match cell {
+                    Cell::Default => false,
+                    // Left out, it would become something else.
+                    Cell::Null => column.has_default || self.focus.columns.contains(&column.name),
+                    _ => true,
+                };
+                rows.iter().any(|row| given(&row[*at]))
             })
             .collect();
         let names: Vec<String> = shown.iter().map(|at| quote_identifier(&table.columns[*at].name)).collect();

@@ -1,4 +1,5 @@
 //! Does the refuter find what is wrong, and nothing where nothing is wrong?
 
+mod corpus;
 mod verdicts;
 mod world;

@@ -1,0 +1,103 @@
+//! How many databases does the refuter need for each wrong pair of the corpus, and how fast is it?
+//!
+//! `cargo run -p pgwright-refuter --example corpus -- [DATABASES] [SEED] [NAME]`; with a name only pairs whose
+//! name contains it, and the witness.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use refuter::{Options, Refuter, Verdict, ddl_snapshot};
+
+#[derive(serde::Deserialize)]
+struct Corpus {
+    pair: Vec<Pair>,
+}
+
+#[derive(serde::Deserialize)]
+struct Pair {
+    name: String,
+    before: String,
+    after: String,
+}
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let databases: u32 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(400);
+    let seed: u64 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(1);
+    let wanted = arguments.next();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read =
+        |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let binaries = testkit::versions().into_iter().next().expect("a PostgreSQL");
+    let demo = "crates/pgwright/src/demo";
+    let registry = ["registry_tables.sql", "registry_constraints.sql"].map(|f| read(&format!("{demo}/{f}")));
+    let schemas = [
+        ("registry", registry.join("\n")),
+        ("shop", read("tests/corpus/rewrites/shop.sql")),
+        ("types", read("tests/corpus/rewrites/types.sql")),
+    ];
+    let mut needed: Vec<u32> = Vec::new();
+    let (mut missed, mut refuted_valid, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tried, mut spent, mut valid, mut wrong_time) = (0_u32, Duration::ZERO, 0, Duration::ZERO);
+    for (schema, ddl) in schemas {
+        let options = Options { databases, seed, time_limit: Duration::from_secs(120), ..Options::default() };
+        let mut refuter = Refuter::start(&ddl_snapshot(&ddl, &binaries), &binaries, options)
+            .await
+            .unwrap_or_else(|e| panic!("{e}: {:?}", e.detail()));
+        for kind in ["wrong", "valid"] {
+            let text = read(&format!("tests/corpus/rewrites/{schema}.{kind}.toml"));
+            let corpus: Corpus =
+                toml::from_str(&text).unwrap_or_else(|e| panic!("{schema}.{kind}.toml: {e}"));
+            for pair in corpus.pair {
+                let name = format!("{schema}.{kind} {}", pair.name);
+                if wanted.as_ref().is_some_and(|w| !name.contains(w.as_str())) {
+                    continue;
+                }
+                let began = Instant::now();
+                let verdict = refuter.compare(&pair.before, &pair.after).await;
+                let took = began.elapsed();
+                if wanted.is_some() {
+                    println!("{name}: {verdict:#?}");
+                }
+                match (kind, verdict) {
+                    ("wrong", Ok(Verdict::Refuted(witness))) => {
+                        println!("{name}: {} databases, {:.0?}", witness.databases, took);
+                        needed.push(witness.databases);
+                        wrong_time += took;
+                    }
+                    ("wrong", other) => missed.push(format!("{name}: {other:?}")),
+                    (_, Ok(Verdict::Tested { databases, with_rows, .. })) => {
+                        println!("{name}: tested on {databases}, {with_rows} with rows, {took:.0?}");
+                        valid += 1;
+                        tried += databases;
+                        spent += took;
+                    }
+                    (_, Ok(Verdict::Refuted(witness))) => refuted_valid.push(format!("{name}: {witness:#?}")),
+                    (_, other) => not_compared.push(format!("{name}: {other:?}")),
+                }
+            }
+        }
+    }
+    needed.sort_unstable();
+    println!();
+    for (what, list) in
+        [("missed", missed), ("valid, refuted", refuted_valid), ("not compared", not_compared)]
+    {
+        println!("{what}: {}", list.len());
+        list.iter().for_each(|line| println!("  {line}"));
+    }
+    println!(
+        "wrong pairs refuted: {}; databases to the witness: median {:?}, 90 % {:?}, worst {:?}; {:.0} ms each with the witness shrunk",
+        needed.len(),
+        needed.get(needed.len() / 2),
+        needed.get(needed.len() * 9 / 10),
+        needed.last(),
+        wrong_time.as_millis() as f64 / needed.len().max(1) as f64,
+    );
+    println!(
+        "valid pairs tested: {valid}, {tried} databases in {:.1} s: {:.0} per second",
+        spent.as_secs_f64(),
+        f64::from(tried) / spent.as_secs_f64().max(f64::MIN_POSITIVE)
+    );
+}
