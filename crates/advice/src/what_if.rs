@@ -176,10 +176,10 @@ impl Upkeep {
 
 /// One typical execution, planned.
 #[derive(Clone, Debug)]
-struct Execution {
-    sql: String,
-    weight: f64,
-    planned: Planned,
+pub(crate) struct Execution {
+    pub sql: String,
+    pub weight: f64,
+    pub planned: Planned,
 }
 
 /// The workload, planned as things are.
@@ -280,7 +280,7 @@ impl IndexNames {
 }
 
 /// Plans the typical executions of a statement and weighs them, or tells why none can be planned.
-async fn plan_executions<M: CostModel>(
+pub(crate) async fn plan_executions<M: CostModel>(
     model: &mut M,
     statement: &mut WorkloadStatement,
     configuration: &Configuration,

@@ -48,7 +48,7 @@ pub enum Command {
     Advise(advise::Args),
     /// What would become of every statement with an index, without one, or with another setting?
     WhatIf(what_if::Args),
-    /// Do two texts of a statement give the same answer?
+    /// Which other text of a statement gives the same rows for less, and how sure is that?
     Rewrite(rewrite::Args),
     /// Show what a recommendation would run; make the changes with --execute.
     Apply(apply::Args),

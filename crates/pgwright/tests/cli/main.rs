@@ -11,6 +11,7 @@ mod partitioned_tables;
 mod poolers_and_standbys;
 mod program;
 mod proof;
+mod rewrite;
 mod rewrite_check;
 mod unreachable;
 mod unusable_input;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::Snapshot;
-use postgres::{BagChecksum, ChecksumOptions};
+use model::snapshot::Setting;
+use postgres::{BagChecksum, ChecksumOptions, Target};
 use refuter::{Answer, Options, Refuter, Side, Verdict, Witness, ddl_snapshot};
 use serde::Serialize;
-use sql::Place;
+use sql::{Place, Proof, Rewriter};
 
 use crate::commands::context::SnapshotSource;
 use crate::commands::{Context, duration, read_text};
@@ -21,7 +22,7 @@ use crate::printer::{count, plain};
 #[derive(ClapArgs, Debug)]
 pub struct CheckArgs {
     /// Compare the statements in these two files: 0 proved to be equivalent, 1 refuted, 4 tested only.
-    #[arg(long, num_args = 2, value_names = ["BEFORE.sql", "AFTER.sql"], required = true)]
+    #[arg(long, num_args = 2, value_names = ["BEFORE.sql", "AFTER.sql"], conflicts_with_all = ["what", "measure", "all", "list"])]
     pub check: Vec<PathBuf>,
     /// Take the schema from this file with CREATE statements instead of a server.
     #[arg(long, value_name = "FILE.sql", conflicts_with = "snapshot", requires = "check")]
@@ -99,11 +100,23 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
         time_limit: Duration::from_secs(60),
         ..Options::default()
     };
+    // A server's or a file's snapshot says all that a proof needs; of a schema in a file a server has to tell.
+    if args.schema.is_none()
+        && let Some(proof) = proof(&snapshot, &before, &after, &args.settings)
+    {
+        return proved(context, &before, &after, &proof);
+    }
     let spinner = context.printer.spinner("trying tiny databases");
     let compared = async {
         let mut refuter = Refuter::start(&snapshot, &binaries, options).await?;
+        if args.schema.is_some()
+            && let Some(read) = read_back(context, &refuter, &snapshot).await
+            && let Some(proof) = proof(&read, &before, &after, &args.settings)
+        {
+            return Ok((Err(proof), refuter.notes().to_vec()));
+        }
         let verdict = refuter.compare(&before.statement, &after.statement).await;
-        Ok::<_, refuter::Error>((verdict, refuter.notes().to_vec()))
+        Ok::<_, refuter::Error>((Ok(verdict), refuter.notes().to_vec()))
     }
     .await;
     spinner.finish_and_clear();
@@ -111,6 +124,10 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
     for note in &notes {
         context.printer.status(&format!("note: {note}"));
     }
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(proof) => return proved(context, &before, &after, &proof),
+    };
     let verdict = verdict.map_err(|error| refused(error, &before, &after))?;
     if let Verdict::NotComparable { reason } = &verdict {
         return Err(CommandError::new("the statements cannot be compared").detail(reason.clone()));
@@ -144,6 +161,57 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
         context.printer.out(&data_text(on_data))?;
     }
     Ok(exit(&verdict, on_data.as_ref()))
+}
+
+/// What a proof says as data.
+#[derive(Serialize)]
+struct ProvedOutput<'a> {
+    before: &'a str,
+    after: &'a str,
+    verdict: &'static str,
+    proof: &'a Proof,
+}
+
+/// Looks for a proof; what cannot be read is not proved.
+fn proof(snapshot: &Snapshot, before: &Given, after: &Given, settings: &[(String, String)]) -> Option<Proof> {
+    let mut pinned = snapshot.clone();
+    for (name, value) in settings {
+        let known = pinned.settings.keys().find(|known| known.eq_ignore_ascii_case(name)).cloned();
+        let setting = Setting {
+            setting: value.clone(),
+            unit: None,
+            vartype: "string".into(),
+            source: "session".into(),
+            context: "user".into(),
+            category: String::new(),
+        };
+        pinned.settings.insert(known.unwrap_or_else(|| name.clone()), setting);
+    }
+    Rewriter::new(&pinned).prove(&before.statement, &after.statement).ok().flatten()
+}
+
+/// What the refuter's server made of a schema in a file; without it there is no proof.
+async fn read_back(context: &Context, refuter: &Refuter, ddl: &Snapshot) -> Option<Snapshot> {
+    let target = Target::parse(Some(&refuter.url()), &postgres::Environment::default()).ok()?;
+    let session = target.connect(&context.reading()).await.ok()?;
+    let read = postgres::snapshot::read_without_schema(&session, context.settings.lock_timeout).await.ok()?;
+    Some(Snapshot { schema_sql: ddl.schema_sql.clone(), ..read })
+}
+
+/// Says that a pair is proved, and by what.
+fn proved(context: &Context, before: &Given, after: &Given, proof: &Proof) -> CommandResult {
+    if context.printer.json {
+        let output =
+            ProvedOutput { before: &before.statement, after: &after.statement, verdict: "proved", proof };
+        context.printer.json("rewrite-check", &output)?;
+        return Ok(Exit::Done);
+    }
+    let mut text = "proved: the statements are equivalent on every database of this schema\n".to_owned();
+    if !proof.by.is_empty() {
+        text.push_str(&format!("It rests on {}.\n", plain(&proof.by.join(", "))));
+    }
+    context.printer.out(&text)?;
+    Ok(Exit::Done)
 }
 
 fn exit(verdict: &Verdict, on_data: Option<&OnData>) -> Exit {

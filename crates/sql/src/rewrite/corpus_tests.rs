@@ -1,0 +1,69 @@
+//! The corpus of pairs: no wrong one may be proved, and most valid ones must be.
+
+use serde::Deserialize;
+
+use super::Rewriter;
+
+#[derive(Deserialize)]
+struct Corpus {
+    pair: Vec<Pair>,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    name: String,
+    before: String,
+    after: String,
+}
+
+fn read(path: &str) -> String {
+    let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn ddl(schema: &str) -> String {
+    match schema {
+        "registry" => ["registry_tables.sql", "registry_constraints.sql"]
+            .map(|file| read(&format!("crates/pgwright/src/demo/{file}")))
+            .join("\n"),
+        other => read(&format!("tests/corpus/rewrites/{other}.sql")),
+    }
+}
+
+/// The names of the pairs that are proved, and of those that are not.
+fn judged(schema: &str, kind: &str) -> (Vec<String>, Vec<String>) {
+    let snapshot = super::fixture::snapshot(&ddl(schema));
+    let rewriter = Rewriter::new(&snapshot);
+    let corpus: Corpus =
+        toml::from_str(&read(&format!("tests/corpus/rewrites/{schema}.{kind}.toml"))).unwrap();
+    let (mut proved, mut open) = (Vec::new(), Vec::new());
+    for pair in corpus.pair {
+        // What cannot be read is not proved.
+        match rewriter.prove(&pair.before, &pair.after) {
+            Ok(Some(_)) => proved.push(pair.name),
+            Ok(None) => open.push(pair.name),
+            Err(error) => open.push(format!("{} ({error:?})", pair.name)),
+        }
+    }
+    (proved, open)
+}
+
+const SCHEMAS: [&str; 3] = ["registry", "shop", "types"];
+
+#[test]
+fn no_wrong_pair_is_proved() {
+    let proved: Vec<String> = SCHEMAS.into_iter().flat_map(|schema| judged(schema, "wrong").0).collect();
+    assert!(proved.is_empty(), "{proved:#?}");
+}
+
+#[test]
+fn most_valid_pairs_are_proved() {
+    let (mut proved, mut open) = (Vec::new(), Vec::new());
+    for schema in SCHEMAS {
+        let (p, o) = judged(schema, "valid");
+        proved.extend(p);
+        open.extend(o);
+    }
+    let share = proved.len() as f64 / (proved.len() + open.len()) as f64;
+    assert!(share >= 0.8, "{:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
+}

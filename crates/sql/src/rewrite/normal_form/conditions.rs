@@ -1,0 +1,977 @@
+//! One way of writing conditions and values.
+//!
+//! In a condition only "true" counts, so false and NULL are one; elsewhere all three are kept apart. Types decide
+//! what may be done: a negation is an inverse comparison for the ordered types of PostgreSQL, `x > 4` is `x >= 5` for
+//! whole numbers only.
+
+use std::collections::BTreeSet;
+
+use super::super::calendar;
+use super::super::dependencies::determines;
+use super::super::facts::{Proofs, Scope, type_text};
+use super::super::level::select_one;
+use super::super::reading::{all_of, any_of, binary, equal, split_and, split_or};
+use super::super::rules::{bare_column, count_to_exists, native_type};
+use super::super::tree::{
+    Body, Call, Column, Constant, Distinct, Expr, From, LikeKind, Query, Select, Truth,
+};
+
+/// Simplifies everything at a level; levels within were simplified before.
+pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Proofs) {
+    let Body::Select(select) = &mut query.body else { return };
+    let known = scope.not_null_by_filter(select);
+    let grouped = !select.group.is_empty();
+    let mut work = Simplify { scope, known, used, nonempty: grouped, select: (**select).clone() };
+    select.outputs.iter_mut().for_each(|o| work.value(&mut o.expr));
+    query.order.iter_mut().for_each(|k| work.value(&mut k.expr));
+    select.group.iter_mut().for_each(|e| work.value(e));
+    if let Distinct::On(keys) = &mut select.distinct {
+        keys.iter_mut().for_each(|e| work.value(e));
+    }
+    work.conditions(&mut select.having);
+    // What a condition itself rules out must not make it superfluous: each is looked at without what it says.
+    let all = std::mem::take(&mut select.filter);
+    let mut filter = Vec::new();
+    for (i, condition) in all.iter().enumerate() {
+        let mut others = select.clone();
+        // Of two conditions that rule the same out one stays.
+        others.filter = filter.iter().chain(&all[i + 1..]).cloned().collect();
+        work.known = scope.not_null_by_filter(&others);
+        let mut one = condition.clone();
+        work.condition(&mut one);
+        filter.extend(split_and(one));
+    }
+    select.filter = filter.into_iter().filter(|e| *e != Expr::Constant(Constant::Boolean(true))).collect();
+    work.known = BTreeSet::new();
+    for item in &mut select.from {
+        work.joins(item);
+    }
+}
+
+struct Simplify<'s, 'a, 'u> {
+    scope: &'s Scope<'a>,
+    known: BTreeSet<Column>,
+    used: &'u mut Proofs,
+    /// Whether every group has a row, so that a sum of what is never NULL is never NULL.
+    nonempty: bool,
+    select: Select,
+}
+
+fn truth(value: bool) -> Expr {
+    Expr::Constant(Constant::Boolean(value))
+}
+
+impl Simplify<'_, '_, '_> {
+    fn joins(&mut self, item: &mut From) {
+        if let From::Join(join) = item {
+            self.joins(&mut join.left);
+            self.joins(&mut join.right);
+            self.conditions(&mut join.on);
+        }
+    }
+
+    fn conditions(&mut self, list: &mut Vec<Expr>) {
+        let mut out = Vec::new();
+        for mut condition in std::mem::take(list) {
+            self.condition(&mut condition);
+            out.extend(split_and(condition));
+        }
+        out.retain(|e| *e != truth(true));
+        *list = out;
+    }
+
+    fn never_null(&mut self, expr: &Expr) -> bool {
+        match self.scope.never_null(expr, &self.known) {
+            Ok(proofs) => {
+                self.used.extend(proofs);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// An expression of which only "true" counts.
+    fn condition(&mut self, expr: &mut Expr) {
+        match expr {
+            Expr::And(list) => {
+                let mut parts = Vec::new();
+                for mut part in std::mem::take(list).into_iter().flat_map(split_and) {
+                    self.condition(&mut part);
+                    parts.extend(split_and(part));
+                }
+                parts.retain(|e| *e != truth(true));
+                *expr = if parts.contains(&truth(false)) { truth(false) } else { all_of(parts) };
+            }
+            Expr::Or(list) => {
+                let mut parts = Vec::new();
+                for mut part in std::mem::take(list).into_iter().flat_map(split_or) {
+                    self.condition(&mut part);
+                    parts.extend(split_or(part));
+                }
+                parts.retain(|e| *e != truth(false));
+                let parts = self.without_complements(parts);
+                *expr =
+                    if parts.contains(&truth(true)) { truth(true) } else { any_of(lists(absorbed(parts))) };
+            }
+            Expr::Is { inner, test: Truth::True } => {
+                *expr = (**inner).clone();
+                self.condition(expr);
+            }
+            Expr::Not(inner) => {
+                let mut inner = (**inner).clone();
+                if let Expr::Quantified { operator, value, query, all: false } = &inner
+                    && operator == "="
+                    && let Some(exists) = self.not_in(value, query)
+                {
+                    *expr = exists;
+                    return;
+                }
+                self.value(&mut inner);
+                *expr = self.negated(inner);
+                if !matches!(expr, Expr::Not(_)) {
+                    self.condition(expr);
+                }
+            }
+            Expr::Quantified { operator, value, query, all: true } if operator == "<>" => {
+                if let Some(exists) = self.not_in(&value.clone(), &query.clone()) {
+                    *expr = exists;
+                }
+            }
+            Expr::Quantified { operator, value, query, all: false } => {
+                let values: Vec<Expr> = match &**value {
+                    Expr::Row(list) => list.clone(),
+                    single => vec![single.clone()],
+                };
+                if operator != "=" && values.len() > 1 {
+                    return;
+                }
+                if let Some(exists) = member(self.scope, &values, operator, query) {
+                    *expr = exists;
+                }
+            }
+            Expr::Coalesce(list) => {
+                // Unknown counts as false already.
+                if let [first, Expr::Constant(Constant::Boolean(false))] = list.as_slice() {
+                    *expr = first.clone();
+                    self.condition(expr);
+                } else {
+                    self.value(expr);
+                }
+            }
+            Expr::Case { subject: None, branches, default } => {
+                let nothing = default
+                    .as_deref()
+                    .is_none_or(|d| matches!(d, Expr::Constant(Constant::Boolean(false) | Constant::Null)));
+                if let ([(when, Expr::Constant(Constant::Boolean(true)))], true) =
+                    (branches.as_slice(), nothing)
+                {
+                    *expr = when.clone();
+                    self.condition(expr);
+                } else {
+                    self.value(expr);
+                }
+            }
+            Expr::Operator { name, left: Some(left), right } if name == "=" => {
+                let plain = match (&**left, &**right) {
+                    (other, Expr::Constant(Constant::Boolean(b)))
+                    | (Expr::Constant(Constant::Boolean(b)), other) => Some((other.clone(), *b)),
+                    _ => None,
+                };
+                match plain {
+                    Some((other, true)) => {
+                        *expr = other;
+                        self.condition(expr);
+                    }
+                    Some((other, false)) => {
+                        *expr = Expr::Not(Box::new(other));
+                        self.condition(expr);
+                    }
+                    None => {
+                        self.value(expr);
+                        self.coalesced(expr);
+                    }
+                }
+            }
+            Expr::Distinct { left, right, negated: true } => {
+                // Equal, or both NULL; a constant is not NULL.
+                let (left, right) = ((**left).clone(), (**right).clone());
+                let constant = |e: &Expr| matches!(e, Expr::Constant(c) if *c != Constant::Null);
+                if constant(&left) || constant(&right) || (self.never_null(&left) || self.never_null(&right))
+                {
+                    *expr = equal(left, right);
+                }
+                self.value(expr);
+            }
+            Expr::Operator { name, left: Some(left), right }
+                if matches!(name.as_str(), "<" | ">" | "<=" | ">=") =>
+            {
+                if let (Expr::Row(left), Expr::Row(right)) = (&**left, &**right)
+                    && left.len() == right.len()
+                {
+                    *expr = row_comparison(name, left, right);
+                    self.condition(expr);
+                } else {
+                    self.value(expr);
+                    if let Some(new) = coalesce_less(self.scope, expr) {
+                        *expr = new;
+                    } else if let Some((range, proofs)) = self.time_range(expr) {
+                        self.used.extend(proofs);
+                        *expr = all_of(range);
+                        self.value(expr);
+                    }
+                }
+            }
+            _ => {
+                self.value(expr);
+                if let Some(new) = coalesce_less(self.scope, expr) {
+                    *expr = new;
+                } else if let Some((range, proofs)) = self.time_range(expr) {
+                    self.used.extend(proofs);
+                    *expr = all_of(range);
+                    self.value(expr);
+                }
+            }
+        }
+    }
+
+    /// `p OR (q AND NOT p)` is `p OR q`, where the negation is true whenever `p` is not.
+    fn without_complements(&mut self, parts: Vec<Expr>) -> Vec<Expr> {
+        let mut out = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let mut conditions = split_and(part.clone());
+            for (j, other) in parts.iter().enumerate() {
+                if i == j || matches!(other, Expr::And(_)) || conditions.len() < 2 {
+                    continue;
+                }
+                let negated = self.negated(other.clone());
+                let exact = self.never_null(other);
+                conditions.retain(|c| {
+                    let not_true = matches!(c, Expr::Is { inner, test: Truth::NotTrue } if **inner == *other);
+                    // Distinct from a constant is what is not equal to it, NULL included.
+                    let distinct = match (c, other) {
+                        (
+                            Expr::Distinct { left, right, negated: false },
+                            Expr::Operator { name, left: Some(l), right: r },
+                        ) => {
+                            let constant = |e: &Expr| matches!(e, Expr::Constant(c) if *c != Constant::Null);
+                            name == "=" && left == l && right == r && (constant(r) || constant(l))
+                        }
+                        _ => false,
+                    };
+                    !(not_true || distinct || (exact && *c == negated))
+                });
+            }
+            out.push(all_of(conditions));
+        }
+        out
+    }
+
+    /// `COALESCE(c, k) = v` for another constant.
+    fn coalesced(&mut self, expr: &mut Expr) {
+        if let Some(new) = coalesce_compared(self.scope, expr) {
+            *expr = new;
+        } else if let Some((range, proofs)) = self.time_range(expr) {
+            self.used.extend(proofs);
+            *expr = all_of(range);
+            self.value(expr);
+        }
+    }
+
+    fn time_range(&self, expr: &Expr) -> Option<(Vec<Expr>, Proofs)> {
+        super::super::rules::time_range::proved_range(self.scope, expr)
+    }
+
+    /// `NOT IN` where neither side is NULL.
+    fn not_in(&mut self, value: &Expr, query: &Query) -> Option<Expr> {
+        let values: Vec<Expr> = match value {
+            Expr::Row(list) => list.clone(),
+            single => vec![single.clone()],
+        };
+        let known = self.known.clone();
+        let select = query.select()?;
+        if !query.is_bare() || select.is_grouped() || matches!(select.distinct, Distinct::On(_)) {
+            return None;
+        }
+        let inside = self.scope.not_null_by_filter(select);
+        let mut proofs = Proofs::new();
+        for value in &values {
+            proofs.extend(self.scope.never_null(value, &known).ok()?);
+        }
+        for output in &select.outputs {
+            proofs.extend(self.scope.never_null(&output.expr, &inside).ok()?);
+        }
+        let exists = member(self.scope, &values, "=", query)?;
+        self.used.extend(proofs);
+        Some(Expr::Not(Box::new(exists)))
+    }
+
+    /// The negation of a condition, written without NOT where that says the same for NULL as well.
+    fn negated(&mut self, inner: Expr) -> Expr {
+        match inner {
+            Expr::Not(inner) => *inner,
+            Expr::And(list) => any_of(list.into_iter().map(|e| self.negated(e)).collect()),
+            Expr::Or(list) => all_of(list.into_iter().map(|e| self.negated(e)).collect()),
+            Expr::Constant(Constant::Boolean(b)) => truth(!b),
+            // A row is neither NULL nor not NULL when only some of its fields are.
+            Expr::IsNull { inner, negated } if self.scope.is_scalar(&inner) => {
+                Expr::IsNull { inner, negated: !negated }
+            }
+            Expr::Coalesce(list) if matches!(list.as_slice(), [_, Expr::Constant(Constant::Boolean(_))]) => {
+                let default = list[1] == truth(true);
+                let test = if default { Truth::False } else { Truth::NotTrue };
+                Expr::Is { inner: Box::new(list[0].clone()), test }
+            }
+            Expr::In { value, list, negated } => Expr::In { value, list, negated: !negated },
+            Expr::Like { kind, value, pattern, negated } => {
+                Expr::Like { kind, value, pattern, negated: !negated }
+            }
+            Expr::Distinct { left, right, negated } => Expr::Distinct { left, right, negated: !negated },
+            Expr::Is { inner, test } => Expr::Is {
+                inner,
+                test: match test {
+                    Truth::True => Truth::NotTrue,
+                    Truth::NotTrue => Truth::True,
+                    Truth::False => Truth::NotFalse,
+                    Truth::NotFalse => Truth::False,
+                    Truth::Unknown => Truth::NotUnknown,
+                    Truth::NotUnknown => Truth::Unknown,
+                },
+            },
+            Expr::Operator { name, left: Some(left), right }
+                if self.is_ordered(&left) || self.is_ordered(&right) =>
+            {
+                let inverse = match name.as_str() {
+                    "=" => "<>",
+                    "<>" => "=",
+                    "<" => ">=",
+                    "<=" => ">",
+                    ">" => "<=",
+                    ">=" => "<",
+                    _ => return Expr::Not(Box::new(Expr::Operator { name, left: Some(left), right })),
+                };
+                binary(inverse, *left, *right)
+            }
+            other => Expr::Not(Box::new(other)),
+        }
+    }
+
+    /// Whether comparisons of its type are a total order.
+    fn is_ordered(&self, expr: &Expr) -> bool {
+        self.scope.type_of(expr).is_some_and(|name| {
+            matches!(
+                name.as_str(),
+                "int2"
+                    | "int4"
+                    | "int8"
+                    | "numeric"
+                    | "float4"
+                    | "float8"
+                    | "text"
+                    | "varchar"
+                    | "bpchar"
+                    | "date"
+                    | "timestamp"
+                    | "timestamptz"
+                    | "time"
+                    | "interval"
+                    | "uuid"
+                    | "bool"
+                    | "bytea"
+                    | "oid"
+            )
+        }) && self.scope.facts.users.operators.is_empty()
+    }
+
+    /// An expression whose value counts.
+    fn value(&mut self, expr: &mut Expr) {
+        expr.children_mut(&mut |child| {
+            if let super::super::walk::ChildMut::Expr(e) = child {
+                self.value(e);
+            }
+        });
+        // Each rewriting gives something smaller or more ordinary, so this ends.
+        for _ in 0..20 {
+            match self.once(expr) {
+                Some(new) if new != *expr => *expr = new,
+                _ => break,
+            }
+        }
+    }
+
+    fn once(&mut self, expr: &Expr) -> Option<Expr> {
+        if let Some(exists) = count_to_exists::exists(self.scope, expr) {
+            return Some(exists);
+        }
+        Some(match expr {
+            Expr::And(list) => {
+                let parts: Vec<Expr> = list.iter().cloned().flat_map(split_and).collect();
+                if parts.contains(&truth(false)) {
+                    return Some(truth(false));
+                }
+                all_of(parts.into_iter().filter(|e| *e != truth(true)).collect())
+            }
+            Expr::Or(list) => {
+                let parts: Vec<Expr> = list.iter().cloned().flat_map(split_or).collect();
+                if parts.contains(&truth(true)) {
+                    return Some(truth(true));
+                }
+                any_of(lists(parts.into_iter().filter(|e| *e != truth(false)).collect()))
+            }
+            Expr::Not(inner) => self.negated((**inner).clone()),
+            Expr::Between { value, low, high, negated: false, symmetric: false }
+                if self.scope.is_repeatable(value) =>
+            {
+                let ge = binary(">=", (**value).clone(), (**low).clone());
+                let le = binary("<=", (**value).clone(), (**high).clone());
+                Expr::And(vec![ge, le])
+            }
+            Expr::Between { value, low, high, negated: true, symmetric: false }
+                if self.scope.is_repeatable(value) =>
+            {
+                let lt = binary("<", (**value).clone(), (**low).clone());
+                let gt = binary(">", (**value).clone(), (**high).clone());
+                Expr::Or(vec![lt, gt])
+            }
+            Expr::In { value, list, negated: true } if list.len() > 1 && self.scope.is_repeatable(value) => {
+                Expr::And(list.iter().map(|e| binary("<>", (**value).clone(), e.clone())).collect())
+            }
+            Expr::In { value, list, negated } => match list.as_slice() {
+                [only] => binary(if *negated { "<>" } else { "=" }, (**value).clone(), only.clone()),
+                _ => {
+                    let mut sorted = list.clone();
+                    sorted.sort();
+                    sorted.dedup();
+                    Expr::In { value: value.clone(), list: sorted, negated: *negated }
+                }
+            },
+            Expr::AnyOf { operator, value, array, all } => match (&**array, operator.as_str(), all) {
+                (Expr::Array(list), "=", false) | (Expr::Array(list), "<>", true) if !list.is_empty() => {
+                    Expr::In { value: value.clone(), list: list.clone(), negated: *all }
+                }
+                (Expr::Constant(Constant::Text(text)), "=", false)
+                | (Expr::Constant(Constant::Text(text)), "<>", true) => {
+                    let list = self.array_literal(value, text)?;
+                    Expr::In { value: value.clone(), list, negated: *all }
+                }
+                _ => return None,
+            },
+            Expr::IsNull { inner, negated } if self.scope.is_scalar(inner) && self.never_null(inner) => {
+                truth(*negated)
+            }
+            // A query without sources is its expression.
+            Expr::Scalar(query)
+                if query.is_bare() && query.select().is_some_and(|s| {
+                    s.from.is_empty()
+                        && s.filter.is_empty()
+                        && !s.is_grouped()
+                        && matches!(s.outputs.as_slice(), [one] if !super::super::walk::has_window(&one.expr))
+                }) =>
+            {
+                query.select()?.outputs.first()?.expr.clone()
+            }
+            Expr::Is { inner, test: Truth::NotTrue } if self.never_null(inner) => {
+                self.negated((**inner).clone())
+            }
+            Expr::Coalesce(list) => {
+                let mut kept: Vec<Expr> = Vec::new();
+                for item in list {
+                    let nested = match item {
+                        Expr::Coalesce(inner) => inner.clone(),
+                        other => vec![other.clone()],
+                    };
+                    for item in nested {
+                        if item == Expr::Constant(Constant::Null) || kept.contains(&item) {
+                            continue;
+                        }
+                        kept.push(item);
+                    }
+                }
+                let end = kept.iter().position(|e| self.never_null(e) || self.counts(e));
+                if let Some(end) = end {
+                    kept.truncate(end + 1);
+                }
+                // The type of what is left may be another one.
+                match kept.len() {
+                    0 => return None,
+                    _ if !self.same_type(&kept[0], list) => return None,
+                    1 => kept.remove(0),
+                    _ => Expr::Coalesce(kept),
+                }
+            }
+            Expr::Cast { inner, to } => {
+                let own = self.scope.type_of(inner);
+                if own.is_some() && own == type_text(to) && to.modifiers.is_empty() {
+                    return Some((**inner).clone());
+                }
+                return None;
+            }
+            Expr::Call(call) => return self.call(call),
+            Expr::Operator { name, left: Some(left), right } => return self.operator(name, left, right),
+            Expr::Like { kind: LikeKind::Like, value, pattern, negated } => {
+                // A pattern without a wildcard is the text itself.
+                match &**pattern {
+                    Expr::Constant(Constant::Text(text))
+                        if !text.contains(['%', '_', '\\'])
+                            && matches!(self.scope.type_of(value).as_deref(), Some("text" | "varchar"))
+                            && self.scope.equal_is_same(value) =>
+                    {
+                        binary(if *negated { "<>" } else { "=" }, (**value).clone(), (**pattern).clone())
+                    }
+                    _ => return None,
+                }
+            }
+            Expr::Value(name) if name == "current_timestamp" => {
+                Expr::Call(Box::new(Call::new("now", Vec::new())))
+            }
+            _ => return None,
+        })
+    }
+
+    /// The elements of an array that is written as a text, as values of a type.
+    fn array_literal(&self, value: &Expr, text: &str) -> Option<Vec<Expr>> {
+        let own = self.scope.type_of(value)?;
+        let elements: Option<Vec<String>> = model::snapshot::array_elements(text).into_iter().collect();
+        let elements = elements.filter(|e| !e.is_empty())?;
+        elements
+            .into_iter()
+            .map(|element| match own.as_str() {
+                "text" | "varchar" => Some(Expr::Constant(Constant::Text(element))),
+                "int2" | "int4" | "int8" => {
+                    let number: i64 = element.parse().ok()?;
+                    i32::try_from(number).ok()?;
+                    Some(Expr::Constant(Constant::Integer(number)))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn same_type(&self, kept: &Expr, all: &[Expr]) -> bool {
+        let own = self.scope.type_of(kept);
+        own.is_some()
+            && all.iter().all(|e| {
+                let other = self.scope.type_of(e);
+                other == own
+                    || matches!(e, Expr::Constant(Constant::Null | Constant::Text(_)))
+                    // A small whole number takes the wider type.
+                    || (matches!(e, Expr::Constant(Constant::Integer(_))) && matches!(own.as_deref(), Some("int8" | "numeric")))
+            })
+    }
+
+    /// A count over rows that are there.
+    fn counts(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Call(call) => call.schema.is_none() && call.name == "count" && call.over.is_none(),
+            Expr::Scalar(query) => query.select().is_some_and(|s| {
+                s.group.is_empty()
+                    && s.having.is_empty()
+                    && query.is_bare()
+                    && matches!(s.outputs.as_slice(), [one] if self.counts(&one.expr))
+            }),
+            _ => false,
+        }
+    }
+
+    fn call(&mut self, call: &Call) -> Option<Expr> {
+        if call.schema.is_some() || call.over.is_some() {
+            return None;
+        }
+        let again = |call: Call| Some(Expr::Call(Box::new(call)));
+        match (call.name.as_str(), call.args.as_slice()) {
+            ("transaction_timestamp", []) => again(Call::new("now", Vec::new())),
+            ("date", [inner]) if !call.syntax => Some(Expr::Cast {
+                inner: Box::new(inner.clone()),
+                to: super::super::tree::TypeName::plain("date"),
+            }),
+            ("min" | "max" | "bool_and" | "bool_or" | "every", _) if call.distinct => {
+                again(Call { distinct: false, ..call.clone() })
+            }
+            ("every", _) => again(Call { name: "bool_and".into(), ..call.clone() }),
+            ("count", [arg]) if !call.star && !call.distinct => {
+                let rows =
+                    |filter: Option<Box<Expr>>| Call { star: true, args: Vec::new(), filter, ..call.clone() };
+                if self.never_null(arg) {
+                    return again(rows(call.filter.clone()));
+                }
+                // Only values that are not NULL count.
+                let condition = match arg {
+                    Expr::Case { subject: None, branches, default: None } => match branches.as_slice() {
+                        [(when, then)] if self.never_null(then) => when.clone(),
+                        _ => return None,
+                    },
+                    other if self.scope.is_scalar(other) => {
+                        Expr::IsNull { inner: Box::new(other.clone()), negated: true }
+                    }
+                    _ => return None,
+                };
+                let mut parts: Vec<Expr> =
+                    call.filter.as_deref().cloned().into_iter().flat_map(split_and).collect();
+                parts.push(condition);
+                let mut filter = all_of(parts);
+                self.condition(&mut filter);
+                again(rows(Some(Box::new(filter))))
+            }
+            ("count", [Expr::Column(column)]) if call.distinct => {
+                // A key that comes once is counted as the row it is.
+                let given = BTreeSet::from([column.clone()]);
+                let proofs = determines(self.scope, &self.select.from, &self.select.filter, &given).ok()?;
+                self.used.extend(proofs);
+                again(Call { distinct: false, ..call.clone() })
+            }
+            ("sum", [Expr::Case { subject: None, branches, default: Some(default) }])
+                if !call.distinct && self.nonempty && call.filter.is_none() =>
+            {
+                match (branches.as_slice(), &**default) {
+                    (
+                        [(when, Expr::Constant(Constant::Integer(1)))],
+                        Expr::Constant(Constant::Integer(0)),
+                    ) => {
+                        let mut filter = when.clone();
+                        self.condition(&mut filter);
+                        again(Call {
+                            star: true,
+                            args: Vec::new(),
+                            name: "count".into(),
+                            filter: Some(Box::new(filter)),
+                            ..call.clone()
+                        })
+                    }
+                    _ => None,
+                }
+            }
+            _ => {
+                if let Some(filter) = &call.filter {
+                    let mut new = (**filter).clone();
+                    self.condition(&mut new);
+                    if new == truth(true) {
+                        return again(Call { filter: None, ..call.clone() });
+                    }
+                    if new != **filter {
+                        return again(Call { filter: Some(Box::new(new)), ..call.clone() });
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn operator(&mut self, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+        if let Some(new) = native_type::native(self.scope, name, left, right)
+            .or_else(|| bare_column::bare(self.scope, name, left, right))
+        {
+            return Some(new);
+        }
+        if !matches!(name, "=" | "<>" | "<" | "<=" | ">" | ">=" | "+" | "-")
+            || !self.scope.facts.users.operators.is_empty()
+        {
+            return None;
+        }
+        if let (Expr::Row(left), Expr::Row(right), "=") = (left, right, name)
+            && left.len() == right.len()
+        {
+            let parts = left.iter().zip(right).map(|(l, r)| equal(l.clone(), r.clone())).collect();
+            return Some(all_of(parts));
+        }
+        let zone = self.scope.facts.snapshot.setting("TimeZone").unwrap_or_default();
+        if let Some(day) = later_literal(name, left, right, calendar::is_fixed(zone)) {
+            return Some(day);
+        }
+        if let (Expr::Constant(Constant::Integer(a)), Expr::Constant(Constant::Integer(b))) = (left, right) {
+            let result = match name {
+                "+" => a.checked_add(*b),
+                "-" => a.checked_sub(*b),
+                _ => None,
+            };
+            return result
+                .filter(|r| i32::try_from(*r).is_ok())
+                .map(|r| Expr::Constant(Constant::Integer(r)));
+        }
+        if matches!(name, "+" | "-") {
+            return None;
+        }
+        // The constant stands on the right.
+        let constant = |e: &Expr| e.columns().is_empty() && !e.has_query();
+        if constant(left) && !constant(right) {
+            let flipped = match name {
+                "<" => ">",
+                "<=" => ">=",
+                ">" => "<",
+                ">=" => "<=",
+                same => same,
+            };
+            return Some(binary(flipped, right.clone(), left.clone()));
+        }
+        let own = self.scope.type_of(left);
+        if let Some(own) = own.as_deref() {
+            if matches!(own, "int2" | "int4" | "int8")
+                && let Expr::Constant(Constant::Integer(n)) = right
+            {
+                match name {
+                    ">" => {
+                        return Some(binary(
+                            ">=",
+                            left.clone(),
+                            Expr::Constant(Constant::Integer(n.checked_add(1)?)),
+                        ));
+                    }
+                    "<" => {
+                        return Some(binary(
+                            "<=",
+                            left.clone(),
+                            Expr::Constant(Constant::Integer(n.checked_sub(1)?)),
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(new) = literal(own, right) {
+                return Some(binary(name, left.clone(), new));
+            }
+        }
+        None
+    }
+}
+
+/// A literal as one compared with a type is written.
+fn literal(own: &str, value: &Expr) -> Option<Expr> {
+    let Expr::Cast { inner, to } = value else {
+        // A date is the midnight at its beginning.
+        return match value {
+            Expr::Constant(Constant::Text(text)) if matches!(own, "int2" | "int4" | "int8") => {
+                let number: i32 = text.parse().ok()?;
+                (number.to_string() == *text).then(|| Expr::Constant(Constant::Integer(i64::from(number))))
+            }
+            Expr::Constant(Constant::Text(text))
+                if own.starts_with("timestamp") && text.ends_with(" 00:00:00") =>
+            {
+                let date = text.trim_end_matches(" 00:00:00");
+                is_iso_date(date).then(|| Expr::Constant(Constant::Text(date.to_owned())))
+            }
+            _ => None,
+        };
+    };
+    if let Expr::Cast { .. } = &**inner
+        && to.modifiers.is_empty()
+        && type_text(to).as_deref() == Some(own)
+    {
+        return literal(own, inner);
+    }
+    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
+    // A modifier cuts or rounds.
+    if !to.modifiers.is_empty() {
+        return None;
+    }
+    let to = type_text(to)?;
+    let same = to == own || (own == "varchar" && to == "text");
+    let midnight = own.starts_with("timestamp") && to == "date" && is_iso_date(text);
+    (same || midnight).then(|| Expr::Constant(Constant::Text(text.clone())))
+}
+
+fn is_iso_date(text: &str) -> bool {
+    calendar::date(text).is_some()
+}
+
+/// `'2024-01-31'::date + 1`, and a literal moment with an interval added.
+fn later_literal(name: &str, left: &Expr, right: &Expr, zone_is_fixed: bool) -> Option<Expr> {
+    let Expr::Cast { inner, to } = left else { return None };
+    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
+    let kind = type_text(to)?;
+    // A midnight that clocks leave out is another moment, and a day after that one is no midnight.
+    if name != "+" || (kind == "timestamptz" && !zone_is_fixed) {
+        return None;
+    }
+    let (day, time) = calendar::moment(text)?;
+    let new = match (right, kind.as_str()) {
+        (Expr::Constant(Constant::Integer(n)), "date") if time == (0, 0, 0) => calendar::later(day, 0, *n)?,
+        (Expr::Cast { inner, to }, "timestamp" | "timestamptz") if type_text(to)? == "interval" => {
+            let Expr::Constant(Constant::Text(length)) = &**inner else { return None };
+            let (months, days, hours) = match length.as_str() {
+                "1 hour" => (0, 0, 1),
+                "1 day" => (0, 1, 0),
+                "1 week" | "7 days" => (0, 7, 0),
+                "1 month" => (1, 0, 0),
+                "3 months" => (3, 0, 0),
+                "1 year" => (12, 0, 0),
+                _ => return None,
+            };
+            let hour = time.0 + hours;
+            let day = calendar::later(day, months, days + i64::from(hour / 24))?;
+            match (hour % 24, time.1, time.2) {
+                (0, 0, 0) => day,
+                (hour, minute, second) => format!("{day} {hour:02}:{minute:02}:{second:02}"),
+            }
+        }
+        _ => return None,
+    };
+    Some(Expr::Cast { inner: Box::new(Expr::Constant(Constant::Text(new))), to: to.clone() })
+}
+
+/// A row comparison as what it means, in a place where only "true" counts.
+fn row_comparison(name: &str, left: &[Expr], right: &[Expr]) -> Expr {
+    let strict = name.trim_end_matches('=');
+    let mut arms = Vec::new();
+    for i in 0..left.len() {
+        let last = i + 1 == left.len();
+        let mut parts: Vec<Expr> =
+            left[..i].iter().zip(right).map(|(l, r)| equal(l.clone(), r.clone())).collect();
+        parts.push(binary(if last { name } else { strict }, left[i].clone(), right[i].clone()));
+        arms.push(all_of(parts));
+    }
+    any_of(arms)
+}
+
+/// `COALESCE(column, k) = v`: another constant than `k` is a value of the column, `k` itself or none.
+pub(crate) fn coalesce_compared(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
+    let Expr::Operator { name, left: Some(left), right } = expr else { return None };
+    let (list, value) = match (&**left, &**right) {
+        (Expr::Coalesce(list), value) | (value, Expr::Coalesce(list)) => (list, value),
+        _ => return None,
+    };
+    let [inner @ Expr::Column(_), Expr::Constant(default)] = list.as_slice() else { return None };
+    let Expr::Constant(value_constant) = value else { return None };
+    let plain = match (scope.type_of(inner).as_deref(), default, value_constant) {
+        (Some("int2" | "int4" | "int8"), Constant::Integer(_), Constant::Integer(_)) => true,
+        (Some("text" | "varchar"), Constant::Text(_), Constant::Text(_)) => scope.equal_is_same(inner),
+        (Some("bool"), Constant::Boolean(_), Constant::Boolean(_)) => true,
+        _ => false,
+    };
+    if name != "=" || !plain {
+        return None;
+    }
+    let compared = equal(inner.clone(), value.clone());
+    Some(if default == value_constant {
+        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
+    } else {
+        compared
+    })
+}
+
+/// `COALESCE(column, k) < v` of whole numbers: what it is for NULL is known.
+fn coalesce_less(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
+    let Expr::Operator { name, left: Some(left), right } = expr else { return None };
+    let (Expr::Coalesce(list), Expr::Constant(Constant::Integer(bound))) = (&**left, &**right) else {
+        return None;
+    };
+    let [inner @ Expr::Column(_), Expr::Constant(Constant::Integer(default))] = list.as_slice() else {
+        return None;
+    };
+    if !matches!(scope.type_of(inner).as_deref(), Some("int2" | "int4" | "int8")) {
+        return None;
+    }
+    let of_null = match name.as_str() {
+        "<" => default < bound,
+        "<=" => default <= bound,
+        ">" => default > bound,
+        ">=" => default >= bound,
+        "<>" => default != bound,
+        _ => return None,
+    };
+    let compared = binary(name, inner.clone(), (**right).clone());
+    Some(if of_null {
+        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
+    } else {
+        compared
+    })
+}
+
+/// Arms of an OR that another arm implies.
+fn absorbed(parts: Vec<Expr>) -> Vec<Expr> {
+    let sets: Vec<BTreeSet<Expr>> =
+        parts.iter().map(|p| split_and(p.clone()).into_iter().collect()).collect();
+    parts
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| {
+            !sets.iter().enumerate().any(|(j, other)| {
+                j != *i && other.is_subset(&sets[*i]) && (other.len() < sets[*i].len() || j < *i)
+            })
+        })
+        .map(|(_, part)| part)
+        .collect()
+}
+
+/// Equalities of one expression with constants as one list.
+fn lists(parts: Vec<Expr>) -> Vec<Expr> {
+    let mut out: Vec<Expr> = Vec::new();
+    for part in parts {
+        let (value, list) = match &part {
+            Expr::Operator { name, left: Some(left), right }
+                if name == "="
+                    && !left.columns().is_empty()
+                    && right.columns().is_empty()
+                    && !right.has_query() =>
+            {
+                (left.clone(), vec![(**right).clone()])
+            }
+            Expr::In { value, list, negated: false } => (value.clone(), list.clone()),
+            _ => {
+                out.push(part);
+                continue;
+            }
+        };
+        let kind = |e: &Expr| match e {
+            Expr::Constant(c) => std::mem::discriminant(c) == std::mem::discriminant(&Constant::Integer(0)),
+            _ => false,
+        };
+        let known = out.iter_mut().find_map(|e| match e {
+            Expr::In { value: known, list: all, negated: false }
+                if *known == value && all.iter().chain(&list).all(|v| kind(v) == kind(&list[0])) =>
+            {
+                Some(all)
+            }
+            _ => None,
+        });
+        match known {
+            Some(all) => all.extend(list),
+            None => out.push(Expr::In { value, list, negated: false }),
+        }
+    }
+    for part in &mut out {
+        if let Expr::In { value, list, negated: false } = part {
+            list.sort();
+            list.dedup();
+            if let [only] = list.as_slice() {
+                *part = equal((**value).clone(), only.clone());
+            }
+        }
+    }
+    out
+}
+
+/// `value operator ANY (query)` as EXISTS, in a place where only "true" counts.
+fn member(scope: &Scope<'_>, values: &[Expr], operator: &str, query: &Query) -> Option<Expr> {
+    if let Body::Set { op: super::super::tree::SetOp::Union, left, right, .. } = &query.body
+        && query.is_bare()
+    {
+        // Branches of other types would be converted to a common one first.
+        let types = |q: &Query| -> Option<Vec<String>> {
+            q.select()?.outputs.iter().map(|o| scope.type_of(&o.expr)).collect()
+        };
+        if types(left).is_none() || types(left) != types(right) {
+            return None;
+        }
+        return Some(any_of(vec![
+            member(scope, values, operator, left)?,
+            member(scope, values, operator, right)?,
+        ]));
+    }
+    let select = query.select()?;
+    let windows = select.outputs.iter().any(|o| super::super::walk::has_window(&o.expr));
+    let plain = query.is_bare() && !matches!(select.distinct, Distinct::On(_)) && !windows;
+    if !plain || values.len() != select.outputs.len() || values.iter().any(Expr::has_query) {
+        return None;
+    }
+    let compared =
+        values.iter().zip(&select.outputs).map(|(v, o)| binary(operator, v.clone(), o.expr.clone()));
+    let mut inner = select.clone();
+    if select.is_grouped() {
+        if select.group.is_empty() {
+            return None;
+        }
+        inner.having.extend(compared);
+        inner.distinct = Distinct::No;
+        return Some(Expr::Exists(Box::new(Query::of(inner))));
+    }
+    let filter = inner.filter.into_iter().chain(compared).collect();
+    Some(Expr::Exists(Box::new(select_one(inner.from, filter))))
+}
