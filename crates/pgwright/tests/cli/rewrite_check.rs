@@ -52,6 +52,10 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     assert!(refuted.stdout.contains("SET TimeZone = "), "{refuted}");
     let pinned = [&few[..], &["--set", "TimeZone=UTC"]].concat();
     check(&user, day, in_utc, &pinned).exits(4);
+    // A day of a zone is a range of that zone: proved once the zone is known.
+    let proved = check(&user, day, range, &pinned).exits(0);
+    assert!(proved.stdout.starts_with("proved: "), "{proved}");
+    assert!(proved.stdout.contains("It rests on TimeZone = UTC."), "{proved}");
 
     // The same from a server and from a snapshot of it, and with the server's own data.
     let world = World::new().await;
@@ -63,8 +67,10 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     check(&user, NOT_IN, NOT_EXISTS, &on_server).exits(1);
     user.run(&["snapshot", "save", "s.zst", "--url", &world.url]).exits(0);
     check(&user, NOT_IN, NOT_EXISTS, &["--snapshot", "s.zst"]).exits(1);
-    let verified = check(&user, day, range, &[&on_server[..], &["--verify-on-data"]].concat()).exits(4);
-    assert!(verified.stdout.contains("on the server's own data: the same 0 rows"), "{verified}");
+    let unproved = ["select id from orders where greatest(id, 1) = 1", "select id from orders where id <= 1"];
+    let verified =
+        check(&user, unproved[0], unproved[1], &[&on_server[..], &["--verify-on-data"]].concat()).exits(4);
+    assert!(verified.stdout.contains("on the server's own data: the same 1 row"), "{verified}");
 }
 
 #[tokio::test]

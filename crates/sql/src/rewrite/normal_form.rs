@@ -9,16 +9,19 @@
 //!
 //! Every step is an equivalence by itself, so their order matters for what is found and not for whether it is right.
 
+mod aggregates;
 mod canonical;
+mod comparisons;
 mod conditions;
 mod exists;
 mod grouping;
 mod joins;
+mod literals;
 mod sets;
 
 use std::collections::BTreeSet;
 
-pub(crate) use self::conditions::coalesce_compared;
+pub(crate) use self::comparisons::coalesce_compared;
 pub(crate) use self::sets::branches_are_disjoint;
 use super::facts::{Facts, Proofs, Scope};
 use super::functions::{self, Volatility};

@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 
 use super::super::calendar;
-use super::super::dependencies::determines;
 use super::super::facts::{Proofs, Scope, type_text};
-use super::super::level::select_one;
 use super::super::reading::{all_of, any_of, binary, equal, split_and, split_or};
 use super::super::rules::{bare_column, count_to_exists, native_type};
 use super::super::tree::{
     Body, Call, Column, Constant, Distinct, Expr, From, LikeKind, Query, Select, Truth,
 };
+use super::comparisons::{absorbed, coalesce_compared, coalesce_less, lists, member, row_comparison};
+use super::literals::{later_literal, literal};
 
 /// Simplifies everything at a level; levels within were simplified before.
 pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Proofs) {
@@ -48,16 +48,16 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
     }
 }
 
-struct Simplify<'s, 'a, 'u> {
-    scope: &'s Scope<'a>,
+pub(super) struct Simplify<'s, 'a, 'u> {
+    pub(super) scope: &'s Scope<'a>,
     known: BTreeSet<Column>,
-    used: &'u mut Proofs,
+    pub(super) used: &'u mut Proofs,
     /// Whether every group has a row, so that a sum of what is never NULL is never NULL.
-    nonempty: bool,
-    select: Select,
+    pub(super) nonempty: bool,
+    pub(super) select: Select,
 }
 
-fn truth(value: bool) -> Expr {
+pub(super) fn truth(value: bool) -> Expr {
     Expr::Constant(Constant::Boolean(value))
 }
 
@@ -80,7 +80,7 @@ impl Simplify<'_, '_, '_> {
         *list = out;
     }
 
-    fn never_null(&mut self, expr: &Expr) -> bool {
+    pub(super) fn never_null(&mut self, expr: &Expr) -> bool {
         match self.scope.never_null(expr, &self.known) {
             Ok(proofs) => {
                 self.used.extend(proofs);
@@ -91,7 +91,7 @@ impl Simplify<'_, '_, '_> {
     }
 
     /// An expression of which only "true" counts.
-    fn condition(&mut self, expr: &mut Expr) {
+    pub(super) fn condition(&mut self, expr: &mut Expr) {
         match expr {
             Expr::And(list) => {
                 let mut parts = Vec::new();
@@ -572,89 +572,6 @@ impl Simplify<'_, '_, '_> {
         }
     }
 
-    fn call(&mut self, call: &Call) -> Option<Expr> {
-        if call.schema.is_some() || call.over.is_some() {
-            return None;
-        }
-        let again = |call: Call| Some(Expr::Call(Box::new(call)));
-        match (call.name.as_str(), call.args.as_slice()) {
-            ("transaction_timestamp", []) => again(Call::new("now", Vec::new())),
-            ("date", [inner]) if !call.syntax => Some(Expr::Cast {
-                inner: Box::new(inner.clone()),
-                to: super::super::tree::TypeName::plain("date"),
-            }),
-            ("min" | "max" | "bool_and" | "bool_or" | "every", _) if call.distinct => {
-                again(Call { distinct: false, ..call.clone() })
-            }
-            ("every", _) => again(Call { name: "bool_and".into(), ..call.clone() }),
-            ("count", [arg]) if !call.star && !call.distinct => {
-                let rows =
-                    |filter: Option<Box<Expr>>| Call { star: true, args: Vec::new(), filter, ..call.clone() };
-                if self.never_null(arg) {
-                    return again(rows(call.filter.clone()));
-                }
-                // Only values that are not NULL count.
-                let condition = match arg {
-                    Expr::Case { subject: None, branches, default: None } => match branches.as_slice() {
-                        [(when, then)] if self.never_null(then) => when.clone(),
-                        _ => return None,
-                    },
-                    other if self.scope.is_scalar(other) => {
-                        Expr::IsNull { inner: Box::new(other.clone()), negated: true }
-                    }
-                    _ => return None,
-                };
-                let mut parts: Vec<Expr> =
-                    call.filter.as_deref().cloned().into_iter().flat_map(split_and).collect();
-                parts.push(condition);
-                let mut filter = all_of(parts);
-                self.condition(&mut filter);
-                again(rows(Some(Box::new(filter))))
-            }
-            ("count", [Expr::Column(column)]) if call.distinct => {
-                // A key that comes once is counted as the row it is.
-                let given = BTreeSet::from([column.clone()]);
-                let proofs = determines(self.scope, &self.select.from, &self.select.filter, &given).ok()?;
-                self.used.extend(proofs);
-                again(Call { distinct: false, ..call.clone() })
-            }
-            ("sum", [Expr::Case { subject: None, branches, default: Some(default) }])
-                if !call.distinct && self.nonempty && call.filter.is_none() =>
-            {
-                match (branches.as_slice(), &**default) {
-                    (
-                        [(when, Expr::Constant(Constant::Integer(1)))],
-                        Expr::Constant(Constant::Integer(0)),
-                    ) => {
-                        let mut filter = when.clone();
-                        self.condition(&mut filter);
-                        again(Call {
-                            star: true,
-                            args: Vec::new(),
-                            name: "count".into(),
-                            filter: Some(Box::new(filter)),
-                            ..call.clone()
-                        })
-                    }
-                    _ => None,
-                }
-            }
-            _ => {
-                if let Some(filter) = &call.filter {
-                    let mut new = (**filter).clone();
-                    self.condition(&mut new);
-                    if new == truth(true) {
-                        return again(Call { filter: None, ..call.clone() });
-                    }
-                    if new != **filter {
-                        return again(Call { filter: Some(Box::new(new)), ..call.clone() });
-                    }
-                }
-                None
-            }
-        }
-    }
-
     fn operator(&mut self, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
         if let Some(new) = native_type::native(self.scope, name, left, right)
             .or_else(|| bare_column::bare(self.scope, name, left, right))
@@ -730,248 +647,4 @@ impl Simplify<'_, '_, '_> {
         }
         None
     }
-}
-
-/// A literal as one compared with a type is written.
-fn literal(own: &str, value: &Expr) -> Option<Expr> {
-    let Expr::Cast { inner, to } = value else {
-        // A date is the midnight at its beginning.
-        return match value {
-            Expr::Constant(Constant::Text(text)) if matches!(own, "int2" | "int4" | "int8") => {
-                let number: i32 = text.parse().ok()?;
-                (number.to_string() == *text).then(|| Expr::Constant(Constant::Integer(i64::from(number))))
-            }
-            Expr::Constant(Constant::Text(text))
-                if own.starts_with("timestamp") && text.ends_with(" 00:00:00") =>
-            {
-                let date = text.trim_end_matches(" 00:00:00");
-                is_iso_date(date).then(|| Expr::Constant(Constant::Text(date.to_owned())))
-            }
-            _ => None,
-        };
-    };
-    if let Expr::Cast { .. } = &**inner
-        && to.modifiers.is_empty()
-        && type_text(to).as_deref() == Some(own)
-    {
-        return literal(own, inner);
-    }
-    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
-    // A modifier cuts or rounds.
-    if !to.modifiers.is_empty() {
-        return None;
-    }
-    let to = type_text(to)?;
-    let same = to == own || (own == "varchar" && to == "text");
-    let midnight = own.starts_with("timestamp") && to == "date" && is_iso_date(text);
-    (same || midnight).then(|| Expr::Constant(Constant::Text(text.clone())))
-}
-
-fn is_iso_date(text: &str) -> bool {
-    calendar::date(text).is_some()
-}
-
-/// `'2024-01-31'::date + 1`, and a literal moment with an interval added.
-fn later_literal(name: &str, left: &Expr, right: &Expr, zone_is_fixed: bool) -> Option<Expr> {
-    let Expr::Cast { inner, to } = left else { return None };
-    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
-    let kind = type_text(to)?;
-    // A midnight that clocks leave out is another moment, and a day after that one is no midnight.
-    if name != "+" || (kind == "timestamptz" && !zone_is_fixed) {
-        return None;
-    }
-    let (day, time) = calendar::moment(text)?;
-    let new = match (right, kind.as_str()) {
-        (Expr::Constant(Constant::Integer(n)), "date") if time == (0, 0, 0) => calendar::later(day, 0, *n)?,
-        (Expr::Cast { inner, to }, "timestamp" | "timestamptz") if type_text(to)? == "interval" => {
-            let Expr::Constant(Constant::Text(length)) = &**inner else { return None };
-            let (months, days, hours) = match length.as_str() {
-                "1 hour" => (0, 0, 1),
-                "1 day" => (0, 1, 0),
-                "1 week" | "7 days" => (0, 7, 0),
-                "1 month" => (1, 0, 0),
-                "3 months" => (3, 0, 0),
-                "1 year" => (12, 0, 0),
-                _ => return None,
-            };
-            let hour = time.0 + hours;
-            let day = calendar::later(day, months, days + i64::from(hour / 24))?;
-            match (hour % 24, time.1, time.2) {
-                (0, 0, 0) => day,
-                (hour, minute, second) => format!("{day} {hour:02}:{minute:02}:{second:02}"),
-            }
-        }
-        _ => return None,
-    };
-    Some(Expr::Cast { inner: Box::new(Expr::Constant(Constant::Text(new))), to: to.clone() })
-}
-
-/// A row comparison as what it means, in a place where only "true" counts.
-fn row_comparison(name: &str, left: &[Expr], right: &[Expr]) -> Expr {
-    let strict = name.trim_end_matches('=');
-    let mut arms = Vec::new();
-    for i in 0..left.len() {
-        let last = i + 1 == left.len();
-        let mut parts: Vec<Expr> =
-            left[..i].iter().zip(right).map(|(l, r)| equal(l.clone(), r.clone())).collect();
-        parts.push(binary(if last { name } else { strict }, left[i].clone(), right[i].clone()));
-        arms.push(all_of(parts));
-    }
-    any_of(arms)
-}
-
-/// `COALESCE(column, k) = v`: another constant than `k` is a value of the column, `k` itself or none.
-pub(crate) fn coalesce_compared(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
-    let Expr::Operator { name, left: Some(left), right } = expr else { return None };
-    let (list, value) = match (&**left, &**right) {
-        (Expr::Coalesce(list), value) | (value, Expr::Coalesce(list)) => (list, value),
-        _ => return None,
-    };
-    let [inner @ Expr::Column(_), Expr::Constant(default)] = list.as_slice() else { return None };
-    let Expr::Constant(value_constant) = value else { return None };
-    let plain = match (scope.type_of(inner).as_deref(), default, value_constant) {
-        (Some("int2" | "int4" | "int8"), Constant::Integer(_), Constant::Integer(_)) => true,
-        (Some("text" | "varchar"), Constant::Text(_), Constant::Text(_)) => scope.equal_is_same(inner),
-        (Some("bool"), Constant::Boolean(_), Constant::Boolean(_)) => true,
-        _ => false,
-    };
-    if name != "=" || !plain {
-        return None;
-    }
-    let compared = equal(inner.clone(), value.clone());
-    Some(if default == value_constant {
-        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
-    } else {
-        compared
-    })
-}
-
-/// `COALESCE(column, k) < v` of whole numbers: what it is for NULL is known.
-fn coalesce_less(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
-    let Expr::Operator { name, left: Some(left), right } = expr else { return None };
-    let (Expr::Coalesce(list), Expr::Constant(Constant::Integer(bound))) = (&**left, &**right) else {
-        return None;
-    };
-    let [inner @ Expr::Column(_), Expr::Constant(Constant::Integer(default))] = list.as_slice() else {
-        return None;
-    };
-    if !matches!(scope.type_of(inner).as_deref(), Some("int2" | "int4" | "int8")) {
-        return None;
-    }
-    let of_null = match name.as_str() {
-        "<" => default < bound,
-        "<=" => default <= bound,
-        ">" => default > bound,
-        ">=" => default >= bound,
-        "<>" => default != bound,
-        _ => return None,
-    };
-    let compared = binary(name, inner.clone(), (**right).clone());
-    Some(if of_null {
-        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
-    } else {
-        compared
-    })
-}
-
-/// Arms of an OR that another arm implies.
-fn absorbed(parts: Vec<Expr>) -> Vec<Expr> {
-    let sets: Vec<BTreeSet<Expr>> =
-        parts.iter().map(|p| split_and(p.clone()).into_iter().collect()).collect();
-    parts
-        .into_iter()
-        .enumerate()
-        .filter(|(i, _)| {
-            !sets.iter().enumerate().any(|(j, other)| {
-                j != *i && other.is_subset(&sets[*i]) && (other.len() < sets[*i].len() || j < *i)
-            })
-        })
-        .map(|(_, part)| part)
-        .collect()
-}
-
-/// Equalities of one expression with constants as one list.
-fn lists(parts: Vec<Expr>) -> Vec<Expr> {
-    let mut out: Vec<Expr> = Vec::new();
-    for part in parts {
-        let (value, list) = match &part {
-            Expr::Operator { name, left: Some(left), right }
-                if name == "="
-                    && !left.columns().is_empty()
-                    && right.columns().is_empty()
-                    && !right.has_query() =>
-            {
-                (left.clone(), vec![(**right).clone()])
-            }
-            Expr::In { value, list, negated: false } => (value.clone(), list.clone()),
-            _ => {
-                out.push(part);
-                continue;
-            }
-        };
-        let kind = |e: &Expr| match e {
-            Expr::Constant(c) => std::mem::discriminant(c) == std::mem::discriminant(&Constant::Integer(0)),
-            _ => false,
-        };
-        let known = out.iter_mut().find_map(|e| match e {
-            Expr::In { value: known, list: all, negated: false }
-                if *known == value && all.iter().chain(&list).all(|v| kind(v) == kind(&list[0])) =>
-            {
-                Some(all)
-            }
-            _ => None,
-        });
-        match known {
-            Some(all) => all.extend(list),
-            None => out.push(Expr::In { value, list, negated: false }),
-        }
-    }
-    for part in &mut out {
-        if let Expr::In { value, list, negated: false } = part {
-            list.sort();
-            list.dedup();
-            if let [only] = list.as_slice() {
-                *part = equal((**value).clone(), only.clone());
-            }
-        }
-    }
-    out
-}
-
-/// `value operator ANY (query)` as EXISTS, in a place where only "true" counts.
-fn member(scope: &Scope<'_>, values: &[Expr], operator: &str, query: &Query) -> Option<Expr> {
-    if let Body::Set { op: super::super::tree::SetOp::Union, left, right, .. } = &query.body
-        && query.is_bare()
-    {
-        // Branches of other types would be converted to a common one first.
-        let types = |q: &Query| -> Option<Vec<String>> {
-            q.select()?.outputs.iter().map(|o| scope.type_of(&o.expr)).collect()
-        };
-        if types(left).is_none() || types(left) != types(right) {
-            return None;
-        }
-        return Some(any_of(vec![
-            member(scope, values, operator, left)?,
-            member(scope, values, operator, right)?,
-        ]));
-    }
-    let select = query.select()?;
-    let windows = select.outputs.iter().any(|o| super::super::walk::has_window(&o.expr));
-    let plain = query.is_bare() && !matches!(select.distinct, Distinct::On(_)) && !windows;
-    if !plain || values.len() != select.outputs.len() || values.iter().any(Expr::has_query) {
-        return None;
-    }
-    let compared =
-        values.iter().zip(&select.outputs).map(|(v, o)| binary(operator, v.clone(), o.expr.clone()));
-    let mut inner = select.clone();
-    if select.is_grouped() {
-        if select.group.is_empty() {
-            return None;
-        }
-        inner.having.extend(compared);
-        inner.distinct = Distinct::No;
-        return Some(Expr::Exists(Box::new(Query::of(inner))));
-    }
-    let filter = inner.filter.into_iter().chain(compared).collect();
-    Some(Expr::Exists(Box::new(select_one(inner.from, filter))))
 }

@@ -6,8 +6,8 @@ use pg_query::protobuf::{
     SubLinkType,
 };
 
-use super::super::tree::{Call, Constant, Expr, LikeKind, Truth, Window};
-use super::{Read, Reader, SortKey, sort_key, strings, type_name};
+use super::super::tree::{Call, Constant, Expr, LikeKind, Truth, TypeName, Window};
+use super::{Read, Reader, SortKey, sort_key, strings};
 use crate::text::SENTINEL;
 
 impl Reader<'_> {
@@ -288,5 +288,41 @@ fn constant(constant: &protobuf::AConst) -> Expr {
         Some(Val::Bsval(value)) => Constant::Bits(value.bsval.clone()),
         // Zero and the empty text may be left out of the message.
         None => Constant::Integer(0),
+    })
+}
+
+/// Reads a type.
+fn type_name(name: &protobuf::TypeName) -> Read<TypeName> {
+    if name.setof || name.pct_type {
+        return Err("a type is written in an unusual way".into());
+    }
+    let mut names = strings(&name.names);
+    if names.len() == 2 && names[0] == "pg_catalog" {
+        names.remove(0);
+    }
+    let integer = |node: &Node| match &node.node {
+        Some(NodeEnum::AConst(constant)) => match &constant.val {
+            Some(protobuf::a_const::Val::Ival(value)) => Some(i64::from(value.ival)),
+            // Zero is left out of the message.
+            None if !constant.isnull => Some(0),
+            _ => None,
+        },
+        Some(NodeEnum::Integer(value)) => Some(i64::from(value.ival)),
+        _ => None,
+    };
+    let modifiers = name.typmods.iter().map(integer).collect::<Option<Vec<i64>>>();
+    let bounds = name.array_bounds.iter().map(integer).collect::<Option<Vec<i64>>>();
+    let unusual = || "a type is written in an unusual way".to_owned();
+    if names.last().is_some_and(|n| n == "interval") && !name.typmods.is_empty() {
+        return Err(unusual());
+    }
+    Ok(TypeName {
+        names,
+        modifiers: modifiers.ok_or_else(unusual)?,
+        array_bounds: bounds
+            .ok_or_else(unusual)?
+            .into_iter()
+            .map(|b| i32::try_from(b).unwrap_or(-1))
+            .collect(),
     })
 }

@@ -1,0 +1,79 @@
+//! Literals in one way of writing: without casts that the comparison makes anyway, dates and midnights alike.
+
+use super::super::calendar;
+use super::super::facts::type_text;
+use super::super::tree::{Constant, Expr};
+
+/// A literal as one compared with a type is written.
+pub(super) fn literal(own: &str, value: &Expr) -> Option<Expr> {
+    let Expr::Cast { inner, to } = value else {
+        // A date is the midnight at its beginning.
+        return match value {
+            Expr::Constant(Constant::Text(text)) if matches!(own, "int2" | "int4" | "int8") => {
+                let number: i32 = text.parse().ok()?;
+                (number.to_string() == *text).then(|| Expr::Constant(Constant::Integer(i64::from(number))))
+            }
+            Expr::Constant(Constant::Text(text))
+                if own.starts_with("timestamp") && text.ends_with(" 00:00:00") =>
+            {
+                let date = text.trim_end_matches(" 00:00:00");
+                is_iso_date(date).then(|| Expr::Constant(Constant::Text(date.to_owned())))
+            }
+            _ => None,
+        };
+    };
+    if let Expr::Cast { .. } = &**inner
+        && to.modifiers.is_empty()
+        && type_text(to).as_deref() == Some(own)
+    {
+        return literal(own, inner);
+    }
+    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
+    // A modifier cuts or rounds.
+    if !to.modifiers.is_empty() {
+        return None;
+    }
+    let to = type_text(to)?;
+    let same = to == own || (own == "varchar" && to == "text");
+    let midnight = own.starts_with("timestamp") && to == "date" && is_iso_date(text);
+    (same || midnight).then(|| Expr::Constant(Constant::Text(text.clone())))
+}
+
+fn is_iso_date(text: &str) -> bool {
+    calendar::date(text).is_some()
+}
+
+/// `'2024-01-31'::date + 1`, and a literal moment with an interval added.
+pub(super) fn later_literal(name: &str, left: &Expr, right: &Expr, zone_is_fixed: bool) -> Option<Expr> {
+    let Expr::Cast { inner, to } = left else { return None };
+    let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
+    let kind = type_text(to)?;
+    // A midnight that clocks leave out is another moment, and a day after that one is no midnight.
+    if name != "+" || (kind == "timestamptz" && !zone_is_fixed) {
+        return None;
+    }
+    let (day, time) = calendar::moment(text)?;
+    let new = match (right, kind.as_str()) {
+        (Expr::Constant(Constant::Integer(n)), "date") if time == (0, 0, 0) => calendar::later(day, 0, *n)?,
+        (Expr::Cast { inner, to }, "timestamp" | "timestamptz") if type_text(to)? == "interval" => {
+            let Expr::Constant(Constant::Text(length)) = &**inner else { return None };
+            let (months, days, hours) = match length.as_str() {
+                "1 hour" => (0, 0, 1),
+                "1 day" => (0, 1, 0),
+                "1 week" | "7 days" => (0, 7, 0),
+                "1 month" => (1, 0, 0),
+                "3 months" => (3, 0, 0),
+                "1 year" => (12, 0, 0),
+                _ => return None,
+            };
+            let hour = time.0 + hours;
+            let day = calendar::later(day, months, days + i64::from(hour / 24))?;
+            match (hour % 24, time.1, time.2) {
+                (0, 0, 0) => day,
+                (hour, minute, second) => format!("{day} {hour:02}:{minute:02}:{second:02}"),
+            }
+        }
+        _ => return None,
+    };
+    Some(Expr::Cast { inner: Box::new(Expr::Constant(Constant::Text(new))), to: to.clone() })
+}
