@@ -59,6 +59,8 @@ pub(crate) struct Table {
     pub(crate) checks: Vec<String>,
     /// Unique keys of plain columns.
     pub(crate) keys: Vec<Vec<usize>>,
+    /// Whether a key is DEFERRABLE, so that `ON CONFLICT` is refused.
+    pub(crate) deferrable_key: bool,
     pub(crate) foreign_keys: Vec<ForeignKey>,
 }
 
@@ -226,6 +228,10 @@ SELECT i.indrelid, 'u', ARRAY(SELECT a.number FROM pg_catalog.unnest(i.indkey::p
 FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = ANY ($1) AND i.indisunique
 UNION ALL
+SELECT i.indrelid, 'd', NULL, 0::pg_catalog.oid, NULL, NULL
+FROM pg_catalog.pg_index AS i
+WHERE i.indrelid = ANY ($1) AND NOT i.indimmediate
+UNION ALL
 SELECT t.root, 'p', NULL, 0::pg_catalog.oid, NULL, pg_catalog.pg_get_partition_constraintdef(p.relid)
 FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t (root)
 CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.root::pg_catalog.regclass) AS p
@@ -276,7 +282,11 @@ async fn read(client: &Client, relations: &BTreeSet<Oid>) -> Result<Tables, toki
             expression: row.try_get("expression")?,
         });
     }
-    let order = referenced_first(&oids, &constraints);
+    let optional = |row: &Row| {
+        let own = columns.get(&row.table).into_iter().flatten();
+        own.filter(|(number, _)| row.key.contains(number)).any(|(_, column)| !column.not_null)
+    };
+    let order = referenced_first(&oids, &constraints, optional);
     let place: BTreeMap<Oid, usize> = order.iter().enumerate().map(|(at, oid)| (*oid, at)).collect();
     let numbers: HashMap<Oid, Vec<i16>> =
         columns.iter().map(|(oid, list)| (*oid, list.iter().map(|(number, _)| *number).collect())).collect();
@@ -291,6 +301,7 @@ async fn read(client: &Client, relations: &BTreeSet<Oid>) -> Result<Tables, toki
             columns: columns.remove(&oid).unwrap_or_default().into_iter().map(|(_, c)| c).collect(),
             checks: Vec::new(),
             keys: Vec::new(),
+            deferrable_key: constraints.iter().any(|r| r.table == oid && r.kind == "d"),
             foreign_keys: Vec::new(),
         };
         let own: Vec<&Row> = constraints.iter().filter(|r| r.table == oid).collect();
@@ -373,18 +384,20 @@ struct Row {
     expression: Option<String>,
 }
 
-/// The tables with those that they reference before them; where they reference each other in a circle, by
-/// name.
-fn referenced_first(tables: &[Oid], constraints: &[Row]) -> Vec<Oid> {
+/// The tables with those that they reference before them. A circle is broken where a reference may be NULL,
+/// else by name.
+fn referenced_first(tables: &[Oid], constraints: &[Row], optional: impl Fn(&Row) -> bool) -> Vec<Oid> {
     let mut order: Vec<Oid> = Vec::new();
     let mut left: Vec<Oid> = tables.to_vec();
     while !left.is_empty() {
-        let ready = left.iter().position(|table| {
+        let waits = |table: &Oid, for_optional: bool| {
             constraints
                 .iter()
                 .filter(|r| r.kind == "f" && r.table == *table && r.referenced_table != *table)
-                .all(|r| !left.contains(&r.referenced_table))
-        });
+                .any(|r| left.contains(&r.referenced_table) && (for_optional || !optional(r)))
+        };
+        let ready = left.iter().position(|table| !waits(table, true));
+        let ready = ready.or_else(|| left.iter().position(|table| !waits(table, false)));
         order.push(left.remove(ready.unwrap_or(0)));
     }
     order

@@ -175,6 +175,8 @@ fn filtered_insert(tables: &Tables, table: &Table, rows: &[Row]) -> Option<Strin
         }
         sql.push(')');
     }
-    sql.push_str(" ON CONFLICT DO NOTHING");
+    if !table.deferrable_key {
+        sql.push_str(" ON CONFLICT DO NOTHING");
+    }
     Some(sql)
 }

@@ -2,7 +2,7 @@
 
 use refuter::{Difference, Error, Options, Refuter, Side, Verdict, Witness, ddl_snapshot};
 
-use crate::world::start;
+use crate::world::{start, start_on};
 
 const SCHEMA: &str = "
 CREATE TABLE public.customers (id integer NOT NULL PRIMARY KEY, name text, country text);
@@ -153,4 +153,76 @@ async fn what_cannot_be_compared_is_told_with_its_reason() {
     let broken = Refuter::start(&ddl_snapshot(ddl, &binaries), &binaries, Options::default()).await.unwrap();
     let notes = broken.notes().join("\n");
     assert!(notes.contains("missing_type") && notes.contains("does not run \"COPY"), "{notes}");
+}
+
+/// What every constraint of a schema can get in the way of: a circle of foreign keys, deferred ones, exclusion,
+/// inheritance, a materialized view, sub-partitions with a default, checks over several columns, a key over an
+/// expression, composite keys that share a column.
+const CONSTRAINED: &str = "
+CREATE TABLE public.parent (a integer NOT NULL, b integer NOT NULL, name text, PRIMARY KEY (a, b));
+CREATE TABLE public.child (id integer PRIMARY KEY, a integer NOT NULL, b integer, c integer,
+    CHECK (c IS NULL OR c > a), FOREIGN KEY (a, b) REFERENCES public.parent (a, b));
+CREATE UNIQUE INDEX child_key ON public.child (lower(id::text), coalesce(b, 0));
+CREATE TABLE public.hen (id integer PRIMARY KEY, egg integer);
+CREATE TABLE public.egg (id integer PRIMARY KEY, hen integer NOT NULL REFERENCES public.hen (id));
+ALTER TABLE public.hen ADD FOREIGN KEY (egg) REFERENCES public.egg (id) DEFERRABLE INITIALLY DEFERRED;
+CREATE TABLE public.slot (room integer, during int4range, EXCLUDE USING gist (during WITH &&));
+CREATE TABLE public.animal (id integer, legs integer CHECK (legs % 2 = 0));
+CREATE TABLE public.dog (breed text) INHERITS (public.animal);
+CREATE MATERIALIZED VIEW public.breeds AS SELECT breed, count(*) AS n FROM public.dog GROUP BY breed;
+CREATE TABLE public.log (region text NOT NULL, day date NOT NULL, n integer UNIQUE DEFERRABLE)
+    WITH (autovacuum_enabled = off);
+CREATE TABLE public.part (region text NOT NULL, day date NOT NULL, n integer) PARTITION BY LIST (region);
+CREATE TABLE public.part_eu PARTITION OF public.part FOR VALUES IN ('eu', 'uk') PARTITION BY RANGE (day);
+CREATE TABLE public.part_eu_1 PARTITION OF public.part_eu FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+CREATE TABLE public.part_rest PARTITION OF public.part DEFAULT;
+CREATE FUNCTION public.half(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT $1 / 2';
+";
+
+#[tokio::test]
+async fn databases_respect_the_schema_on_every_version() {
+    for binaries in testkit::versions() {
+        let mut refuter = start_on(&binaries, CONSTRAINED).await;
+        refuter.set_options(Options { databases: 120, ..Options::default() }).await.unwrap();
+        // What the constraints guarantee is never refuted, and the tables are not just empty.
+        for (before, after) in [
+            ("select id from child where c <= a", "select id from child where false"),
+            (
+                "select c.id from child c where b is not null",
+                "select c.id from child c join parent p on p.a = c.a and p.b = c.b",
+            ),
+            ("select e.id from egg e", "select e.id from egg e join hen h on h.id = e.hen"),
+            (
+                "select count(*) from slot a join slot b on a.during && b.during",
+                "select count(*) from slot a where not isempty(during)",
+            ),
+            ("select id from animal where legs % 2 = 0", "select id from animal where legs is not null"),
+            ("select coalesce(sum(n), 0) as n from breeds", "select count(*)::numeric as n from dog"),
+            (
+                "select n, count(*) as c from log where n is not null group by n",
+                "select n, 1::bigint as c from log where n is not null",
+            ),
+            ("select n from part where region in ('eu', 'uk')", "select n from part_eu_1"),
+            (
+                "select half(n) as h from part_rest",
+                "select half(n) as h from part where region not in ('eu', 'uk')",
+            ),
+        ] {
+            let verdict = refuter.compare(before, after).await.unwrap_or_else(|e| panic!("{before}: {e}"));
+            let Verdict::Tested { with_rows, .. } = verdict else {
+                panic!("{} {before}\n{after}\n{verdict:#?}", binaries.version)
+            };
+            assert!(with_rows > 10 || after.contains("false"), "{}: {before}: {with_rows}", binaries.version);
+        }
+        // And what they do not guarantee is.
+        for (before, after) in [
+            ("select id from child", "select c.id from child c join parent p on p.a = c.a and p.b = c.b"),
+            ("select h.id from hen h", "select h.id from hen h join egg e on e.id = h.egg"),
+            ("select id from animal", "select id from only animal"),
+            ("select count(*) from breeds", "select count(*) from dog"),
+            ("select n from part", "select n from part_eu"),
+        ] {
+            refuted(&mut refuter, before, after).await;
+        }
+    }
 }

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
+use cluster::Binaries;
 use refuter::{Options, Refuter, ddl_snapshot};
 
 /// Starts a refuter on the oldest version that this machine has.
 pub async fn start(ddl: &str) -> Refuter {
-    let binaries = testkit::versions().into_iter().next().unwrap();
+    start_on(&testkit::versions().into_iter().next().unwrap(), ddl).await
+}
+
+/// Starts a refuter on one version.
+pub async fn start_on(binaries: &Binaries, ddl: &str) -> Refuter {
     let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/templates");
     let options = Options { template_dir: Some(templates), ..Options::default() };
-    let refuter = Refuter::start(&ddl_snapshot(ddl, &binaries), &binaries, options).await.unwrap();
+    let refuter = Refuter::start(&ddl_snapshot(ddl, binaries), binaries, options).await.unwrap();
     assert_eq!(refuter.notes(), Vec::<String>::new());
     refuter
 }
