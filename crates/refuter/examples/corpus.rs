@@ -1,7 +1,7 @@
 //! How many databases does the refuter need for each wrong pair of the corpus, and how fast is it?
 //!
-//! `cargo run -p pgwright-refuter --example corpus -- [DATABASES] [SEED] [NAME]`; with a name only pairs whose
-//! name contains it, and the witness.
+//! `cargo run -p pgwright-refuter --example corpus -- [DATABASES] [SEED] [FOLDER] [NAME]`; the folder holds
+//! SCHEMA.wrong.toml and SCHEMA.valid.toml; with a name only pairs whose name contains it, and the witness.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let databases: u32 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(400);
     let seed: u64 = arguments.next().and_then(|a| a.parse().ok()).unwrap_or(1);
+    let folder = arguments.next().unwrap_or_else(|| "tests/corpus/rewrites".into());
     let wanted = arguments.next();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read =
@@ -46,7 +47,8 @@ async fn main() {
             .await
             .unwrap_or_else(|e| panic!("{e}: {:?}", e.detail()));
         for kind in ["wrong", "valid"] {
-            let text = read(&format!("tests/corpus/rewrites/{schema}.{kind}.toml"));
+            let path = root.join(&folder).join(format!("{schema}.{kind}.toml"));
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
             let corpus: Corpus =
                 toml::from_str(&text).unwrap_or_else(|e| panic!("{schema}.{kind}.toml: {e}"));
             for pair in corpus.pair {

@@ -67,6 +67,9 @@ pub(crate) fn candidates(facts: &TypeFacts, constants: &Constants, tells_time: b
         }
     }
     list.columns.clear();
+    if class(facts) == "text" {
+        joined_texts(&mut list, &constants);
+    }
     if class(facts) == "json" {
         documents(&mut list, &constants);
     }
@@ -124,6 +127,9 @@ fn near_number(list: &mut List, text: &str) {
         for (near, weight) in [(decimal.floor(), 0.7), (decimal.ceil(), 0.7)] {
             list.text(&format!("{near}"), weight);
         }
+        // The nearest floating-point numbers.
+        list.text(&format!("{:?}", decimal.next_up()), 0.3);
+        list.text(&format!("{:?}", decimal.next_down()), 0.3);
         let number = quote_literal(number);
         list.sql(format!("{number}::pg_catalog.numeric + 0.01"), 0.7);
         list.sql(format!("{number}::pg_catalog.numeric - 0.01"), 0.7);
@@ -161,10 +167,66 @@ fn near_text(list: &mut List, text: &str) {
             }
             list.text(&like, 1.2);
             list.text(&like.to_uppercase(), 0.3);
-            let regular = text.replace(".*", any).replace('.', one);
-            list.text(regular.trim_start_matches('^').trim_end_matches('$'), 0.6);
+        }
+        let matching = matching(text);
+        list.text(&matching, 1.2);
+        list.text(&format!("x{matching}"), 0.8);
+        list.text(&format!("{matching}x"), 0.8);
+        list.text(&matching.to_uppercase(), 0.4);
+    }
+}
+
+/// A text that a simple regular expression matches: the first alternative, the first character of a class.
+fn matching(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '^' | '$' | '*' | '+' | '?' | '(' | ')' => {}
+            '|' => {
+                // Up to the end of the group.
+                while chars.next_if(|c| *c != ')').is_some() {}
+            }
+            '{' => while chars.next().is_some_and(|c| c != '}') {},
+            '[' => {
+                let negated = chars.next_if_eq(&'^').is_some();
+                let first = chars.next().unwrap_or('x');
+                while chars.next().is_some_and(|c| c != ']') {}
+                out.push(if negated { '~' } else { first });
+            }
+            '\\' => match chars.next() {
+                Some('d') => out.push('1'),
+                Some('w') => out.push('a'),
+                Some('s') => out.push(' '),
+                Some('m' | 'M' | 'y') | None => {}
+                Some(other) => out.push(other),
+            },
+            '.' => out.push('x'),
+            c => out.push(c),
         }
     }
+    out
+}
+
+/// Texts that are put together from constants beside one column: what `split_part`, `position` and `LIKE` see.
+fn joined_texts(list: &mut List, constants: &Constants) {
+    let mut by_columns: BTreeMap<&BTreeSet<String>, Vec<&str>> = BTreeMap::new();
+    for (text, columns) in
+        constants.iter().filter(|(text, _)| !text.contains(['%', '^', '*']) && text.len() < 40)
+    {
+        by_columns.entry(columns).or_default().push(text);
+    }
+    for (columns, texts) in by_columns {
+        list.columns.clone_from(columns);
+        for one in texts.iter().take(4) {
+            for other in texts.iter().take(4).filter(|other| *other != one) {
+                list.text(&format!("{one}{other}"), 0.4);
+                list.text(&format!("x{one}{other}"), 0.4);
+                list.text(&format!("{one}{other}{one}"), 0.4);
+            }
+        }
+    }
+    list.columns.clear();
 }
 
 fn capitalised(text: &str) -> String {
@@ -316,7 +378,7 @@ const NUMBERS: &[(&str, f64)] = &[
     ("NaN", 0.3),
     ("Infinity", 0.15),
     ("-Infinity", 0.15),
-    ("-0", 0.25),
+    ("-0", 0.5),
     ("32767", 0.08),
     ("2147483647", 0.15),
     ("-2147483648", 0.15),
@@ -497,7 +559,13 @@ fn ranges(list: &mut List, element: &TypeFacts, constants: &Constants, _: bool) 
     }
     for (text, columns) in constants {
         list.columns.clone_from(columns);
-        for around in [format!("[{text},{text}]"), format!("[{text},)"), format!("(,{text})")] {
+        for around in [
+            format!("[{text},{text}]"),
+            format!("[{text},)"),
+            format!("(,{text})"),
+            format!("[0,{text})"),
+            format!("[0,{text}]"),
+        ] {
             list.text(&around, 0.6);
         }
     }
@@ -553,6 +621,8 @@ mod tests {
         assert!(instants.contains(&"'2024-05-01'::pg_catalog.timestamptz - interval '1 microsecond'".into()));
         let instants = of(&facts("timestamptz", 'b', 'D'), "7 days");
         assert!(instants.contains(&"now() - interval '7 days' + interval '1 hour'".into()));
+        let regular = of(&facts("text", 'b', 'S'), "^team-[ab](x|y)\\d$");
+        assert!(regular.contains(&"'xteam-ax1'".into()), "{regular:?}");
         let documents = of(&facts("jsonb", 'b', 'U'), "k");
         assert!(documents.contains(&"'{\"k\": null}'".into()));
     }

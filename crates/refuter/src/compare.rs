@@ -84,6 +84,7 @@ impl Refuter {
         for check in tables.tables.iter().flat_map(|t| &t.checks) {
             focus.add_constants(check);
         }
+        focus.add_foreign_keys(&tables);
         let mut reader = Reader::new(&self.client, &focus);
         let pools = reader.columns(&tables).await?;
         let mut parameters: BTreeMap<u32, Pool> = BTreeMap::new();
@@ -112,6 +113,7 @@ impl Refuter {
             parameters: &parameters,
             pinned: &pinned,
             seed,
+            count: pair.focus().count(),
         };
         let comparison = Comparison { refuter: self, pair: &pair, tables: &tables, focus: &focus };
         comparison.all(&generator).await

@@ -22,7 +22,15 @@ pub(crate) struct Generator<'a> {
     /// Lower-case names of settings that are not varied.
     pub(crate) pinned: &'a BTreeSet<String>,
     pub(crate) seed: u64,
+    /// A number that rows are counted up to, for instance that of `LIMIT 50`, when it is more than a tiny
+    /// database has.
+    pub(crate) count: Option<usize>,
 }
+
+/// Rows of a table in most databases.
+pub(crate) const ROWS_MAX: usize = 8;
+/// Every so many databases one has more rows than the statements count up to.
+const LARGE_EVERY: u32 = 7;
 
 /// What one database is like.
 struct Knobs {
@@ -44,7 +52,7 @@ impl Generator<'_> {
     pub(crate) fn database(&self, number: u32) -> Database {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(number));
-        let knobs = match number {
+        let mut knobs = match number {
             0 => Knobs { values: 1, nulls: 0.0, shared: 1.0, copies: 0.0, rows: 0, empty: 1.0 },
             1 => Knobs { values: 1, nulls: 0.0, shared: 1.0, copies: 0.0, rows: 1, empty: 0.0 },
             2 => Knobs { values: 1, nulls: 1.0, shared: 1.0, copies: 0.0, rows: 1, empty: 0.0 },
@@ -53,18 +61,26 @@ impl Generator<'_> {
                 nulls: pick(&mut rng, &[0.0, 0.1, 0.2, 0.4, 0.7]),
                 shared: pick(&mut rng, &[0.0, 0.3, 0.6, 1.0]),
                 copies: pick(&mut rng, &[0.0, 0.3, 0.5, 0.8]),
-                rows: pick(&mut rng, &[1, 2, 3, 4, 5, 6, 8]),
+                rows: pick(&mut rng, &[1, 2, 3, 4, 5, 6, ROWS_MAX]),
                 empty: 0.1,
             },
         };
+        let large = self.count.filter(|_| number % LARGE_EVERY == 5);
+        if large.is_some() && rng.random_bool(0.6) {
+            // Groups of so many rows.
+            knobs.values = pick(&mut rng, &[1, 1, 2]);
+            knobs.nulls = pick(&mut rng, &[0.0, 0.1]);
+        }
         let domains = self.domains(&mut rng, &knobs);
         let mut database =
             Database { rows: vec![Vec::new(); self.tables.tables.len()], ..Database::default() };
         for (at, table) in self.tables.tables.iter().enumerate() {
-            let count = match knobs.rows {
+            let count = match (knobs.rows, large) {
                 _ if rng.random_bool(knobs.empty) => 0,
-                1 => 1,
-                most => rng.random_range(1..=most),
+                (_, Some(count)) if rng.random_bool(0.4) => count - 1 + rng.random_range(0..=2),
+                (_, Some(count)) if rng.random_bool(0.6) => count + rng.random_range(0..=ROWS_MAX),
+                (1, _) => 1,
+                (most, _) => rng.random_range(1..=most),
             };
             for _ in 0..count {
                 let row = self.row(&mut rng, &knobs, at, table, &domains[at], &database.rows);
@@ -168,7 +184,19 @@ impl Generator<'_> {
                     .filter(|c| !table.foreign_keys.iter().any(|f| f.columns.contains(c)))
                     .collect();
                 let (true, Some(place)) = (taken, free.choose(rng)) else { break };
-                row[*place] = draw(rng, &self.pools[at][*place].choices, 1).first().map(|c| (*c).clone())?;
+                let pool = &self.pools[at][*place];
+                row[*place] = match fresh(&pool.class, before.len()) {
+                    Some(cell) if before.len() >= ROWS_MAX => cell,
+                    _ => draw(rng, &pool.choices, 1).first().map(|c| (*c).clone())?,
+                };
+            }
+        }
+        // A row may reference itself.
+        for key in table.foreign_keys.iter().filter(|key| key.table == at) {
+            if rng.random_bool(0.12) {
+                for (own, other) in key.columns.iter().zip(&key.referenced) {
+                    row[*own] = row[*other].clone();
+                }
             }
         }
         Some(row)
@@ -214,6 +242,18 @@ impl Generator<'_> {
         }
         draw(rng, &pool.choices, 1).first().map_or(Cell::Null, |cell| (*cell).clone())
     }
+}
+
+/// A value that few columns have already, for the key of one more row among many.
+fn fresh(class: &str, number: usize) -> Option<Cell> {
+    let text = match class {
+        "number" => (200 + number).to_string(),
+        "text" => format!("k{number}"),
+        "instant" => format!("2024-01-{:02} {:02}:00:00+00", 1 + number / 24 % 28, number % 24),
+        "uuid" => format!("00000000-0000-0000-0001-{number:012}"),
+        _ => return None,
+    };
+    Some(Cell::Text(text))
 }
 
 fn pick<T: Copy>(rng: &mut ChaCha8Rng, from: &[T]) -> T {

@@ -10,6 +10,7 @@ use crate::candidates::{Candidate, Constants, candidates, class};
 use crate::catalog::{Tables, TypeFacts};
 use crate::database::Cell;
 use crate::error::Error;
+use crate::generator::ROWS_MAX;
 
 /// A value and how often it is drawn.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub(crate) struct Choice {
     pub(crate) cell: Cell,
     pub(crate) weight: f64,
 }
+
+/// To count further, databases would have to be large.
+const COUNT_MAX: usize = 120;
 
 /// What a column or a parameter is filled from.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +61,29 @@ impl Focus {
         for (constant, columns) in sql::expression_ingredients(condition).constants {
             self.constants.entry(constant).or_default().extend(columns);
         }
+    }
+
+    /// What is compared with a referencing column has to stand in the column that it references.
+    pub(crate) fn add_foreign_keys(&mut self, tables: &Tables) {
+        for table in &tables.tables {
+            for key in &table.foreign_keys {
+                let Some(referenced) = tables.tables.get(key.table) else { continue };
+                for (own, other) in key.columns.iter().zip(&key.referenced) {
+                    if let (Some(own), Some(other)) =
+                        (table.columns.get(*own), referenced.columns.get(*other))
+                    {
+                        self.compared.insert((own.name.clone(), other.name.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The largest number that rows could be counted up to, beyond what a tiny database has: of `LIMIT`,
+    /// `OFFSET`, `HAVING count(*) > …`.
+    pub(crate) fn count(&self) -> Option<usize> {
+        let numbers = self.constants.keys().filter_map(|constant| constant.parse::<usize>().ok());
+        numbers.filter(|number| (ROWS_MAX..=COUNT_MAX).contains(number)).max()
     }
 
     /// A column's name and the names of columns that it is compared with, directly or not.
