@@ -64,6 +64,8 @@ pub struct Details {
     pub workload: Value,
     /// Settings that bear on plans, by name.
     pub settings: BTreeMap<String, String>,
+    /// How its plans were measured, and under which statistics, for a later `check`; in its own words.
+    pub measured: Value,
     /// What the user wants to remember.
     pub note: Option<String>,
 }
@@ -196,6 +198,7 @@ impl Baseline {
                     .collect(),
                 workload: Value::Null,
                 settings,
+                measured: Value::Null,
                 note: None,
             },
             statements: snapshot.statements.clone(),

@@ -41,6 +41,12 @@ pub struct File {
     pub lock_timeout_ms: Option<u64>,
     /// How long one of pgwright's own queries may run, in milliseconds.
     pub statement_timeout_ms: Option<u64>,
+    /// When a check on plans says something.
+    #[serde(default)]
+    pub checks: plan::Thresholds,
+    /// When `check` takes a statement for worse.
+    #[serde(default)]
+    pub check: advice::regression::Gates,
 }
 
 /// Everything resolved.
@@ -58,6 +64,10 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// How long one of pgwright's own queries may run.
     pub statement_timeout: Duration,
+    /// When a check on plans says something.
+    pub checks: plan::Thresholds,
+    /// When `check` takes a statement for worse.
+    pub gates: advice::regression::Gates,
 }
 
 impl Settings {
@@ -81,6 +91,8 @@ impl Settings {
             path: std::env::var_os("PATH"),
             lock_timeout: Duration::from_millis(file.lock_timeout_ms.unwrap_or(2_000)),
             statement_timeout: Duration::from_millis(file.statement_timeout_ms.unwrap_or(60_000)),
+            checks: known(file.checks)?,
+            gates: file.check,
         })
     }
 
@@ -102,6 +114,17 @@ impl Settings {
             .map(PathBuf::from)
             .or_else(|| self.environment.home.as_ref().map(|h| h.join(".local/state")));
         base.map(|b| b.join("pgwright"))
+    }
+}
+
+/// Refuses ids of checks that do not exist, so that a typing mistake does not switch off nothing.
+fn known(checks: plan::Thresholds) -> Result<plan::Thresholds, CommandError> {
+    let exists = |id: &String| plan::checks::CHECKS.iter().any(|c| c.id == id);
+    match checks.disabled.iter().find(|id| !exists(id)) {
+        Some(id) => Err(CommandError::new(format!("there is no check \"{id}\""))
+            .detail("It stands in \"disabled\" of [checks] in pgwright.toml.")
+            .hint("The checks are listed in docs/reference/checks.md.")),
+        None => Ok(checks),
     }
 }
 

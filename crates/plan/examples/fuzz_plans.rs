@@ -121,13 +121,21 @@ fn try_one(corpus: &[String], seed: u64, number: u64, counters: &Counters) -> Op
     let mut chance = Chance(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(number));
     chance.next();
     let text = make(corpus, &mut chance);
-    let began = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| use_it(&text, counters)));
-    let took = began.elapsed();
-    let what = match outcome {
-        Err(_) => "panicked",
-        Ok(()) if took > SLOW => "was slow",
-        Ok(()) => return None,
+    let try_it = || {
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| use_it(&text, counters)));
+        (outcome.is_ok(), began.elapsed())
+    };
+    let (mut ok, mut took) = try_it();
+    // On a busy machine a thread may have to wait; what is slow is slow again.
+    if ok && took > SLOW {
+        let (again, shorter) = try_it();
+        (ok, took) = (again, took.min(shorter));
+    }
+    let what = match (ok, took > SLOW) {
+        (false, _) => "panicked",
+        (true, true) => "was slow",
+        (true, false) => return None,
     };
     let path = format!("fuzz-{seed}-{number}.txt");
     let kept = std::fs::write(&path, &text).map_or_else(|e| format!("not kept: {e}"), |()| path);

@@ -45,6 +45,15 @@ pub struct Estimate {
     pub by: &'static str,
 }
 
+impl Advised {
+    /// The findings that it mends: `seq-scan-reads-too-much at node 2`.
+    pub fn causes(&self) -> String {
+        let all: Vec<String> =
+            self.resolves.iter().map(|key| key.replace(":plan node ", " at node ")).collect();
+        all.join(", ")
+    }
+}
+
 /// The most `work_mem` that is proposed for one statement, in MB.
 const MAX_WORK_MEM_MB: u64 = 2_048;
 
@@ -144,7 +153,9 @@ fn make(
             }
             say(title, sql)
         }
-        Remedy::Rewrite => say(rewrite(check).into(), Vec::new()),
+        Remedy::Rewrite => {
+            say(format!("{}; \"pgwright rewrite\" tries and proves it", rewrite(check)), Vec::new())
+        }
         Remedy::WorkMem => {
             let megabytes = work_mem_mb(plan, node)?;
             let value = format!("{megabytes}MB");

@@ -11,9 +11,13 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, OldTransactionRow, blockers, create_index_progress, old_transactions,
+    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionWaitRow, blockers, create_index_progress,
+    old_transactions, session_wait,
 };
-pub use functions::{FunctionVolatilityRow, volatile_functions};
+pub use functions::{
+    FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
+    volatile_functions,
+};
 pub use indexes::IndexRow;
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
 pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
@@ -37,11 +41,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     ExtendedStatisticsExpressionRow::QUERY,
     ExtendedStatisticsRow::QUERY,
     ExtensionRow::QUERY,
+    FunctionFactsRow::QUERY,
     FunctionVolatilityRow::QUERY,
+    HiddenExpressionRow::QUERY,
     IndexRow::QUERY,
     OldTransactionRow::QUERY,
     RelationRow::QUERY,
     ServerRow::QUERY,
+    SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,
     StatementsInfoRow::QUERY,

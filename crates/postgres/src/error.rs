@@ -143,6 +143,20 @@ pub enum Error {
         /// The server's hint.
         hint: Option<String>,
     },
+    /// A statement of the user failed at a place of its text.
+    #[error("{message}")]
+    Statement {
+        /// SQLSTATE.
+        sqlstate: String,
+        /// The server's message.
+        message: String,
+        /// The place in the statement's text, in characters from 1.
+        position: usize,
+        /// The server's detail.
+        detail: Option<String>,
+        /// The server's hint.
+        hint: Option<String>,
+    },
     /// The server canceled a statement because it took longer than a time limit.
     #[error("query \"{name}\" was canceled: {message}")]
     Timeout {
@@ -232,7 +246,9 @@ impl Error {
     /// The SQLSTATE, when the server sent one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Query { sqlstate, .. } | Self::Timeout { sqlstate, .. } => Some(sqlstate),
+            Self::Query { sqlstate, .. }
+            | Self::Statement { sqlstate, .. }
+            | Self::Timeout { sqlstate, .. } => Some(sqlstate),
             Self::WrongPassword { sqlstate, .. } | Self::ConnectionLost { sqlstate, .. } => {
                 sqlstate.as_deref()
             }
@@ -263,7 +279,7 @@ impl Error {
             Self::PrivilegeDenied { query, .. } => {
                 format!("pgwright's query \"{query}\" needs to read it.")
             }
-            Self::Query { detail, .. } => return detail.clone(),
+            Self::Query { detail, .. } | Self::Statement { detail, .. } => return detail.clone(),
             Self::UnsupportedVersion { oldest, .. } => {
                 format!("The oldest supported version is {oldest}.")
             }
@@ -339,7 +355,7 @@ impl Error {
                 ));
             }
             Self::Pooler { .. } => "Connect to the PostgreSQL server itself, past the pooler.",
-            Self::Query { hint, .. } => return hint.clone(),
+            Self::Query { hint, .. } | Self::Statement { hint, .. } => return hint.clone(),
             Self::Timeout { sqlstate, .. } if sqlstate == "55P03" => {
                 "Another session holds a lock; try again when it is gone."
             }

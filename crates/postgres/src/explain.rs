@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::error::ErrorPosition;
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
@@ -178,10 +179,24 @@ async fn generic_plan(
     plan(session, &execute, options).await
 }
 
+/// An error that is about a place of the user's statement, which begins after so many characters.
+fn in_statement(error: &tokio_postgres::Error, before: usize) -> Error {
+    let position = error.as_db_error().and_then(|db| match db.position() {
+        Some(ErrorPosition::Original(position)) => usize::try_from(*position).ok()?.checked_sub(before),
+        _ => None,
+    });
+    match (Error::from_query("explain", error), position.filter(|p| *p > 0)) {
+        (Error::Query { sqlstate, message, detail, hint, .. }, Some(position)) => {
+            Error::Statement { sqlstate, message, position, detail, hint }
+        }
+        (other, _) => other,
+    }
+}
+
 async fn plan(session: &Session, sql: &str, options: &ExplainOptions) -> Result<serde_json::Value, Error> {
     let explain = format!("EXPLAIN /* pgwright:explain */ ({}) {sql}", options.list());
-    let rows =
-        session.query_typed(&explain, &[]).await.map_err(|error| Error::from_query("explain", &error))?;
+    let before = explain.chars().count() - sql.chars().count();
+    let rows = session.query_typed(&explain, &[]).await.map_err(|error| in_statement(&error, before))?;
     let undecodable = |reason: &str| Error::Decode {
         query: "explain".into(),
         column: "QUERY PLAN".into(),

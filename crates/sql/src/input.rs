@@ -104,6 +104,21 @@ impl InputError {
     }
 }
 
+/// All statements in a text, without their semicolons.
+///
+/// # Errors
+/// [`InputError`] when there is none, or one that is no SQL.
+pub fn statements(input: &str) -> Result<Vec<&str>, InputError> {
+    match single_statement(input) {
+        Ok(one) => Ok(vec![one]),
+        Err(InputError::Several { .. }) => {
+            let pieces = pg_query::split_with_scanner(input).unwrap_or_default();
+            Ok(pieces.into_iter().filter(|piece| has_tokens(piece)).map(str::trim).collect())
+        }
+        Err(other) => Err(other),
+    }
+}
+
 /// The one statement in a text, without its semicolon.
 ///
 /// # Errors
@@ -176,6 +191,12 @@ mod tests {
             "-- why\nselect ';' from t"
         );
         assert_eq!(single_statement("select interval $1").unwrap(), "select interval $1");
+    }
+
+    #[test]
+    fn several_statements_can_be_told_apart() {
+        assert_eq!(statements("select 1; -- x\nselect ';';\n").unwrap(), ["select 1", "-- x\nselect ';'"]);
+        assert!(statements("select 1; selekt 2").is_err());
     }
 
     #[test]

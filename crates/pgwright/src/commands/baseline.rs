@@ -38,6 +38,22 @@ enum Action {
         /// The most expensive statements whose plans are stored.
         #[arg(long, default_value_t = 50, value_name = "N")]
         plans: usize,
+        /// Run the statements that only read and store what they touch, for "pgwright check".
+        #[arg(long)]
+        measure: bool,
+        /// Measure the statements of this file instead of those that the server counted. "-- name: x"
+        /// before a statement names it.
+        #[arg(long, value_name = "FILE", requires = "measure")]
+        queries: Option<std::path::PathBuf>,
+        /// Write the baseline into this file instead of the database.
+        #[arg(long, value_name = "FILE", requires = "measure")]
+        out: Option<std::path::PathBuf>,
+        /// How often each statement is run, after a run that does not count.
+        #[arg(long, default_value_t = 2, value_name = "N", requires = "measure")]
+        runs: usize,
+        /// How long a measured statement may run.
+        #[arg(long, default_value = "60s", value_parser = super::duration)]
+        timeout: std::time::Duration,
     },
     /// List what is stored.
     List,
@@ -76,7 +92,13 @@ enum Action {
 pub async fn run(context: &Context, args: Args) -> CommandResult {
     let target = context.target()?;
     match args.action {
-        Action::Save { name, note, plans } => save(context, &target, name, note, plans).await,
+        Action::Save { name, note, plans, measure: false, .. } => {
+            save(context, &target, name, note, plans).await
+        }
+        Action::Save { name, note, plans, queries, out, runs, timeout, .. } => {
+            let how = super::check::How { runs, timeout, plans, queries };
+            super::check::save(context, &target, name, note, out.as_deref(), &how).await
+        }
         Action::List => list(context, &target).await,
         Action::Compare { baseline, with, threshold, min_ms, min_calls } => {
             let thresholds = CompareThresholds {
@@ -191,7 +213,7 @@ async fn list(context: &Context, target: &Target) -> CommandResult {
 }
 
 /// Loads a baseline; `latest` leaves out those that `apply` stored for `verify`.
-async fn load(target: &Target, name: &str) -> Result<Baseline, CommandError> {
+pub(super) async fn load(target: &Target, name: &str) -> Result<Baseline, CommandError> {
     let wanted = match BaselineRef::parse(name) {
         BaselineRef::Latest => apply::store::list(target)
             .await?

@@ -1,31 +1,40 @@
-//! `pgwright explain SQL|queryid|FILE`: the plan as a tree, and what is wrong with it.
+//! `pgwright explain SQL|queryid|FILE`: the plan as a tree or a page, what is wrong with it and what to do, and
+//! what changed between two plans.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+mod comparison;
+mod effects;
+mod measure;
+mod planning;
+pub(super) mod safety;
+mod subject;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use advice::workload::Workload;
 use clap::Args as ClapArgs;
-use model::Finding;
+use model::{Finding, Snapshot};
 use plan::Plan;
-use plan::render::Style;
-use postgres::explain::ExplainOptions;
-use postgres::{SearchPath, Session, SessionOptions, Target};
+use plan::input::FoundPlans;
+use plan::remedy::Advised;
+use plan::render::{Page, Style};
+use postgres::Target;
 use serde::Serialize;
 
-use super::{Context, duration, read_text};
+use super::{Context, duration, write_text};
 use crate::error::{CommandError, CommandResult, Exit};
-use crate::printer::plain;
+use crate::printer::{one_line, plain};
+use subject::Subject;
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 #[command(
-    before_help = "Examples:\n  pgwright explain \"SELECT * FROM orders WHERE customer_id = 7\"\n  pgwright explain 8213446573904453290            a queryid of pg_stat_statements\n  pgwright explain slow.sql --analyze\n  pgwright explain plan.json                      the output of EXPLAIN (FORMAT JSON)"
+    before_help = "Examples:\n  pgwright explain \"SELECT * FROM orders WHERE customer_id = 7\"\n  pgwright explain 8213446573904453290            a queryid of pg_stat_statements\n  pgwright explain slow.sql --analyze --html slow.html\n  pgwright explain plan.txt                       what EXPLAIN printed, as text or JSON\n  pgwright explain postgresql.log --number 1      the longest plan that auto_explain logged\n  pgwright explain --diff before.txt after.txt"
 )]
 pub struct Args {
-    /// A statement, a queryid, a file with a statement or with EXPLAIN's JSON, or - for standard input.
-    #[arg(allow_negative_numbers = true)]
-    what: String,
+    /// A statement, a queryid, a file with a statement, with what EXPLAIN printed or with a log of
+    /// auto_explain, or - for standard input.
+    #[arg(allow_negative_numbers = true, required_unless_present = "diff")]
+    what: Option<String>,
     /// Run the statement and measure it. Only for statements that read.
     #[arg(long)]
     analyze: bool,
@@ -43,13 +52,35 @@ pub struct Args {
     /// Plan without values for parameters ($1, …) instead of typical ones.
     #[arg(long, conflicts_with = "analyze")]
     generic: bool,
+    /// Which of several statements or plans, from 1; the longest plan of a log is 1.
+    #[arg(long, short = 'n', value_name = "N")]
+    number: Option<usize>,
+    /// Write the plan as an HTML page that loads nothing from elsewhere.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// What changed between two plans of one statement.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with_all = ["what", "analyze", "generic", "html", "number"])]
+    diff: Vec<String>,
+    /// What changed since a baseline stored the plan of this queryid.
+    #[arg(long, value_name = "BASELINE", conflicts_with_all = ["diff", "analyze", "generic", "html"])]
+    baseline: Option<String>,
+    /// Take the catalog and the statistics from this file, and plan what is advised on its twin.
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Look at the plan alone: read no catalog, and try nothing on the planner twin.
+    #[arg(long, conflicts_with = "snapshot")]
+    quick: bool,
 }
 
-/// What is explained.
-enum Input {
-    Plan(serde_json::Value),
-    Sql(String),
-    QueryId(i64),
+/// A plan and where it comes from.
+struct Explained {
+    /// The statement, values in place of parameters, when it is known.
+    sql: Option<String>,
+    /// `{"Plan": …}`.
+    explain: serde_json::Value,
+    /// The server that planned it.
+    target: Option<Target>,
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +89,7 @@ struct Output<'a> {
     analyzed: bool,
     explain: &'a serde_json::Value,
     findings: &'a [Finding],
+    remedies: &'a [Advised],
     notes: &'a [String],
 }
 
@@ -66,244 +98,173 @@ struct Output<'a> {
 /// # Errors
 /// Fails when the text cannot be parsed, the server refuses it, or it must not be analyzed.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
-    let mut notes = Vec::new();
-    let (text, explain) = match input(&args.what)? {
-        Input::Plan(value) => (None, value),
-        Input::Sql(text) => {
-            let target = context.target()?;
-            let explain =
-                explain_text(context, &target, &text, None, &args, &mut notes).await.map_err(|e| {
-                    // One word is no statement; it may be the name of a file that is not there.
-                    if e.hint.is_none()
-                        && args.what.trim().contains(['.', '/'])
-                        && !args.what.trim().contains(' ')
-                    {
-                        e.hint(format!("There is no file \"{}\" either.", args.what.trim()))
-                    } else {
-                        e
-                    }
-                })?;
-            (Some(explain.0), explain.1)
+    if let [before, after] = args.diff.as_slice() {
+        return comparison::of_two(context, before, after).await;
+    }
+    let what = args.what.clone().unwrap_or_default();
+    if let Some(baseline) = &args.baseline {
+        return comparison::with_baseline(context, &args, &what, baseline).await;
+    }
+    let mut explained = match subject::read(&what)? {
+        Subject::Plans(found) => {
+            if found.plans.len() > 1 && args.number.is_none() {
+                return list(context, &found);
+            }
+            of_found(&found, args.number)?
         }
-        Input::QueryId(queryid) => {
-            let target = context.target()?;
-            let (text, search_path) = statement_text(context, &target, queryid).await?;
-            let explain = explain_text(context, &target, &text, Some(search_path), &args, &mut notes).await?;
-            (Some(explain.0), explain.1)
-        }
+        Subject::Sql(text) => planning::of_text(context, &args, &what, &text).await?,
+        Subject::QueryId(queryid) => planning::of_queryid(context, &args, queryid).await?,
     };
-    let plan = Plan::from_json(&explain)?;
-    let findings = plan::checks::run(&plan, &plan::checks::Thresholds::default());
-    if context.printer.json {
-        let output = Output {
-            sql: text.as_deref(),
-            analyzed: plan.timed(),
-            explain: &explain,
-            findings: &findings,
-            notes: &notes,
-        };
-        context.printer.json("explain", &output)?;
-        return Ok(Exit::Done);
+    let plan = Plan::from_json(&explained.explain)?;
+    let database = database(context, &args, &mut explained).await?;
+    let findings = plan::checks::run_on(&plan, &context.settings.checks, database.as_ref());
+    let mut remedies = plan::remedy::remedies(&plan, &findings, database.as_ref());
+    if !args.quick {
+        effects::estimate(context, &args, &plan, &mut explained, database, &mut remedies).await;
     }
-    let style = Style { width: context.printer.width.clamp(60, 160), color: context.printer.color };
-    context.printer.out(&plan::render::tree_with(&plan, &findings, &style))?;
-    if !findings.is_empty() {
-        context.printer.out("\n")?;
-        for finding in &findings {
-            context.printer.out(&format!(
-                "{}: {}\n  {}\n",
-                finding.check,
-                plain(&finding.summary),
-                plain(&finding.detail)
-            ))?;
-        }
-    }
-    for note in &notes {
-        context.printer.status(&format!("note: {note}"));
-    }
+    show(context, &args, &plan, &explained, &findings, &remedies)?;
     Ok(Exit::Done)
 }
 
-fn input(what: &str) -> Result<Input, CommandError> {
-    let text = if what == "-" {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| CommandError::new("could not read standard input").detail(format!("{e}.")))?;
-        text
-    } else if let Ok(queryid) = what.trim().parse::<i64>() {
-        return Ok(Input::QueryId(queryid));
-    } else if Path::new(what).is_file() {
-        read_text(&PathBuf::from(what))?
-    } else {
-        what.to_owned()
-    };
-    let trimmed = text.trim_start();
-    if trimmed.starts_with('[') || trimmed.starts_with('{') {
-        let value = serde_json::from_str(&text).map_err(|e| {
-            CommandError::new("could not understand the plan as JSON")
-                .detail(format!("{e}."))
-                .hint("Make it with EXPLAIN (FORMAT JSON) and without psql's headers: psql -qAtX.")
-        })?;
-        return Ok(Input::Plan(value));
-    }
-    if text.trim().is_empty() {
-        return Err(CommandError::new("there is no statement to explain"));
-    }
-    Ok(Input::Sql(text))
-}
-
-/// The text of a statement, and the `search_path` under which it was written.
-async fn statement_text(
-    context: &Context,
-    target: &Target,
-    queryid: i64,
-) -> Result<(String, String), CommandError> {
-    let session = context.connect(target).await?;
-    let (statements, _) = postgres::statements::read(&session).await?;
-    let search_path = postgres::statements::search_path(&session, "\"$user\", public").await?;
-    let found = statements.into_iter().find(|s| s.queryid == queryid).map(|s| (s.query, search_path));
-    found.ok_or_else(|| {
-        CommandError::new(format!("no statement has the queryid {queryid}"))
-            .detail(format!("pg_stat_statements has no such entry for database \"{}\".", target.database()))
-            .hint("\"pgwright profile\" lists the queryids. An entry may have been evicted or reset.")
-    })
-}
-
-/// Explains a text; gives what was planned, values in place of parameters, and the plan. A text that the
-/// server counted comes with its `search_path`; one that somebody typed has that of the role.
-async fn explain_text(
-    context: &Context,
-    target: &Target,
-    text: &str,
-    search_path: Option<String>,
-    args: &Args,
-    notes: &mut Vec<String>,
-) -> Result<(String, serde_json::Value), CommandError> {
-    let parsed = sql::ParsedStatement::parse(text).map_err(|e| match e {
-        // Somebody typed it: nothing was cut off at track_activity_query_size.
-        sql::SqlError::Truncated { message } if search_path.is_none() => sql::SqlError::Invalid { message },
-        other => other,
+/// One of the plans of a file.
+fn of_found(found: &FoundPlans, number: Option<usize>) -> Result<Explained, CommandError> {
+    let at = number.unwrap_or(1);
+    let chosen = at.checked_sub(1).and_then(|at| found.plans.get(at)).ok_or_else(|| {
+        CommandError::new(format!("there is no plan number {at}"))
+            .detail(format!("There are {} plans, numbered from 1.", found.plans.len()))
     })?;
-    if parsed.kind() == sql::StatementKind::Utility {
-        return Err(CommandError::new("a utility statement has no plan")
-            .hint("SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and TABLE can be explained."));
-    }
-    let options = SessionOptions {
-        read_only: !args.allow_writes,
-        lock_timeout: Some(context.settings.lock_timeout),
-        statement_timeout: Some(args.timeout),
-        search_path: search_path.map_or(SearchPath::RoleDefault, SearchPath::Set),
-        ..SessionOptions::for_user_statements()
-    };
-    let session = target.connect(&options).await?;
-    if parsed.parameters().is_empty() {
-        if args.analyze {
-            check_safety(&session, text, args).await?;
-        }
-        if args.allow_writes {
-            notes.push(
-                "run in a transaction that was rolled back; sequences that it advanced stay advanced".into(),
-            );
-        }
-        let explain = postgres::explain::explain(&session, text, &explain_options(args)).await?;
-        return Ok((text.to_owned(), explain));
-    }
-    let generic = ExplainOptions { statement_timeout: args.timeout, ..ExplainOptions::generic() };
-    if args.generic {
-        return Ok((text.to_owned(), postgres::explain::explain(&session, text, &generic).await?));
-    }
-    let candidates = match bound(context, target, text).await? {
-        Ok(candidates) => candidates,
-        // Without values there is still the plan that no value has influenced.
-        Err(reason) if !args.analyze => {
-            notes.push(format!("planned without values for its parameters, because {reason}"));
-            return Ok((text.to_owned(), postgres::explain::explain(&session, text, &generic).await?));
-        }
-        Err(reason) => {
-            return Err(CommandError::new("no values could be found for the parameters of the statement")
-                .detail(format!("The advisor passes over it: {reason}."))
-                .hint("Write values in place of $1, …, or leave --analyze out."));
-        }
-    };
-    let mut last = None;
-    for candidate in candidates {
-        if args.analyze {
-            check_safety(&session, &candidate, args).await?;
-        }
-        match postgres::explain::explain(&session, &candidate, &explain_options(args)).await {
-            Ok(explain) => {
-                notes.push(format!(
-                    "planned with typical values from the statistics: {}",
-                    one_line(&candidate)
-                ));
-                return Ok((candidate, explain));
-            }
-            Err(e) => last = Some(e),
-        }
-    }
-    match last {
-        Some(e) => Err(e.into()),
-        None => Err(CommandError::new("no values could be found for the parameters of the statement")
-            .hint("Write values in place of $1, …, or add --generic.")),
-    }
+    let explain = chosen.explain()?;
+    let sql = Plan::from_json(&explain)?.query_text;
+    Ok(Explained { sql, explain, target: None, notes: Vec::new() })
 }
 
-fn one_line(text: &str) -> String {
-    crate::printer::one_line(text, 400)
-}
-
-fn explain_options(args: &Args) -> ExplainOptions {
-    let base = if args.analyze { ExplainOptions::analyze() } else { ExplainOptions::default() };
-    ExplainOptions { statement_timeout: args.timeout, may_write: args.allow_writes, ..base }
-}
-
-/// The statement with typical values, the most usual first, or why there are none.
-async fn bound(
+/// What is known of the database: from a file, or from the server that planned.
+async fn database(
     context: &Context,
-    target: &Target,
-    text: &str,
-) -> Result<Result<Vec<String>, String>, CommandError> {
-    let mut snapshot = context.snapshot_of(target).await?;
-    let mut statement = snapshot.statements.iter().find(|s| s.query == text).cloned().unwrap_or_else(|| {
-        model::snapshot::Statement { query: text.to_owned(), calls: 1, ..Default::default() }
-    });
-    statement.toplevel = true;
-    statement.calls = statement.calls.max(1);
-    snapshot.statements = vec![statement];
-    let workload = Workload::from_snapshot(&snapshot, &Default::default());
-    if let Some(skipped) = workload.skipped.first() {
-        return Ok(Err(skipped.reason.clone()));
+    args: &Args,
+    explained: &mut Explained,
+) -> Result<Option<Snapshot>, CommandError> {
+    if let Some(path) = &args.snapshot {
+        return Ok(Some(postgres::snapshot_file::load(path)?));
     }
-    let mut bindings: Vec<_> = workload.statements.into_iter().flat_map(|s| s.bindings).collect();
-    bindings.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    Ok(Ok(bindings.into_iter().flat_map(|b| b.variants).collect()))
+    let Some(target) = explained.target.as_ref().filter(|_| !args.quick) else { return Ok(None) };
+    let read = async {
+        let session = context.connect(target).await?;
+        Ok::<_, CommandError>(
+            postgres::snapshot::read_without_schema(&session, context.settings.lock_timeout).await?,
+        )
+    };
+    match read.await {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        // The plan is worth showing without it.
+        Err(error) => {
+            explained.notes.push(format!("the catalog was not read: {}", error.message));
+            Ok(None)
+        }
+    }
 }
 
-/// Refuses to analyze what does more than read.
-async fn check_safety(session: &Session, text: &str, args: &Args) -> Result<(), CommandError> {
-    if args.allow_writes {
-        return Ok(());
+/// Several plans of one file, to choose from.
+fn list(context: &Context, found: &FoundPlans) -> CommandResult {
+    let mut rows = Vec::new();
+    let mut data = Vec::new();
+    for (number, candidate) in (1..).zip(&found.plans) {
+        let plan = candidate.plan();
+        let (cost, query, problem) = match &plan {
+            Ok(plan) => {
+                let root = plan.root().map(plan::Node::label).unwrap_or_default();
+                (plan.root().map(|r| r.total_cost), plan.query_text.clone().unwrap_or(root), None)
+            }
+            Err(error) => (None, String::new(), Some(error.to_string())),
+        };
+        rows.push(vec![
+            number.to_string(),
+            candidate.duration_ms.map(|ms| model::Millis(ms).to_string()).unwrap_or_default(),
+            cost.map(|c| format!("{c:.0}")).unwrap_or_default(),
+            candidate.line.to_string(),
+            problem.clone().map_or_else(|| one_line(&query, 90), |p| format!("({p})")),
+        ]);
+        data.push(serde_json::json!({ "number": number, "duration_ms": candidate.duration_ms, "cost": cost,
+            "line": candidate.line, "query": query, "problem": problem }));
     }
-    let safety = sql::statement_safety(text)?;
-    if !safety.reads_only {
-        return Err(CommandError::new("the statement must not be analyzed")
-            .detail(format!("EXPLAIN ANALYZE runs a statement, and {}.", safety.reasons.join(", ")))
-            .hint(
-                "Leave --analyze out to see its plan without running it, or add --allow-writes to run it in a \
-                 transaction that is rolled back; sequences that it advances do not go back.",
-            )
-            .refused());
+    if context.printer.json {
+        context
+            .printer
+            .json("explain-list", &serde_json::json!({ "plans": data, "left_out": found.left_out }))?;
+        return Ok(Exit::Done);
     }
-    if args.allow_unknown_functions || safety.unknown_functions.is_empty() {
-        return Ok(());
+    context
+        .printer
+        .out(&context.printer.table(&[">number", ">duration", ">cost", ">line", "statement"], &rows))?;
+    if found.left_out > 0 {
+        context.printer.status(&format!("{} shorter plans of the log are left out", found.left_out));
     }
-    let volatile = postgres::catalog::volatile_functions(session, &safety.unknown_functions).await?;
-    if volatile.is_empty() {
-        return Ok(());
+    context.printer.status("show one with --number");
+    Ok(Exit::Done)
+}
+
+fn show(
+    context: &Context,
+    args: &Args,
+    plan: &Plan,
+    explained: &Explained,
+    findings: &[Finding],
+    remedies: &[Advised],
+) -> Result<(), CommandError> {
+    if let Some(path) = &args.html {
+        let page = Page { sql: explained.sql.as_deref(), findings, remedies, notes: &explained.notes };
+        write_text(path, &plan::render::page(plan, &page))?;
+        context.printer.status(&format!("wrote {}", path.display()));
+        if !context.printer.json {
+            return Ok(());
+        }
     }
-    Err(CommandError::new("the statement must not be analyzed")
-        .detail(format!("It calls functions that may do more than read: {}.", volatile.join(", ")))
-        .hint("Leave --analyze out, or add --allow-unknown-functions if you know them to be harmless.")
-        .refused())
+    if context.printer.json {
+        let output = Output {
+            sql: explained.sql.as_deref(),
+            analyzed: plan.timed(),
+            explain: &explained.explain,
+            findings,
+            remedies,
+            notes: &explained.notes,
+        };
+        return context.printer.json("explain", &output);
+    }
+    if let (Some(sql), None) = (&explained.sql, &explained.target) {
+        context.printer.out(&format!("{}\n\n", one_line(sql, 400)))?;
+    }
+    let style = Style { width: context.printer.width.clamp(60, 160), color: context.printer.color };
+    context.printer.out(&plan::render::tree_with(plan, findings, &style))?;
+    context.printer.out(&told(findings, remedies))?;
+    for note in &explained.notes {
+        context.printer.status(&format!("note: {note}"));
+    }
+    Ok(())
+}
+
+/// Findings and remedies in lines.
+fn told(findings: &[Finding], remedies: &[Advised]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        out.push_str(&format!(
+            "\n{}: {}\n  {}\n",
+            finding.check,
+            plain(&finding.summary),
+            plain(&finding.detail)
+        ));
+    }
+    if !remedies.is_empty() {
+        out.push_str("\nwhat to do\n");
+    }
+    for (number, remedy) in (1..).zip(remedies) {
+        out.push_str(&format!("  {number}. {}\n", plain(&remedy.title)));
+        for sql in &remedy.sql {
+            out.push_str(&format!("     {};\n", one_line(sql, 400)));
+        }
+        if let Some(estimate) = &remedy.estimate {
+            out.push_str(&format!("     {estimate}\n"));
+        }
+        out.push_str(&format!("     for {}\n", plain(&remedy.causes())));
+    }
+    out
 }

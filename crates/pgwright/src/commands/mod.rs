@@ -4,6 +4,7 @@
 mod advise;
 mod apply;
 mod baseline;
+mod check;
 mod demo;
 mod demo_measure;
 mod demo_report;
@@ -60,6 +61,8 @@ pub enum Command {
     Journal(journal::Args),
     /// Store per-statement numbers, and compare with them later.
     Baseline(baseline::Args),
+    /// Did a statement become worse? For CI: exit 1 when one did.
+    Check(check::Args),
     /// Play a workload file against a database, in an open loop.
     Workload(workload::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
@@ -87,6 +90,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Verify(args) => verify::run(&context, args).await,
         Command::Journal(args) => journal::run(&context, args).await,
         Command::Baseline(args) => baseline::run(&context, args).await,
+        Command::Check(args) => check::run(&context, args).await,
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod explained;
 mod interruptions;
 mod main_loop;
 mod other_shapes;
@@ -11,6 +12,7 @@ mod partitioned_tables;
 mod poolers_and_standbys;
 mod program;
 mod proof;
+mod regressions;
 mod rewrite;
 mod rewrite_check;
 mod unreachable;

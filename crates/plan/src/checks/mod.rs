@@ -196,10 +196,11 @@ pub fn run_on(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>)
         .iter()
         .filter(|check| !thresholds.disabled.iter().any(|id| id == check.id))
         .flat_map(|check| check.diagnose(plan, thresholds, database).into_iter().map(move |d| (check, d)))
-        .filter(|(_, d)| plan.share(d.weight) >= thresholds.min_share)
         .collect();
     fold_symptoms(plan, &mut all);
     merge_alike(plan, &mut all);
+    // Only now: a hundred partitions of one per cent each are one cause that weighs all of it.
+    all.retain(|(_, d)| plan.share(d.weight) >= thresholds.min_share);
     all.sort_by(|(a, x), (b, y)| {
         y.weight.total_cmp(&x.weight).then(x.node.cmp(&y.node)).then(a.id.cmp(b.id))
     });

@@ -74,10 +74,9 @@ impl<'a> Side<'a> {
         // A table that is read several times is told apart by its aliases.
         for node in &plan.nodes {
             if let Some(name) = leaf_names[node.id].as_mut().filter(|n| names.get(*n).is_some_and(|c| *c > 1))
+                && let Some(alias) = node.alias.as_ref().filter(|a| *a != name)
             {
-                if let Some(alias) = node.alias.as_ref().filter(|a| *a != name) {
-                    *name = format!("{name} {alias}");
-                }
+                *name = format!("{name} {alias}");
             }
         }
         let mut sets: Vec<BTreeSet<String>> = vec![BTreeSet::new(); count];

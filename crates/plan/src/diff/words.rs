@@ -136,10 +136,10 @@ fn numbers(
             format!("{what}: estimated rows {} → {}", count(a.plan_rows), count(b.plan_rows)),
         );
     }
-    if let (Some(x), Some(y)) = (a.heap_fetches, b.heap_fetches) {
-        if changed(x, y, 100.0) {
-            say(ChangeKind::HeapFetches, format!("{what}: heap fetches {} → {}", count(x), count(y)));
-        }
+    if let (Some(x), Some(y)) = (a.heap_fetches, b.heap_fetches)
+        && changed(x, y, 100.0)
+    {
+        say(ChangeKind::HeapFetches, format!("{what}: heap fetches {} → {}", count(x), count(y)));
     }
     if before.has_buffers && after.has_buffers {
         let pages = |plan: &Plan, n: &Node| match pair.class {

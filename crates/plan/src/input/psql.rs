@@ -76,7 +76,7 @@ fn unquote(text: &str) -> Vec<Line<'_>> {
     let mut inside = false;
     for (number, raw) in (1..).zip(text.lines()) {
         let raw = raw.trim_end_matches('\r');
-        if !inside && raw.trim() == "QUERY PLAN" || !inside && raw.trim() == "\"QUERY PLAN\"" {
+        if !inside && raw.trim().trim_matches('"') == "QUERY PLAN" {
             continue;
         }
         if !inside && !raw.starts_with('"') {

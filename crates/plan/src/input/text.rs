@@ -328,10 +328,8 @@ impl<'a> Reader<'a> {
             });
             self.worker = Some(at);
             let Some(Value::Object(worker)) = workers.get_mut(at) else { return };
-            if let Some(actual) = value.strip_prefix("actual ") {
-                if names::read_actual(actual, worker).is_some() {
-                    return;
-                }
+            if value.strip_prefix("actual ").is_some_and(|a| names::read_actual(a, worker).is_some()) {
+                return;
             }
             if let Some((key, value)) = value.split_once(": ") {
                 properties::add(worker, key, value);

@@ -111,7 +111,7 @@ fn row(plan: &Plan, node: &Node, findings: &[Finding]) -> Markup {
         (_, true) => milliseconds(weight),
         _ => format!("{weight:.2}"),
     };
-    let indent = format!("padding-left: {}rem", 1.3 * node.depth.min(MAX_INDENT) as f64);
+    let indent = format!("padding-left: {:.1}rem", 1.3 * node.depth.min(MAX_INDENT) as f64);
     let width = format!("width: {:.0}%", share * 100.0);
     html! {
         tr {
@@ -161,7 +161,7 @@ fn advised(remedy: &Advised) -> Markup {
         dd {
             @for sql in &remedy.sql { pre tabindex="0" { code { (plain(sql)) ";" } } }
             @if let Some(estimate) = &remedy.estimate { p { (estimate.to_string()) } }
-            p.dim { "for " (plain(&remedy.resolves.join(", "))) }
+            p.dim { "for " (plain(&remedy.causes())) }
         }
     }
 }

@@ -68,7 +68,8 @@ pub fn tree_with(plan: &Plan, findings: &[Finding], style: &Style) -> String {
 pub(super) fn header(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let mut first = Vec::new();
-    if let Some(ms) = plan.execution_ms {
+    // auto_explain writes no summary; the root's time is nearly all of it.
+    if let Some(ms) = plan.execution_ms.or_else(|| plan.root().and_then(|r| r.total_ms)) {
         first.push(format!("execution {}", milliseconds(ms)));
     }
     if let Some(ms) = plan.planning_ms {

@@ -56,7 +56,8 @@ fn syslog(message: &str) -> String {
 #[test]
 fn every_kind_of_log_gives_the_plans_ranked_by_duration() {
     let expected: Plan = fixture_text("17/hash_join.json").parse().unwrap();
-    let kinds: [(&str, &dyn Fn(&str) -> String); 6] = [
+    type Writer<'a> = &'a dyn Fn(&str) -> String;
+    let kinds: [(&str, Writer<'_>); 6] = [
         ("stderr", &|m| stderr("2026-11-26 10:00:00.000 UTC [42] app@shop ", m)),
         ("stderr without prefix", &|m| stderr("", m)),
         ("odd prefix", &|m| stderr("{\"x\": duration: 7 ms} |", m).replacen('{', "(", 1)),
@@ -93,12 +94,12 @@ fn every_kind_of_log_gives_the_plans_ranked_by_duration() {
 #[test]
 fn a_log_that_ends_in_the_middle_of_a_plan_says_so_when_that_plan_is_read() {
     let whole = stderr("", &message("5.000", "SELECT 1", true));
-    let found = input::find(&mut whole[..whole.len() / 2].as_bytes()).unwrap();
+    let found = input::find(&mut &whole.as_bytes()[..whole.len() / 2]).unwrap();
     assert_eq!(found.plans.len(), 1);
     assert!(found.plans[0].plan().is_err());
     let whole = stderr("", &message("5.000", "SELECT 1", false));
     let cut = whole.find("->").unwrap() + 8;
-    let found = input::find(&mut whole[..cut].as_bytes()).unwrap();
+    let found = input::find(&mut &whole.as_bytes()[..cut]).unwrap();
     assert!(found.plans[0].plan().is_err());
 }
 

@@ -28,6 +28,31 @@ catalog_query! {
 }
 
 catalog_query! {
+    /// What a session is doing or waiting for.
+    pub struct SessionWaitRow {
+        state: Option<String>,
+        wait_event_type: Option<String>,
+        wait_event: Option<String>,
+        blockers: Option<i32>,
+    }
+    name "session_wait"
+    server { 13 => "session_wait.sql" }
+    parameters [INT4]
+}
+
+/// What the process `pid` waits for; `None` when there is no such process.
+///
+/// # Errors
+/// When the query fails.
+pub async fn session_wait(
+    client: &Client,
+    version_num: i32,
+    pid: i32,
+) -> Result<Option<SessionWaitRow>, Error> {
+    Ok(read(client, version_num, &[&pid]).await?.into_iter().next())
+}
+
+catalog_query! {
     /// How far an index build is; see the manual for the phases.
     pub struct CreateIndexProgressRow {
         pid: i32,

@@ -1,0 +1,142 @@
+//! What would a remedy be worth? The planner twin plans the one statement with it: the index advisor chooses
+//! among indexes, a setting is set.
+
+use model::cost_model::{Configuration, CostModel as _};
+use model::snapshot::Statement;
+use model::{Millis, Snapshot};
+use plan::Plan;
+use plan::checks::Remedy;
+use plan::remedy::{Advised, Estimate};
+
+use super::{Args, Explained};
+use crate::commands::Context;
+use crate::commands::cost_model::{Engine, Model};
+use crate::error::CommandError;
+
+const BY: &str = "planner twin";
+
+/// Calls that the statement counts as, so that upkeep of an index does not weigh more than its use.
+const CALLS: i64 = 1_000;
+
+/// Adds what the twin says to the remedies that it can judge; why it cannot is a note.
+pub(super) async fn estimate(
+    context: &Context,
+    args: &Args,
+    plan: &Plan,
+    explained: &mut Explained,
+    database: Option<Snapshot>,
+    remedies: &mut Vec<Advised>,
+) {
+    let judged =
+        |r: &Advised| matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex) || r.setting.is_some();
+    let Some(sql) = explained.sql.clone() else { return };
+    if !remedies.iter().any(judged)
+        || sql::ParsedStatement::parse(&sql).is_ok_and(|p| !p.parameters().is_empty())
+    {
+        return;
+    }
+    let result = try_all(context, args, plan, explained, database, &sql, remedies).await;
+    if let Err(error) = result {
+        explained.notes.push(format!("nothing was tried on a planner twin: {}", error.message));
+    }
+}
+
+async fn try_all(
+    context: &Context,
+    args: &Args,
+    plan: &Plan,
+    explained: &Explained,
+    database: Option<Snapshot>,
+    sql: &str,
+    remedies: &mut Vec<Advised>,
+) -> Result<(), CommandError> {
+    let snapshot = match (&args.snapshot, &explained.target, database) {
+        (Some(_), _, Some(snapshot)) => Some(snapshot),
+        (None, Some(target), _) => Some(context.snapshot_of(target).await?),
+        _ => None,
+    };
+    let Some(mut snapshot) = snapshot else { return Ok(()) };
+    snapshot.statements = vec![statement(sql, plan)];
+    let mut model = context.start_model(Engine::Twin, &snapshot).await?;
+    for remedy in remedies.iter_mut() {
+        if let Some((name, value)) = remedy.setting.clone() {
+            remedy.estimate = with_setting(&mut model, sql, &name, &value).await?;
+        }
+    }
+    if let Some(at) = remedies.iter().position(|r| r.kind == Remedy::Index) {
+        match index(&snapshot, &mut model).await? {
+            Some((title, sql, estimate)) => {
+                let remedy = &mut remedies[at];
+                (remedy.title, remedy.sql, remedy.estimate) = (title, sql, Some(estimate));
+            }
+            // Other remedies of the same findings remain.
+            None => remedies[at].title = "no index was found that would make it noticeably cheaper".into(),
+        }
+    }
+    Ok(())
+}
+
+/// The statement as `pg_stat_statements` would have counted it.
+fn statement(sql: &str, plan: &Plan) -> Statement {
+    let mean =
+        plan.execution_ms.unwrap_or_else(|| plan.root().map_or(1.0, |r| (r.total_cost / 100.0).max(0.1)));
+    let rows = plan.root().map_or(1.0, |r| if plan.analyzed { r.rows() } else { r.plan_rows });
+    Statement {
+        queryid: 1,
+        query: sql.to_owned(),
+        toplevel: true,
+        calls: CALLS,
+        total_exec_time: Millis(mean * CALLS as f64),
+        mean_exec_time: Millis(mean),
+        min_exec_time: Millis(mean),
+        max_exec_time: Millis(mean),
+        rows: (rows * CALLS as f64) as i64,
+        ..Statement::default()
+    }
+}
+
+async fn with_setting(
+    model: &mut Model,
+    sql: &str,
+    name: &str,
+    value: &str,
+) -> Result<Option<Estimate>, CommandError> {
+    let current = Configuration::current();
+    let Ok(before) = model.plan(sql, &current).await else { return Ok(None) };
+    // A setting that the twin does not take has no figure.
+    let Ok(former) = model.set_planner_setting(name, value).await else { return Ok(None) };
+    let after = model.plan(sql, &current).await;
+    model.set_planner_setting(name, &former).await?;
+    Ok(after.ok().map(|after| Estimate {
+        cost_before: before.total_cost,
+        cost_after: after.total_cost,
+        by: BY,
+    }))
+}
+
+/// The indexes that the advisor chooses for this statement alone.
+async fn index(
+    snapshot: &Snapshot,
+    model: &mut Model,
+) -> Result<Option<(String, Vec<String>, Estimate)>, CommandError> {
+    let advice = advice::advise(snapshot, model, &advice::Options::default()).await?;
+    let creating: Vec<_> = advice
+        .recommendations
+        .iter()
+        .filter(|r| r.sql.iter().any(|s| s.starts_with("CREATE ")) && !r.statements.is_empty())
+        .collect();
+    let (Some(first), Some(last)) = (creating.first(), creating.last()) else { return Ok(None) };
+    let (Some(before), Some(after)) = (first.statements.first(), last.statements.first()) else {
+        return Ok(None);
+    };
+    let estimate = Estimate { cost_before: before.cost_before, cost_after: after.cost_after, by: BY };
+    let bytes: u64 = creating.iter().map(|r| r.price.bytes.0).sum();
+    let noun = if creating.len() == 1 { "an index" } else { "indexes" };
+    let title = format!(
+        "{noun} of about {}; \"pgwright advise\" weighs it against the whole workload",
+        model::Bytes(bytes)
+    );
+    let sql =
+        creating.iter().flat_map(|r| r.sql.iter()).map(|s| s.trim_end_matches(';').to_owned()).collect();
+    Ok(Some((title, sql, estimate)))
+}
