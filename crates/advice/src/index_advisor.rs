@@ -345,8 +345,9 @@ async fn no_index_helps<M: CostModel>(
         };
         let title = title.replace("{}", &statement.queryid.to_string());
         let detail = format!(
-            "{reason} What can help is to ask for less: a narrower condition, a LIMIT with an order that an index \
-             has, aggregating before joining, or a summary table that is kept up to date."
+            "{reason} What can help is another text (\"pgwright rewrite {}\" looks for one), or to ask for less: a narrower \
+             condition, a LIMIT with an order that an index has, or a summary table that is kept up to date.",
+            statement.queryid
         );
         let first_line: String = statement.query.split_whitespace().take(8).collect::<Vec<_>>().join(" ");
         findings.push(

@@ -17,6 +17,8 @@ mod functions;
 mod level;
 mod normal_form;
 mod proof;
+#[cfg(test)]
+mod proof_tests;
 mod reading;
 mod rules;
 mod tree;

@@ -278,6 +278,10 @@ fn constraint(snapshot: &mut Snapshot, table: &QualifiedName, clause: &Clause, c
         | ConstrType::ConstrNull
         | ConstrType::ConstrGenerated
         | ConstrType::ConstrIdentity => {}
+        // Said of the constraint before it.
+        ConstrType::ConstrAttrDeferrable => {
+            snapshot.constraints.last_mut().unwrap().definition.push_str(" DEFERRABLE")
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -192,11 +192,30 @@ impl Row<'_, '_, '_> {
         self.bad |= bad;
     }
 
+    /// The column of a joined table that a filter asks not to be NULL.
+    fn not_null_in<'f>(&self, filter: &'f Expr) -> Option<&'f Column> {
+        let parts = match filter {
+            Expr::And(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        parts.iter().find_map(|part| match part {
+            Expr::IsNull { inner, negated: true } => match &**inner {
+                Expr::Column(c) if !self.own.contains(c.source.as_str()) => Some(c),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The aggregate as a subquery over the joins that its argument needs.
     fn scalar(&self, call: &Call) -> Option<Expr> {
         let whole = Expr::Call(Box::new(call.clone()));
         // Rows that an outer join adds are passed over: the argument is NULL for them.
-        let [Expr::Column(counted)] = call.args.as_slice() else { return None };
+        let counted = match call.args.as_slice() {
+            [Expr::Column(counted)] => counted,
+            [] if call.star => self.not_null_in(call.filter.as_deref()?)?,
+            _ => return None,
+        };
         let known =
             matches!(call.name.as_str(), "count" | "sum" | "avg" | "min" | "max") && call.schema.is_none();
         if !known || whole.has_query() || self.own.contains(counted.source.as_str()) {
