@@ -35,6 +35,7 @@ pub fn snapshot() -> Snapshot {
         indexes: Vec::new(),
         constraints: Vec::new(),
         extended_statistics: Vec::new(),
+        schema: model::schema::SchemaFacts::default(),
         statements: Vec::new(),
         statements_info: None,
         notes: Vec::new(),

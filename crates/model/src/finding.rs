@@ -69,6 +69,51 @@ pub enum ObjectRef {
         /// Its unquoted name.
         name: String,
     },
+    /// A schema.
+    Schema {
+        /// Its unquoted name.
+        name: String,
+    },
+    /// A constraint of a table.
+    Constraint {
+        /// The table.
+        relation: QualifiedName,
+        /// The unquoted name of the constraint.
+        name: String,
+    },
+    /// A sequence.
+    Sequence {
+        /// Its name.
+        name: QualifiedName,
+    },
+    /// A function or procedure.
+    Function {
+        /// Its name.
+        name: QualifiedName,
+        /// The types of its arguments as SQL.
+        arguments: String,
+    },
+    /// A row-security policy of a table.
+    Policy {
+        /// The table.
+        relation: QualifiedName,
+        /// The unquoted name of the policy.
+        name: String,
+    },
+    /// A rule of `pg_hba.conf`.
+    HbaRule {
+        /// The rule, its parts separated by a space.
+        rule: String,
+    },
+    /// A place in a file of SQL.
+    Source {
+        /// The file as it was named.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+    },
 }
 
 impl std::fmt::Display for ObjectRef {
@@ -85,6 +130,13 @@ impl std::fmt::Display for ObjectRef {
             Self::Setting { name } => write!(f, "setting {name}"),
             Self::Extension { name } => write!(f, "extension {}", q(name)),
             Self::Role { name } => write!(f, "role {}", q(name)),
+            Self::Schema { name } => write!(f, "schema {}", q(name)),
+            Self::Constraint { relation, name } => write!(f, "constraint {} on {relation}", q(name)),
+            Self::Sequence { name } => write!(f, "sequence {name}"),
+            Self::Function { name, arguments } => write!(f, "function {name}({arguments})"),
+            Self::Policy { relation, name } => write!(f, "policy {} on {relation}", q(name)),
+            Self::HbaRule { rule } => write!(f, "pg_hba.conf rule {rule}"),
+            Self::Source { file, line, column } => write!(f, "{file}:{line}:{column}"),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod finding;
 pub mod lock;
 pub mod name;
 pub mod recommendation;
+pub mod schema;
 pub mod snapshot;
 pub mod units;
 

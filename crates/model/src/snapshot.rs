@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::IndexDefinition;
 use crate::name::QualifiedName;
+use crate::schema::SchemaFacts;
 use crate::units::{Bytes, Millis};
 
 /// The version of the file format. A reader refuses files of a newer one.
@@ -42,6 +43,9 @@ pub struct Snapshot {
     pub constraints: Vec<Constraint>,
     /// Extended statistics objects, by name.
     pub extended_statistics: Vec<ExtendedStatistics>,
+    /// Sequences, policies, functions, ages: what lint looks at beyond tables and indexes.
+    #[serde(default)]
+    pub schema: SchemaFacts,
     /// Statements of this database from `pg_stat_statements`, the most expensive first; pgwright's
     /// own are left out.
     pub statements: Vec<Statement>,
@@ -562,6 +566,39 @@ pub struct StatementsInfo {
 }
 
 impl Snapshot {
+    /// A snapshot of nothing: no table, no statement, the newest version.
+    pub fn nothing() -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            taken_at: DateTime::UNIX_EPOCH,
+            server: Server {
+                version_num: 180_000,
+                version: "18".into(),
+                database: String::new(),
+                user: String::new(),
+                in_recovery: false,
+                started_at: None,
+                stats_reset: None,
+                encoding: "UTF8".into(),
+                collate: "C".into(),
+                ctype: "C".into(),
+                database_bytes: Bytes(0),
+            },
+            settings: BTreeMap::new(),
+            extensions: Vec::new(),
+            available_extensions: Vec::new(),
+            schema_sql: String::new(),
+            relations: Vec::new(),
+            indexes: Vec::new(),
+            constraints: Vec::new(),
+            extended_statistics: Vec::new(),
+            schema: SchemaFacts::default(),
+            statements: Vec::new(),
+            statements_info: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// Finds a relation by name.
     pub fn relation(&self, name: &QualifiedName) -> Option<&Relation> {
         self.relations.iter().find(|r| &r.name == name)

@@ -7,6 +7,7 @@ mod activity;
 mod functions;
 mod indexes;
 mod relations;
+mod schema;
 mod server;
 
 pub use access::AccessRow;
@@ -20,12 +21,17 @@ pub use functions::{
 };
 pub use indexes::IndexRow;
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
+pub(crate) use schema::schema_facts;
+pub use schema::{
+    CommentedRelationRow, DatabaseAgeRow, DefinerFunctionRow, HbaAccessRow, HbaRuleRow, PolicyRow,
+    RelationAgeRow, SequenceRow,
+};
 pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{
-    ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, SearchPathRow,
-    StatementRow, StatementsInfoRow,
+    ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, HeapSpaceRow,
+    IndexSpaceRow, SearchPathRow, StatementRow, StatementsInfoRow,
 };
 
 /// Every declared query. The tests prepare each of them on each version.
@@ -53,4 +59,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     StatementRow::QUERY,
     StatementsInfoRow::QUERY,
     SearchPathRow::QUERY,
+    CommentedRelationRow::QUERY,
+    DatabaseAgeRow::QUERY,
+    DefinerFunctionRow::QUERY,
+    HbaAccessRow::QUERY,
+    HbaRuleRow::QUERY,
+    PolicyRow::QUERY,
+    RelationAgeRow::QUERY,
+    SequenceRow::QUERY,
+    HeapSpaceRow::QUERY,
+    IndexSpaceRow::QUERY,
 ];

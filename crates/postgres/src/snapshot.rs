@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Snapshot;
+use model::schema::SchemaFacts;
 use model::snapshot::{
     Column, ColumnStatistics, Constraint, ExtendedStatistics, Extension, FORMAT_VERSION, Index, Relation,
     Server, Setting, StatementsInfo,
@@ -16,7 +17,7 @@ use model::snapshot::{
 
 use crate::catalog::{
     AccessRow, AvailableExtensionRow, ColumnRow, ConstraintRow, ExtendedStatisticsRow, ExtensionRow,
-    IndexRow, RelationRow, ServerRow, SettingRow,
+    IndexRow, RelationRow, ServerRow, SettingRow, schema_facts,
 };
 use crate::catalog_query::{CatalogRow, read as read_catalog};
 use crate::error::Error;
@@ -167,6 +168,7 @@ fn assemble(
         indexes,
         constraints: rows.constraints.into_iter().map(Constraint::from).collect(),
         extended_statistics: extended,
+        schema: rows.schema,
         statements,
         statements_info,
         notes,
@@ -187,6 +189,7 @@ struct Rows {
     extended: Vec<ExtendedStatisticsRow>,
     extended_data: Vec<ExtendedStatisticsDataRow>,
     extended_expressions: Vec<ExtendedStatisticsExpressionRow>,
+    schema: SchemaFacts,
 }
 
 /// `cache lookup failed`: a function such as `pg_get_indexdef()` looks at the catalog of this moment
@@ -256,6 +259,7 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         extended,
         extended_data,
         extended_expressions,
+        schema,
     ) = tokio::try_join!(
         all::<ServerRow>(session),
         all::<SettingRow>(session),
@@ -269,6 +273,7 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         all::<ExtendedStatisticsRow>(session),
         all::<ExtendedStatisticsDataRow>(session),
         all::<ExtendedStatisticsExpressionRow>(session),
+        schema_facts(session),
     )?;
     Ok(Rows {
         server: first(server)?,
@@ -283,6 +288,7 @@ async fn read_rows(session: &Session) -> Result<Rows, Error> {
         extended,
         extended_data,
         extended_expressions,
+        schema,
     })
 }
 

@@ -2,8 +2,10 @@
 
 mod column_statistics;
 pub(crate) mod extended_statistics;
+pub mod space;
 pub mod statements;
 
 pub use column_statistics::ColumnStatisticsRow;
 pub use extended_statistics::{ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow};
+pub use space::{HeapSpaceRow, IndexSpaceRow};
 pub use statements::{SearchPathRow, StatementRow, StatementsInfoRow};

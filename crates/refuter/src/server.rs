@@ -227,6 +227,7 @@ pub fn ddl_snapshot(ddl: &str, binaries: &Binaries) -> Snapshot {
         indexes: Vec::new(),
         constraints: Vec::new(),
         extended_statistics: Vec::new(),
+        schema: model::schema::SchemaFacts::default(),
         statements: Vec::new(),
         statements_info: None,
         notes: Vec::new(),

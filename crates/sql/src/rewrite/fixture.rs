@@ -58,6 +58,7 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
         indexes: Vec::new(),
         constraints: Vec::new(),
         extended_statistics: Vec::new(),
+        schema: model::schema::SchemaFacts::default(),
         statements: Vec::new(),
         statements_info: None,
         notes: Vec::new(),
