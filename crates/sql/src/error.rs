@@ -40,6 +40,14 @@ impl SqlError {
         }
     }
 
+    /// What the parser said, as it said it.
+    pub(crate) fn message(&self) -> Option<String> {
+        match self {
+            Self::Truncated { message } | Self::Invalid { message } => Some(message.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
     /// What can be done.
     pub fn hint(&self) -> Option<String> {
         match self {

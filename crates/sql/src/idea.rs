@@ -185,7 +185,7 @@ fn idea(node: NodeEnum, words: &str) -> Result<Idea, IdeaError> {
     }
 }
 
-fn dropped(drop: &DropStmt) -> Vec<WrittenName> {
+pub(crate) fn dropped(drop: &DropStmt) -> Vec<WrittenName> {
     drop.objects
         .iter()
         .filter_map(|object| match &object.node {
@@ -210,7 +210,7 @@ fn setting(set: &VariableSetStmt, words: &str) -> Result<Idea, IdeaError> {
     }
 }
 
-fn new_index(index: IndexStmt) -> Result<NewIndex, IdeaError> {
+pub(crate) fn new_index(index: IndexStmt) -> Result<NewIndex, IdeaError> {
     let relation = index.relation.unwrap_or_default();
     let text = |t: String| (!t.is_empty()).then_some(t);
     let mut keys = Vec::new();
@@ -266,7 +266,7 @@ fn new_key(element: IndexElem) -> Result<NewKey, IdeaError> {
 }
 
 /// The text of an expression, as libpg_query prints it: the only element of a `SELECT`.
-fn expression(node: Node) -> Result<String, IdeaError> {
+pub(crate) fn expression(node: Node) -> Result<String, IdeaError> {
     const SELECT: &str = "SELECT ";
     let target = ResTarget { val: Some(Box::new(node)), ..ResTarget::default() };
     let select = SelectStmt {
@@ -308,7 +308,7 @@ fn option(element: &DefElem) -> (String, String) {
 }
 
 /// A constant's text.
-fn constant(node: &Node) -> Option<String> {
+pub(crate) fn constant(node: &Node) -> Option<String> {
     Some(match node.node.as_ref()? {
         NodeEnum::AConst(constant) => match &constant.val {
             Some(Val::Ival(i)) => i.ival.to_string(),

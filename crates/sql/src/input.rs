@@ -154,7 +154,7 @@ fn has_tokens(piece: &str) -> bool {
 }
 
 /// Where a refused text goes wrong, and for how many characters.
-fn error_offset(input: &str, message: &str) -> (usize, usize) {
+pub(crate) fn error_offset(input: &str, message: &str) -> (usize, usize) {
     let Some((_, rest)) = message.split_once(" at or near \"") else {
         return (input.trim_end().len(), 1);
     };

@@ -6,21 +6,28 @@
 //! ([`ParsedStatement::bind`]), and it is decided whether running a statement could change data
 //! ([`statement_safety`]).
 
+mod action;
 mod analysis;
 mod catalog;
 mod error;
 mod expression;
+mod hoisting;
 mod idea;
 mod ingredients;
 mod input;
 mod lowering;
 mod ordering;
+mod predicate;
 mod rewrite;
 mod safety;
+mod script;
 mod statement;
 mod text;
 mod views;
 
+pub use action::{
+    Action, ConstraintKind, Dropped, NewColumn, NewConstraint, Reindexed, Renamed, TableChange,
+};
 pub use analysis::{
     Analysis, Arm, JoinEquality, KeyExpression, Nearest, Operator, ParameterContext, Predicate, RelationUse,
     SortItem, SortNeed, SortOrigin, Target,
@@ -28,12 +35,15 @@ pub use analysis::{
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
 pub use expression::{ColumnUse, Expression, Literal};
+pub use hoisting::{Hoisted, hoist_calls};
 pub use idea::{Idea, IdeaError, NewIndex, NewKey, WrittenName, ideas};
 pub use ingredients::{Ingredients, expression_ingredients};
 pub use input::{InputError, Place, single_statement, statements};
 pub use ordering::{Order, RANK};
+pub use predicate::{always_true, equivalent, implies, not_null_columns, same_expression};
 pub use rewrite::{Condition, Proof, REWRITES, Rewrite, RewriteError, Rewriter, Rule, Standing};
 pub use safety::{Body, Safety, function_body, statement_safety};
+pub use script::{Ignore, Mistake, Passage, Position, Script, ScriptStatement};
 pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
 pub use text::Value;
 pub use views::View;

@@ -8,6 +8,8 @@ mod clauses;
 mod conditions;
 mod expressions;
 
+pub(crate) use expressions::type_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::protobuf::{Node, RangeVar, WithClause};

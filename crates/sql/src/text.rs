@@ -185,6 +185,20 @@ pub(crate) fn first_word(text: &str, tokens: &[ScanToken]) -> Option<String> {
         .map(|t| slice(text, t).to_ascii_uppercase())
 }
 
+/// Where the first token that is no comment begins.
+pub(crate) fn first_token(tokens: &[ScanToken]) -> Option<usize> {
+    places(tokens).first().map(|(start, _)| *start)
+}
+
+/// Where the tokens that are no comments stand.
+pub(crate) fn places(tokens: &[ScanToken]) -> Vec<(usize, usize)> {
+    tokens
+        .iter()
+        .filter(|t| !is_comment(t))
+        .map(|t| (usize::try_from(t.start).unwrap_or(0), usize::try_from(t.end).unwrap_or(0)))
+        .collect()
+}
+
 /// Finds the places that repair and binding have to touch.
 pub(crate) fn mark(text: &str, tokens: &[ScanToken]) -> Marks {
     let significant: Vec<&ScanToken> = tokens.iter().filter(|t| !is_comment(t)).collect();

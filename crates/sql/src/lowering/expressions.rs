@@ -243,7 +243,7 @@ impl Lowering<'_> {
 }
 
 /// A type as SQL: `pg_catalog.` is left out and array bounds are kept.
-fn type_name(name: &TypeName) -> String {
+pub(crate) fn type_name(name: &TypeName) -> String {
     let parts: Vec<String> = name.names.iter().filter_map(string).collect();
     let mut out = match parts.as_slice() {
         [schema, name] if schema == "pg_catalog" => builtin_type(name).to_owned(),
