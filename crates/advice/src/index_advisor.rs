@@ -12,8 +12,8 @@ pub(crate) mod price;
 mod ranking;
 mod recommend;
 mod selection;
-mod statements;
-mod upkeep;
+pub(crate) mod statements;
+pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 

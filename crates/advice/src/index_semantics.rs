@@ -1,9 +1,11 @@
 //! Does one index give what another would?
 //!
-//! One library for the advisor, redundancy and foreign-key checks. Compared are access method, key
+//! One library for the advisor, lint, redundancy and foreign-key checks. Compared are access method, key
 //! columns, operator class, collation, direction, expressions, implied predicate, uniqueness and
-//! validity. Sources: PostgreSQL manual, "Indexes"; `predtest.c` for what a predicate implies.
+//! validity. Sources: PostgreSQL manual, "Indexes" and "Multicolumn Indexes"; `predtest.c` for what a predicate
+//! implies; `ri_triggers.c` for the queries of a foreign key.
 
+use model::snapshot::Index;
 use model::{IndexDefinition, IndexKey, KeyTarget};
 
 /// How two runs of keys relate in direction.
@@ -13,10 +15,20 @@ enum Direction {
     Reversed,
 }
 
-fn target(key: &IndexKey) -> String {
-    match &key.target {
-        KeyTarget::Column(name) => name.clone(),
-        KeyTarget::Expression(text) => format!("({})", normalized(text)),
+/// How one index is superfluous beside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redundancy {
+    /// The other is the same index under another name.
+    Duplicate,
+    /// The other begins with it.
+    Prefix,
+}
+
+fn same_target(one: &IndexKey, other: &IndexKey) -> bool {
+    match (&one.target, &other.target) {
+        (KeyTarget::Column(a), KeyTarget::Column(b)) => a == b,
+        (KeyTarget::Expression(a), KeyTarget::Expression(b)) => sql::same_expression(a, b),
+        _ => false,
     }
 }
 
@@ -27,7 +39,7 @@ fn is_prefix(existing: &[IndexKey], wanted: &[IndexKey], ordered: bool) -> bool 
     }
     let mut direction = None;
     for (have, want) in existing.iter().zip(wanted) {
-        if target(have) != target(want) || have.opclass != want.opclass || have.collation != want.collation {
+        if have.opclass != want.opclass || have.collation != want.collation || !same_target(have, want) {
             return false;
         }
         if ordered {
@@ -47,6 +59,42 @@ fn is_prefix(existing: &[IndexKey], wanted: &[IndexKey], ordered: bool) -> bool 
     true
 }
 
+fn parameter<'a>(index: &'a IndexDefinition, name: &str) -> Option<&'a str> {
+    index.with.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+}
+
+fn keys_given(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
+    let each_found = || {
+        wanted.keys.iter().all(|want| {
+            existing
+                .keys
+                .iter()
+                .any(|have| is_prefix(std::slice::from_ref(have), std::slice::from_ref(want), false))
+        })
+    };
+    match existing.access_method.as_str() {
+        "btree" => is_prefix(&existing.keys, &wanted.keys, true),
+        // The first column decides how much of a GiST index is searched.
+        "gist" => is_prefix(&existing.keys, &wanted.keys, false),
+        // GIN and BRIN answer for any of their columns alike.
+        "gin" => each_found(),
+        "brin" => {
+            // Larger ranges answer more coarsely.
+            let pages = |i| parameter(i, "pages_per_range").and_then(|p| p.parse().ok()).unwrap_or(128_u32);
+            each_found() && pages(existing) <= pages(wanted)
+        }
+        "hash" | "spgist" => {
+            existing.keys.len() == wanted.keys.len() && is_prefix(&existing.keys, &wanted.keys, false)
+        }
+        // Of an extension's method only the very same index is known to give the same.
+        _ => {
+            existing.keys.len() == wanted.keys.len()
+                && is_prefix(&existing.keys, &wanted.keys, false)
+                && existing.with == wanted.with
+        }
+    }
+}
+
 /// Whether every query that `wanted` could serve is served by `existing`, a valid index, as well.
 ///
 /// Uniqueness counts only as a demand: a unique `wanted` needs an `existing` that enforces the same.
@@ -54,32 +102,20 @@ pub fn gives(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
     if existing.table != wanted.table || existing.access_method != wanted.access_method {
         return false;
     }
-    if !implied(existing.predicate.as_deref(), wanted.predicate.as_deref()) {
-        return false;
-    }
-    let keys = match existing.access_method.as_str() {
-        "btree" => is_prefix(&existing.keys, &wanted.keys, true),
-        "hash" | "spgist" => {
-            existing.keys.len() == wanted.keys.len() && is_prefix(&existing.keys, &wanted.keys, false)
-        }
-        // GIN, GiST and BRIN answer for any of their columns; order matters little to GIN and BRIN.
-        _ => wanted.keys.iter().all(|want| {
-            existing
-                .keys
-                .iter()
-                .any(|have| is_prefix(std::slice::from_ref(have), std::slice::from_ref(want), false))
-        }),
-    };
     let held = |column: &String| {
         existing.include.contains(column)
             || existing.keys.iter().any(|k| matches!(&k.target, KeyTarget::Column(c) if c == column))
     };
-    let unique = !wanted.unique
-        || (existing.unique
-            && existing.keys.len() == wanted.keys.len()
-            && normalized_option(existing.predicate.as_deref())
-                == normalized_option(wanted.predicate.as_deref()));
-    keys && wanted.include.iter().all(held) && unique
+    let unique = || {
+        !wanted.unique
+            || (existing.unique
+                && existing.keys.len() == wanted.keys.len()
+                && same_predicate(existing.predicate.as_deref(), wanted.predicate.as_deref()))
+    };
+    keys_given(existing, wanted)
+        && wanted.include.iter().all(held)
+        && implied(existing.predicate.as_deref(), wanted.predicate.as_deref())
+        && unique()
 }
 
 /// Whether `existing` can take the place of `wanted`, which is dropped then.
@@ -87,119 +123,107 @@ pub fn gives(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
 /// More than [`gives`]: a partial index finds its few rows among themselves, and an index with a wider
 /// predicate serves the same queries, but by reading what the predicate had left out.
 pub fn replaces(existing: &IndexDefinition, wanted: &IndexDefinition) -> bool {
-    gives(existing, wanted)
-        && normalized_option(existing.predicate.as_deref()) == normalized_option(wanted.predicate.as_deref())
+    gives(existing, wanted) && same_predicate(existing.predicate.as_deref(), wanted.predicate.as_deref())
+}
+
+/// Whether an index of the catalog is superfluous beside another. Neither may be invalid.
+pub fn redundancy(index: &Index, by: &Index) -> Option<Redundancy> {
+    let comparable = index.valid
+        && by.valid
+        && index.name != by.name
+        && !index.exclusion
+        && index.definition.access_method == by.definition.access_method
+        && replaces(&by.definition, &index.definition)
+        && (!index.definition.unique || index.nulls_not_distinct == by.nulls_not_distinct)
+        && same_class_parameters(index, by);
+    if !comparable {
+        return None;
+    }
+    let mutual = index.definition.keys.len() == by.definition.keys.len()
+        && index.definition.unique == by.definition.unique
+        && replaces(&index.definition, &by.definition);
+    Some(if mutual { Redundancy::Duplicate } else { Redundancy::Prefix })
+}
+
+/// Parameters of operator classes (`siglen`, …) stand in the text of a definition only. A B-tree has none.
+fn same_class_parameters(one: &Index, other: &Index) -> bool {
+    if matches!(one.definition.access_method.as_str(), "btree" | "hash") {
+        return true;
+    }
+    let parameters = |index: &Index| -> Option<Vec<Vec<(String, String)>>> {
+        match sql::ideas(&index.indexdef).ok()?.pop()? {
+            sql::Idea::CreateIndex(new) => {
+                Some(new.keys.into_iter().map(|key| key.opclass_options).filter(|o| !o.is_empty()).collect())
+            }
+            _ => None,
+        }
+    };
+    parameters(one) == parameters(other)
 }
 
 /// Whether an index supports a foreign key: finding the rows that reference a key needs no scan.
 ///
 /// The columns may stand in any order, at the front; a predicate may only leave NULLs out, which a
-/// check never looks for. BRIN does not count: it cannot find single rows.
+/// check never looks for. BRIN does not count: it cannot find single rows. GIN does not answer for equality of a
+/// column. A collation other than the column's is one that the check does not ask for.
 pub fn supports_foreign_key(index: &IndexDefinition, columns: &[String]) -> bool {
     let front: Option<Vec<&str>> = index
         .keys
         .iter()
         .take(columns.len())
         .map(|k| match &k.target {
-            KeyTarget::Column(c) => Some(c.as_str()),
-            KeyTarget::Expression(_) => None,
+            KeyTarget::Column(c) if k.collation.is_none() && answers_equality(k) => Some(c.as_str()),
+            _ => None,
         })
         .collect();
     let Some(front) = front else { return false };
     let method = match index.access_method.as_str() {
-        "btree" => true,
+        // Scalar types have a default class for GiST only from btree_gist, which knows equality.
+        "btree" | "gist" => true,
         "hash" => columns.len() == 1,
         _ => false,
     };
     let predicate = index.predicate.as_deref().is_none_or(|p| {
-        conjuncts(p).iter().all(|c| columns.iter().any(|column| *c == format!("{column}isnotnull")))
+        sql::not_null_columns(p).is_some_and(|named| named.iter().all(|c| columns.contains(c)))
     });
     method && predicate && front.len() == columns.len() && columns.iter().all(|c| front.contains(&c.as_str()))
 }
 
+/// Whether an index of the catalog does; an invalid one is not used.
+pub fn covers_foreign_key(index: &Index, columns: &[String]) -> bool {
+    index.valid && supports_foreign_key(&index.definition, columns)
+}
+
+/// The default class, or one of those for strings that share its equality.
+fn answers_equality(key: &IndexKey) -> bool {
+    let Some(class) = &key.opclass else { return true };
+    class.schema == "pg_catalog"
+        && matches!(
+            class.name.as_str(),
+            "text_ops"
+                | "varchar_ops"
+                | "bpchar_ops"
+                | "text_pattern_ops"
+                | "varchar_pattern_ops"
+                | "bpchar_pattern_ops"
+        )
+}
+
 /// Whether a query that satisfies `condition` can use an index with `predicate`.
 pub fn implied(predicate: Option<&str>, condition: Option<&str>) -> bool {
-    let Some(predicate) = predicate else { return true };
-    let Some(condition) = condition else { return false };
-    let known = conjuncts(condition);
-    conjuncts(predicate).iter().all(|part| {
-        known.contains(part)
-            || part.strip_suffix("isnotnull").is_some_and(|column| {
-                // A comparison with the column is true only for values.
-                known
-                    .iter()
-                    .any(|k| k.strip_prefix(column).is_some_and(|rest| rest.starts_with(['=', '<', '>'])))
-            })
-    })
-}
-
-fn conjuncts(predicate: &str) -> Vec<String> {
-    split_and(predicate).into_iter().map(|p| normalized(&p)).collect()
-}
-
-/// Splits at `AND` outside of quotes and `BETWEEN`; parentheses around parts do not matter.
-fn split_and(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    let mut between = false;
-    for word in text.split_inclusive(char::is_whitespace) {
-        let bare = word.trim();
-        if !quoted && bare.eq_ignore_ascii_case("between") {
-            between = true;
-        }
-        if !quoted && bare.eq_ignore_ascii_case("and") && !std::mem::take(&mut between) {
-            parts.push(String::new());
-            continue;
-        }
-        quoted ^= word.matches('\'').count() % 2 == 1;
-        if let Some(last) = parts.last_mut() {
-            last.push_str(word);
-        }
+    match (predicate, condition) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(predicate), Some(condition)) => sql::implies(condition, predicate),
     }
-    parts
 }
 
-fn normalized_option(text: Option<&str>) -> Option<String> {
-    text.map(normalized)
-}
-
-/// An expression without white space, parentheses and casts of constants, so that what a person wrote
-/// equals what `pg_get_expr()` prints. Strings keep their contents.
-fn normalized(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\'' => {
-                out.push(c);
-                while let Some(inner) = chars.next() {
-                    out.push(inner);
-                    if inner == '\'' {
-                        if chars.peek() == Some(&'\'') {
-                            out.extend(chars.next());
-                        } else {
-                            break;
-                        }
-                    }
-                }
-            }
-            '(' | ')' => {}
-            ':' if chars.peek() == Some(&':') => {
-                chars.next();
-                // The type's name, which may have several words (`character varying`).
-                while chars.peek().is_some_and(|n| n.is_alphanumeric() || *n == '_' || *n == '"') {
-                    chars.next();
-                }
-                let mut ahead = chars.clone();
-                if ahead.by_ref().take(8).collect::<String>().starts_with(" varying") {
-                    chars.by_ref().take(8).for_each(drop);
-                }
-            }
-            c if c.is_whitespace() => {}
-            c => out.extend(c.to_lowercase()),
-        }
+fn same_predicate(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => sql::equivalent(one, other),
+        _ => false,
     }
-    out
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::naming::Names;
 const SHOWN_PARTITIONS: usize = 100;
 
 /// The first 8 hex digits of the SHA-256 of the changes: the same changes have the same id tomorrow.
-pub(super) fn identifier(changes: &[Change]) -> String {
+pub(crate) fn identifier(changes: &[Change]) -> String {
     let text: Vec<String> = changes.iter().map(summary).collect();
     let digest = Sha256::digest(text.join(";\n").as_bytes());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
@@ -31,7 +31,7 @@ fn summary(change: &Change) -> String {
 }
 
 /// The statements that make changes.
-pub(super) fn to_make(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
+pub(crate) fn to_make(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
     let mut names = Names::new(snapshot);
     let mut out = Vec::new();
     for change in changes {
@@ -50,7 +50,7 @@ pub(super) fn to_make(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
 }
 
 /// The statements that undo changes, in their order; what leaves nothing to undo has none.
-pub(super) fn to_undo(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
+pub(crate) fn to_undo(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
     let undo = |change: &Change| match change {
         Change::CreateIndex { index } if is_partitioned(snapshot, &index.table) => {
             Some(format!("DROP INDEX {}", index.qualified_name()))

@@ -6,7 +6,7 @@
 //! uniqueness nothing else enforces. That an index was never scanned is no reason: counters are reset,
 //! and replicas count for themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::snapshot::{Index, Relation};
 use model::{
@@ -16,14 +16,14 @@ use model::{
 
 use super::Advice;
 use super::statements::{identifier, to_make, to_undo};
-use crate::index_semantics::replaces;
+use crate::index_semantics::{Redundancy, redundancy};
 use crate::workload::Workload;
 
 /// Below this size the visibility map decides nothing.
 const MIN_VISIBILITY_PAGES: i64 = 1_000;
 
 /// Whether dropping an index loses nothing but the index.
-pub(super) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
+pub(crate) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
     let owned = snapshot.relation(&index.definition.table).is_some_and(|r| r.extension.is_some());
     !(index.primary
         || index.exclusion
@@ -34,7 +34,7 @@ pub(super) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
 }
 
 /// Why statistics of a table do not describe it.
-pub(super) fn poor_statistics(relation: &Relation) -> Option<String> {
+pub(crate) fn poor_statistics(relation: &Relation) -> Option<String> {
     if relation.pages == 0 {
         return None;
     }
@@ -139,8 +139,8 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
             _ => None,
         })
         .collect();
-    for (index, by) in redundant(snapshot) {
-        let exact = index.definition.same_shape(&by.definition);
+    for (index, by, how) in redundant(snapshot) {
+        let exact = how == Redundancy::Duplicate;
         let finding = Finding::new(
             if exact { "duplicate-index" } else { "redundant-index" },
             ObjectRef::Index { name: index.name.clone() },
@@ -166,28 +166,31 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
 }
 
 /// Indexes that another index makes superfluous, each with that other.
-fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index)> {
-    let mut found: Vec<(&Index, &Index)> = Vec::new();
+pub(crate) fn redundant(snapshot: &Snapshot) -> Vec<(&Index, &Index, Redundancy)> {
+    let mut by_table: BTreeMap<&QualifiedName, Vec<&Index>> = BTreeMap::new();
+    for index in &snapshot.indexes {
+        by_table.entry(&index.definition.table).or_default().push(index);
+    }
+    let mut found: Vec<(&Index, &Index, Redundancy)> = Vec::new();
+    let mut gone: BTreeSet<&QualifiedName> = BTreeSet::new();
     for index in snapshot.indexes.iter().filter(|i| i.valid && is_removable(snapshot, i)) {
-        let by = snapshot
-            .indexes_of(&index.definition.table)
-            .filter(|other| {
-                let gone = found.iter().any(|(gone, _)| gone.name == other.name);
-                if gone || other.name == index.name || !other.valid {
-                    return false;
-                }
-                if !replaces(&other.definition, &index.definition) {
-                    return false;
-                }
-                // Of two that give each other one stays: the constraint's, then the one used more, then by name.
-                let mutual = replaces(&index.definition, &other.definition) && is_removable(snapshot, other);
+        let beside = by_table.get(&index.definition.table).into_iter().flatten();
+        let by = beside
+            .filter(|other| !gone.contains(&other.name))
+            .filter_map(|other| redundancy(index, other).map(|how| (*other, how)))
+            // Of two that give each other one stays: the constraint's, then the one used more, then by name.
+            .filter(|(other, _)| {
+                let mutual = redundancy(other, index).is_some() && is_removable(snapshot, other);
                 !mutual || (other.idx_scan, &index.name) > (index.idx_scan, &other.name)
             })
             // The widest, which nothing else makes superfluous in its turn.
-            .max_by_key(|other| {
+            .max_by_key(|(other, _)| {
                 (other.definition.keys.len() + other.definition.include.len(), other.idx_scan)
             });
-        found.extend(by.map(|by| (index, by)));
+        if let Some((by, how)) = by {
+            gone.insert(&index.name);
+            found.push((index, by, how));
+        }
     }
     found
 }
