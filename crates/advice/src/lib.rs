@@ -5,9 +5,11 @@
 
 pub mod index_advisor;
 pub mod index_semantics;
+pub mod migration;
 pub mod profiling;
 pub mod regression;
 pub mod rewriting;
+pub mod schema;
 pub(crate) mod tables;
 pub mod typical_values;
 pub mod what_if;

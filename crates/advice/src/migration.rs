@@ -1,0 +1,193 @@
+//! What would a migration do to those who use the database meanwhile? SQL and a snapshot in, findings out: which
+//! statements hold a strong lock, on which table of which size, about for how long, and what does the same safely.
+//!
+//! Sources: PostgreSQL manual, "Explicit Locking", "ALTER TABLE", "CREATE INDEX"; locks are observed in `pg_locks` by
+//! the tests. One file per check in `checks`, one registry ([`CHECKS`]). Tables that the migration itself makes are
+//! left alone: nobody uses them yet.
+
+mod checks;
+mod step;
+
+use std::collections::BTreeSet;
+
+use model::QualifiedName;
+use model::Snapshot;
+use serde::Serialize;
+use sql::{Action, Script, TableChange};
+
+use crate::schema::{Beside, Facts, LintFinding, Report, Settings, Suppressed};
+
+pub use checks::{CHECKS, Check};
+use step::{State, Step};
+
+/// A file of SQL with its name.
+#[derive(Clone, Debug)]
+pub struct MigrationFile {
+    /// As it is to be shown.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What was seen of a file beside findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Remarks {
+    /// Statements that cannot be parsed: `file:line:column: message`, the line, and the place underlined.
+    pub mistakes: Vec<String>,
+    /// Things to know: commands of psql that were passed over, comments that let nothing be.
+    pub notes: Vec<String>,
+    /// How many statements were judged.
+    pub statements: usize,
+}
+
+/// Judges migrations in the order in which they will run.
+///
+/// `single_transaction` says that each file runs within one transaction, as `psql --single-transaction` and many tools
+/// do. Tables that an earlier file makes count as made.
+pub fn lint(
+    files: &[MigrationFile],
+    snapshot: &Snapshot,
+    settings: &Settings,
+    only: &[String],
+    single_transaction: bool,
+) -> (Report, Remarks) {
+    let facts = Facts::new(snapshot, Beside::default(), &settings.thresholds);
+    let mut report = Report::default();
+    let mut remarks = Remarks::default();
+    let mut state = State::default();
+    for file in files {
+        let script = Script::parse(&file.text);
+        for passage in &script.skipped {
+            remarks.notes.push(format!(
+                "{}:{}: a command of psql is passed over: {}",
+                file.name, passage.at.line, passage.text
+            ));
+        }
+        for mistake in &script.mistakes {
+            let place = &mistake.place;
+            remarks.mistakes.push(format!(
+                "{}:{}:{}: {}\n{}",
+                file.name,
+                place.line,
+                place.column,
+                mistake.message,
+                place.underlined()
+            ));
+        }
+        remarks.statements += script.statements.len();
+        state.begin_file(single_transaction);
+        let mut ignored = BTreeSet::new();
+        for (number, statement) in script.statements.iter().enumerate() {
+            let actions = statement.actions();
+            for action in &actions {
+                let step = Step { facts: &facts, state: &state, file: &file.name, statement, action };
+                for check in CHECKS {
+                    let wanted = match only {
+                        [] => !settings.disable.iter().any(|id| id == check.id),
+                        only => only.iter().any(|id| id == check.id),
+                    };
+                    if !wanted {
+                        continue;
+                    }
+                    for found in (check.run)(&step) {
+                        match script.ignore_for(number, check.id) {
+                            Some(ignore) if !script.ignores[ignore].reason.is_empty() => {
+                                ignored.insert(ignore);
+                                report.suppressed.push(Suppressed {
+                                    key: found.finding.key,
+                                    reason: script.ignores[ignore].reason.clone(),
+                                });
+                            }
+                            _ => keep(found, check.id, settings, &mut report),
+                        }
+                    }
+                }
+                state.after(&facts, action);
+            }
+        }
+        for (number, ignore) in script.ignores.iter().enumerate() {
+            let place = format!("{}:{}", file.name, ignore.at.line);
+            if CHECKS.iter().all(|c| c.id != ignore.check) {
+                remarks.notes.push(format!("{place}: there is no check \"{}\" to ignore", ignore.check));
+            } else if ignore.reason.is_empty() {
+                remarks.notes.push(format!("{place}: nothing is ignored without a reason after the check"));
+            } else if !ignored.contains(&number) {
+                remarks.notes.push(format!("{place}: \"{}\" finds nothing here to ignore", ignore.check));
+            }
+        }
+    }
+    (report, remarks)
+}
+
+/// Adds a finding unless the configuration suppresses it; two of one key are told apart by a number.
+fn keep(mut found: LintFinding, check: &str, settings: &Settings, report: &mut Report) {
+    if let Some(severity) = settings.severity.get(check) {
+        found.finding.severity = *severity;
+    }
+    let same = report
+        .findings
+        .iter()
+        .filter(|f| {
+            f.finding.key.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('#')
+                == found.finding.key
+        })
+        .count();
+    if same > 0 {
+        found.finding.key = format!("{}#{}", found.finding.key, same + 1);
+    }
+    match settings.suppress.iter().find(|s| s.covers(&found.finding.key)) {
+        Some(suppression) => {
+            report.suppressed.push(Suppressed { key: found.finding.key, reason: suppression.reason.clone() })
+        }
+        None => report.findings.push(found),
+    }
+}
+
+impl State {
+    /// What is true after an action.
+    fn after(&mut self, facts: &Facts<'_>, action: &Action) {
+        let resolve = |name: &sql::WrittenName| step::resolve(facts, name);
+        match action {
+            Action::Begin => self.begin(),
+            Action::End => self.end(),
+            Action::Set { name, value, local } if name == "lock_timeout" => {
+                let on = value.as_deref().is_some_and(|v| v.chars().any(|c| c.is_ascii_digit() && c != '0'));
+                self.set_lock_timeout(on, *local);
+            }
+            Action::CreateTable { table, .. } => {
+                self.made.insert(resolve(table));
+            }
+            Action::CreateIndex(index) => {
+                if let Some(name) = &index.name {
+                    let schema = resolve(&index.table).schema;
+                    self.made.insert(QualifiedName::new(schema, name.clone()));
+                }
+            }
+            Action::AlterTable { table, change } => {
+                let table = resolve(table);
+                match change {
+                    TableChange::AddConstraint(constraint) if constraint.not_valid => {
+                        if let (Some(name), true) = (&constraint.name, self.in_transaction) {
+                            self.unvalidated.insert((table.clone(), name.clone()));
+                        }
+                        if let Some(expression) = &constraint.expression {
+                            self.checks.push((table, constraint.name.clone(), expression.clone(), false));
+                        }
+                    }
+                    TableChange::AddConstraint(constraint) => {
+                        if let Some(expression) = &constraint.expression {
+                            self.checks.push((table, constraint.name.clone(), expression.clone(), true));
+                        }
+                    }
+                    TableChange::Validate { name } => {
+                        for (of, check, _, valid) in &mut self.checks {
+                            *valid |= *of == table && check.as_deref() == Some(name);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}

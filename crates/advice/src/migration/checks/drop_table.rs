@@ -1,0 +1,48 @@
+//! Is a table or view dropped that programs may still ask for?
+//!
+//! Every statement that names it fails from that moment, and a table's data is not to be had back. A table takes ACCESS
+//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well. Scans and writes in the counters say whether it is
+//! in use.
+
+use model::{LockLevel, Severity};
+use sql::{Action, Dropped};
+
+use super::Check;
+use crate::migration::step::{Held, Step};
+use crate::schema::LintFinding;
+
+pub(super) const CHECK: Check = Check {
+    id: "drop-table",
+    title: "table or view that is dropped",
+    severity: Severity::Warning,
+    run,
+};
+
+fn run(step: &Step<'_>) -> Vec<LintFinding> {
+    let Action::Drop { kind, names, cascade, .. } = step.action else { return Vec::new() };
+    let what = match kind {
+        Dropped::Table => "table",
+        Dropped::View => "view",
+        Dropped::MaterializedView => "materialized view",
+        Dropped::Index | Dropped::Other => return Vec::new(),
+    };
+    let names = names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n));
+    names
+        .map(|name| {
+            let cascade = if *cascade { " CASCADE drops what depends on it as well." } else { "" };
+            let found = step.finding(
+                &CHECK,
+                &name,
+                (LockLevel::AccessExclusive, Held::Instant),
+                format!("{what} {name} is dropped"),
+                &format!("Statements that name it fail from then on. Release a program that does not use it first.{cascade}"),
+            );
+            match step.relation(&name).and_then(|r| r.activity.as_ref()) {
+                Some(a) => found
+                    .with("scans since the counters were reset", a.seq_scan + a.idx_scan)
+                    .with("rows written since", a.n_tup_ins + a.n_tup_upd + a.n_tup_del),
+                None => found,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! Is a table written anew while nobody may read it?
+//!
+//! `VACUUM FULL`, `CLUSTER`, `SET TABLESPACE`, `SET LOGGED`, `SET UNLOGGED`, `SET ACCESS METHOD` and `SET EXPRESSION` hold
+//! ACCESS EXCLUSIVE from beginning to end, and need the space of the table once more.
+
+use model::{LockLevel, QualifiedName, Severity};
+use sql::{Action, TableChange};
+
+use super::Check;
+use crate::migration::step::{Held, Step};
+use crate::schema::LintFinding;
+
+pub(super) const CHECK: Check = Check {
+    id: "rewrite-table",
+    title: "table that is written anew under a lock",
+    severity: Severity::Warning,
+    run,
+};
+
+fn run(step: &Step<'_>) -> Vec<LintFinding> {
+    let every = || vec![QualifiedName::new("public", "(every table)")];
+    let (what, tables) = match step.action {
+        Action::Vacuum { tables, full: true } => (
+            "VACUUM FULL",
+            if tables.is_empty() { every() } else { tables.iter().map(|t| step.name(t)).collect() },
+        ),
+        Action::Cluster { table } => ("CLUSTER", table.as_ref().map_or_else(every, |t| vec![step.name(t)])),
+        Action::AlterTable { table, change: TableChange::Rewrite { what } } => (*what, vec![step.name(table)]),
+        _ => return Vec::new(),
+    };
+    let tables = tables.into_iter().filter(|t| !step.is_new(t));
+    tables
+        .map(|table| {
+            step.finding(
+                &CHECK,
+                &table,
+                (LockLevel::AccessExclusive, Held::Rewrite),
+                format!("{what} writes {table} anew under ACCESS EXCLUSIVE"),
+                match what {
+                    "VACUUM FULL" | "CLUSTER" => "pg_repack and pg_squeeze do the same with a lock at the end only.",
+                    _ => "Choose an hour in which it may stand still.",
+                },
+            )
+        })
+        .collect()
+}

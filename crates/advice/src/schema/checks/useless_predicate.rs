@@ -1,0 +1,76 @@
+//! Does the predicate of a partial index leave anything out?
+//!
+//! Either it holds for every row by the table's own constraints (`IS NOT NULL` of a NOT NULL column), or the index
+//! holds nearly as many rows as the table (`pg_class.reltuples` of both). Queries that do not repeat the predicate
+//! cannot use the index, for nothing.
+
+use model::snapshot::{Index, Relation};
+use model::{Change, IndexDefinition, Severity};
+
+use super::{Check, index_ref};
+use crate::index_advisor::upkeep::is_removable;
+use crate::schema::facts::percent;
+use crate::schema::{Facts, LintFinding, Remedy};
+
+pub(super) const CHECK: Check = Check {
+    id: "useless-predicate",
+    title: "predicate of an index that leaves nothing out",
+    severity: Severity::Info,
+    on: true,
+    needs_schema_facts: false,
+    run,
+};
+
+fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
+    facts.designed_indexes().filter_map(|(relation, index)| judge(facts, relation, index)).collect()
+}
+
+fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFinding> {
+    let definition = &index.definition;
+    let predicate = definition.predicate.as_deref()?;
+    if !index.valid {
+        return None;
+    }
+    let not_null: Vec<&str> = relation.columns.iter().filter(|c| c.not_null).map(|c| c.name.as_str()).collect();
+    let always = sql::always_true(predicate, &not_null);
+    // Both counts come from the same ANALYZE or VACUUM; without one there is no telling.
+    let known = relation.reltuples >= 10_000.0 && index.reltuples > 0.0;
+    let share = if known { index.reltuples / relation.reltuples } else { 0.0 };
+    if !always && share < facts.thresholds.predicate_share {
+        return None;
+    }
+    let finding = CHECK
+        .finding(
+            index_ref(index),
+            format!("the predicate of index {} leaves nothing out", index.name),
+            if always {
+                "It holds for every row, by the constraints of the table. Only queries that repeat it can use the index.".into()
+            } else {
+                format!(
+                    "The index holds {} of the rows. Only queries that imply the predicate can use it, and it saves \
+                     next to nothing. If a unique index is partial on purpose, this is no fault.",
+                    percent(share.min(1.0))
+                )
+            },
+        )
+        .with("predicate", predicate);
+    // Uniqueness of a part is not uniqueness of the whole, unless the predicate always holds.
+    if (definition.unique && !always) || !is_removable(facts.snapshot, index) {
+        return Some(finding);
+    }
+    let full = IndexDefinition {
+        name: facts.free_name(&definition.table.schema, &format!("{}_full", definition.name.chars().take(50).collect::<String>())),
+        predicate: None,
+        ..definition.clone()
+    };
+    let drop = Change::DropIndex {
+        name: index.name.clone(),
+        table: definition.table.clone(),
+        definition: index.indexdef.clone(),
+    };
+    Some(finding.mended_by(Remedy::changes(
+        facts,
+        vec![Change::CreateIndex { index: full }, drop],
+        "SHARE UPDATE EXCLUSIVE while the table is read twice: reads and writes go on.",
+    )))
+}
