@@ -47,6 +47,9 @@ pub struct File {
     /// When `check` takes a statement for worse.
     #[serde(default)]
     pub check: advice::regression::Gates,
+    /// Which checks `lint` makes, and what it lets be.
+    #[serde(default)]
+    pub lint: advice::schema::Settings,
 }
 
 /// Everything resolved.
@@ -68,6 +71,8 @@ pub struct Settings {
     pub checks: plan::Thresholds,
     /// When `check` takes a statement for worse.
     pub gates: advice::regression::Gates,
+    /// Which checks `lint` makes, and what it lets be.
+    pub lint: advice::schema::Settings,
 }
 
 impl Settings {
@@ -93,6 +98,7 @@ impl Settings {
             statement_timeout: Duration::from_millis(file.statement_timeout_ms.unwrap_or(60_000)),
             checks: known(file.checks)?,
             gates: file.check,
+            lint: file.lint,
         })
     }
 

@@ -31,7 +31,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     Info,
     Warning,
     Error,

@@ -11,6 +11,7 @@ mod demo_report;
 mod doctor;
 mod explain;
 mod journal;
+mod lint;
 mod profile;
 mod report;
 mod rewrite;
@@ -51,6 +52,8 @@ pub enum Command {
     WhatIf(what_if::Args),
     /// Which other text of a statement gives the same rows for less, and how sure is that?
     Rewrite(rewrite::Args),
+    /// Find what is wrong with a schema, its indexes and its upkeep, or with a migration.
+    Lint(lint::Args),
     /// Show what a recommendation would run; make the changes with --execute.
     Apply(apply::Args),
     /// Take back what apply did.
@@ -85,6 +88,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Advise(args) => advise::run(&context, args).await,
         Command::WhatIf(args) => what_if::run(&context, args).await,
         Command::Rewrite(args) => rewrite::run(&context, args).await,
+        Command::Lint(args) => lint::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, args).await,
         Command::Undo(args) => undo::run(&context, args).await,
         Command::Verify(args) => verify::run(&context, args).await,

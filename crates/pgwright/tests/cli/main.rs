@@ -5,6 +5,7 @@
 
 mod explained;
 mod interruptions;
+mod lint;
 mod main_loop;
 mod other_shapes;
 mod outputs;
