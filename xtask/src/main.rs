@@ -10,8 +10,12 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask tidy         check the invariants of ARCHITECTURE.md; exit 1 when one is broken
+<<<<<<< HEAD
 cargo xtask reference    write docs/reference/checks.md from crates/plan/src/checks
 cargo xtask fuzz-plans   try plans made by chance: --inputs 1000000 --seed 1; exit 1 when one panics
+=======
+cargo xtask reference    write docs/reference/checks.md and docs/reference/lint from the heads of the checks
+>>>>>>> 360472a (docs: lint, a page for each of its checks, a guide for continuous integration)
 ";
 
 fn root() -> PathBuf {

@@ -64,6 +64,7 @@ pub fn check(root: &Path) -> io::Result<Vec<String>> {
     problems.extend(crates_know_whom_they_may(root)?);
     problems.extend(commands_have_pages(root)?);
     problems.extend(checks_have_pages(root)?);
+    problems.extend(lint_has_pages(root)?);
     if !root.join("CHANGELOG.md").is_file() {
         problems.push("CHANGELOG.md: missing".into());
     }
@@ -240,6 +241,28 @@ fn checks_have_pages(root: &Path) -> io::Result<Vec<String>> {
     Ok(problems)
 }
 
+fn lint_has_pages(root: &Path) -> io::Result<Vec<String>> {
+    let folder = root.join(reference::LINT_PAGES);
+    let mut problems = Vec::new();
+    let pages = reference::lint_pages(root)?;
+    for (name, text) in &pages {
+        if read_if_there(&folder.join(name))? != *text {
+            let page = format!("{}/{name}", reference::LINT_PAGES);
+            problems.push(format!("{page}: not what the source says; run cargo xtask reference"));
+        }
+    }
+    if folder.is_dir() {
+        for entry in std::fs::read_dir(&folder)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if pages.iter().all(|(page, _)| *page != name) {
+                problems.push(format!("{}/{name}: of a check that is no more", reference::LINT_PAGES));
+            }
+        }
+    }
+    problems.sort();
+    Ok(problems)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +361,30 @@ mod tests {
         let whole = "//! Q?\nfn g() { println!(\"x\"); }\n";
         assert_eq!(problems_of(&[("crates/sql/tests/sql/main.rs", whole)]), Vec::<String>::new());
         assert_eq!(problems_of(&[("crates/pgwright/src/printer.rs", whole)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_pages_of_lint_follow_the_source() {
+        let check_file = (
+            "crates/advice/src/schema/checks/empty_table.rs",
+            "//! Is it empty?\n\nconst C: Check = Check { title: \"no rows\", severity: Severity::Info, on: true };\n",
+        );
+        let settings = (
+            "crates/advice/src/schema/settings.rs",
+            "//! Which?\npub struct Thresholds {\n    /// The share. 0.5.\n    pub null_share: f64,\n}\n",
+        );
+        let root = workspace(&[("ARCHITECTURE.md", "#\n"), ("CHANGELOG.md", "#\n"), check_file, settings]);
+        assert_eq!(check(root.path()).unwrap().len(), 2, "the page and the index are missing");
+        let thresholds = root.path().join("crates/plan/src/checks/thresholds.rs");
+        std::fs::create_dir_all(thresholds.parent().unwrap()).unwrap();
+        std::fs::write(&thresholds, "//! When?\npub struct Thresholds {\n}\n").unwrap();
+        reference::write(root.path()).unwrap();
+        assert_eq!(check(root.path()).unwrap(), Vec::<String>::new());
+        let folder = root.path().join(reference::LINT_PAGES);
+        let page = std::fs::read_to_string(folder.join("empty-table.md")).unwrap();
+        assert!(page.contains("no rows. Severity: info.\n\nIs it empty?"), "{page}");
+        std::fs::write(folder.join("gone.md"), "# gone\n").unwrap();
+        assert_eq!(check(root.path()).unwrap().len(), 1);
     }
 
     #[test]
