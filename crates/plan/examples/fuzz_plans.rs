@@ -137,7 +137,7 @@ fn try_one(corpus: &[String], seed: u64, number: u64, counters: &Counters) -> Op
         (true, true) => "was slow",
         (true, false) => return None,
     };
-    let path = format!("fuzz-{seed}-{number}.txt");
+    let path = format!("target/fuzz-{seed}-{number}.txt");
     let kept = std::fs::write(&path, &text).map_or_else(|e| format!("not kept: {e}"), |()| path);
     Some(format!("input {number} {what} after {} ms: {kept}", took.as_millis()))
 }
