@@ -13,10 +13,10 @@ struct Corpus {
 }
 
 #[derive(serde::Deserialize)]
-struct Pair {
-    name: String,
-    before: String,
-    after: String,
+pub struct Pair {
+    pub name: String,
+    pub before: String,
+    pub after: String,
 }
 
 fn root() -> PathBuf {
@@ -27,19 +27,27 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-async fn refuter(schema: &str) -> Refuter {
-    let ddl = match schema {
+/// The names of the corpus's schemas.
+pub const SCHEMAS: [&str; 3] = ["registry", "shop", "types"];
+
+/// A schema of the corpus as DDL.
+pub fn ddl(schema: &str) -> String {
+    match schema {
         "registry" => {
             let folder = "crates/pgwright/src/demo";
             let files = ["registry_tables.sql", "registry_constraints.sql"];
             files.map(|file| read(&format!("{folder}/{file}"))).join("\n")
         }
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
-    };
-    start(&ddl).await
+    }
 }
 
-fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
+async fn refuter(schema: &str) -> Refuter {
+    start(&ddl(schema)).await
+}
+
+/// The pairs of a schema, `wrong` or `valid`.
+pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
     let path = format!("tests/corpus/rewrites/{schema}.{kind}.toml");
     toml::from_str::<Corpus>(&read(&path)).unwrap_or_else(|e| panic!("{path}: {e}")).pair
 }

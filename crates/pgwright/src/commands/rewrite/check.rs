@@ -28,7 +28,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE.sql", conflicts_with = "snapshot", requires = "check")]
     schema: Option<PathBuf>,
     /// How many tiny databases are tried.
-    #[arg(long, value_name = "NUMBER", default_value_t = 400, requires = "check")]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000, requires = "check")]
     databases: u32,
     /// Which tiny databases these are; the same number makes the same ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "check")]
