@@ -194,6 +194,7 @@ pub async fn rewrite<M: CostModel>(
             result.pointers.push(Pointer { rule: found.rule, advice: advice.clone() });
         }
     }
+    result.pointers.extend(one_by_one(statement));
     if first.iter().all(|r| r.sql.is_none()) {
         return Ok(result);
     }
@@ -227,6 +228,31 @@ pub async fn rewrite<M: CostModel>(
     found.sort_by(|a, b| reached(a).total_cmp(&reached(b)));
     result.rewrites = found;
     Ok(result)
+}
+
+/// A statement that looks up one row and is called again and again: one call with all keys saves the ways in between.
+fn one_by_one(statement: &WorkloadStatement) -> Option<Pointer> {
+    const MANY_CALLS: i64 = 1_000;
+    let [relation] = statement.analysis.relations.as_slice() else { return None };
+    let [predicate] = relation.predicates.as_slice() else { return None };
+    let keyed = predicate.operator == sql::Operator::Equal
+        && predicate.disjunct.is_none()
+        && matches!(predicate.values.as_slice(), [value] if matches!(value.without_casts(), sql::Expression::Parameter(_)));
+    let column = predicate.key.column()?;
+    let few =
+        statement.rows_per_call <= 10.0 && !statement.analysis.aggregated && !statement.analysis.limited;
+    if !keyed || !few || statement.calls < MANY_CALLS {
+        return None;
+    }
+    let column = model::quote_identifier(column);
+    Some(Pointer {
+        rule: "batch-lookups",
+        advice: format!(
+            "{} calls look up {:.1} rows each by {column}: where the application loops over keys, one call with {column} = \
+             ANY ($1) and an array of them saves the ways in between",
+            statement.calls, statement.rows_per_call
+        ),
+    })
 }
 
 /// The least that a text costs, with its indexes where they were looked for.

@@ -331,10 +331,8 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
             if select.group.iter().all(has) {
                 continue;
             }
-        } else if select.distinct == Distinct::All {
-            if select.outputs.iter().all(|o| has(&o.expr)) {
-                continue;
-            }
+        } else if select.distinct == Distinct::All && select.outputs.iter().all(|o| has(&o.expr)) {
+            continue;
         }
         let given: BTreeSet<Column> = query
             .order

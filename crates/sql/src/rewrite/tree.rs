@@ -91,6 +91,8 @@ pub(crate) struct Star {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// A statement has few sources, and rules take them apart by pattern.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum From {
     Table(Table),
     Derived(Derived),

@@ -276,11 +276,7 @@ fn sort_node(expr: &mut Expr) {
                 std::mem::swap(left, right);
             }
         }
-        Expr::Distinct { left, right, .. } => {
-            if right < left {
-                std::mem::swap(left, right);
-            }
-        }
+        Expr::Distinct { left, right, .. } if **right < **left => std::mem::swap(left, right),
         _ => {}
     }
 }

@@ -287,6 +287,12 @@ impl Plan<'_, '_, '_> {
     }
 
     fn of_hub(&mut self, call: &Call, branches: &[Branch]) -> Option<Expr> {
+        if let ("count", true, [Expr::Column(counted)]) =
+            (call.name.as_str(), call.distinct, call.args.as_slice())
+            && self.comes_once(counted)
+        {
+            return Some(Expr::Call(Box::new(Call { distinct: false, ..call.clone() })));
+        }
         if super::super::functions::ignores_duplicates(call) {
             return Some(Expr::Call(Box::new(call.clone())));
         }
@@ -301,6 +307,21 @@ impl Plan<'_, '_, '_> {
         let filter = (!filter.is_empty()).then(|| Box::new(all_of(filter)));
         let sum = Call { filter, ..Call::new("sum", vec![weight]) };
         Some(whole_number(Expr::Call(Box::new(sum))))
+    }
+
+    /// Whether no value of a column of the others comes twice once every branch is one row per key.
+    fn comes_once(&mut self, counted: &Column) -> bool {
+        let mut found = self.hub.clone();
+        made_inner(&mut found, &BTreeSet::from([counted.source.clone()]));
+        let given = BTreeSet::from([counted.clone()]);
+        match determines(self.level.scope, &[found], &self.select.filter, &given) {
+            Ok(proofs) => {
+                let claim = format!("{} comes once", self.level.scope.display(counted));
+                self.note(Condition::new(claim, Ok(proofs)));
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     fn of_branch(&mut self, call: &Call, n: usize, branches: &mut [Branch]) -> Option<Expr> {
@@ -478,7 +499,7 @@ mod tests {
              where c.active group by c.id, c.name having count(distinct i.id) > 0 order by items desc",
             expect![[r#"
                 SELECT
-                    c.name, count(DISTINCT o.id) AS orders,
+                    c.name, count(o.id) AS orders,
                     COALESCE(sum(i_stats.count_rows), 0)::bigint AS items,
                     max(i_stats.max_price), COALESCE(sum(r_stats.count_rows), 0)::bigint AS good
                 FROM
@@ -499,12 +520,13 @@ mod tests {
                 GROUP BY c.id, c.name
                 HAVING COALESCE(sum(i_stats.count_rows), 0)::bigint > 0
                 ORDER BY items DESC
+                + orders.id comes once: NOT NULL of orders.id, unique index customers_pkey, unique index orders_pkey
                 + items.id is a key: NOT NULL of items.id, unique index items_pkey
                 + a row of items comes with one row of the other tables: NOT NULL of orders.id, unique index customers_pkey, unique index orders_pkey
                 + reviews.id is a key: NOT NULL of reviews.id, unique index reviews_pkey
                 + a row of reviews comes with one row of the other tables: NOT NULL of orders.id, unique index customers_pkey, unique index orders_pkey
                 SELECT
-                    c.name, count(DISTINCT o.id) AS orders,
+                    c.name, count(o.id) AS orders,
                     COALESCE(sum(i_stats_1.count_rows), 0)::bigint AS items,
                     max(i_stats_1.max_price),
                     COALESCE(sum(r_stats_1.count_rows), 0)::bigint AS good
@@ -527,6 +549,7 @@ mod tests {
                 GROUP BY c.id, c.name
                 HAVING COALESCE(sum(i_stats_1.count_rows), 0)::bigint > 0
                 ORDER BY items DESC
+                + orders.id comes once: NOT NULL of orders.id, unique index customers_pkey, unique index orders_pkey
                 + items.id is a key: NOT NULL of items.id, unique index items_pkey
                 + a row of items comes with one row of the other tables: NOT NULL of orders.id, unique index customers_pkey, unique index orders_pkey
                 + reviews.id is a key: NOT NULL of reviews.id, unique index reviews_pkey
