@@ -1,6 +1,6 @@
 //! Does a candidate weigh what the built index does? Asked of every access method, of types of every width,
-//! and of values that repeat, lean to one side, are missing, or hang together. On one version: builds differ
-//! little between versions.
+//! and of values that repeat, lean to one side, are missing, or hang together. On the oldest and the newest
+//! version of this machine.
 //!
 //! `cargo nextest run -p pgwright-twin --test sizes --no-capture` prints each index and the table of the README.
 
@@ -262,9 +262,30 @@ fn definitions() -> Vec<IndexDefinition> {
     all
 }
 
-#[tokio::test]
+/// The oldest and the newest server of this machine, or the only one.
+fn both_ends() -> (&'static cluster::Server, Option<&'static cluster::Server>) {
+    let versions = testkit::versions();
+    let (oldest, newest) = (versions[0].major, versions[versions.len() - 1].major);
+    (testkit::server(oldest), (newest != oldest).then(|| testkit::server(newest)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn candidates_weigh_what_the_built_index_does() {
-    let server = testkit::server(testkit::versions()[2].major);
+    let (oldest, newest) = both_ends();
+    let newest = async {
+        match newest {
+            Some(server) => weigh(server).await,
+            None => Vec::new(),
+        }
+    };
+    let (mut complaints, of_newest) = tokio::join!(weigh(oldest), newest);
+    complaints.extend(of_newest);
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Builds every index on one server, and gives a line for each that the twin did not foresee.
+async fn weigh(server: &cluster::Server) -> Vec<String> {
+    let major = server.binaries().major;
     let database = testkit::database(server).await;
     let client = testkit::connect(&database.url).await;
     client.batch_execute(SCHEMA).await.unwrap();
@@ -292,7 +313,7 @@ async fn candidates_weigh_what_the_built_index_does() {
     assert_eq!(twin.notes(), Vec::<String>::new());
 
     let definitions = definitions();
-    let (mut errors, mut failures) = (BTreeMap::<String, Vec<f64>>::new(), Vec::new());
+    let (mut errors, mut complaints) = (BTreeMap::<String, Vec<f64>>::new(), Vec::new());
     for (definition, answer) in definitions.iter().zip(twin.register(&definitions).await.unwrap()) {
         let Registered::Ready { bytes, .. } = answer else { panic!("{}: {answer:?}", definition.name) };
         let start = std::time::Instant::now();
@@ -309,7 +330,7 @@ async fn candidates_weigh_what_the_built_index_does() {
         let (real, predicted) = (real / 8192, bytes.0 / 8192);
         let error = (predicted as f64 - real as f64) / real as f64;
         let line = format!(
-            "{:58} {real:6} pages, twin {predicted:6}, {:+6.1} %   {:.1?}",
+            "{major} {:58} {real:6} pages, twin {predicted:6}, {:+6.1} %   {:.1?}",
             definition.name,
             100.0 * error,
             start.elapsed()
@@ -318,16 +339,21 @@ async fn candidates_weigh_what_the_built_index_does() {
         errors.entry(definition.access_method.clone()).or_default().push(error.abs());
         errors.entry("all".into()).or_default().push(error.abs());
         if error.abs() > 0.25 {
-            failures.push(line);
+            complaints.push(line);
         }
     }
-    println!("| access method | indexes | median error | worst |");
+    println!("| PostgreSQL {major} | indexes | median error | worst |");
     for (method, errors) in &mut errors {
         errors.sort_by(f64::total_cmp);
         let worst = errors.last().unwrap();
         let median = errors[errors.len() / 2];
         println!("| {method} | {} | {:.1} % | {:.1} % |", errors.len(), 100.0 * median, 100.0 * worst);
-        assert!(median < 0.1, "{method}: {median}");
+        if median >= 0.1 {
+            complaints.push(format!(
+                "{major} {method}: half of the indexes are {:.1} % off or more",
+                100.0 * median
+            ));
+        }
     }
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    complaints
 }

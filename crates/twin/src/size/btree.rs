@@ -67,13 +67,7 @@ fn merged_bytes(shape: &Shape, heap: Heap<'_>, tuple: f64) -> f64 {
     // Combinations are fewer or more than those of independent columns.
     let factor = match heap.combinations_of(shape) {
         Some(known) if known >= heap.rows => return heap.rows * (tuple + ITEM_ID),
-        Some(known) => {
-            let independent: f64 = classes
-                .iter()
-                .map(|c| distribution::occupied(c.values, heap.rows * c.probability * c.values))
-                .sum();
-            known / independent.max(1.0)
-        }
+        Some(known) => scale_to(known, &classes, heap.rows),
         None => 1.0,
     };
     classes
@@ -90,6 +84,19 @@ fn merged_bytes(shape: &Shape, heap: Heap<'_>, tuple: f64) -> f64 {
             }
         })
         .sum()
+}
+
+/// By how much the number of possible values has to be scaled for that many of them to occur.
+fn scale_to(known: f64, classes: &[Class], rows: f64) -> f64 {
+    let occurring = |factor: f64| -> f64 {
+        classes
+            .iter()
+            .map(|c| distribution::occupied(c.values * factor, rows * c.probability * c.values))
+            .sum()
+    };
+    // More possible values never make fewer occur.
+    let exponent = |x: f64| (80.0 * x - 40.0).exp2();
+    exponent(distribution::solve(|x| occurring(exponent(x)), known))
 }
 
 /// Bytes of what is left of a group of which each row stays with the same probability.

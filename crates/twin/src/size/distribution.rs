@@ -121,7 +121,7 @@ pub(crate) fn occupied(values: f64, rows: f64) -> f64 {
 }
 
 /// Where between 0 and 1 a growing function has a value.
-fn solve(function: impl Fn(f64) -> f64, value: f64) -> f64 {
+pub(super) fn solve(function: impl Fn(f64) -> f64, value: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..40 {
         let middle = f64::midpoint(low, high);
