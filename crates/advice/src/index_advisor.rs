@@ -3,6 +3,7 @@
 
 mod bound;
 mod candidates;
+pub(crate) mod combinations;
 mod evaluation;
 pub(crate) mod local_search;
 pub(crate) mod naming;
@@ -17,7 +18,7 @@ pub(crate) mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::cost_model::{CandidateId, CostError, CostModel};
+use model::cost_model::{CandidateId, Combination, CostError, CostModel};
 use model::{Bytes, Finding, ObjectRef, Recommendation, Rejected, Severity, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,11 @@ pub struct CurvePoint {
     pub workload_cost: f64,
 }
 
+/// What the statements of a snapshot tell of columns together, for whoever predicts sizes without asking for advice.
+pub fn known_combinations(snapshot: &Snapshot) -> Vec<Combination> {
+    combinations::known(snapshot, &Workload::from_snapshot(snapshot, &BTreeMap::new()))
+}
+
 /// Why there is no advice.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AdviceError {
@@ -122,6 +128,16 @@ impl AdviceError {
     }
 }
 
+/// The part of a budget of bytes that is kept free, because sizes are predicted.
+const BUDGET_RESERVE: f64 = 0.01;
+
+/// The least part of a workload's time that counts as what indexes can save: one that they hardly help is no reason
+/// to recommend what saves next to nothing.
+const MIN_WITHIN_REACH: f64 = 0.1;
+
+/// The least part of what indexes can save that the smallest shares are taken of.
+const MIN_YARDSTICK: f64 = 0.05;
+
 /// Everything known at the end of a run, from which recommendations are written.
 struct Decision<'a> {
     snapshot: &'a Snapshot,
@@ -135,6 +151,14 @@ struct Decision<'a> {
     made_for: BTreeMap<CandidateId, BTreeSet<usize>>,
     ruled_out: Vec<RuledOut>,
     passed_over: BTreeMap<model::QualifiedName, String>,
+}
+
+impl Decision<'_> {
+    /// Whether something else than prices bounds the set.
+    fn is_limited(&self) -> bool {
+        let Options { max_bytes, max_count, max_write_overhead, .. } = self.options;
+        max_bytes.is_some() || max_count.is_some() || max_write_overhead.is_some()
+    }
 }
 
 /// Advises on indexes.
@@ -155,6 +179,7 @@ pub async fn advise<M: CostModel>(
     let control = options.control.clone();
     let mut evaluator = Evaluator::start(model, control, snapshot, &mut workload).await?;
     let generated = candidates::generate(snapshot, &workload, options);
+    evaluator.learn_combinations(&combinations::known(snapshot, &workload));
     let mut ruled_out = generated.ruled_out;
 
     let definitions: Vec<_> =
@@ -190,16 +215,22 @@ pub async fn advise<M: CostModel>(
     }
     let candidate_count = evaluator.candidates.len();
     let weights = weights(&workload, &base, options.weigh_by);
-    let options = &options.for_weights(&weights);
+    let could_save: Vec<f64> = weights
+        .iter()
+        .zip(base.iter().zip(&ideal))
+        .map(|(weight, (base, ideal))| if *base > 0.0 { weight * (1.0 - ideal / base).max(0.0) } else { 0.0 })
+        .collect();
+    let options = &options.for_workload(&could_save);
+    let yardstick_ms = yardstick_ms(&weights, &could_save, workload.total_ms);
 
-    let pricing = Pricing::new(snapshot, &workload, options);
+    let pricing = Pricing::new(snapshot, &workload, options, yardstick_ms);
     let prices: BTreeMap<CandidateId, CandidatePrice> = evaluator
         .candidates
         .iter()
         .map(|(id, ready)| (*id, pricing.price(&ready.definition, ready.bytes)))
         .collect();
     let limits = Limits {
-        bytes: options.max_bytes.map(|b| b.0),
+        bytes: options.max_bytes.map(|b| (b.0 as f64 * (1.0 - BUDGET_RESERVE)) as u64),
         count: options.max_count,
         write_ms: options.max_write_overhead.map(|share| share * workload.write_ms),
     };
@@ -215,10 +246,12 @@ pub async fn advise<M: CostModel>(
         base,
         ideal: ideal.clone(),
         ideals,
+        yardstick_ms,
     };
     let selected = selection.run().await?;
     let mut chosen = selected.chosen;
-    selection.drop_marginal(&mut chosen);
+    selection.drop_marginal(&mut chosen).await?;
+    selection.drop_unused(&mut chosen).await?;
 
     let decision = Decision {
         snapshot,
@@ -241,6 +274,22 @@ pub async fn advise<M: CostModel>(
     advice.curve = selected.curve;
     advice.stopped_early = options.control.is_stopped();
     Ok(advice)
+}
+
+/// The time that the smallest shares are shares of.
+///
+/// Before anything is mended, that is what indexes can save. Once the worst is mended, what was small beside it is
+/// most of what is left to wait for, and a DBA who measures again sees only that: the time that then remains of
+/// statements that indexes help. Between the two stands their geometric mean. What no index can take away does not
+/// count: beside a report that reads everything, nothing else would be worth a thought.
+fn yardstick_ms(weights: &[f64], could_save: &[f64], total_ms: f64) -> f64 {
+    let within_reach: f64 = could_save.iter().sum::<f64>().max(MIN_WITHIN_REACH * total_ms);
+    let remaining = |(weight, saved): (&f64, &f64)| {
+        let share = saved / weight.max(f64::MIN_POSITIVE);
+        share * (weight - saved).max(0.0)
+    };
+    let remains: f64 = weights.iter().zip(could_save).map(remaining).sum();
+    (within_reach * remains).sqrt().clamp(MIN_YARDSTICK * within_reach, within_reach)
 }
 
 /// What each statement weighs, in milliseconds; by cost they add up to the same time.

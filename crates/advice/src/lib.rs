@@ -20,4 +20,5 @@ mod fixture;
 
 pub use index_advisor::{
     Advice, AdviceError, Bound, Control, CurvePoint, Options, Progress, SkippedStatement, WeighBy, advise,
+    known_combinations,
 };

@@ -12,6 +12,7 @@ use model::{Bytes, IndexDefinition, QualifiedName, Snapshot};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::index_advisor::combinations;
 use crate::index_advisor::naming::Names;
 use crate::index_advisor::price::Pricing;
 use crate::index_advisor::{Options, SkippedStatement};
@@ -165,7 +166,7 @@ impl Upkeep {
 
     fn in_workload(snapshot: &Snapshot, workload: &Workload, index: &IndexDefinition, bytes: Bytes) -> Self {
         let options = Options::default();
-        let price = Pricing::new(snapshot, workload, &options).price(index, bytes.0);
+        let price = Pricing::new(snapshot, workload, &options, workload.total_ms).price(index, bytes.0);
         Self {
             write_ms_per_hour: price.write_ms / workload.hours,
             hot_updates_lost_per_hour: price.hot_lost / workload.hours,
@@ -203,6 +204,7 @@ impl Before {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, CostError> {
         let mut workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
+        model.learn_combinations(&combinations::known(snapshot, &workload));
         if let Some(queryid) = only {
             workload.statements.retain(|s| s.queryid == queryid);
             workload.skipped.retain(|s| s.queryid == queryid);

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use advice::{Advice, Options, advise};
+use advice::{Advice, Options, WeighBy, advise};
 use model::{Change, Snapshot};
 use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
 use tokio_postgres::Client;
@@ -268,4 +268,49 @@ async fn odd_names_foreign_keys_and_duplicates() {
     let small = advised(&snapshot, &Options { max_count: Some(1), ..Options::default() }).await;
     assert_eq!(creates(&small).len(), 1);
     assert!(small.rejected.iter().any(|r| r.reason.contains("do not fit the budget")));
+}
+
+#[tokio::test]
+async fn two_indexes_take_the_place_of_five() {
+    const FIVE: &str = "
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, c int NOT NULL, d int NOT NULL, e int NOT NULL, filler text);
+        INSERT INTO t SELECT n, n % 50, n / 50 % 20, n % 101, hashint4(n) & 3, hashint4(n + 7) & 15, repeat('f', 60)
+            FROM generate_series(1, 100000) n;
+        CREATE INDEX t_a ON t (a);
+        CREATE INDEX t_a_b ON t (a, b);
+        CREATE INDEX t_a_b_again ON t (a, b);
+        CREATE INDEX t_c ON t (c);
+        CREATE INDEX t_c_again ON t (c);
+        CREATE UNIQUE INDEX t_kept ON t (c, id);
+    ";
+    let server = testkit::servers().next().unwrap();
+    let database = testkit::database(server).await;
+    let client = testkit::connect(&database.url).await;
+    let statements = [
+        "SELECT * FROM t WHERE a = 7 AND b = 3 AND d = 1",
+        "SELECT * FROM t WHERE c = 7 AND e > 13",
+        "SELECT count(*) FROM t WHERE a = 9",
+    ];
+    run(&client, FIVE, &statements, 20).await;
+    let snapshot = snapshot(&database.url).await;
+    // The times of three small statements in a test are noise.
+    let advice = advised(&snapshot, &Options { weigh_by: WeighBy::PlannerCost, ..Options::default() }).await;
+    let indexes = creates(&advice);
+    assert_eq!(indexes.len(), 2, "{indexes:#?}");
+    let of = |keys: &str| indexes.iter().any(|i| i.contains(keys));
+    assert!(of("(a, b, d") && of("(c, e"), "{indexes:#?}");
+    let changes = advice.recommendations.iter().flat_map(|r| &r.changes);
+    let mut dropped: Vec<String> = changes
+        .filter_map(|c| match c {
+            Change::DropIndex { name, .. } => Some(name.name.clone()),
+            _ => None,
+        })
+        .collect();
+    dropped.sort();
+    // What enforces something stays.
+    assert_eq!(dropped, ["t_a", "t_a_b", "t_a_b_again", "t_c", "t_c_again"]);
+    let freed: u64 = advice.recommendations.iter().map(|r| r.price.freed.0).sum();
+    let bytes: u64 = advice.recommendations.iter().map(|r| r.price.bytes.0).sum();
+    assert!(freed > bytes, "{freed} bytes are freed for {bytes}");
 }

@@ -72,6 +72,17 @@ pub struct Planned {
     pub explain: serde_json::Value,
 }
 
+/// How many different values several columns of a table have together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Combination {
+    /// The table.
+    pub table: QualifiedName,
+    /// The unquoted columns, sorted.
+    pub columns: Vec<String>,
+    /// How many combinations of their values occur at most.
+    pub distinct: f64,
+}
+
 /// Why a statement could not be planned or a model could not answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CostError {
@@ -109,6 +120,10 @@ pub trait CostModel {
     /// # Errors
     /// Fails only when the model itself does.
     async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError>;
+
+    /// Tells what is known of columns together, on which sizes of candidates that are registered later depend. A
+    /// model that predicts no sizes has no use for it.
+    fn learn_combinations(&mut self, _known: &[Combination]) {}
 
     /// Plans one statement, values in place of parameters, under a configuration.
     ///

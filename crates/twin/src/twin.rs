@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::{Binaries, Server};
 use model::QualifiedName;
 use model::change::IndexDefinition;
-use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
+use model::cost_model::{CandidateId, Combination, Configuration, CostError, CostModel, Planned, Registered};
 use model::snapshot::{Relation, RelationKind, Snapshot};
 use schema::{explain, pipeline, settings};
 use serde_json::Value;
@@ -399,6 +399,22 @@ fn explain_sql(sql: &str) -> String {
 impl CostModel for Twin {
     async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError> {
         crate::candidates::register(self, candidates).await
+    }
+
+    fn learn_combinations(&mut self, known: &[Combination]) {
+        for Combination { table, columns, distinct } in known {
+            let Some(table) = self.tables.get_mut(table) else { continue };
+            let number = |name: &String| {
+                table.relation.column(name).map(|column| column.attnum).filter(|attnum| *attnum != 0)
+            };
+            let Some(columns) = columns.iter().map(number).collect::<Option<BTreeSet<i16>>>() else {
+                continue;
+            };
+            // What the server counted is better than a bound.
+            if !table.combinations.iter().any(|c| c.columns == columns) {
+                table.combinations.push(Combinations { columns, distinct: *distinct });
+            }
+        }
     }
 
     async fn plan(&mut self, sql: &str, configuration: &Configuration) -> Result<Planned, CostError> {

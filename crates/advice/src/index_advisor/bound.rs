@@ -24,6 +24,8 @@ const ROOT_STEPS: usize = 400;
 const BRANCH_STEPS: usize = 60;
 /// Steps without progress before they are halved.
 const PATIENCE: usize = 10;
+/// The size of a plan space that counts as one.
+const USUAL_SIZE: usize = 400;
 /// Plan spaces that are looked at in all: about half a second, and for a set that is not yet planned a
 /// part of it.
 pub(super) const WORK: usize = 400_000;
@@ -51,7 +53,8 @@ pub(super) fn prove(
     let mut known_ms = reached_ms;
     let mut work = 0;
     let root = relaxation.ascend(&Branch::root(&relaxation), ROOT_STEPS, known_ms, control);
-    work += root.steps * problem.units.len();
+    let of_step = problem.units.iter().map(|u| 1 + u.space.size() / USUAL_SIZE).sum::<usize>();
+    work += root.steps * of_step;
     let mut open = vec![root];
     loop {
         // The branch with the lowest bound decides the bound of all.
@@ -80,7 +83,7 @@ pub(super) fn prove(
                 continue;
             }
             let child = relaxation.ascend(&child, BRANCH_STEPS, known_ms, control);
-            work += child.steps * problem.units.len();
+            work += child.steps * of_step;
             // A branch is part of its parent, so it is not below it.
             let limit_ms = child.limit_ms.max(branch.limit_ms);
             if limit_ms < known_ms * (1.0 - CLOSED) {

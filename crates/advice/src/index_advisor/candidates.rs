@@ -227,7 +227,7 @@ impl Breadth {
         match () {
             () if count <= 300 || share >= 0.002 => Self { sequences: 28, covering: 14 },
             () if count <= 2_000 || share >= 0.000_5 => Self { sequences: 10, covering: 5 },
-            () => Self { sequences: 4, covering: 2 },
+            () => Self { sequences: 3, covering: 1 },
         }
     }
 }

@@ -13,7 +13,7 @@ mod exploration;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned};
+use model::cost_model::{CandidateId, Combination, Configuration, CostError, CostModel, Planned};
 use model::{IndexDefinition, IndexKey, KeyTarget, Snapshot};
 use serde_json::Value as Json;
 use sql::KeyExpression;
@@ -252,6 +252,11 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             planner_cost: planned.total_cost,
             parts: decompose::decompose(&planned.explain, ordered),
         }
+    }
+
+    /// Tells the cost model what is known of columns together, before candidates are registered.
+    pub fn learn_combinations(&mut self, known: &[Combination]) {
+        self.model.learn_combinations(known);
     }
 
     /// Makes candidates known; gives those that PostgreSQL refused with its message.

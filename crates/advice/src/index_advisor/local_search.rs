@@ -5,12 +5,22 @@
 //! one until nothing lowers the objective, from several starts. Everything is tried in a fixed order. Where
 //! it ends, branch and bound (`bound.rs`) goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::cost_model::CandidateId;
 
 use super::options::Control;
 use super::plan_space::{Mask, PlanSpace};
+
+/// How many sets may be costed, about, for candidates to be turned: a fraction of a second.
+const MAX_TURN_WORK: usize = 500_000;
+/// How many sets each execution remembers the costs of.
+const MAX_REMEMBERED: usize = 20_000;
+/// How often all candidates are turned.
+const MAX_TURNS: usize = 6;
+/// By which share a set may be worse for exchanges to be worth trying.
+const NEAR: f64 = 0.01;
 
 /// A candidate as the search sees it.
 #[derive(Clone, Debug)]
@@ -35,6 +45,26 @@ pub(super) struct Unit {
     pub space: PlanSpace,
     /// The item of each bit.
     pub items: Vec<usize>,
+    /// What sets that were looked at cost, in milliseconds: a search comes back to the same ones again and again.
+    known: RefCell<HashMap<Mask, f64>>,
+    /// What it costs with everything, in milliseconds: no set is below it.
+    least_ms: f64,
+}
+
+impl Unit {
+    /// The cost under a set, in milliseconds.
+    fn cost_ms(&self, mask: Mask) -> f64 {
+        if let Some(known) = self.known.borrow().get(&mask) {
+            return *known;
+        }
+        let cost = self.scale * self.space.cheapest(mask).cost;
+        let mut known = self.known.borrow_mut();
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        known.insert(mask, cost);
+        cost
+    }
 }
 
 /// What bounds a set.
@@ -93,7 +123,8 @@ impl Problem {
                     item.units.push((units.len() as u32, bit as u8));
                 }
             }
-            units.push(Unit { scale, space, items: of_bits });
+            let least_ms = scale * space.least_cost();
+            units.push(Unit { scale, space, items: of_bits, known: RefCell::default(), least_ms });
         }
         let credits = credits
             .iter()
@@ -119,7 +150,7 @@ pub(super) struct State<'p> {
 
 impl<'p> State<'p> {
     pub fn empty(problem: &'p Problem, limits: Limits) -> Self {
-        let costs: Vec<f64> = problem.units.iter().map(|u| u.scale * u.space.cheapest(0).cost).collect();
+        let costs: Vec<f64> = problem.units.iter().map(|u| u.cost_ms(0)).collect();
         let objective = problem.fixed_ms + costs.iter().sum::<f64>();
         let masks = vec![0; costs.len()];
         Self { problem, limits, chosen: BTreeSet::new(), masks, costs, bytes: 0, write_ms: 0.0, objective }
@@ -199,19 +230,24 @@ impl<'p> State<'p> {
         }
         for (unit, mask) in self.changed(add, remove) {
             if mask != self.masks[unit] {
-                let of = &self.problem.units[unit];
-                gain += self.costs[unit] - of.scale * of.space.cheapest(mask).cost;
+                gain += self.costs[unit] - self.problem.units[unit].cost_ms(mask);
             }
         }
         gain
     }
 
+    /// What one more index could gain at most, however many others there were: what its executions cost above the
+    /// least that they can.
+    fn most_gained(&self, item: usize) -> f64 {
+        let units = self.problem.items[item].units.iter().map(|(unit, _)| *unit as usize);
+        units.map(|unit| (self.costs[unit] - self.problem.units[unit].least_ms).max(0.0)).sum()
+    }
+
     pub fn apply(&mut self, add: &[usize], remove: &[usize]) {
         self.objective -= self.gain(add, remove);
         for (unit, mask) in self.changed(add, remove) {
-            let of = &self.problem.units[unit];
             self.masks[unit] = mask;
-            self.costs[unit] = of.scale * of.space.cheapest(mask).cost;
+            self.costs[unit] = self.problem.units[unit].cost_ms(mask);
         }
         for item in remove {
             self.chosen.remove(item);
@@ -233,9 +269,14 @@ impl<'p> State<'p> {
     /// Adds what gains most, per byte when bytes are short, until nothing does. `bundles` are sets that
     /// help only together.
     fn fill(&mut self, bundles: &[Vec<usize>], per_byte: bool) {
+        self.fill_without(bundles, per_byte, None);
+    }
+
+    /// The same without one of the candidates.
+    fn fill_without(&mut self, bundles: &[Vec<usize>], per_byte: bool, banned: Option<usize>) {
         let items = &self.problem.items;
         let score = |state: &Self, add: &[usize]| -> f64 {
-            if add.is_empty() || !state.fits(add, &[]) {
+            if add.is_empty() || banned.is_some_and(|item| add.contains(&item)) || !state.fits(add, &[]) {
                 return f64::NEG_INFINITY;
             }
             let gain = state.gain(add, &[]);
@@ -291,46 +332,66 @@ impl<'p> State<'p> {
             self.limits.bytes.is_some() || self.limits.count.is_some() || self.limits.write_ms.is_some();
         let mut any = false;
         loop {
-            let mut best: Option<(f64, Vec<usize>, Vec<usize>)> = None;
+            let mut better = false;
             let chosen: Vec<usize> = self.chosen.iter().copied().collect();
             for old in &chosen {
+                // What its place is worth: without it, others gain what it does and more.
+                let mut without = self.clone();
+                without.apply(&[], &[*old]);
+                let lost = without.objective - self.objective;
+                let mut best: Option<(f64, usize)> = None;
                 for new in 0..items.len() {
                     let competes = items[new].table == items[*old].table || tight;
                     if !competes || self.chosen.contains(&new) || control.is_stopped() {
                         continue;
                     }
+                    let least = best.map_or(self.threshold(), |b| b.0);
+                    let no_credit = self.problem.credits.is_empty();
+                    if no_credit && without.most_gained(new) - items[new].price_ms - lost <= least {
+                        continue;
+                    }
                     if self.fits(&[new], &[*old]) {
-                        let gain = self.gain(&[new], &[*old]);
-                        if gain > best.as_ref().map_or(self.threshold(), |b| b.0) {
-                            best = Some((gain, vec![new], vec![*old]));
+                        let gain = without.gain(&[new], &[]) - lost;
+                        if gain > least {
+                            best = Some((gain, new));
                         }
                     }
                 }
+                if let Some((_, new)) = best {
+                    self.apply(&[new], &[*old]);
+                    (better, any) = (true, true);
+                }
             }
-            if best.is_none() {
-                // Two that one index of the same table can take the place of.
-                for (at, a) in chosen.iter().enumerate() {
-                    for b in &chosen[at + 1..] {
-                        if items[*a].table != items[*b].table || control.is_stopped() {
+            if better {
+                continue;
+            }
+            // Two that one index of the same table can take the place of.
+            let mut best: Option<(f64, usize, [usize; 2])> = None;
+            for (at, a) in chosen.iter().enumerate() {
+                for b in &chosen[at + 1..] {
+                    if items[*a].table != items[*b].table || control.is_stopped() {
+                        continue;
+                    }
+                    let out = [*a, *b];
+                    let mut without = self.clone();
+                    without.apply(&[], &out);
+                    let lost = without.objective - self.objective;
+                    for new in 0..items.len() {
+                        if items[new].table != items[*a].table
+                            || self.chosen.contains(&new)
+                            || !self.fits(&[new], &out)
+                        {
                             continue;
                         }
-                        for new in 0..items.len() {
-                            let out = [*a, *b];
-                            if items[new].table == items[*a].table
-                                && !self.chosen.contains(&new)
-                                && self.fits(&[new], &out)
-                            {
-                                let gain = self.gain(&[new], &out);
-                                if gain > best.as_ref().map_or(self.threshold(), |b| b.0) {
-                                    best = Some((gain, vec![new], out.to_vec()));
-                                }
-                            }
+                        let gain = without.gain(&[new], &[]) - lost;
+                        if gain > best.as_ref().map_or(self.threshold(), |b| b.0) {
+                            best = Some((gain, new, out));
                         }
                     }
                 }
             }
-            let Some((_, add, remove)) = best else { return any };
-            self.apply(&add, &remove);
+            let Some((_, new, out)) = best else { return any };
+            self.apply(&[new], &out);
             any = true;
         }
     }
@@ -343,22 +404,82 @@ impl<'p> State<'p> {
     /// Makes the best of a set that came from elsewhere: takes out what is too much and adds what
     /// fits; thoroughly, with all exchanges.
     pub fn complete(&mut self, thoroughly: bool, control: &Control) {
-        while !self.is_within_limits() {
-            let items = &self.problem.items;
-            let loss = |i: usize| -self.gain(&[], &[i]) / items[i].bytes.max(8_192) as f64;
-            let Some(least) =
-                self.chosen.iter().copied().min_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(a.cmp(b)))
-            else {
-                return;
-            };
-            self.apply(&[], &[least]);
-        }
+        self.shrink(None);
         if thoroughly {
             self.settle(&[], control);
         } else {
             self.fill(&[], false);
             self.prune();
         }
+    }
+
+    /// Takes out what is lost least by byte until the limits are kept.
+    fn shrink(&mut self, held: Option<usize>) {
+        while !self.is_within_limits() {
+            let items = &self.problem.items;
+            let loss = |i: usize| -self.gain(&[], &[i]) / items[i].bytes.max(8_192) as f64;
+            let chosen = self.chosen.iter().copied().filter(|i| Some(*i) != held);
+            let Some(least) = chosen.min_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(a.cmp(b))) else {
+                return;
+            };
+            self.apply(&[], &[least]);
+        }
+    }
+
+    /// What comes of it when one candidate is left out, or put in whatever has to go for it, and the rest is chosen
+    /// around it. Exchanges of few for few do not get there when one large index stands for several small ones.
+    fn turned(&self, item: usize, bundles: &[Vec<usize>]) -> Self {
+        let mut state = self.clone();
+        if state.chosen.contains(&item) {
+            state.apply(&[], &[item]);
+            state.fill_without(bundles, true, Some(item));
+            state.fill_without(bundles, false, Some(item));
+        } else {
+            state.apply(&[item], &[]);
+            state.shrink(Some(item));
+            state.fill(bundles, false);
+        }
+        state.prune();
+        state
+    }
+
+    /// Turns each candidate in turn, as long as that leads to something better.
+    fn turn_each(mut self, bundles: &[Vec<usize>], control: &Control) -> Self {
+        let tight = self.limits.bytes.is_some() || self.limits.count.is_some();
+        let items = &self.problem.items;
+        if !tight {
+            return self;
+        }
+        // The largest first: they decide what else there is room for.
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by(|a, b| items[*b].bytes.cmp(&items[*a].bytes).then(a.cmp(b)));
+        let mut work = 0;
+        for _ in 0..MAX_TURNS {
+            let mut best: Option<Self> = None;
+            for item in order.iter().copied() {
+                if control.is_stopped() || work > MAX_TURN_WORK {
+                    break;
+                }
+                work += 2 * (items.len() + bundles.len());
+                let mut state = self.turned(item, bundles);
+                if !state.is_within_limits() || state.objective > self.objective * (1.0 + NEAR) {
+                    continue;
+                }
+                work += state.chosen.len() * items.len();
+                state.exchange(control);
+                let known = best.as_ref().map_or(self.objective, |b| b.objective);
+                if state.objective < known - self.threshold() {
+                    best = Some(state);
+                }
+            }
+            let Some(better) = best else { return self };
+            self = better;
+            self.settle(bundles, control);
+            if work > MAX_TURN_WORK {
+                return self;
+            }
+        }
+        self
     }
 
     fn settle(&mut self, bundles: &[Vec<usize>], control: &Control) {
@@ -375,12 +496,14 @@ impl<'p> State<'p> {
     }
 }
 
-/// The best set that the search finds, starting also from sets that were good before.
+/// The best set that the search finds, starting also from sets that were good before. `closely` also turns each
+/// candidate, which takes several times as long.
 pub(super) fn search<'p>(
     problem: &'p Problem,
     limits: Limits,
     bundles: &[BTreeSet<CandidateId>],
     starts: &[BTreeSet<CandidateId>],
+    closely: bool,
     control: &Control,
 ) -> State<'p> {
     let position: BTreeMap<CandidateId, usize> =
@@ -412,5 +535,6 @@ pub(super) fn search<'p>(
         state.settle(&bundles, control);
         keep(state);
     }
-    best.unwrap_or_else(|| State::empty(problem, limits))
+    let best = best.unwrap_or_else(|| State::empty(problem, limits));
+    if closely { best.turn_each(&bundles, control) } else { best }
 }

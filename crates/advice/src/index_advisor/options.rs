@@ -86,16 +86,20 @@ pub struct Options {
     pub max_write_overhead: Option<f64>,
     /// Budgets for which the best set is told too, beside the one that is recommended.
     pub budgets: Vec<Bytes>,
-    /// The share of the workload's time that an index must save to be worth a line.
+    /// The share of the time that each index must save to be worth a line. Of which time is told by
+    /// `yardstick_ms`: somewhat less than what all indexes can save.
     pub min_share: f64,
-    /// The share of the time that remains with all recommended indexes which each of them must save. Once
-    /// the worst is mended, what was small beside it is most of what is left to wait for.
+    /// The share of the time that remains with all recommended indexes which one must save that makes hardly
+    /// any difference to the statements it helps. The more of a statement's time it saves, the less must this
+    /// be: a statement that becomes ten times faster is worth an index for its own sake, one that becomes a
+    /// tenth faster only if the server spends much of its time on it.
     pub min_share_of_rest: f64,
+    /// The share of its cost that an index must save at least one statement: less is lost in the noise.
+    pub min_speedup: f64,
     /// The share of the workload's time that indexes as large as the whole database would have to save
     /// for their bytes alone.
     pub database_size_worth: f64,
-    /// The share of the workload's time that an index has to save for being one more: planning looks at
-    /// it, people look after it.
+    /// The share of the same time that each has to save for being one more: people look after it.
     pub index_worth: f64,
     /// The most key columns.
     pub max_key_columns: usize,
@@ -128,18 +132,32 @@ pub struct Options {
 /// The number of equally heavy statements that the default shares are made for.
 const USUAL_STATEMENTS: f64 = 25.0;
 
+/// The part of the smallest shares that is left under a budget of bytes.
+const WITHIN_BUDGET: f64 = 0.1;
+
 impl Options {
-    /// The same with the smallest shares made for a workload: where the time is spread over thousands of
-    /// statements, none of them is a large share of it. What counts is the number of equally heavy
-    /// statements that would be as concentrated, the inverse of the Herfindahl index.
-    pub(super) fn for_weights(&self, weights: &[f64]) -> Self {
-        let (sum, squares) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
-        let statements = if squares > 0.0 { sum * sum / squares } else { 1.0 };
-        let scale = (USUAL_STATEMENTS / statements).min(1.0);
+    /// The same with the smallest shares made for a workload, whose statements could save so much time each.
+    ///
+    /// Where that is spread over thousands of statements, none of them is a large share of it. What counts is the
+    /// number of equal statements over which it would be as spread, the exponential of its entropy: a few heavy
+    /// statements do not hide how many others there are, and thousands of negligible ones do not add to it.
+    ///
+    /// Whoever gives a budget of bytes has said what bytes are worth: within it they are free.
+    pub(super) fn for_workload(&self, could_save: &[f64]) -> Self {
+        let sum: f64 = could_save.iter().filter(|ms| **ms > 0.0).sum();
+        let entropy: f64 =
+            could_save.iter().filter(|ms| **ms > 0.0).map(|ms| -ms / sum * (ms / sum).ln()).sum();
+        let mut scale = (USUAL_STATEMENTS / entropy.exp()).min(1.0);
+        let mut database_size_worth = self.database_size_worth;
+        if self.max_bytes.is_some() {
+            scale *= WITHIN_BUDGET;
+            database_size_worth = 0.0;
+        }
         Self {
             min_share: self.min_share * scale,
             min_share_of_rest: self.min_share_of_rest * scale,
             index_worth: self.index_worth * scale,
+            database_size_worth,
             ..self.clone()
         }
     }
@@ -155,6 +173,7 @@ impl Default for Options {
             budgets: Vec::new(),
             min_share: 0.001,
             min_share_of_rest: 0.02,
+            min_speedup: 0.08,
             database_size_worth: 0.05,
             index_worth: 0.001,
             max_key_columns: 4,

@@ -168,6 +168,19 @@ impl PlanSpace {
         best
     }
 
+    /// What no set costs less than.
+    pub fn least_cost(&self) -> f64 {
+        self.templates.iter().filter_map(|t| t.planner_cost(Mask::MAX)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// How much there is to look at, in ways to read a table.
+    pub fn size(&self) -> usize {
+        self.templates
+            .iter()
+            .map(|t| 1 + t.leaves.iter().map(|leaf| leaf.accesses.len()).sum::<usize>())
+            .sum()
+    }
+
     /// The candidates that the cheapest plan under a set uses.
     pub fn used(&self, on: Mask) -> BTreeSet<CandidateId> {
         let Some(template) = self.templates.get(self.cheapest(on).template) else { return BTreeSet::new() };

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::naming::Names;
 use super::ranking::{Step, rank};
-use super::selection::Selection;
+use super::selection::{Gain, Selection};
 use super::statements;
 use super::{Advice, Decision};
 use crate::index_semantics;
@@ -36,9 +36,14 @@ pub(super) async fn write<M: CostModel>(
     advice.workload_cost_before = weighted(decision, &base);
     let everything_rejected = rejected(decision, selection, &names);
 
+    let mut rejected_on: BTreeMap<&QualifiedName, Vec<&Losing>> = BTreeMap::new();
+    for losing in &everything_rejected {
+        rejected_on.entry(&losing.table).or_default().push(losing);
+    }
     let mut before_set = BTreeSet::new();
     let mut before = base.clone();
-    for step in &steps {
+    for (done, step) in steps.iter().enumerate() {
+        selection.evaluator.tell("writing recommendations", done, steps.len());
         let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
         let last = after_set == decision.chosen;
         let after = if last {
@@ -52,22 +57,27 @@ pub(super) async fn write<M: CostModel>(
         };
         let view = View { decision, names: &names, base: &base, before: &before, after: &after };
         let mut recommendation = view.recommendation(selection, step);
-        view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
+        let hopeful = view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
         view.settle(selection, &mut recommendation, step);
-        let own: Vec<&Losing> = {
-            let tables: BTreeSet<&QualifiedName> = recommendation.changes.iter().map(Change::table).collect();
-            let helped: BTreeSet<i64> = recommendation.statements.iter().map(|e| e.queryid).collect();
-            everything_rejected
-                .iter()
-                .filter(|l| {
-                    tables.contains(&l.table)
-                        && l.statements
-                            .iter()
-                            .any(|s| helped.contains(&decision.workload.statements[*s].queryid))
-                })
-                .take(SHOWN_REJECTED)
-                .collect()
-        };
+        if !hopeful.is_empty() {
+            recommendation.rationale.push_str(&format!(
+                " In {} the planner then hopes to meet the wanted rows soon and to stop early: where they lie at the                  other end of the index it reads all of it, which \"pgwright verify\" would notice.",
+                hopeful.iter().map(|id| format!("statement {id}")).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        let tables: BTreeSet<&QualifiedName> = recommendation.changes.iter().map(Change::table).collect();
+        let helped: BTreeSet<i64> = recommendation.statements.iter().map(|e| e.queryid).collect();
+        let mut own: Vec<&Losing> = tables
+            .iter()
+            .filter_map(|table| rejected_on.get(table))
+            .flatten()
+            .filter(|l| {
+                l.statements.iter().any(|s| helped.contains(&decision.workload.statements[*s].queryid))
+            })
+            .copied()
+            .collect();
+        own.sort_by(|a, b| by_weight(a, b));
+        own.truncate(SHOWN_REJECTED);
         recommendation.rejected = own.into_iter().map(|l| l.rejected.clone()).collect();
         advice.recommendations.push(recommendation);
         before_set = after_set;
@@ -182,18 +192,30 @@ impl View<'_> {
         }
     }
 
-    /// What it does to each statement, the largest effect first, with plans for the first few.
+    /// What it does to each statement, the largest effect first, with plans for the first few. Gives the statements
+    /// that look dearer only by the doubt about early stops (`early_stop.rs`): the planner, and most likely the
+    /// server, finds them no dearer than before.
     async fn add_effects<M: CostModel>(
         &self,
         selection: &mut Selection<'_, '_, M>,
         recommendation: &mut Recommendation,
         before_set: &BTreeSet<CandidateId>,
         after_set: &BTreeSet<CandidateId>,
-    ) -> Result<(), CostError> {
-        let mut effects: Vec<(f64, usize)> = Vec::new();
+    ) -> Result<Vec<i64>, CostError> {
+        let (mut effects, mut hopeful): (Vec<(f64, usize)>, Vec<i64>) = (Vec::new(), Vec::new());
         for (s, statement) in self.decision.workload.statements.iter().enumerate() {
             let (before, after) = (self.before[s], self.after[s]);
             let relative = (before - after).abs() / before.max(f64::MIN_POSITIVE);
+            if relative > 0.01 && before < after {
+                let planned = |selection: &mut Selection<'_, '_, M>, set| {
+                    selection.evaluator.estimate(s, set).planner_cost
+                };
+                let (before, after) = (planned(selection, before_set), planned(selection, after_set));
+                if after <= before * 1.001 {
+                    hopeful.push(statement.queryid);
+                    continue;
+                }
+            }
             if relative > 0.01 {
                 let base = self.base[s].max(f64::MIN_POSITIVE);
                 effects.push((statement.total_ms * (before - after) / base, s));
@@ -238,7 +260,7 @@ impl View<'_> {
             }
             recommendation.statements.push(effect);
         }
-        Ok(())
+        Ok(hopeful)
     }
 
     /// Fills in what follows from the changes and the effects.
@@ -332,11 +354,10 @@ impl View<'_> {
         let snapshot = self.decision.snapshot;
         let mut drops = Vec::new();
         for index in &snapshot.indexes {
-            let removable = super::upkeep::is_removable(snapshot, index);
             let given = step.members.iter().any(|id| {
                 index_semantics::replaces(&selection.evaluator.candidates[id].definition, &index.definition)
             });
-            if removable && given {
+            if given && super::upkeep::is_removable(snapshot, index) {
                 drops.push(Change::DropIndex {
                     name: index.name.clone(),
                     table: index.definition.table.clone(),
@@ -471,20 +492,30 @@ fn rejected<M: CostModel>(
 ) -> Vec<Losing> {
     let total_ms = decision.workload.total_ms.max(f64::MIN_POSITIVE);
     let nothing = BTreeSet::new();
-    let floor = selection.floor_ms(&decision.chosen);
+    let rest_ms = selection.rest_ms(&decision.chosen);
     let mut losing = Vec::new();
     let losers: Vec<CandidateId> =
         selection.evaluator.candidates.keys().filter(|id| !decision.chosen.contains(id)).copied().collect();
+    let mut chosen_on: BTreeMap<&QualifiedName, Vec<&IndexDefinition>> = BTreeMap::new();
+    for definition in names.values() {
+        chosen_on.entry(&definition.table).or_default().push(definition);
+    }
     for id in losers {
         let ready = selection.evaluator.candidates[&id].clone();
         let price = decision.prices[&id];
         let alone = selection.saved_ms(&nothing, &BTreeSet::from([id]));
-        let with: BTreeSet<CandidateId> = decision.chosen.iter().copied().chain([id]).collect();
         // What could not reach the smallest share worth a line is not planned to know how far it falls short.
         let most = selection.most_saved(&decision.chosen, &BTreeSet::from([id]));
-        let planned = most >= decision.options.min_share * total_ms;
-        let more = if planned { selection.saved_ms(&decision.chosen, &with) } else { most };
-        let winner = names.values().find(|d| index_semantics::gives(d, &ready.definition));
+        let planned = most >= decision.options.min_share * selection.yardstick_ms;
+        let gain = if planned {
+            let with: BTreeSet<CandidateId> = decision.chosen.iter().copied().chain([id]).collect();
+            selection.gain(&decision.chosen, &with)
+        } else {
+            Gain { saved_ms: most, ..Gain::default() }
+        };
+        let (more, floor) = (gain.saved_ms, selection.floor_at(rest_ms, gain.usual));
+        let winners = chosen_on.get(&ready.definition.table).into_iter().flatten();
+        let winner = winners.copied().find(|d| index_semantics::gives(d, &ready.definition));
         let reason = if let Some(winner) = winner {
             format!("covered by the recommended {}", winner.name)
         } else if alone <= 1e-6 * total_ms {
@@ -509,11 +540,22 @@ fn rejected<M: CostModel>(
                 Bytes(ready.bytes),
                 Millis(price.write_ms)
             )
-        } else {
+        } else if gain.most < decision.options.min_speedup {
+            format!(
+                "saves {} of the workload beyond the recommended indexes, but no statement noticeably more than {}",
+                percent(more / total_ms),
+                percent(gain.most)
+            )
+        } else if decision.is_limited() {
             format!(
                 "saves {} beyond the recommended indexes, but {} do not fit the budget",
                 percent(more / total_ms),
                 Bytes(ready.bytes)
+            )
+        } else {
+            format!(
+                "saves {} beyond the recommended indexes, but less than what it would take the place of",
+                percent(more / total_ms)
             )
         };
         losing.push(Losing {
@@ -534,10 +576,13 @@ fn rejected<M: CostModel>(
             weight: 0.0,
         });
     }
-    losing.sort_by(|a, b| {
-        b.weight.total_cmp(&a.weight).then_with(|| a.rejected.candidate.cmp(&b.rejected.candidate))
-    });
+    losing.sort_by(by_weight);
     losing
+}
+
+/// What would save most comes first.
+fn by_weight(a: &Losing, b: &Losing) -> std::cmp::Ordering {
+    b.weight.total_cmp(&a.weight).then_with(|| a.rejected.candidate.cmp(&b.rejected.candidate))
 }
 
 /// Whether it compares with a pattern that nobody has seen: an index serves `LIKE 'a%'` and not `LIKE '%a'`,

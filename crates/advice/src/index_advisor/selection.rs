@@ -21,8 +21,8 @@ use crate::workload::Workload;
 /// Searches at most.
 const ROUNDS: usize = 8;
 
-/// The share of its cost that an index has to save at least one statement: less is lost in the noise.
-const MIN_SPEEDUP: f64 = 0.08;
+/// A set this near to its bound is not looked at more closely.
+const NEAR_ENOUGH: f64 = 1.002;
 
 /// The share of the time that no index can take away, which an index has to save when another chosen one
 /// gives all that it gives.
@@ -45,6 +45,19 @@ pub(super) struct Selection<'e, 'm, M> {
     pub ideal: Vec<f64>,
     /// The candidates that each statement uses with every candidate on.
     pub ideals: Vec<BTreeSet<CandidateId>>,
+    /// What the smallest shares are shares of, in milliseconds.
+    pub yardstick_ms: f64,
+}
+
+/// What an index does for statements beside others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gain {
+    /// Time saved in milliseconds, less what others lose.
+    pub saved_ms: f64,
+    /// The largest share of its cost that any statement saves.
+    pub most: f64,
+    /// The share of its cost that a statement saves, weighed by the time saved.
+    pub usual: f64,
 }
 
 /// What came of it.
@@ -83,25 +96,46 @@ impl<M: CostModel> Selection<'_, '_, M> {
         saved
     }
 
-    /// The time that remains with a set.
-    fn rest_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
-        let mut rest = self.total_ms();
+    /// The time that remains with a set. What no index can take away from a statement does not count: it is
+    /// there with and without, and beside a report that reads everything nothing else would be worth a thought.
+    pub fn rest_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
+        let mut rest = 0.0;
         for s in 0..self.base.len() {
             let cost = self.evaluator.estimate(s, chosen).cost;
-            rest -= self.weights[s] - self.time_ms(s, cost);
+            let helpless = self.relative(s, self.ideal[s]).clamp(0.0, 1.0);
+            rest += (1.0 - helpless) * self.time_ms(s, cost);
         }
-        rest.max(0.0)
+        rest
     }
 
-    /// The least time that one index of a set must save beside the others.
-    pub fn floor_ms(&mut self, chosen: &BTreeSet<CandidateId>) -> f64 {
-        let rest = self.rest_ms(chosen);
-        self.floor_at(rest)
+    /// The least time that one index must save beside the others, when so much time remains with all of them and
+    /// it saves this share of what the statements that it helps cost.
+    pub fn floor_at(&self, rest_ms: f64, usual: f64) -> f64 {
+        let of_all = self.options.min_share * self.yardstick_ms;
+        let left = (1.0 - usual).clamp(0.0, 1.0);
+        of_all.max(self.options.min_share_of_rest * rest_ms * left * left)
     }
 
-    fn floor_at(&self, rest_ms: f64) -> f64 {
-        let of_all = self.options.min_share * self.total_ms();
-        of_all.max(self.options.min_share_of_rest * rest_ms)
+    /// What an exchange of sets does for statements, as far as known plans tell.
+    pub fn gain(&mut self, from: &BTreeSet<CandidateId>, to: &BTreeSet<CandidateId>) -> Gain {
+        let changed: BTreeSet<CandidateId> = from.symmetric_difference(to).copied().collect();
+        let (mut gain, mut saved, mut weighed) = (Gain::default(), 0.0, 0.0);
+        for s in self.evaluator.statements_of(&changed) {
+            let before = self.evaluator.estimate(s, from).cost;
+            let after = self.evaluator.estimate(s, to).cost;
+            let ms = self.time_ms(s, before) - self.time_ms(s, after);
+            let share = 1.0 - after / before.max(f64::MIN_POSITIVE);
+            gain.saved_ms += ms;
+            gain.most = gain.most.max(share);
+            if ms > 0.0 {
+                saved += ms;
+                weighed += ms * share;
+            }
+        }
+        if saved > 0.0 {
+            gain.usual = weighed / saved;
+        }
+        gain
     }
 
     /// The most that any set which contains these could save beyond a given one, in milliseconds.
@@ -154,13 +188,18 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let control = self.evaluator.control.clone();
         let mut best: Option<(f64, BTreeSet<CandidateId>)> = None;
         let mut tried: BTreeSet<BTreeSet<CandidateId>> = BTreeSet::new();
+        // The last bound, and how many planner calls had been made for it.
+        let mut proven_ms: Option<(u64, f64)> = None;
         for round in 0..ROUNDS {
             self.evaluator.tell("searching", round, ROUNDS);
             let problem = self.problem(&facts);
             let starts: Vec<_> = best.iter().map(|(_, set)| set.clone()).collect();
-            let found = local_search::search(&problem, self.limits, &bundles, &starts, &control);
+            // Before plans beside a set are known, it is too early to look closely.
+            let closely = round > 0;
+            let found = local_search::search(&problem, self.limits, &bundles, &starts, closely, &control);
             let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK / 4, &control);
             let found = proven.best.map_or_else(|| found.set(), |(_, set)| set);
+            proven_ms = Some((self.evaluator.planner_calls(), proven.limit_ms));
             let calls = self.evaluator.planner_calls();
             let objective = self.objective(&found).await?;
             if best.as_ref().is_none_or(|(b, _)| objective < *b) {
@@ -180,11 +219,25 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let (objective, chosen) = best.unwrap_or_default();
         let mut selected = Selected { chosen, ..Selected::default() };
         if !problem.items.is_empty() {
-            let limit = bound::prove(&problem, self.limits, objective, bound::WORK, &control).limit_ms;
+            let limit = match proven_ms {
+                // Nothing was learnt since, and it is near enough.
+                Some((calls, limit_ms))
+                    if calls == self.evaluator.planner_calls() && objective <= limit_ms * NEAR_ENOUGH =>
+                {
+                    limit_ms
+                }
+                _ => bound::prove(&problem, self.limits, objective, bound::WORK, &control).limit_ms,
+            };
+            let limit = limit.min(objective);
             let gap = (objective - limit) / limit.max(f64::MIN_POSITIVE);
             selected.bound = Some(Bound { reached_ms: objective, limit_ms: limit, gap });
         }
-        selected.curve = self.curve(&problem, &bundles);
+        if !self.options.budgets.is_empty() {
+            // A point of the curve tells what its bytes can bring, whatever bytes are worth.
+            let free = facts.into_iter().map(|(id, facts)| (id, Facts { price_ms: facts.write_ms, ..facts }));
+            let problem = self.problem(&free.collect());
+            selected.curve = self.curve(&problem, &bundles);
+        }
         Ok(selected)
     }
 
@@ -282,7 +335,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let mut starts: Vec<BTreeSet<CandidateId>> = Vec::new();
         for max_bytes in budgets {
             let limits = Limits { bytes: Some(max_bytes.0), ..self.limits };
-            let state: State<'_> = local_search::search(problem, limits, bundles, &starts, &control);
+            let state: State<'_> = local_search::search(problem, limits, bundles, &starts, false, &control);
             let set = state.set();
             let bytes = Bytes(state.bytes());
             let saved_ms = self.saved_ms(&BTreeSet::new(), &set);
@@ -301,55 +354,115 @@ impl<M: CostModel> Selection<'_, '_, M> {
         curve
     }
 
-    /// The largest share of its cost that any statement saves by an exchange of sets.
-    fn speedup(&mut self, from: &BTreeSet<CandidateId>, to: &BTreeSet<CandidateId>) -> f64 {
-        let changed: BTreeSet<CandidateId> = from.symmetric_difference(to).copied().collect();
-        let mut most: f64 = 0.0;
-        for s in self.evaluator.statements_of(&changed) {
-            let before = self.evaluator.estimate(s, from).cost;
-            let after = self.evaluator.estimate(s, to).cost;
-            most = most.max(1.0 - after / before.max(f64::MIN_POSITIVE));
-        }
-        most
-    }
-
     /// Takes back indexes that save less than the smallest share worth a line or that make no statement
     /// noticeably faster, the least useful first, because without it another may be missed more.
-    pub fn drop_marginal(&mut self, chosen: &mut BTreeSet<CandidateId>) {
+    pub async fn drop_marginal(&mut self, chosen: &mut BTreeSet<CandidateId>) -> Result<(), CostError> {
         let least_ms = self.least_ms();
         let mut rest_ms = self.rest_ms(chosen);
-        let mut saved: BTreeMap<CandidateId, (f64, f64)> = BTreeMap::new();
+        // What each does, and whether another one gives it.
+        let mut gains: BTreeMap<CandidateId, (Gain, bool)> = BTreeMap::new();
         loop {
-            let floor = self.floor_at(rest_ms);
             let mut least: Option<(f64, CandidateId)> = None;
             for id in chosen.iter().copied().collect::<Vec<_>>() {
-                let (saved, speedup) = match saved.get(&id) {
-                    Some(saved) => *saved,
+                let (gain, given) = match gains.get(&id) {
+                    Some(known) => *known,
                     None => {
+                        let definition = |id: &CandidateId| &self.evaluator.candidates[id].definition;
+                        let given = chosen
+                            .iter()
+                            .any(|o| *o != id && index_semantics::gives(definition(o), definition(&id)));
                         let without: BTreeSet<CandidateId> =
                             chosen.iter().filter(|c| **c != id).copied().collect();
-                        let figures = (self.saved_ms(&without, chosen), self.speedup(&without, chosen));
-                        saved.insert(id, figures);
-                        figures
+                        if given {
+                            // Known plans may not have met the wide one in its place.
+                            for s in self.evaluator.statements_of([&id]) {
+                                self.evaluator.cost(s, &without).await?;
+                            }
+                        }
+                        let known = (self.gain(&without, chosen), given);
+                        gains.insert(id, known);
+                        known
                     }
                 };
-                // A narrow index beside a wide one with the same keys is worth having only for much less to read.
-                let definition = |id: &CandidateId| &self.evaluator.candidates[id].definition;
-                let given = || {
-                    chosen.iter().any(|o| *o != id && index_semantics::gives(definition(o), definition(&id)))
-                };
-                let too_little =
-                    saved < floor || speedup < MIN_SPEEDUP || saved < NARROW_TWIN * least_ms && given();
-                if too_little && least.is_none_or(|(l, _)| saved < l) {
-                    least = Some((saved, id));
+                let too_little = gain.saved_ms < self.floor_at(rest_ms, gain.usual)
+                    || gain.most < self.options.min_speedup
+                    // A narrow index beside a wide one with the same keys is worth having only for much less to read.
+                    || given && gain.saved_ms < NARROW_TWIN * least_ms;
+                if too_little && least.is_none_or(|(l, _)| gain.saved_ms < l) {
+                    least = Some((gain.saved_ms, id));
                 }
             }
-            let Some((ms, id)) = least else { return };
+            let Some((ms, id)) = least else {
+                if self.drop_needless_columns(chosen, rest_ms) {
+                    // What is left of an index may be what another one gives.
+                    rest_ms = self.rest_ms(chosen);
+                    gains.clear();
+                    continue;
+                }
+                return Ok(());
+            };
             chosen.remove(&id);
             rest_ms += ms;
             // What the others save is known anew only where they share a statement with it.
             let touched = self.evaluator.statements_of([&id]);
-            saved.retain(|other, _| self.evaluator.statements_of([other]).is_disjoint(&touched));
+            gains.retain(|other, _| self.evaluator.statements_of([other]).is_disjoint(&touched));
         }
+    }
+
+    /// Takes back what no plan uses under the whole set: what known plans promised, another index does as well.
+    pub async fn drop_unused(&mut self, chosen: &mut BTreeSet<CandidateId>) -> Result<(), CostError> {
+        loop {
+            let mut used = BTreeSet::new();
+            for s in self.evaluator.statements_of(chosen.iter()) {
+                used.extend(self.evaluator.cost(s, chosen).await?.used);
+            }
+            let before = chosen.len();
+            chosen.retain(|id| used.contains(id));
+            if chosen.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Columns that an index carries only so that the table need not be visited have to be worth it as another index
+    /// would: without them it is smaller, serves more statements to come, and keeps more updates HOT. Tells whether
+    /// there were such.
+    fn drop_needless_columns(&mut self, chosen: &mut BTreeSet<CandidateId>, rest_ms: f64) -> bool {
+        let mut any = false;
+        for id in chosen.iter().copied().collect::<Vec<_>>() {
+            let wide = self.evaluator.candidates[&id].definition.clone();
+            if wide.include.is_empty() {
+                continue;
+            }
+            let narrower = self.evaluator.candidates.iter().filter(|(_, other)| {
+                let other = &other.definition;
+                other.table == wide.table
+                    && other.access_method == wide.access_method
+                    && other.keys == wide.keys
+                    && other.predicate == wide.predicate
+                    && other.include.len() < wide.include.len()
+                    && other.include.iter().all(|column| wide.include.contains(column))
+            });
+            // The fewest columns first.
+            let mut narrower: Vec<(usize, CandidateId)> =
+                narrower.map(|(id, other)| (other.definition.include.len(), *id)).collect();
+            narrower.sort_unstable();
+            for (_, narrow) in narrower {
+                if chosen.contains(&narrow) {
+                    continue;
+                }
+                let mut with_narrow = chosen.clone();
+                with_narrow.remove(&id);
+                with_narrow.insert(narrow);
+                let gain = self.gain(&with_narrow, chosen);
+                if gain.saved_ms < self.floor_at(rest_ms, gain.usual) || gain.most < self.options.min_speedup
+                {
+                    *chosen = with_narrow;
+                    any = true;
+                    break;
+                }
+            }
+        }
+        any
     }
 }

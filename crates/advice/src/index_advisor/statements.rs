@@ -32,13 +32,14 @@ fn summary(change: &Change) -> String {
 
 /// The statements that make changes.
 pub(crate) fn to_make(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
-    let mut names = Names::new(snapshot);
+    let mut names = None;
     let mut out = Vec::new();
     for change in changes {
         match change {
             Change::CreateIndex { index } if is_partitioned(snapshot, &index.table) => {
+                let names = names.get_or_insert_with(|| Names::new(snapshot));
                 names.take(&index.qualified_name());
-                create_on_partitions(snapshot, index, &mut names, &mut out);
+                create_on_partitions(snapshot, index, names, &mut out);
             }
             Change::DropIndex { name, table, .. } if is_partitioned(snapshot, table) => {
                 out.push(format!("DROP INDEX {name}"));

@@ -23,6 +23,8 @@ use crate::cases::{CASES, Case, NONE};
 
 /// The share of the ideal gain that the cases must reach together.
 const GOAL: f64 = 0.9;
+/// The share that each case must reach on average when all are one workload, in which some hardly count.
+const GOAL_TOGETHER: f64 = 0.85;
 
 fn pg_dump() -> PathBuf {
     let from_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
@@ -283,10 +285,11 @@ async fn constructs_get_their_index() {
         .collect();
     let share = gained.iter().sum::<f64>() / possible;
     let shares = gained.iter().zip(&bases).zip(&ideals).map(|((g, b), i)| g / (b - i));
+    let usual = shares.clone().sum::<f64>() / shares.len() as f64;
     println!(
         "together: {:.1} % of the ideal gain, mean of the statements {:.1} %, {} indexes for {} statements, {} candidates, {} planner calls, {:.1} s",
         100.0 * share,
-        100.0 * shares.clone().sum::<f64>() / shares.len() as f64,
+        100.0 * usual,
         indexes.len(),
         together.statements.len(),
         advice.candidates,
@@ -298,6 +301,8 @@ async fn constructs_get_their_index() {
     }
     twin.stop().await.unwrap();
     assert!(share >= GOAL, "together the cases reach {:.1} % of the ideal gain", 100.0 * share);
+    // Beside a statement that takes more time than all others together, these are not given up.
+    assert!(usual >= GOAL_TOGETHER, "together each case reaches {:.1} % of its ideal gain", 100.0 * usual);
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(mean >= GOAL, "the cases reach {:.1} % of the ideal gain", 100.0 * mean);
 }

@@ -2,7 +2,7 @@
 //! server. Commands ask either through the same [`CostModel`].
 
 use cluster::Binaries;
-use model::cost_model::{Configuration, CostError, CostModel, Planned, Registered};
+use model::cost_model::{Combination, Configuration, CostError, CostModel, Planned, Registered};
 use model::{IndexDefinition, QualifiedName, Snapshot, quote_identifier};
 use postgres::{HypoPg, HypoPgOptions, SearchPath};
 use twin::{Twin, TwinOptions};
@@ -88,6 +88,23 @@ impl CostModel for Model {
         match self {
             Self::Twin(twin) => twin.plan(sql, configuration).await,
             Self::HypoPg(hypopg) => hypopg.plan(sql, configuration).await,
+        }
+    }
+
+    fn learn_combinations(&mut self, known: &[Combination]) {
+        match self {
+            Self::Twin(twin) => twin.learn_combinations(known),
+            Self::HypoPg(hypopg) => hypopg.learn_combinations(known),
+        }
+    }
+
+    async fn plan_many(
+        &mut self,
+        requests: &[(&str, &Configuration)],
+    ) -> Result<Vec<Result<Planned, CostError>>, CostError> {
+        match self {
+            Self::Twin(twin) => twin.plan_many(requests).await,
+            Self::HypoPg(hypopg) => hypopg.plan_many(requests).await,
         }
     }
 

@@ -38,9 +38,17 @@ pub(in crate::index_advisor) fn hints(snapshot: &Snapshot, workload: &Workload) 
                 ObjectRef::Column { relation, column },
                 Severity::Info,
                 format!("an index that finds parts of {summary} needs the extension pg_trgm, which is not installed"),
-                "A pattern that does not begin with the searched text is answered by no B-tree. pg_trgm comes with \
-                 PostgreSQL (contrib) and a database's owner may install it: CREATE EXTENSION pg_trgm. Advise again \
-                 after it.",
+                format!(
+                    "A pattern that does not begin with the searched text is answered by no B-tree. pg_trgm comes with \
+                     PostgreSQL (contrib){} and a database's owner may install it: CREATE EXTENSION pg_trgm. Advise \
+                     again after it.",
+                    match snapshot.available_extensions.as_slice() {
+                        // A file of before did not say.
+                        [] => "",
+                        names if names.iter().any(|name| name == "pg_trgm") => ", this server has its files,",
+                        _ => ", whose package this server does not have,",
+                    }
+                ),
             )
             .with("statements", queryids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         );

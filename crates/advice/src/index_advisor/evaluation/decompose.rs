@@ -149,6 +149,8 @@ fn asks_order(node: &Json, kind: &str, child: &Json, ordered: bool) -> bool {
         "SetOp" => text(node, "Strategy") == Some("Sorted"),
         "Aggregate" => matches!(text(node, "Strategy"), Some("Sorted" | "Mixed")),
         "Nested Loop" => ordered && relationship(child) != "Inner",
+        // The first row that max() or min() takes, which no text calls an order.
+        "Limit" if relationship(node) == "InitPlan" => true,
         _ => ordered,
     }
 }
@@ -274,6 +276,9 @@ mod tests {
         assert!(parts.slots[0].ordered);
         assert!((parts.slots[0].times - 0.1).abs() < 1e-9);
         assert!(!decompose(&limit, false).slots[0].ordered);
+        let first = json!({"Node Type": "Limit", "Total Cost": 5.0, "Parent Relationship": "InitPlan", "Plans": [scan.clone()]});
+        let largest = json!({"Plan": {"Node Type": "Result", "Total Cost": 5.1, "Plans": [first]}});
+        assert!(decompose(&largest, false).slots[0].ordered);
         let merge = json!({"Plan": {"Node Type": "Merge Join", "Total Cost": 70.0, "Plans": [scan]}});
         assert!(decompose(&merge, false).slots[0].ordered);
     }

@@ -39,7 +39,7 @@ fn runs(statements: Vec<Statement>) -> Snapshot {
 
 fn price(snapshot: &Snapshot, index: &IndexDefinition) -> CandidatePrice {
     let workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
-    Pricing::new(snapshot, &workload, &Options::default()).price(index, 40 << 20)
+    Pricing::new(snapshot, &workload, &Options::default(), workload.total_ms).price(index, 40 << 20)
 }
 
 fn btree(columns: &[&str]) -> IndexDefinition {
