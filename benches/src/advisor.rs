@@ -23,6 +23,7 @@ use crate::cpu;
 use crate::fidelity::{Fidelity, median, promise};
 use crate::measurement::{self, Execution, NOISE_S, SUSPICIOUS, Stopwatch, cost};
 use crate::peers::{BEST_KNOWN, PEERS_MAJOR};
+use crate::progress;
 use crate::report::{BudgetReport, IndexReport, Report, SlowerStatement, TextsReport};
 use crate::workload::{Query, Workload};
 
@@ -93,6 +94,7 @@ impl Args {
         let options = Options {
             weigh_by: WeighBy::PlannerCost,
             max_bytes: Some(Bytes(budget_mb * MB)),
+            control: progress::control(!self.json),
             ..Options::default()
         };
         if self.default_prices {
@@ -101,6 +103,7 @@ impl Args {
         Options {
             min_share: 0.0,
             min_share_of_rest: 0.0,
+            min_speedup: 0.0,
             database_size_worth: 0.0,
             index_worth: 0.0,
             ..options
@@ -151,7 +154,10 @@ async fn measure(args: &Args) -> Result<Report> {
 }
 
 /// The version that was asked for, or the one of the peers' figures when it is here, or the newest.
-fn major(wanted: Option<u32>) -> Result<u32> {
+///
+/// # Errors
+/// When there is no PostgreSQL server on this machine.
+pub fn major(wanted: Option<u32>) -> Result<u32> {
     let found = Binaries::discover(&search());
     let newest = found.first().map(|b| b.major);
     let preferred = found.iter().map(|b| b.major).find(|m| *m == PEERS_MAJOR);

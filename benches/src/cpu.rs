@@ -40,33 +40,63 @@ pub fn of_process(pid: u32) -> Option<f64> {
     }
 }
 
-/// Seconds that this process, its descendants and those of them that have ended have used, without the
-/// tree below `except`.
-pub fn of_this_tree(except: Option<u32>) -> f64 {
-    let mut known: BTreeMap<u32, Stat> = BTreeMap::new();
+/// All processes by their number.
+fn processes() -> BTreeMap<u32, Stat> {
+    let mut known = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok());
         if let Some((pid, stat)) = pid.and_then(|p| Some((p, stat(p)?))) {
             known.insert(pid, stat);
         }
     }
+    known
+}
+
+/// Whether a process is this one or below it, and not below `except`.
+fn belongs(known: &BTreeMap<u32, Stat>, pid: u32, except: Option<u32>) -> bool {
     let root = std::process::id();
-    let belongs = |pid: u32| {
-        let mut at = pid;
-        loop {
-            if Some(at) == except {
-                return false;
-            }
-            if at == root {
-                return true;
-            }
-            match known.get(&at) {
-                Some(stat) if stat.parent != at && stat.parent != 0 => at = stat.parent,
-                _ => return false,
-            }
+    let mut at = pid;
+    loop {
+        if Some(at) == except {
+            return false;
         }
+        if at == root {
+            return true;
+        }
+        match known.get(&at) {
+            Some(stat) if stat.parent != at && stat.parent != 0 => at = stat.parent,
+            _ => return false,
+        }
+    }
+}
+
+/// Memory of the processes below this one, in bytes: what several share counts once.
+pub fn memory_of_descendants() -> u64 {
+    let known = processes();
+    let own = std::process::id();
+    known
+        .keys()
+        .filter(|pid| **pid != own && belongs(&known, **pid, None))
+        .map(|pid| proportional_set(*pid))
+        .sum()
+}
+
+/// The proportional set size of a process; all of its resident pages where the kernel does not tell.
+fn proportional_set(pid: u32) -> u64 {
+    let kilobytes = |file: &str, name: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    known.iter().filter(|(pid, _)| belongs(**pid)).map(|(_, s)| s.own + s.ended_children).sum()
+    1024 * kilobytes("smaps_rollup", "Pss:").or_else(|| kilobytes("status", "VmRSS:")).unwrap_or(0)
+}
+
+/// Seconds that this process, its descendants and those of them that have ended have used, without the
+/// tree below `except`.
+pub fn of_this_tree(except: Option<u32>) -> f64 {
+    let known = processes();
+    let counted = known.iter().filter(|(pid, _)| belongs(&known, **pid, except));
+    counted.map(|(_, s)| s.own + s.ended_children).sum()
 }
 
 /// The most memory that this process has had, in bytes.

@@ -41,6 +41,7 @@ pub async fn promise(
     queries: &[Query],
 ) -> Result<Promise> {
     let mut twin = Twin::build(snapshot, binaries, TwinOptions::default()).await?;
+    twin.learn_combinations(&advice::known_combinations(snapshot));
     let mut configuration = Configuration::current();
     let mut sizes = Vec::with_capacity(indexes.len());
     for (answer, index) in twin.register(indexes).await?.into_iter().zip(indexes) {

@@ -7,8 +7,11 @@ mod copy;
 mod cpu;
 mod fidelity;
 mod measurement;
+mod movies;
 mod peers;
+mod progress;
 mod report;
+mod scale;
 mod tpcds;
 mod tpch;
 mod upkeep;
@@ -29,6 +32,8 @@ enum Benchmark {
     Advisor(advisor::Args),
     /// What an index costs every row that is written, and what the advisor charges for it.
     Upkeep(upkeep::Args),
+    /// Advice on thousands of statements and tables: seconds, memory, planner calls.
+    Scale(scale::Args),
 }
 
 #[tokio::main]
@@ -36,6 +41,7 @@ async fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().benchmark {
         Benchmark::Advisor(args) => advisor::run(args).await,
         Benchmark::Upkeep(args) => upkeep::run(args).await,
+        Benchmark::Scale(args) => scale::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
 use crate::measurement::Rows;
-use crate::{tpcds, tpch};
+use crate::{movies, tpcds, tpch};
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub enum Workload {
     Tpch,
     /// TPC-DS: 24 tables, 99 queries; loading it needs Python and PyPI.
     Tpcds,
+    /// 21 tables of films, 68 queries of many joins over correlated columns; generated here.
+    Movies,
 }
 
 impl Workload {
@@ -40,6 +42,7 @@ impl Workload {
         match self {
             Self::Tpch => "tpch",
             Self::Tpcds => "tpcds",
+            Self::Movies => "movies",
         }
     }
 
@@ -48,6 +51,7 @@ impl Workload {
         match self {
             Self::Tpch => "TPC-H",
             Self::Tpcds => "TPC-DS",
+            Self::Movies => "films",
         }
     }
 
@@ -56,6 +60,7 @@ impl Workload {
         match self {
             Self::Tpch => format!("{}{}", tpch::SCHEMA, tpch::KEYS),
             Self::Tpcds => format!("{}{}", tpcds::EXPORT, tpcds::KEYS),
+            Self::Movies => format!("{}{}", movies::SCHEMA, movies::KEYS),
         }
     }
 
@@ -65,6 +70,7 @@ impl Workload {
         match self {
             Self::Tpch => &[2, 17, 20],
             Self::Tpcds => &[10, 35, 41],
+            Self::Movies => &[],
         }
     }
 
@@ -76,6 +82,7 @@ impl Workload {
         let kept: PathBuf = cache.join(format!("{}.queries.json", self.id()));
         match self {
             Self::Tpch => Ok(tpch::queries()),
+            Self::Movies => Ok(movies::queries()),
             Self::Tpcds if kept.is_file() => Ok(serde_json::from_str(&std::fs::read_to_string(kept)?)?),
             Self::Tpcds => {
                 let queries = tpcds::Generator::install(cache).await?.queries().await?;
@@ -99,6 +106,10 @@ impl Workload {
             Self::Tpcds => {
                 tpcds::Generator::install(cache).await?.load(client, scale).await?;
                 tpcds::KEYS
+            }
+            Self::Movies => {
+                movies::load(client, scale).await?;
+                movies::KEYS
             }
         };
         client.batch_execute("COMMIT").await?;
