@@ -33,10 +33,12 @@ enum Treatment {
     AsOwner,
 }
 
-/// Statements that failed, as sentences.
+/// What could not be restored.
 pub struct Restored {
     /// What could not be run, and why; the first twenty.
     pub notes: Vec<String>,
+    /// Names of extensions that this machine does not have.
+    pub missing_extensions: Vec<String>,
 }
 
 /// How many failures are told one by one.
@@ -59,7 +61,15 @@ pub async fn restore(
     major: u32,
 ) -> Result<Restored, Error> {
     let statements = statements(script);
-    let mut restore = Restore { owner, superuser, view, major, batch: Vec::new(), failures: Vec::new() };
+    let mut restore = Restore {
+        owner,
+        superuser,
+        view,
+        major,
+        batch: Vec::new(),
+        failures: Vec::new(),
+        missing_extensions: Vec::new(),
+    };
     let mut head = statements.iter().take_while(|s| treatment(s) == Treatment::Setting).count();
     for statement in &statements[..head] {
         restore.statement(statement).await?;
@@ -90,7 +100,7 @@ pub async fn restore(
             "{more} more statements of the schema failed on the local server, most of them as a result."
         ));
     }
-    Ok(Restored { notes: failures })
+    Ok(Restored { notes: failures, missing_extensions: restore.missing_extensions })
 }
 
 fn comes_first(statement: &Statement) -> bool {
@@ -106,6 +116,7 @@ struct Restore<'a> {
     /// What the owner has to run next, with the statements it comes from.
     batch: Vec<(String, &'a Statement)>,
     failures: Vec<String>,
+    missing_extensions: Vec<String>,
 }
 
 impl<'a> Restore<'a> {
@@ -208,6 +219,9 @@ impl<'a> Restore<'a> {
         // The schema "public" is there from the beginning.
         if error.code() != Some(&tokio_postgres::error::SqlState::DUPLICATE_SCHEMA) {
             let (message, _) = explain(&error);
+            if statement.words.starts_with(&["create".to_owned(), "extension".to_owned()]) {
+                self.missing_extensions.push(extension_name(&statement.text).to_owned());
+            }
             self.failures.push(describe(statement, &message));
         }
         Ok(())

@@ -243,6 +243,8 @@ async fn sample(
         object.table
     );
     pipeline::one(owner, &create).await?;
+    // The owner's session has no path, so types need their schemas.
+    admin.batch_execute("SET /* pgwright:twin_sample */ search_path = ''").await?;
     let rows = admin
         .query(
             "SELECT /* pgwright:twin_sample */ a.attrelid, a.attnum, a.atttypid, a.attcollation,
@@ -252,6 +254,7 @@ async fn sample(
             &[&table],
         )
         .await?;
+    admin.batch_execute("RESET /* pgwright:twin_sample */ search_path").await?;
     let mut columns = Vec::new();
     for row in &rows {
         let attribute = Attribute {

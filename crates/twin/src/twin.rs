@@ -93,6 +93,8 @@ pub struct Twin {
     /// Names of candidates in the catalog, and under which they are shown.
     pub(crate) shown_names: HashMap<String, String>,
     pub(crate) calls: u64,
+    /// Extensions of the source that this machine does not have.
+    pub(crate) missing_extensions: Vec<String>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -354,7 +356,10 @@ impl Twin {
         let rows = answer.map_err(|e| match e.as_db_error() {
             Some(_) => {
                 let (message, sqlstate) = explain(&e);
-                CostError::Statement { message, sqlstate }
+                CostError::Statement {
+                    message: self.with_what_is_missing(message, sqlstate.as_deref()),
+                    sqlstate,
+                }
             }
             None => CostError::Model { message: format!("the twin's server closed the connection: {e}") },
         })?;
@@ -368,6 +373,19 @@ impl Twin {
             explain.pointer("/Plan/Total Cost").and_then(Value::as_f64).ok_or_else(not_a_plan)?;
         self.rename(&mut explain);
         Ok(Planned { total_cost, explain })
+    }
+
+    /// A table, type or function may not be there because its extension is not.
+    fn with_what_is_missing(&self, message: String, sqlstate: Option<&str>) -> String {
+        // undefined_table, undefined_column, undefined_object, undefined_function
+        let undefined = matches!(sqlstate, Some("42P01" | "42703" | "42704" | "42883"));
+        match self.missing_extensions.as_slice() {
+            [_, ..] if undefined => {
+                let missing = self.missing_extensions.join(", ");
+                format!("{message}; the planner twin lacks what extension {missing} brings")
+            }
+            _ => message,
+        }
     }
 
     /// Shows candidates under their own names.

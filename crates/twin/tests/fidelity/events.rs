@@ -102,7 +102,7 @@ pub async fn events(server: &'static cluster::Server) -> Source {
 
 #[tokio::test]
 async fn plans_are_those_of_the_server() {
-    for server in testkit::servers() {
+    for server in testkit::all_servers() {
         let source = events(server).await;
         let mut twin = build(&source).await;
         assert_eq!(twin.notes(), Vec::<String>::new());
@@ -238,7 +238,7 @@ fn candidates() -> Vec<(IndexDefinition, &'static str)> {
 
 #[tokio::test]
 async fn candidates_cost_and_weigh_what_the_built_index_does() {
-    for server in testkit::servers() {
+    for server in testkit::all_servers() {
         let source = events(server).await;
         let mut twin = build(&source).await;
         let (definitions, queries): (Vec<_>, Vec<_>) = candidates().into_iter().unzip();

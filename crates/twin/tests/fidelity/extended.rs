@@ -7,9 +7,10 @@ use crate::comparison::{cost, error, explain, shape};
 use crate::source::{build, source};
 
 const SCHEMA: &str = "
+CREATE DOMAIN public.code AS text CHECK (value <> '');
 CREATE TABLE public.addresses (
     id int, gone int, city text, zip int, country char(2), born date, amount numeric(8, 2), note text, half boolean,
-    stay daterange, stays int4multirange
+    stay daterange, stays int4multirange, kind public.code
 );
 ALTER TABLE public.addresses DROP COLUMN gone;
 CREATE STATISTICS public.st_all ON city, zip, country FROM public.addresses;
@@ -17,6 +18,7 @@ CREATE STATISTICS public.st_distinct (ndistinct) ON zip, born, half FROM public.
 CREATE STATISTICS public.st_depend (dependencies) ON city, zip, country, note FROM public.addresses;
 CREATE STATISTICS public.st_mcv (mcv) ON born, amount, note, half FROM public.addresses;
 CREATE STATISTICS public.st_expression ON (lower(city)), (zip / 100), country FROM public.addresses;
+CREATE STATISTICS public.st_domain (mcv) ON kind, half FROM public.addresses;
 CREATE STATISTICS public.st_one ON (date_trunc('month', born::timestamp)) FROM public.addresses;
 CREATE TABLE public.visits (at date NOT NULL, city text, zip int) PARTITION BY RANGE (at);
 CREATE TABLE public.visits_1 PARTITION OF public.visits FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
@@ -27,7 +29,7 @@ CREATE STATISTICS public.st_visits_1 ON city, zip FROM public.visits_1;";
 const DATA: &str = "
 INSERT INTO addresses SELECT i, 'City ' || i % 100, i % 400, 'c' || i % 10, '2000-01-01'::date + i % 50,
     CASE WHEN i % 3 > 0 THEN i % 5 END, CASE WHEN i % 50 < 40 THEN 'it''s {\"' || i % 5 || '\\, NULL}' END, i % 50 < 25,
-    daterange('2026-01-01'::date + i % 365, '2026-01-01'::date + i % 365 + (i % 11)), '{}'
+    daterange('2026-01-01'::date + i % 365, '2026-01-01'::date + i % 365 + (i % 11)), '{}', 'k' || i % 4
 FROM generate_series(1, 20000) AS i;
 INSERT INTO visits SELECT '2026-01-01'::date + i % 59, 'City ' || i % 40, i % 80 FROM generate_series(1, 20000) AS i;
 UPDATE addresses SET stays = ('{[' || id || ',' || id + id % 7 || '],[' || id + 9 || ',' || id + 10 || ']}')::int4multirange;
@@ -56,6 +58,7 @@ const QUERIES: &[&str] = &[
     "SELECT * FROM addresses WHERE lower(city) = 'city 7' AND zip / 100 = 1",
     "SELECT lower(city), zip / 100, count(*) FROM addresses GROUP BY 1, 2",
     "SELECT date_trunc('month', born::timestamp), count(*) FROM addresses GROUP BY 1",
+    "SELECT * FROM addresses WHERE kind = 'k3' AND half",
     "SELECT * FROM visits WHERE city = 'City 3' AND zip = 43",
     "SELECT city, zip, count(*) FROM visits GROUP BY 1, 2",
     "SELECT * FROM visits_1 WHERE city = 'City 3' AND zip = 43",
@@ -64,7 +67,7 @@ const QUERIES: &[&str] = &[
 
 #[tokio::test]
 async fn columns_that_hang_together_do_so_on_the_twin() {
-    for server in testkit::servers() {
+    for server in testkit::all_servers() {
         let major = server.binaries().major;
         let source = source(server, SCHEMA, DATA, &[]).await;
         let mut twin = build(&source).await;
