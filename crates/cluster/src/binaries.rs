@@ -191,6 +191,13 @@ fn parse_version(text: &str) -> Option<(String, u32)> {
     Some((version.to_owned(), digits.parse().ok()?))
 }
 
+/// The major version of a client program, which tells it as `pg_dump (PostgreSQL) 18.4`; `None` when it does not
+/// run or is something else.
+pub fn client_major(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").stdin(std::process::Stdio::null()).output().ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout)).map(|(_, major)| major)
+}
+
 /// A link that npm cannot put into a package, paths relative to the package.
 #[derive(serde::Deserialize)]
 struct Link {

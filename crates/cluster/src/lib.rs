@@ -26,7 +26,7 @@ mod postmaster;
 mod server;
 mod watchdog;
 
-pub use binaries::{Binaries, Search};
+pub use binaries::{Binaries, Search, client_major};
 pub use error::Error;
 pub use initdb::{Initdb, Template};
 pub use memory::memory_dir;

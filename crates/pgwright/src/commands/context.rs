@@ -81,24 +81,33 @@ impl Context {
         }
     }
 
-    /// The newest `pg_dump` on this machine: it dumps every older server.
+    /// The newest `pg_dump` on this machine: it dumps every older server. Client programs often come in
+    /// packages of their own, newer than the server's, so those in the path count as well.
     ///
     /// # Errors
     /// Fails when none is found.
     pub fn pg_dump(&self) -> Result<PathBuf, CommandError> {
-        let mut found: Vec<Binaries> = Binaries::discover(&self.search());
-        found.sort_by_key(|b| std::cmp::Reverse(b.major));
-        if let Some(path) = found.iter().find_map(|b| b.program("pg_dump")) {
-            return Ok(path);
+        let beside_servers: Vec<PathBuf> =
+            Binaries::discover(&self.search()).iter().filter_map(|b| b.program("pg_dump")).collect();
+        // A folder that the user named is meant.
+        if let (Some(_), Some(named)) = (&self.settings.bin_dir, beside_servers.first()) {
+            return Ok(named.clone());
         }
-        let on_path = self
+        let in_path = self
             .settings
             .path
             .iter()
             .flat_map(|p| std::env::split_paths(p).collect::<Vec<_>>())
             .map(|d| d.join("pg_dump"))
-            .find(|p| p.is_file());
-        on_path.ok_or_else(|| {
+            .filter(|p| p.is_file());
+        let mut found: Vec<(Option<u32>, PathBuf)> = beside_servers
+            .into_iter()
+            .chain(in_path)
+            .map(|path| (cluster::client_major(&path), path))
+            .collect();
+        // Of equal versions the first, which is the one beside a server.
+        found.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
+        found.into_iter().next().map(|(_, path)| path).ok_or_else(|| {
             CommandError::new("could not find pg_dump")
                 .detail("A snapshot holds the schema as pg_dump writes it.")
                 .hint("Install the PostgreSQL client programs, or name their folder with --bin-dir.")

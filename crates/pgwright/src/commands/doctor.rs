@@ -4,9 +4,6 @@
 //! Source: PostgreSQL manual, "pg_stat_statements", "auto_explain", "Predefined Roles", "Run-time
 //! Statistics", "Error Reporting and Logging".
 
-use std::path::Path;
-use std::process::Command;
-
 use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::{Severity, quote_identifier};
@@ -136,7 +133,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let session = target.connect(&options).await?;
     let capabilities = Capabilities::read(&session).await?;
     let binaries = Binaries::discover(&context.search());
-    let pg_dump = context.pg_dump().ok().and_then(|program| pg_dump_major(&program));
+    let pg_dump = context.pg_dump().ok().and_then(|program| cluster::client_major(&program));
     let checks = examine(&capabilities, target.database(), &binaries, pg_dump);
     if context.printer.json {
         let ready = checks.iter().all(|c| c.ok || c.severity < Severity::Error);
@@ -473,14 +470,6 @@ fn observability(c: &Capabilities) -> Vec<Check> {
         )
     });
     checks
-}
-
-/// The major version of a pg_dump: `pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)`.
-fn pg_dump_major(program: &Path) -> Option<u32> {
-    let output = Command::new(program).arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn programs(c: &Capabilities, binaries: &[Binaries], pg_dump: Option<u32>) -> Check {

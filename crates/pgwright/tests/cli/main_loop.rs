@@ -26,7 +26,7 @@ async fn use_it(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_names_go_from_advice_to_undo() {
-    let user = User::new();
+    let user = User::with_every_version();
     for binaries in testkit::versions() {
         let world = World::on(testkit::server(binaries.major)).await;
         world.load(ODD_NAMES).await;

@@ -322,7 +322,7 @@ async fn the_printed_role_can_do_what_is_promised() {
         world.sql("create schema private; create table private.secret (id int primary key, n int); insert into private.secret select g, g % 5000 from generate_series(1, 60000) g; analyze").await;
         world.forget_statements().await;
         world.repeat("select * from private.secret where n = 7", 30).await;
-        let user = User::new();
+        let user = User::with_every_version();
         let printed = user.run(&["doctor", "--print-sql", &world.url]).exits(0);
         world.sql(&printed.stdout).await;
         let url = world.url_as("pgwright");

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 /// A user's account: a home and a working folder that nobody else has.
 pub struct User {
     directory: tempfile::TempDir,
+    /// Where programs are looked for.
+    path: std::ffi::OsString,
 }
 
 /// What a call left behind.
@@ -26,7 +28,15 @@ impl User {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("pgwright-user").tempdir_in("/tmp").unwrap();
         std::fs::create_dir(directory.path().join("work")).unwrap();
-        Self { directory }
+        Self { directory, path: std::env::var_os("PATH").unwrap_or_default() }
+    }
+
+    /// Who has PostgreSQL of every version that the tests know, and the newest client programs.
+    pub fn with_every_version() -> Self {
+        let mut user = Self::new();
+        let folders = testkit::program_folders().into_iter().chain(std::env::split_paths(&user.path));
+        user.path = std::env::join_paths(folders.collect::<Vec<_>>()).unwrap();
+        user
     }
 
     /// The working folder.
@@ -52,7 +62,7 @@ impl User {
         command
             .args(arguments)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", &self.path)
             .env("HOME", self.directory.path())
             .env("XDG_STATE_HOME", self.directory.path().join("state"))
             .env("USER", "postgres")

@@ -144,9 +144,9 @@ pub fn program_of(name: &str, major: u32) -> Option<PathBuf> {
 /// Everything of that name: beside a server of the tests, in `PATH`, where packages put it.
 fn programs(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let beside = testkit::versions().into_iter().map(|b| b.dir);
+    let beside = testkit::program_folders();
     let packaged = Binaries::discover(&Search::default()).into_iter().map(|b| b.dir);
-    let folders = beside.chain(std::env::split_paths(&path)).chain(packaged);
+    let folders = beside.into_iter().chain(std::env::split_paths(&path)).chain(packaged);
     folders.map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
 }
 
