@@ -18,7 +18,11 @@ const COMPRESSION_LEVEL: i32 = 9;
 /// The first bytes of a zstd frame (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// More than any snapshot has; a file that unpacks to more is not one.
+/// What a file may unpack to, whatever its size.
+const SMALL: u64 = 64 << 20;
+/// How many times its size a larger file may unpack to. Snapshots of many equal tables reach a few dozen times.
+const RATIO: u64 = 250;
+/// More than any snapshot has.
 const LARGEST: u64 = 4 << 30;
 
 /// Writes a snapshot. It holds values of user data (most common values, histogram bounds, constants
@@ -52,41 +56,106 @@ pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a snapshot.
+/// Reads a snapshot. Memory is bounded: a file that unpacks to far more than snapshots do is refused on the way.
 ///
 /// # Errors
 /// [`Error::SnapshotFile`], which tells a missing, a foreign, a cut-off and a too new file apart.
 pub fn load(path: &Path) -> Result<Snapshot, Error> {
-    let unreadable = |error: std::io::Error| file_error(path, "could not be read", Some(error.to_string()));
-    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut magic = [0; 4];
-    match reader.read_exact(&mut magic) {
-        Ok(()) if magic == ZSTD_MAGIC => {}
-        Ok(()) => return Err(foreign(path)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(foreign(path)),
-        Err(error) => return Err(unreadable(error)),
-    }
-    let whole = std::io::Cursor::new(magic).chain(reader);
-    let mut json = Vec::new();
-    zstd::Decoder::with_buffer(BufReader::new(whole))
-        .map(|decoder| decoder.take(LARGEST))
-        .and_then(|mut decoder| decoder.read_to_end(&mut json))
-        .map_err(|error| file_error(path, "is cut off or damaged", Some(format!("zstd: {error}"))))?;
-    // The version first: the rest of a newer format need not fit today's structs.
+    /// The rest of a newer format need not fit today's structs.
     #[derive(Deserialize)]
     struct Head {
         format_version: u32,
     }
-    let head: Head = serde_json::from_slice(&json).map_err(|_| foreign(path))?;
-    if head.format_version > FORMAT_VERSION {
-        let detail = format!(
-            "It has format version {}; this pgwright reads up to {FORMAT_VERSION}",
-            head.format_version
-        );
-        return Err(file_error(path, "was written by a newer pgwright", Some(detail)));
+    let too_new = |found: u32| {
+        let detail = format!("It has format version {found}; this pgwright reads up to {FORMAT_VERSION}");
+        file_error(path, "was written by a newer pgwright", Some(detail))
+    };
+    match read::<Snapshot>(path) {
+        Ok(snapshot) if snapshot.format_version > FORMAT_VERSION => Err(too_new(snapshot.format_version)),
+        Ok(snapshot) => Ok(snapshot),
+        Err(Unread::Error(error)) => Err(error),
+        Err(Unread::Unfit(reason)) => match read::<Head>(path) {
+            Ok(head) if head.format_version > FORMAT_VERSION => Err(too_new(head.format_version)),
+            Ok(_) => Err(file_error(path, "does not hold a complete snapshot", Some(reason))),
+            Err(_) => Err(foreign(path)),
+        },
     }
-    serde_json::from_slice(&json)
-        .map_err(|error| file_error(path, "does not hold a complete snapshot", Some(error.to_string())))
+}
+
+/// Why a file was not read.
+enum Unread {
+    Error(Error),
+    /// It is JSON of another form, or no JSON.
+    Unfit(String),
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Unread> {
+    let unreadable =
+        |error: std::io::Error| Unread::Error(file_error(path, "could not be read", Some(error.to_string())));
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut reader = BufReader::new(file);
+    let mut magic = [0; 4];
+    match reader.read_exact(&mut magic) {
+        Ok(()) if magic == ZSTD_MAGIC => {}
+        Ok(()) => return Err(Unread::Error(foreign(path))),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Err(Unread::Error(foreign(path)));
+        }
+        Err(error) => return Err(unreadable(error)),
+    }
+    let damaged = |error: &dyn std::fmt::Display| {
+        Unread::Error(file_error(path, "is cut off or damaged", Some(format!("zstd: {error}"))))
+    };
+    let whole = std::io::Cursor::new(magic).chain(reader);
+    let decoder = zstd::Decoder::with_buffer(BufReader::new(whole)).map_err(|error| damaged(&error))?;
+    let most = SMALL.max(size.saturating_mul(RATIO)).min(LARGEST);
+    let mut unpacked = Unpacked { decoder, left: most, failed: None };
+    match serde_json::from_reader(BufReader::with_capacity(1 << 16, &mut unpacked)) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(match unpacked.failed {
+            Some(Stopped::Damaged(error)) => damaged(&error),
+            Some(Stopped::TooMuch) => Unread::Error(file_error(
+                path,
+                "is not a snapshot of pgwright",
+                Some(format!("Its {size} bytes unpack to more than {most}, which no snapshot does")),
+            )),
+            None => Unread::Unfit(error.to_string()),
+        }),
+    }
+}
+
+enum Stopped {
+    Damaged(std::io::Error),
+    TooMuch,
+}
+
+/// What comes out of a decoder, up to a number of bytes; keeps why it ended early.
+struct Unpacked<R> {
+    decoder: R,
+    left: u64,
+    failed: Option<Stopped>,
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.decoder.read(buffer) {
+            Ok(length) if length as u64 > self.left => {
+                self.failed = Some(Stopped::TooMuch);
+                Err(std::io::ErrorKind::FileTooLarge.into())
+            }
+            Ok(length) => {
+                self.left -= length as u64;
+                Ok(length)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failed = Some(Stopped::Damaged(error));
+                Err(kind.into())
+            }
+        }
+    }
 }
 
 fn foreign(path: &Path) -> Error {
@@ -125,6 +194,15 @@ mod tests {
         let partial = zstd::encode_all(&b"{\"format_version\":1}"[..], 1).unwrap();
         assert_eq!(message(&partial), "does not hold a complete snapshot");
         assert_eq!(message(&partial[..partial.len() - 3]), "is cut off or damaged");
+        let small = zstd::encode_all(&b"{\"format_version\":1} and more"[..], 1).unwrap();
+        assert_eq!(message(&small), "is not a snapshot of pgwright");
+        let bomb = std::io::Read::chain(
+            &b"{\"format_version\":1,\"schema_sql\":\""[..],
+            std::io::repeat(b'x').take(SMALL + 1),
+        );
+        let bomb = zstd::encode_all(bomb, 1).unwrap();
+        assert!(bomb.len() < 100_000);
+        assert_eq!(message(&bomb), "is not a snapshot of pgwright");
         let missing = load(Path::new("/nonexistent/x")).unwrap_err();
         assert_eq!(missing.to_string(), "snapshot file \"/nonexistent/x\" could not be read");
     }
