@@ -23,12 +23,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("refuter", &["model", "sql", "cluster", "schema"]),
     ("advice", &["model", "sql", "plan"]),
     ("apply", &["model", "postgres"]),
+    ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
-    ("pgwright", &["model", "sql", "plan", "postgres", "cluster", "twin", "refuter", "advice", "apply"]),
+    (
+        "pgwright",
+        &["model", "sql", "plan", "postgres", "cluster", "twin", "refuter", "advice", "apply", "redaction"],
+    ),
 ];
 
 /// Crates that are functions of their input: they have no business with sockets or tasks.
-const PURE: &[&str] = &["model", "sql", "plan", "advice"];
+const PURE: &[&str] = &["model", "sql", "plan", "advice", "redaction"];
 const IMPURE_DEPENDENCIES: &[&str] = &["tokio", "tokio-postgres", "rustls", "reqwest", "hyper"];
 
 /// Crates that may print and read the environment: the binaries, and what only tests use.

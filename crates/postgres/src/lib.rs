@@ -28,6 +28,7 @@ pub mod snapshot;
 pub mod snapshot_file;
 pub mod statistics;
 mod target;
+pub mod text_order;
 mod tls;
 
 pub use capabilities::Capabilities;

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
+use model::Snapshot;
+use postgres::Target;
+use postgres::text_order::{self, TextRule};
+use redaction::{Key, SortedTexts, TextOrder};
 
 use super::Context;
-use crate::error::{CommandResult, Exit};
+use crate::error::{CommandError, CommandResult, Exit};
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
@@ -23,6 +27,10 @@ enum Action {
     Save {
         /// Where to write; `shop.snapshot.zst` for instance.
         file: PathBuf,
+        /// Put stand-ins in place of data: constants, most-common values and histogram bounds. Names of
+        /// tables, columns and roles stay.
+        #[arg(long)]
+        redact: bool,
     },
     /// Say what a snapshot file holds.
     Show {
@@ -37,13 +45,20 @@ enum Action {
 /// Fails when the server or the file cannot be read or written.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
     let (file, snapshot) = match args.action {
-        Action::Save { file } => {
+        Action::Save { file, redact } => {
             let target = context.target()?;
-            let snapshot = context.snapshot_of(&target).await?;
+            let mut snapshot = context.snapshot_of(&target).await?;
+            if redact {
+                snapshot = redacted(context, &target, &snapshot).await?;
+            }
             postgres::snapshot_file::save(&file, &snapshot)?;
-            context.printer.status(
-                "note: most-common values and histograms in the file are data of your columns; treat it as such",
-            );
+            context.printer.status(if redact {
+                "note: names of tables, columns, indexes and roles, and how often values occur, are in the file as \
+                 they are"
+            } else {
+                "note: most-common values and histograms in the file are data of your columns; treat it as such, or \
+                 write it with --redact"
+            });
             (file, snapshot)
         }
         Action::Show { file } => {
@@ -81,4 +96,25 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The snapshot with stand-ins. The key that they follow from is made here and kept nowhere.
+async fn redacted(context: &Context, target: &Target, snapshot: &Snapshot) -> Result<Snapshot, CommandError> {
+    let session = context.connect(target).await?;
+    let spinner = context.printer.spinner("replacing what is data");
+    let mut sorted = SortedTexts::new();
+    for (order, texts) in redaction::texts(snapshot) {
+        let rule = match &order {
+            TextOrder::Database => TextRule::Database,
+            TextOrder::Folded => TextRule::Folded,
+            TextOrder::Collation(name) => TextRule::Collation(name),
+            TextOrder::Bytes => continue,
+        };
+        let texts: Vec<String> = texts.into_iter().collect();
+        let texts = text_order::sorted(&session, &texts, rule).await?;
+        sorted.insert(order, texts);
+    }
+    let redacted = redaction::redact(snapshot, &Key::new(rand::random()), &sorted);
+    spinner.finish_and_clear();
+    Ok(redacted)
 }

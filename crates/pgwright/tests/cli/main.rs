@@ -6,6 +6,7 @@
 mod explained;
 mod interruptions;
 mod lint;
+mod left_out;
 mod main_loop;
 mod other_shapes;
 mod outputs;
@@ -15,8 +16,10 @@ mod program;
 mod proof;
 mod regressions;
 mod rewrite;
+mod redaction;
 mod rewrite_check;
 mod unreachable;
 mod unusable_input;
+mod versions;
 mod what_if;
 mod world;
