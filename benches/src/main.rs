@@ -14,6 +14,7 @@ mod report;
 mod scale;
 mod tpcds;
 mod tpch;
+mod twin_build;
 mod upkeep;
 mod workload;
 
@@ -30,6 +31,8 @@ struct Arguments {
 enum Benchmark {
     /// Index advice under budgets of real bytes, for TPC-H or TPC-DS.
     Advisor(advisor::Args),
+    /// How long a twin of many tables or partitions takes, and how much memory.
+    Twin(twin_build::Args),
     /// What an index costs every row that is written, and what the advisor charges for it.
     Upkeep(upkeep::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
@@ -40,6 +43,7 @@ enum Benchmark {
 async fn main() -> std::process::ExitCode {
     let done = match Arguments::parse().benchmark {
         Benchmark::Advisor(args) => advisor::run(args).await,
+        Benchmark::Twin(args) => twin_build::run(args).await,
         Benchmark::Upkeep(args) => upkeep::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
     };
