@@ -12,6 +12,8 @@ use rand::seq::index;
 
 use crate::key::Key;
 
+/// Words of a text are in lower case, and what begins with a digit may be taken for a number.
+const SMALL: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Stand-ins for words.
@@ -22,7 +24,11 @@ pub(crate) fn words(all: &BTreeSet<String>, key: &Key) -> BTreeMap<String, Strin
     }
     let mut map = BTreeMap::from([(String::new(), String::new())]);
     for (length, sources) in by_length {
-        let stand_ins = replaced(&sources, LETTERS, key, &format!("words {length}"));
+        let domain = format!("words {length}");
+        let mut stand_ins = replaced(&sources, SMALL, key, &domain);
+        if stand_ins.contains(&None) {
+            stand_ins = replaced(&sources, LETTERS, key, &domain);
+        }
         for (source, stand_in) in sources.into_iter().zip(stand_ins) {
             if let (Ok(source), Some(Ok(stand_in))) =
                 (String::from_utf8(source), stand_in.map(String::from_utf8))

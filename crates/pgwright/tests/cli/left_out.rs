@@ -156,15 +156,20 @@ fn with_partitions(snapshot: &Snapshot, count: usize) -> Snapshot {
     let parent = snapshot.relation(&QualifiedName::new("public", "readings")).unwrap().clone();
     let like = snapshot.relation(&QualifiedName::new("public", "readings_0")).unwrap().clone();
     assert_eq!(parent.kind, RelationKind::PartitionedTable);
+    // As pg_dump has it: all tables, and then what attaches them.
+    let (mut tables, mut attachments) = (String::new(), String::new());
     for number in 2..count {
         new.relations.push(partition_of(&parent, &like, number));
-        new.schema_sql.push_str(&format!(
-            "CREATE TABLE public.readings_{number} (sensor integer NOT NULL, at integer NOT NULL, value double precision);\n\
-             ALTER TABLE ONLY public.readings ATTACH PARTITION public.readings_{number} \
-             FOR VALUES FROM ({number}) TO ({});\n",
+        tables.push_str(&format!(
+            "CREATE TABLE public.readings_{number} (sensor integer NOT NULL, at integer NOT NULL, value double precision);\n"
+        ));
+        attachments.push_str(&format!(
+            "ALTER TABLE ONLY public.readings ATTACH PARTITION public.readings_{number} FOR VALUES FROM ({number}) TO ({});\n",
             number + 1
         ));
     }
+    new.schema_sql.push_str(&tables);
+    new.schema_sql.push_str(&attachments);
     new.relations.sort_by(|a, b| a.name.cmp(&b.name));
     new
 }
@@ -181,7 +186,6 @@ async fn ten_thousand_partitions() {
         )
         .await;
     world.repeat("select * from readings where at = 1 and sensor = 7", 20).await;
-    world.repeat("select avg(value) from readings where sensor = 7", 3).await;
     let user = User::new();
     user.run(&["snapshot", "save", "two.zst", &world.url]).exits(0);
     let many = with_partitions(&postgres::snapshot_file::load(&user.file("two.zst")).unwrap(), 10_000);
@@ -239,19 +243,19 @@ async fn files_that_are_made_to_do_harm() {
         );
     }
 
-    // Gigabytes in a few kilobytes, as white space, as one text and as a list.
-    let gigabytes = 3_u64 << 30;
+    // A gigabyte in a few kilobytes, as white space, as one text and as a list.
+    let gigabyte = 1_u64 << 30;
     for (name, head, filler) in [
         ("spaces", "", b' '),
         ("text", "{\"format_version\":1,\"schema_sql\":\"", b'x'),
         ("list", "{\"notes\":[", b'['),
     ] {
         let bytes =
-            std::io::Read::chain(head.as_bytes(), std::io::Read::take(std::io::repeat(filler), gigabytes));
+            std::io::Read::chain(head.as_bytes(), std::io::Read::take(std::io::repeat(filler), gigabyte));
         let file = user.write(&format!("{name}.zst"), "");
         zstd::stream::copy_encode(bytes, std::fs::File::create(&file).unwrap(), 1).unwrap();
         assert!(std::fs::metadata(&file).unwrap().len() < 1 << 20);
-        let said = within(&user, 1 << 20, &["advise", "--snapshot", &format!("{name}.zst")]).fails(2);
+        let said = within(&user, 700_000, &["advise", "--snapshot", &format!("{name}.zst")]).fails(2);
         assert!(
             said.error()
                 .starts_with(&format!("error: snapshot file \"{name}.zst\" is not a snapshot of pgwright")),
