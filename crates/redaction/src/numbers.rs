@@ -75,20 +75,6 @@ impl Magnitude {
         self.units == 0 && self.rest.is_empty()
     }
 
-    /// Decimals that are not zeros at the end.
-    fn decimals(&self) -> usize {
-        if !self.rest.is_empty() {
-            return DECIMALS + self.rest.len();
-        }
-        let mut decimals = DECIMALS;
-        let mut units = self.units;
-        while decimals > 0 && units % 10 == 0 {
-            units /= 10;
-            decimals -= 1;
-        }
-        decimals
-    }
-
     fn write(&self, negative: bool, decimals: usize) -> String {
         let sign = if negative && !self.is_zero() { "-" } else { "" };
         let after = format!("{:018}{}", self.units % ONE, self.rest);
@@ -102,16 +88,28 @@ impl Magnitude {
 
 /// Numbers by sign and magnitude, with the smallest limit that each has to keep.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Numbers(BTreeMap<(bool, Magnitude), Option<Magnitude>>);
+pub(crate) struct Numbers(BTreeMap<(bool, Magnitude), Bounds>);
+
+/// What a stand-in has to keep.
+#[derive(Clone, Debug)]
+struct Bounds {
+    limit: Option<Magnitude>,
+    /// The fewest decimals that it is written with: `1.00` may become `1.17`, and `1` a whole number only.
+    decimals: usize,
+}
 
 impl Numbers {
     pub(crate) fn add(&mut self, number: Number, limit: Option<&Magnitude>) {
         if number.magnitude.is_zero() {
             return;
         }
-        let known = self.0.entry((number.negative, number.magnitude)).or_default();
-        if known.as_ref().is_none_or(|known| limit.is_some_and(|l| l < known)) {
-            *known = limit.cloned();
+        let known = self
+            .0
+            .entry((number.negative, number.magnitude))
+            .or_insert_with(|| Bounds { limit: limit.cloned(), decimals: number.decimals });
+        known.decimals = known.decimals.min(number.decimals);
+        if known.limit.as_ref().is_none_or(|known| limit.is_some_and(|l| l < known)) {
+            known.limit = limit.cloned();
         }
     }
 }
@@ -124,11 +122,11 @@ impl NumberMap {
     pub(crate) fn new(numbers: Numbers, key: &Key) -> Self {
         let mut map = BTreeMap::new();
         for negative in [false, true] {
-            let side: Vec<(Magnitude, Option<Magnitude>)> = numbers
+            let side: Vec<(Magnitude, Bounds)> = numbers
                 .0
                 .iter()
                 .filter(|((n, _), _)| *n == negative)
-                .map(|((_, magnitude), limit)| (magnitude.clone(), limit.clone()))
+                .map(|((_, magnitude), bounds)| (magnitude.clone(), bounds.clone()))
                 .collect();
             for ((magnitude, _), stand_in) in side.iter().zip(lay_out(&side, key, negative)) {
                 if let Some(stand_in) = stand_in {
@@ -162,18 +160,14 @@ fn stretch(distance: i128, factor: i128) -> i128 {
 }
 
 /// Stand-ins for the numbers of one sign, which come in order.
-fn lay_out(side: &[(Magnitude, Option<Magnitude>)], key: &Key, negative: bool) -> Vec<Option<Magnitude>> {
+fn lay_out(side: &[(Magnitude, Bounds)], key: &Key, negative: bool) -> Vec<Option<Magnitude>> {
     let mut random = key.stream("numbers", &[u8::from(negative)]);
     let scale = random.random_range(1100..1320);
     // What is larger must stay larger, so a limit counts for all smaller numbers as well.
-    let mut limits: Vec<i128> = side.iter().map(|(_, l)| l.as_ref().map_or(i128::MAX, |l| l.units)).collect();
+    let limit_of = |bounds: &Bounds| bounds.limit.as_ref().map_or(i128::MAX, |l| l.units);
     // The very limit of a type is its own stand-in, and those below stay below.
-    let fixed: Vec<bool> = side.iter().zip(&limits).map(|((m, _), l)| m.units >= *l).collect();
-    for (limit, (magnitude, _)) in
-        limits.iter_mut().zip(side).filter(|(_, (m, l))| l.as_ref().is_some_and(|l| m.units >= l.units))
-    {
-        *limit = magnitude.units;
-    }
+    let fixed: Vec<bool> = side.iter().map(|(m, bounds)| m.units >= limit_of(bounds)).collect();
+    let mut limits: Vec<i128> = side.iter().map(|(m, bounds)| limit_of(bounds).max(m.units)).collect();
     for at in (1..limits.len()).rev() {
         let above = if fixed[at] { limits[at] - 1 } else { limits[at] };
         limits[at - 1] = limits[at - 1].min(above);
@@ -206,14 +200,14 @@ fn lay_out(side: &[(Magnitude, Option<Magnitude>)], key: &Key, negative: bool) -
     }
     let mut stand_ins: Vec<Option<Magnitude>> = Vec::with_capacity(side.len());
     let mut last = 0;
-    for (at, (magnitude, _)) in side.iter().enumerate() {
+    for (at, (magnitude, bounds)) in side.iter().enumerate() {
         if fixed[at] {
             last = last.max(magnitude.units);
             stand_ins.push(Some(magnitude.clone()));
             continue;
         }
-        let decimals = magnitude.decimals();
-        let unit = 10_i128.pow(u32::try_from(DECIMALS.saturating_sub(decimals)).unwrap_or(0));
+        let decimals = bounds.decimals.min(DECIMALS);
+        let unit = 10_i128.pow(u32::try_from(DECIMALS - decimals).unwrap_or(0));
         let up = |units: i128| units.saturating_add(unit - 1) / unit * unit;
         let mut units = up(targets[at]);
         if units > limits[at] {
@@ -221,10 +215,6 @@ fn lay_out(side: &[(Magnitude, Option<Magnitude>)], key: &Key, negative: bool) -
         }
         if units <= last {
             units = up(last + 1);
-        }
-        // As many decimals as there were: the last one is not zero.
-        if decimals > 0 && units % (unit * 10) == 0 {
-            units += unit;
         }
         let rest: String = match magnitude.rest.len() {
             0 => String::new(),
@@ -280,7 +270,8 @@ mod tests {
         ]);
         let replaced = map.replace("12.50").unwrap();
         assert!(replaced.len() >= 5 && replaced.split_once('.').unwrap().1.len() == 2, "{replaced}");
-        assert_eq!(map.replace("12.5").map(|r| format!("{r}0")), Some(replaced));
+        // As many decimals as it was written with.
+        assert_eq!(map.replace("12.500"), Some(format!("{replaced}0")));
         assert_eq!(map.replace("32767").as_deref(), Some("32767"));
         assert!(map.replace("32766").unwrap().parse::<i16>().unwrap() < 32767);
         assert_eq!(map.replace("2147483647").as_deref(), Some("2147483647"));

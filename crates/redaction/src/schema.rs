@@ -143,7 +143,6 @@ mod tests {
 
     use model::Snapshot;
 
-    use super::*;
     use crate::{Key, redact};
 
     fn snapshot(schema_sql: &str) -> Snapshot {
