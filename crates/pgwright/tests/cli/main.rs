@@ -5,8 +5,8 @@
 
 mod explained;
 mod interruptions;
-mod lint;
 mod left_out;
+mod lint;
 mod main_loop;
 mod other_shapes;
 mod outputs;
@@ -14,9 +14,9 @@ mod partitioned_tables;
 mod poolers_and_standbys;
 mod program;
 mod proof;
+mod redaction;
 mod regressions;
 mod rewrite;
-mod redaction;
 mod rewrite_check;
 mod unreachable;
 mod unusable_input;
