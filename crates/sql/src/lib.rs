@@ -39,7 +39,6 @@ pub use expression::{ColumnUse, Expression, Literal};
 pub use hoisting::{Hoisted, hoist_calls};
 pub use idea::{Idea, IdeaError, NewIndex, NewKey, WrittenName, ideas};
 pub use ingredients::{Ingredients, expression_ingredients};
-pub use input::{InputError, Place, single_statement};
 pub use input::{InputError, Place, single_statement, statements};
 pub use lexemes::{Lexeme, LexemeKind, lexemes, string_value};
 pub use ordering::{Order, RANK};
