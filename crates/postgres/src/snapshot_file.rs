@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(message(&partial[..partial.len() - 3]), "is cut off or damaged");
         let small = zstd::encode_all(&b"{\"format_version\":1} and more"[..], 1).unwrap();
         assert_eq!(message(&small), "is not a snapshot of pgwright");
-        let bomb = std::io::Read::chain(
+        let bomb = Read::chain(
             &b"{\"format_version\":1,\"schema_sql\":\""[..],
             std::io::repeat(b'x').take(SMALL + 1),
         );

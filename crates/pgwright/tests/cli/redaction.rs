@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::Snapshot;
 use model::snapshot::{ColumnStatistics, array_elements};
-use serde_json::Value;
 
 use crate::program::User;
 use crate::world::World;
