@@ -262,7 +262,10 @@ async fn since(
         let text = match now {
             Some(queries) => match queries.iter().find(|q| q.id == stored.queryid) {
                 Some(query) => &query.text,
-                None => continue,
+                None => {
+                    context.printer.status(&format!("note: {name} is in the baseline and not in the file"));
+                    continue;
+                }
             },
             None => &stored.example,
         };
@@ -285,6 +288,10 @@ async fn since(
         });
     }
     bar.finish_and_clear();
+    let stored = |q: &&Query| !baseline.plans.iter().any(|p| p.queryid == q.id);
+    for query in now.unwrap_or_default().iter().filter(stored) {
+        context.printer.status(&format!("note: {} is not in the baseline; store a new one", query.name));
+    }
     Ok(outcomes)
 }
 
@@ -305,9 +312,20 @@ async fn by_turns(
     for query in queries {
         bar.inc(1);
         let (a, b) = measuring::by_turns(&first, &second, &query.text, args.runs).await;
-        // A statement that is new on this side has nothing to be compared with.
-        let Ok(a) = a else { continue };
-        let a = measurement(&query.text, &a)?;
+        let a = match (a, &b) {
+            (Ok(a), _) => measurement(&query.text, &a)?,
+            (Err(_), Err(error)) => {
+                outcomes.push(failed(&query.name, &Measurement::default(), &error.message));
+                continue;
+            }
+            (Err(error), Ok(_)) => {
+                context.printer.status(&format!(
+                    "note: {} fails on the side before ({}), so there is nothing to compare it with",
+                    query.name, error.message
+                ));
+                continue;
+            }
+        };
         outcomes.push(match b {
             Ok(b) => {
                 let b = measurement(&query.text, &b)?;

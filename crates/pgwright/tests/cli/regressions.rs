@@ -310,6 +310,22 @@ async fn outputs_of_a_check() {
         .says("worse    orders of a customer")
         .says("index public.orders_customer_id_idx");
     shop.user.run(&["check", "--before", &other.url, "--queries", "queries.sql", &other.url]).exits(0);
+    // Statements that only one side has are told; one that fails on both sides fails.
+    shop.user.write(
+        "other.sql",
+        "-- name: customer by number\nselect name from customers where id = 1234;\n-- name: fresh\nselect 1",
+    );
+    shop.user
+        .run(&["check", "base.json", "--queries", "other.sql", url])
+        .exits(0)
+        .tells("fresh is not in the baseline")
+        .tells("totals by region is in the baseline and not in the file");
+    shop.user.write("fails.sql", "-- name: nowhere\nselect * from nowhere");
+    shop.user
+        .run(&["check", "--before", &other.url, "--queries", "fails.sql", url])
+        .exits(1)
+        .says("fails    nowhere")
+        .says("relation \"nowhere\" does not exist");
     // In the database itself, and what cannot be used.
     shop.user.run(&["baseline", "save", "kept", "--measure", "--queries", "queries.sql", url]).exits(0);
     shop.user.run(&["check", "kept", url]).exits(0).says("0 worse");
