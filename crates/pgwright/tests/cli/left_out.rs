@@ -137,7 +137,7 @@ async fn extensions_that_this_machine_does_not_have() {
     user.run(&["advise", "--snapshot", "elsewhere.zst"])
         .exits(0)
         .says("ON public.kept USING btree (n)")
-        .tells("Extension postgis_elsewhere is not available to the planner twin");
+        .tells("Extension postgis_elsewhere is not available to the local server");
 }
 
 fn partition_of(parent: &Relation, like: &Relation, number: usize) -> Relation {
