@@ -97,7 +97,17 @@ impl Heap<'_> {
         }
         let unique =
             self.combinations.iter().find(|c| c.distinct.is_infinite() && c.columns.is_subset(&keys));
+        if unique.is_none() && keys.len() > 1 && keys.iter().any(|number| self.all_different(*number)) {
+            return Some(f64::INFINITY);
+        }
         unique.or_else(|| self.combinations.iter().find(|c| c.columns == keys)).map(|c| c.distinct)
+    }
+
+    /// Whether ANALYZE saw no value of a column twice, so that it tells rows apart beside any other column.
+    fn all_different(&self, number: i16) -> bool {
+        let column = self.relation.columns.iter().find(|c| c.attnum == number);
+        let statistics = column.and_then(|c| c.statistics.as_ref().or(c.inherited_statistics.as_ref()));
+        statistics.is_some_and(|s| s.n_distinct <= -0.99 && s.null_frac <= 0.0)
     }
 }
 
