@@ -111,18 +111,23 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Unread> {
     let decoder = zstd::Decoder::with_buffer(BufReader::new(whole)).map_err(|error| damaged(&error))?;
     let most = SMALL.max(size.saturating_mul(RATIO)).min(LARGEST);
     let mut unpacked = Unpacked { decoder, left: most, failed: None };
-    match serde_json::from_reader(BufReader::with_capacity(1 << 16, &mut unpacked)) {
-        Ok(value) => Ok(value),
-        Err(error) => Err(match unpacked.failed {
-            Some(Stopped::Damaged(error)) => damaged(&error),
-            Some(Stopped::TooMuch) => Unread::Error(file_error(
-                path,
-                "is not a snapshot of pgwright",
-                Some(format!("Its {size} bytes unpack to more than {most}, which no snapshot does")),
-            )),
-            None => Unread::Unfit(error.to_string()),
-        }),
+    let unfit = match serde_json::from_reader(BufReader::with_capacity(1 << 16, &mut unpacked)) {
+        Ok(value) => return Ok(value),
+        Err(error) => error.to_string(),
+    };
+    if unpacked.failed.is_none() {
+        // Damage may show as other text before the checksum at the end tells of it; what ends the reading is kept.
+        let _ = std::io::copy(&mut unpacked, &mut std::io::sink());
     }
+    Err(match unpacked.failed {
+        Some(Stopped::Damaged(error)) => damaged(&error),
+        Some(Stopped::TooMuch) => Unread::Error(file_error(
+            path,
+            "is not a snapshot of pgwright",
+            Some(format!("Its {size} bytes unpack to more than {most}, which no snapshot does")),
+        )),
+        None => Unread::Unfit(unfit),
+    })
 }
 
 enum Stopped {
