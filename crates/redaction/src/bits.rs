@@ -114,7 +114,7 @@ pub(crate) fn write_uuid(value: u128) -> String {
 /// The bytes of `\x0a1b` or `08:00:2b:01:02:03`.
 pub(crate) fn read_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("\\x").map_or_else(|| text.replace(':', ""), str::to_owned);
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return None;
     }
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()

@@ -295,10 +295,11 @@ impl<'a> Text<'a> {
                 return None;
             }
             let is_type = self.at(place.checked_sub(1)) == "::";
-            if self.lexemes[place].kind == LexemeKind::Word && !is_type {
-                if let Some(kind) = self.names.column(self.at(Some(place))) {
-                    return Some(kind);
-                }
+            if self.lexemes[place].kind == LexemeKind::Word
+                && !is_type
+                && let Some(kind) = self.names.column(self.at(Some(place)))
+            {
+                return Some(kind);
             }
         }
         None

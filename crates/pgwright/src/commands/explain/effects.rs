@@ -25,7 +25,7 @@ pub(super) async fn estimate(
     plan: &Plan,
     explained: &mut Explained,
     database: Option<Snapshot>,
-    remedies: &mut Vec<Advised>,
+    remedies: &mut [Advised],
 ) {
     let judged =
         |r: &Advised| matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex) || r.setting.is_some();
@@ -48,7 +48,7 @@ async fn try_all(
     explained: &Explained,
     database: Option<Snapshot>,
     sql: &str,
-    remedies: &mut Vec<Advised>,
+    remedies: &mut [Advised],
 ) -> Result<(), CommandError> {
     let snapshot = match (&args.snapshot, &explained.target, database) {
         (Some(_), _, Some(snapshot)) => Some(snapshot),
