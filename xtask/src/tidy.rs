@@ -21,18 +21,31 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("schema", &["model", "cluster"]),
     ("twin", &["model", "cluster", "postgres", "schema"]),
     ("refuter", &["model", "sql", "cluster", "schema"]),
-    ("advice", &["model", "sql", "plan"]),
-    ("apply", &["model", "postgres"]),
+    ("partitioning", &["model"]),
+    ("advice", &["model", "sql", "plan", "partitioning"]),
+    ("apply", &["model", "postgres", "partitioning"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
         "pgwright",
-        &["model", "sql", "plan", "postgres", "cluster", "twin", "refuter", "advice", "apply", "redaction"],
+        &[
+            "model",
+            "sql",
+            "plan",
+            "postgres",
+            "cluster",
+            "twin",
+            "refuter",
+            "advice",
+            "apply",
+            "partitioning",
+            "redaction",
+        ],
     ),
 ];
 
 /// Crates that are functions of their input: they have no business with sockets or tasks.
-const PURE: &[&str] = &["model", "sql", "plan", "advice", "redaction"];
+const PURE: &[&str] = &["model", "sql", "plan", "advice", "redaction", "partitioning"];
 const IMPURE_DEPENDENCIES: &[&str] = &["tokio", "tokio-postgres", "rustls", "reqwest", "hyper"];
 
 /// Crates that may print and read the environment: the binaries, and what only tests use.

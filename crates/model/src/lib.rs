@@ -10,6 +10,7 @@ pub mod cost_model;
 pub mod finding;
 pub mod lock;
 pub mod name;
+pub mod partition_set;
 pub mod recommendation;
 pub mod schema;
 pub mod snapshot;
@@ -20,6 +21,7 @@ pub use cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, 
 pub use finding::{Evidence, Finding, ObjectRef, Severity};
 pub use lock::LockLevel;
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use partition_set::{Division, Interval, KeyKind, PartitionSet};
 pub use recommendation::{Benefit, Confidence, Price, Recommendation, Rejected, StatementEffect};
 pub use snapshot::Snapshot;
 pub use units::{Bytes, Lsn, Millis};
