@@ -307,6 +307,7 @@ fn column(spec: &str, attnum: i16, rows: f64) -> Column {
         default: None,
         collation: None,
         statistics_target: None,
+        options: Vec::new(),
         statistics: Some(statistics),
         inherited_statistics: None,
     }

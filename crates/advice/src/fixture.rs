@@ -135,6 +135,7 @@ fn column(number: usize, spec: &str) -> Column {
         default: None,
         collation: None,
         statistics_target: None,
+        options: Vec::new(),
         statistics: Some(statistics),
         inherited_statistics: None,
     }

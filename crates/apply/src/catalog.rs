@@ -6,7 +6,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use model::{QualifiedName, quote_identifier};
+use model::{Parameter, QualifiedName, StatisticsDefinition, quote_identifier};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, Row};
 
@@ -241,6 +241,128 @@ pub(crate) fn shape_of<'a>(
     let rest = definition.strip_prefix(&head)?;
     let rest = rest.strip_prefix("ONLY ").unwrap_or(rest);
     rest.strip_prefix(&format!("{table} "))
+}
+
+/// A statistics object.
+#[derive(Clone, Debug)]
+pub(crate) struct StatisticsState {
+    pub oid: u32,
+    pub table: QualifiedName,
+    pub definition: String,
+    /// Letters of `stxkind`, sorted.
+    pub kinds: Vec<String>,
+    /// Sorted.
+    pub columns: Vec<String>,
+    pub target: Option<String>,
+    pub owner: String,
+    pub is_owner: bool,
+}
+
+impl StatisticsState {
+    /// Whether it could be what a `CREATE STATISTICS` made. Expressions are printed by the server in words of its
+    /// own, so of them only the presence is compared.
+    pub fn resembles(&self, wanted: &StatisticsDefinition) -> bool {
+        let mut columns = wanted.columns.clone();
+        columns.sort();
+        let mut kinds: Vec<String> = wanted.kinds.iter().map(|k| k.letter().to_string()).collect();
+        if !wanted.expressions.is_empty() {
+            kinds.push("e".into());
+        }
+        kinds.sort();
+        self.table == wanted.table && self.columns == columns && self.kinds == kinds
+    }
+}
+
+/// Reads a statistics object by name, or by OID, whatever its name is by now.
+pub(crate) async fn statistics_state(
+    client: &Client,
+    name: &QualifiedName,
+    oid: Option<u32>,
+) -> Result<Option<StatisticsState>, Error> {
+    let read = || Error::query("read a statistics object's catalog entry");
+    let rows = client
+        .query(include_str!("../queries/statistics_state.sql"), &[&name.schema, &name.name, &oid])
+        .await
+        .map_err(read())?;
+    let state = |row: &Row| -> Result<(QualifiedName, StatisticsState), tokio_postgres::Error> {
+        let found =
+            QualifiedName::new(row.try_get::<_, String>("schema")?, row.try_get::<_, String>("name")?);
+        let table = QualifiedName::new(
+            row.try_get::<_, String>("table_schema")?,
+            row.try_get::<_, String>("table_name")?,
+        );
+        Ok((
+            found,
+            StatisticsState {
+                oid: row.try_get("oid")?,
+                table,
+                definition: row.try_get("definition")?,
+                kinds: row.try_get("kinds")?,
+                columns: row.try_get("columns")?,
+                target: row.try_get("target")?,
+                owner: row.try_get("owner")?,
+                is_owner: row.try_get("is_owner")?,
+            },
+        ))
+    };
+    let mut states = rows.iter().map(state).collect::<Result<Vec<_>, _>>().map_err(read())?;
+    // Of a renamed object and another one under its name the latter counts.
+    states.sort_by_key(|(found, _)| found != name);
+    Ok(states.into_iter().next().map(|(_, state)| state))
+}
+
+/// What a parameter is right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Current {
+    /// Its value, `None` when it is not set.
+    Value(Option<String>),
+    NoTable,
+    NoColumn,
+    NoStatistics,
+}
+
+/// Reads a parameter.
+pub(crate) async fn parameter(
+    client: &Client,
+    table: &QualifiedName,
+    parameter: &Parameter,
+) -> Result<Current, Error> {
+    let column = match parameter {
+        Parameter::ObjectTarget { statistics } => {
+            let state = statistics_state(client, statistics, None).await?;
+            return Ok(state.map_or(Current::NoStatistics, |s| Current::Value(s.target)));
+        }
+        Parameter::ColumnTarget { column } | Parameter::ColumnDistinct { column, .. } => {
+            Some(column.as_str())
+        }
+        Parameter::Autovacuum { .. } => None,
+    };
+    let read = || Error::query("read a table's parameters");
+    let row = client
+        .query_opt(include_str!("../queries/table_parameters.sql"), &[&table.schema, &table.name, &column])
+        .await
+        .map_err(read())?;
+    let Some(row) = row else { return Ok(Current::NoTable) };
+    let option = |options: &str, name: &str| -> Result<Option<String>, tokio_postgres::Error> {
+        let options: Vec<String> = row.try_get(options)?;
+        let pairs = options.iter().filter_map(|o| o.split_once('='));
+        Ok(pairs.filter(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).next())
+    };
+    let current = || -> Result<Current, tokio_postgres::Error> {
+        if column.is_some() && !row.try_get::<_, bool>("column_exists")? {
+            return Ok(Current::NoColumn);
+        }
+        Ok(Current::Value(match parameter {
+            Parameter::ColumnTarget { .. } => row.try_get("column_target")?,
+            Parameter::ColumnDistinct { inherited: true, .. } => {
+                option("column_options", "n_distinct_inherited")?
+            }
+            Parameter::ColumnDistinct { .. } => option("column_options", "n_distinct")?,
+            Parameter::Autovacuum { option: which } => option("options", which.as_str())?,
+            Parameter::ObjectTarget { .. } => None,
+        }))
+    };
+    current().map_err(read())
 }
 
 /// A session that stands in the way of another.

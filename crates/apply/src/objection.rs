@@ -53,6 +53,14 @@ pub enum Objection {
     NotOwner { table: QualifiedName, owner: String, role: String },
     /// The role may not create in the schema.
     NoCreate { schema: String, role: String },
+    /// A statistics object has the name.
+    StatisticsTaken { name: QualifiedName, found: String, equal: bool },
+    /// The statistics object is gone.
+    StatisticsMissing { name: QualifiedName },
+    /// The statistics object is not what pgwright made.
+    StatisticsChanged { name: QualifiedName, expected: String, found: String },
+    /// A parameter is not what it was when the advice was given.
+    ParameterChanged { table: QualifiedName, expected: String, found: String },
     /// PostgreSQL itself refused the definition on an empty copy of the table.
     Refused { name: QualifiedName, sqlstate: String, message: String },
 }
@@ -93,6 +101,13 @@ impl Objection {
                 quote_identifier(role),
                 quote_identifier(schema)
             ),
+            O::StatisticsTaken { name, equal: true, .. } => format!("statistics {name} are there already"),
+            O::StatisticsTaken { name, .. } => format!("name {name} is taken by other statistics"),
+            O::StatisticsMissing { name } => format!("statistics {name} do not exist"),
+            O::StatisticsChanged { name, .. } => format!("statistics {name} are not what pgwright made"),
+            O::ParameterChanged { table, .. } => {
+                format!("a parameter of {table} is not what it was when the advice was given")
+            }
             O::Refused { name, .. } => format!("PostgreSQL refuses the definition of {name}"),
         }
     }
@@ -129,7 +144,11 @@ impl Objection {
             }
             O::Busy { pid, .. } => format!("The session has process ID {pid}."),
             O::IndexMissing { .. } => "It may have been dropped since the advice was given.".into(),
-            O::IndexChanged { expected, found, .. } => {
+            O::StatisticsTaken { found, .. } => format!("They are \"{found}\"."),
+            O::StatisticsMissing { .. } => "They may have been dropped since the advice was given.".into(),
+            O::IndexChanged { expected, found, .. }
+            | O::StatisticsChanged { expected, found, .. }
+            | O::ParameterChanged { expected, found, .. } => {
                 format!("It was \"{expected}\" and is now \"{found}\".")
             }
             O::ConstraintIndex { constraint, .. } => {
@@ -163,11 +182,18 @@ impl Objection {
             O::TableMissing { .. }
             | O::ColumnsMissing { .. }
             | O::IndexMissing { .. }
+            | O::StatisticsMissing { .. }
+            | O::StatisticsChanged { .. }
+            | O::ParameterChanged { .. }
             | O::IndexChanged { .. } => "Run \"pgwright advise\" again.".into(),
             O::NameTaken { name, .. } => {
                 format!("Rename the other relation, or advise again so that {name} gets another name.")
             }
             O::EqualIndex { .. } => "Nothing needs to be done.".into(),
+            O::StatisticsTaken { equal: true, name, .. } => {
+                format!("Nothing needs to be done; ANALYZE fills {name} when it runs.")
+            }
+            O::StatisticsTaken { .. } => "Rename the other statistics with ALTER STATISTICS.".into(),
             O::Busy { .. } => "Wait until it has finished, then try again.".into(),
             O::NotOwner { owner, role, .. } => format!(
                 "Connect as {0}, or run: GRANT {0} TO {1};",

@@ -7,11 +7,13 @@ mod create_index;
 mod create_over_partitions;
 mod create_parent_index;
 mod create_partition_index;
+mod create_statistics;
 mod drop_index;
 mod drop_partitioned_index;
 mod index_rules;
 mod maintenance;
 mod rehearsal;
+mod set_parameter;
 
 use futures_util::future::BoxFuture;
 use model::Change;
@@ -31,6 +33,8 @@ pub const OPERATIONS: &[&dyn Operation] = &[
     &drop_index::DropIndex,
     &maintenance::ANALYZE,
     &maintenance::VACUUM,
+    &create_statistics::CreateStatistics,
+    &set_parameter::SetParameter,
     &create_parent_index::CreateParentIndex,
     &create_partition_index::CreatePartitionIndex,
     &attach_index::AttachIndex,
@@ -172,6 +176,8 @@ pub fn operation_of(action: &Action) -> &'static dyn Operation {
         Action::Change(Change::DropIndex { .. }) => &drop_index::DropIndex,
         Action::Change(Change::Analyze { .. }) => &maintenance::ANALYZE,
         Action::Change(Change::Vacuum { .. }) => &maintenance::VACUUM,
+        Action::Change(Change::CreateStatistics { .. }) => &create_statistics::CreateStatistics,
+        Action::Change(Change::SetParameter { .. }) => &set_parameter::SetParameter,
         Action::Partition(P::CreateParentIndex { .. }) => &create_parent_index::CreateParentIndex,
         Action::Partition(P::CreatePartitionIndex { .. }) => &create_partition_index::CreatePartitionIndex,
         Action::Partition(P::AttachIndex { .. }) => &attach_index::AttachIndex,
@@ -191,7 +197,9 @@ pub(crate) fn marked(name: &str, statement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{IndexDefinition, IndexKey, QualifiedName};
+    use model::{
+        IndexDefinition, IndexKey, Number, Parameter, QualifiedName, StatisticsDefinition, StatisticsKind,
+    };
 
     use super::*;
     use crate::action::{IndexShape, Renaming, TreeIndex, TreePart, TreeRoot};
@@ -215,7 +223,22 @@ mod tests {
                 definition: "CREATE UNIQUE INDEX i ON s.\"a\"\"b.c\" USING btree (x)".into(),
             },
             Change::Analyze { table: table.clone() },
-            Change::Vacuum { table },
+            Change::Vacuum { table: table.clone() },
+            Change::CreateStatistics {
+                statistics: StatisticsDefinition {
+                    table: table.clone(),
+                    name: QualifiedName::new("s", "st\"at"),
+                    kinds: vec![StatisticsKind::Mcv],
+                    columns: vec!["Größe".into(), "x".into()],
+                    expressions: Vec::new(),
+                },
+            },
+            Change::SetParameter {
+                table,
+                parameter: Parameter::ColumnTarget { column: "Größe".into() },
+                value: Number::from(1000),
+                former: None,
+            },
         ];
         let parts = vec![
             PartitionChange::CreateParentIndex { root: root.clone(), index: whole.clone() },
@@ -275,6 +298,14 @@ mod tests {
             ),
             ("ANALYZE s.\"a\"\"b.c\"", ""),
             ("VACUUM (ANALYZE) s.\"a\"\"b.c\"", ""),
+            (
+                "CREATE STATISTICS s.\"st\"\"at\" (mcv) ON \"Größe\", x FROM s.\"a\"\"b.c\"",
+                "DROP STATISTICS s.\"st\"\"at\"",
+            ),
+            (
+                "ALTER TABLE ONLY s.\"a\"\"b.c\" ALTER COLUMN \"Größe\" SET STATISTICS 1000",
+                "ALTER TABLE ONLY s.\"a\"\"b.c\" ALTER COLUMN \"Größe\" SET STATISTICS -1",
+            ),
             ("CREATE INDEX i ON ONLY s.\"a\"\"b.c\" USING btree (\"Größe\")", "DROP INDEX s.i"),
             ("CREATE INDEX CONCURRENTLY \"p\"\"i\" ON \"P\".\"p\"\"1\" USING btree (\"Größe\")", ""),
             ("ALTER INDEX s.i ATTACH PARTITION \"P\".\"p\"\"i\"", ""),

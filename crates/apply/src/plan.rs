@@ -214,7 +214,14 @@ fn tables_to_analyze(changes: &[Change]) -> BTreeSet<QualifiedName> {
             Change::Analyze { table } | Change::Vacuum { table } => {
                 tables.remove(table);
             }
-            Change::DropIndex { .. } => {}
+            // What ANALYZE has been told is felt once it has run.
+            Change::CreateStatistics { statistics } => {
+                tables.insert(statistics.table.clone());
+            }
+            Change::SetParameter { table, parameter, .. } if parameter.needs_analyze() => {
+                tables.insert(table.clone());
+            }
+            Change::DropIndex { .. } | Change::SetParameter { .. } => {}
         }
     }
     tables

@@ -286,8 +286,11 @@ async fn undo_locked(
             }
         };
         for objection in objections {
-            if let Objection::IndexChanged { index, expected, found } = objection {
-                return Err(Error::ChangedSince { object: index, expected, found });
+            if let Objection::IndexChanged { index: object, expected, found }
+            | Objection::StatisticsChanged { name: object, expected, found }
+            | Objection::ParameterChanged { table: object, expected, found } = objection
+            {
+                return Err(Error::ChangedSince { object, expected, found });
             }
             refusals.push(Refusal {
                 recommendation_id: Some(entry.recommendation_id.clone()),

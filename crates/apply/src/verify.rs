@@ -244,9 +244,14 @@ async fn change_of(
     let kind = match &action {
         Action::Change(Change::CreateIndex { .. }) => AppliedKind::Created,
         Action::Change(Change::DropIndex { .. }) => AppliedKind::Dropped,
-        Action::Change(Change::Analyze { table } | Change::Vacuum { table }) => {
+        Action::Change(
+            change @ (Change::Analyze { .. }
+            | Change::Vacuum { .. }
+            | Change::CreateStatistics { .. }
+            | Change::SetParameter { .. }),
+        ) => {
             indexes.clear();
-            tables.extend(tree::read(client, table).await?.nodes.into_iter().map(|n| n.table));
+            tables.extend(tree::read(client, change.table()).await?.nodes.into_iter().map(|n| n.table));
             AppliedKind::Statistics
         }
         Action::Partition(

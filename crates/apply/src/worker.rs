@@ -209,8 +209,9 @@ impl<'a> Worker<'a> {
             // Someone else has made it, or removed it, since preflight: not this run's doing, so it must
             // not be journaled as such, and there is nothing of ours to remove.
             if let Some(Failure { sqlstate: Some(code), .. }) = &failure
-                && [SqlState::DUPLICATE_TABLE.code(), SqlState::UNDEFINED_OBJECT.code()]
-                    .contains(&code.as_str())
+                && [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT, SqlState::UNDEFINED_OBJECT]
+                    .iter()
+                    .any(|known| known.code() == code)
                 && let Some(failure) = failure
             {
                 return Err(self.failed(operation, action, direction, attempt, failure, None));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::LockLevel;
 use crate::name::{QualifiedName, quote_identifier};
+use crate::statistics::{Number, Parameter, StatisticsDefinition};
 
 /// What one key column of an index holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -239,6 +240,22 @@ pub enum Change {
         /// The table.
         table: QualifiedName,
     },
+    /// Let ANALYZE collect statistics of several columns together, or of an expression.
+    CreateStatistics {
+        /// What to collect.
+        statistics: StatisticsDefinition,
+    },
+    /// Change a number that ANALYZE or autovacuum goes by.
+    SetParameter {
+        /// The table.
+        table: QualifiedName,
+        /// Which number.
+        parameter: Parameter,
+        /// What it shall be.
+        value: Number,
+        /// What it is; `None` when it is not set.
+        former: Option<Number>,
+    },
 }
 
 impl Change {
@@ -248,6 +265,11 @@ impl Change {
             Self::CreateIndex { index } => index.qualified_name(),
             Self::DropIndex { name, .. } => name.clone(),
             Self::Analyze { table } | Self::Vacuum { table } => table.clone(),
+            Self::CreateStatistics { statistics } => statistics.name.clone(),
+            Self::SetParameter { parameter: Parameter::ObjectTarget { statistics }, .. } => {
+                statistics.clone()
+            }
+            Self::SetParameter { table, .. } => table.clone(),
         }
     }
 
@@ -255,7 +277,11 @@ impl Change {
     pub fn table(&self) -> &QualifiedName {
         match self {
             Self::CreateIndex { index } => &index.table,
-            Self::DropIndex { table, .. } | Self::Analyze { table } | Self::Vacuum { table } => table,
+            Self::DropIndex { table, .. }
+            | Self::Analyze { table }
+            | Self::Vacuum { table }
+            | Self::SetParameter { table, .. } => table,
+            Self::CreateStatistics { statistics } => &statistics.table,
         }
     }
 
@@ -265,7 +291,9 @@ impl Change {
             Self::CreateIndex { .. }
             | Self::DropIndex { .. }
             | Self::Analyze { .. }
-            | Self::Vacuum { .. } => LockLevel::ShareUpdateExclusive,
+            | Self::Vacuum { .. }
+            | Self::CreateStatistics { .. } => LockLevel::ShareUpdateExclusive,
+            Self::SetParameter { parameter, .. } => parameter.lock_level(),
         }
     }
 }

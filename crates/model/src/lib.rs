@@ -14,6 +14,7 @@ pub mod partition_set;
 pub mod recommendation;
 pub mod schema;
 pub mod snapshot;
+pub mod statistics;
 pub mod units;
 
 pub use change::{Change, IndexDefinition, IndexKey, KeyTarget, NullsOrder, SortOrder};
@@ -24,4 +25,5 @@ pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use partition_set::{Division, Interval, KeyKind, PartitionSet};
 pub use recommendation::{Benefit, Confidence, Price, Recommendation, Rejected, StatementEffect};
 pub use snapshot::Snapshot;
+pub use statistics::{AutovacuumOption, Number, Parameter, StatisticsDefinition, StatisticsKind};
 pub use units::{Bytes, Lsn, Millis};

@@ -220,6 +220,9 @@ pub struct Column {
     pub collation: Option<QualifiedName>,
     /// `attstattarget`; `None` means the server's default.
     pub statistics_target: Option<i32>,
+    /// `attoptions`, for instance `n_distinct=-0.5`; empty in files of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
     /// Statistics of this relation's own rows.
     pub statistics: Option<ColumnStatistics>,
     /// Statistics that cover child tables as well (`inherited`).
@@ -481,6 +484,9 @@ pub struct ExtendedStatistics {
     pub definition: String,
     /// The unquoted columns.
     pub columns: Vec<String>,
+    /// `stxstattarget`; `None` means that of the columns, and in files of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<i32>,
     /// `stxkind`: `d` ndistinct, `f` dependencies, `m` most-common values, `e` expressions.
     pub kinds: Vec<char>,
     /// Its expressions, in order.

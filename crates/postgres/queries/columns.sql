@@ -41,7 +41,8 @@ SELECT
     pg_catalog.pg_get_expr(f.adbin, f.adrelid) AS "default",
     ln.nspname::pg_catalog.text AS collation_schema,
     l.collname::pg_catalog.text AS collation_name,
-    nullif(a.attstattarget, -1)::pg_catalog.int4 AS statistics_target
+    nullif(a.attstattarget, -1)::pg_catalog.int4 AS statistics_target,
+    coalesce(a.attoptions, '{}') AS options
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -5,6 +5,7 @@ SELECT /* pgwright:extended_statistics */
     c.relname::pg_catalog.text AS table_name,
     pg_catalog.pg_get_statisticsobjdef(s.oid) AS definition,
     coalesce(k.columns, '{}') AS columns,
+    nullif(s.stxstattarget, -1)::pg_catalog.int4 AS target,
     ARRAY(SELECT u.kind::pg_catalog.text FROM pg_catalog.unnest(s.stxkind) AS u (kind)) AS kinds
 FROM pg_catalog.pg_statistic_ext AS s
 JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.stxnamespace

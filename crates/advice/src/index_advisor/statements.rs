@@ -27,6 +27,8 @@ fn summary(change: &Change) -> String {
         Change::DropIndex { name, .. } => format!("DROP INDEX CONCURRENTLY {name}"),
         Change::Analyze { table } => format!("ANALYZE {table}"),
         Change::Vacuum { table } => format!("VACUUM (ANALYZE) {table}"),
+        Change::CreateStatistics { statistics } => statistics.create_sql(),
+        Change::SetParameter { table, parameter, value, .. } => parameter.set_sql(table, Some(value)),
     }
 }
 
@@ -63,6 +65,10 @@ pub(crate) fn to_undo(snapshot: &Snapshot, changes: &[Change]) -> Vec<String> {
         }
         Change::DropIndex { definition, .. } => Some(definition.replacen("INDEX", "INDEX CONCURRENTLY", 1)),
         Change::Analyze { .. } | Change::Vacuum { .. } => None,
+        Change::CreateStatistics { statistics } => Some(statistics.drop_sql()),
+        Change::SetParameter { table, parameter, former, .. } => {
+            Some(parameter.set_sql(table, former.as_ref()))
+        }
     };
     changes.iter().rev().filter_map(undo).collect()
 }

@@ -90,7 +90,11 @@ pub(crate) async fn of_change(
     match change {
         Change::CreateIndex { index } => of_create(site, index, journal).await,
         Change::DropIndex { name, table, definition } => of_drop(site.client, name, table, definition).await,
-        Change::Analyze { .. } | Change::Vacuum { .. } => Ok(None),
+        // One statement on the partitioned table itself does.
+        Change::Analyze { .. }
+        | Change::Vacuum { .. }
+        | Change::CreateStatistics { .. }
+        | Change::SetParameter { .. } => Ok(None),
     }
 }
 

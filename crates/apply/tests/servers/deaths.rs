@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use apply::{Error, Event, ExecuteOptions, Orphans, Status, UndoTarget};
 
+use crate::statistics::{set, statistics};
 use crate::world::{
     World, create, drop_plain_y, execute, hostile_table, plain_table, plan_of, quick, target,
 };
@@ -18,11 +19,18 @@ enum Task {
     Execute,
     Undo,
     SlowBuild,
+    Statistics,
+    UndoStatistics,
 }
 
 impl Task {
-    const ALL: [(&'static str, Self); 3] =
-        [("execute", Self::Execute), ("undo", Self::Undo), ("slow", Self::SlowBuild)];
+    const ALL: [(&'static str, Self); 5] = [
+        ("execute", Self::Execute),
+        ("undo", Self::Undo),
+        ("slow", Self::SlowBuild),
+        ("statistics", Self::Statistics),
+        ("undo_statistics", Self::UndoStatistics),
+    ];
 
     fn plan(self) -> apply::ApplyPlan {
         match self {
@@ -35,6 +43,18 @@ impl Task {
                 let index = model::IndexDefinition::btree(table, "s", vec![key]);
                 plan_of("r", vec![model::Change::CreateIndex { index }])
             }
+            Self::Statistics | Self::UndoStatistics => plan_of(
+                "r",
+                vec![
+                    statistics(hostile_table(), &["Größe", "select"], &[model::StatisticsKind::Mcv]),
+                    set(
+                        hostile_table(),
+                        model::Parameter::ColumnTarget { column: "Größe".into() },
+                        "500",
+                        None,
+                    ),
+                ],
+            ),
             Self::Execute | Self::Undo => plan_of(
                 "r",
                 vec![
@@ -75,14 +95,14 @@ fn is_child() -> bool {
     runtime.block_on(async {
         let target = target(url);
         match task {
-            Task::Execute | Task::SlowBuild => {
+            Task::Execute | Task::SlowBuild | Task::Statistics => {
                 apply::execute(&target, &task.plan(), &quick(), &mut on_event)
                     .await
                     .unwrap()
                     .into_result()
                     .unwrap();
             }
-            Task::Undo => {
+            Task::Undo | Task::UndoStatistics => {
                 apply::undo(&target, &UndoTarget::Last, &quick(), &mut on_event)
                     .await
                     .unwrap()
@@ -322,4 +342,53 @@ async fn a_server_that_dies_is_recovered_after_its_restart() {
     let client = testkit::connect(&world.url).await;
     let world = World { client, ..world };
     assert_eq!(world.schema_dump().await, before);
+}
+
+#[test]
+fn statistics_killed_at_every_event_are_made_or_not() {
+    if is_child() {
+        return;
+    }
+    const TEST: &str = "deaths::statistics_killed_at_every_event_are_made_or_not";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = testkit::any_server();
+        for task in ["statistics", "undo_statistics"] {
+            let mut at = 0;
+            loop {
+                let world = World::on(server).await;
+                let before = world.schema_dump().await;
+                if task == "undo_statistics" {
+                    execute(&world, &Task::Statistics.plan(), &quick()).await.unwrap().into_result().unwrap();
+                }
+                let finished = run_child(TEST, task, at, &world.url).success();
+                recover(&world, &quick()).await;
+                let made = world.value("select count(*) from pg_statistic_ext").await == "1";
+                let set =
+                    world.value("select count(*) from pg_attribute where attstattarget = 500").await == "1";
+                for entry in apply::journal(&world.target).await.unwrap() {
+                    for step in entry.forward_steps() {
+                        assert!(!step.status.is_open(), "{task} killed at event {at}: {step:?}");
+                        let applied = step.status == Status::Done;
+                        match step.position {
+                            0 => assert_eq!(applied, made, "{task} killed at event {at}: {step:?}"),
+                            1 => assert_eq!(applied, set, "{task} killed at event {at}: {step:?}"),
+                            _ => {}
+                        }
+                    }
+                }
+                match apply::undo(&world.target, &UndoTarget::Last, &quick(), &mut |_| {}).await {
+                    Ok(undo) => drop(undo.into_result().unwrap()),
+                    Err(Error::NoEntry { .. }) => {}
+                    Err(error) => panic!("{task} killed at event {at}: {error}"),
+                }
+                assert_eq!(world.schema_dump().await, before, "{task} killed at event {at}");
+                if finished {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at > 6, "{at}");
+        }
+    });
 }

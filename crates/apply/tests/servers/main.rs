@@ -11,5 +11,6 @@ mod partition_deaths;
 mod partitions;
 mod pooler;
 mod refusals;
+mod statistics;
 mod verification;
 mod world;

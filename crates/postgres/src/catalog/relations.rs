@@ -76,6 +76,7 @@ catalog_query! {
         collation_schema: Option<String>,
         collation_name: Option<String>,
         statistics_target: Option<i32>,
+        options: Vec<String>,
     }
     name "columns"
     server { 13 => "columns.sql" }
@@ -109,6 +110,7 @@ catalog_query! {
         table_name: String,
         definition: String,
         columns: Vec<String>,
+        target: Option<i32>,
         kinds: Vec<String>,
     }
     name "extended_statistics"
@@ -194,6 +196,7 @@ impl From<ColumnRow> for Column {
             default: row.default,
             collation: optional_name(row.collation_schema, row.collation_name),
             statistics_target: row.statistics_target,
+            options: row.options,
             statistics: None,
             inherited_statistics: None,
         }
@@ -229,6 +232,7 @@ impl From<ExtendedStatisticsRow> for ExtendedStatistics {
             table: QualifiedName::new(row.table_schema, row.table_name),
             definition: row.definition,
             columns: row.columns,
+            target: row.target,
             kinds: row.kinds.iter().map(|kind| character(kind)).collect(),
             expressions: Vec::new(),
             data: Vec::new(),

@@ -215,6 +215,7 @@ fn column(
             .as_ref()
             .map(|c| QualifiedName::new("public", string(c.collname.last().unwrap()).unwrap())),
         statistics_target: None,
+        options: Vec::new(),
         statistics: None,
         inherited_statistics: None,
     });

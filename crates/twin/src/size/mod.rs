@@ -262,6 +262,7 @@ pub(crate) mod tests {
             default: None,
             collation: None,
             statistics_target: None,
+            options: Vec::new(),
             statistics,
             inherited_statistics: None,
         });

@@ -89,7 +89,11 @@ pub fn benefit_text(r: &Recommendation) -> String {
     if share >= 0.05 {
         return format!("saves {share:.1} % of all execution time ({per_hour} per hour)");
     }
-    if only(|c| matches!(c, Change::Analyze { .. })) {
+    let of_statistics = |c: &Change| {
+        matches!(c, Change::Analyze { .. } | Change::CreateStatistics { .. })
+            || matches!(c, Change::SetParameter { parameter, .. } if parameter.needs_analyze())
+    };
+    if only(of_statistics) {
         return "gives the planner true estimates; how much time that saves is not promised".into();
     }
     if only(|c| matches!(c, Change::Vacuum { .. })) {
