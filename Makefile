@@ -1,9 +1,10 @@
 # make demo   a real PostgreSQL with an ML model registry, from slow to fast and proven
 # make test   everything that the tests need, and the tests
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
+# make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-advisor lint clean
+.PHONY: help demo test bench-advisor bench-logs lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -28,6 +29,11 @@ bench-advisor:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright-benches
 	@target/release/pgwright-benches advisor $(BENCH_FLAGS)
+
+bench-logs:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches logs $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

@@ -6,6 +6,7 @@ mod benchmark_server;
 mod copy;
 mod cpu;
 mod fidelity;
+mod logs;
 mod measurement;
 mod movies;
 mod peers;
@@ -35,6 +36,8 @@ enum Benchmark {
     Twin(twin_build::Args),
     /// What an index costs every row that is written, and what the advisor charges for it.
     Upkeep(upkeep::Args),
+    /// How fast logs are read, beside pgBadger.
+    Logs(logs::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
     Scale(scale::Args),
 }
@@ -45,6 +48,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Advisor(args) => advisor::run(args).await,
         Benchmark::Twin(args) => twin_build::run(args).await,
         Benchmark::Upkeep(args) => upkeep::run(args).await,
+        Benchmark::Logs(args) => logs::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
     };
     match done {

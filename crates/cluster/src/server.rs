@@ -387,12 +387,12 @@ impl Server {
             ("unix_socket_permissions", "0700".into()),
             ("listen_addresses", if self.tcp { "127.0.0.1".into() } else { String::new() }),
             ("port", self.port.to_string()),
-            ("logging_collector", "off".into()),
-            ("log_destination", "stderr".into()),
         ];
+        // Why a server does not start is read in its own log, unless the caller wants others.
+        let usual = [("logging_collector", "off".to_owned()), ("log_destination", "stderr".into())];
         let given = settings.iter().map(|(n, v)| (n.as_str(), v.clone()));
         // The last one wins, and where the server is reached is not up for change.
-        for (name, value) in given.chain(own) {
+        for (name, value) in usual.into_iter().chain(given).chain(own) {
             let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
             if !valid || name.is_empty() {
                 return Err(Error::SettingName { name: name.to_owned() });

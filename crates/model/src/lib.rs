@@ -8,6 +8,7 @@
 pub mod change;
 pub mod cost_model;
 pub mod finding;
+pub mod latency;
 pub mod lock;
 pub mod name;
 pub mod partition_set;
@@ -20,6 +21,7 @@ pub mod units;
 pub use change::{Change, IndexDefinition, IndexKey, KeyTarget, NullsOrder, SortOrder};
 pub use cost_model::{CandidateId, Configuration, CostError, CostModel, Planned, Registered};
 pub use finding::{Evidence, Finding, ObjectRef, Severity};
+pub use latency::{LatencyHistogram, Percentile};
 pub use lock::LockLevel;
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use partition_set::{Division, Interval, KeyKind, PartitionSet};

@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod journal;
 mod lint;
+mod logs;
 mod profile;
 mod report;
 mod rewrite;
@@ -68,6 +69,8 @@ pub enum Command {
     Check(check::Args),
     /// Play a workload file against a database, in an open loop.
     Workload(workload::Args),
+    /// What do the server's logs say? Slow statements with percentiles, errors, locks, checkpoints.
+    Logs(logs::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
     /// Generate a slow database, make it fast, and prove it.
@@ -96,6 +99,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Baseline(args) => baseline::run(&context, args).await,
         Command::Check(args) => check::run(&context, args).await,
         Command::Workload(args) => workload::run(&context, args).await,
+        Command::Logs(args) => logs::run(&context, args),
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

@@ -5,6 +5,7 @@ mod chart;
 pub mod document;
 mod html;
 mod markdown;
+mod terminal;
 
 use std::path::Path;
 
@@ -32,6 +33,11 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// Renders a report for a terminal.
+pub fn render_text(report: &Report, printer: &crate::printer::Printer) -> String {
+    terminal::render(report, printer)
 }
 
 /// Renders a report.

@@ -7,6 +7,7 @@ mod explained;
 mod interruptions;
 mod left_out;
 mod lint;
+mod logs;
 mod main_loop;
 mod other_shapes;
 mod outputs;
