@@ -24,6 +24,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("partitioning", &["model"]),
     ("advice", &["model", "sql", "plan", "partitioning"]),
     ("apply", &["model", "postgres", "partitioning"]),
+    ("logs", &["model"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -39,6 +40,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "advice",
             "apply",
             "partitioning",
+            "logs",
             "redaction",
         ],
     ),
