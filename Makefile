@@ -2,9 +2,10 @@
 # make test   everything that the tests need, and the tests
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 # make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
+# make bench-rewrites  whether a recommended rewrite is ever slower than what was written
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-advisor bench-logs lint clean
+.PHONY: help demo test bench-advisor bench-logs bench-rewrites lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -34,6 +35,11 @@ bench-logs:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches logs $(BENCH_FLAGS)
+
+bench-rewrites:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches rewrites $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

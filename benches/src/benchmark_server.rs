@@ -202,8 +202,17 @@ impl BenchmarkServer {
         self.connect_to(&self.cache.database()).await
     }
 
-    async fn connect_to(&self, database: &str) -> Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.server.url(database), NoTls).await?;
+    /// The address of one of its databases.
+    pub fn url(&self, database: &str) -> String {
+        self.server.url(database)
+    }
+
+    /// Opens a session in one of its databases.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn connect_to(&self, database: &str) -> Result<Client> {
+        let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }

@@ -12,6 +12,7 @@ mod movies;
 mod peers;
 mod progress;
 mod report;
+mod rewrites;
 mod scale;
 mod tpcds;
 mod tpch;
@@ -40,6 +41,8 @@ enum Benchmark {
     Logs(logs::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
     Scale(scale::Args),
+    /// Whether a recommended rewrite is ever slower, or another answer: TPC-H, or the demo.
+    Rewrites(rewrites::Args),
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Upkeep(args) => upkeep::run(args).await,
         Benchmark::Logs(args) => logs::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
+        Benchmark::Rewrites(args) => rewrites::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -157,13 +157,7 @@ impl Stopwatch {
             without.push(before?.0);
             with.push(self.run(sql).await?.0);
         }
-        let slower_in = with.iter().zip(&without).filter(|(w, o)| w.cpu_s > o.cpu_s).count();
-        Ok(WithAndWithout {
-            with_s: Execution::median(with).map_or(f64::NAN, |e| e.cpu_s),
-            without_s: Execution::median(without).map_or(f64::NAN, |e| e.cpu_s),
-            slower_in,
-            rounds: rounds.max(1),
-        })
+        Ok(WithAndWithout::of(with, without))
     }
 }
 
@@ -188,6 +182,16 @@ pub const SUSPICIOUS: f64 = 1.1;
 pub const NOISE_S: f64 = 0.005;
 
 impl WithAndWithout {
+    /// Sums up runs by turns.
+    pub fn of(with: Vec<Execution>, without: Vec<Execution>) -> Self {
+        Self {
+            slower_in: with.iter().zip(&without).filter(|(w, o)| w.cpu_s > o.cpu_s).count(),
+            rounds: with.len().min(without.len()),
+            with_s: Execution::median(with).map_or(f64::NAN, |e| e.cpu_s),
+            without_s: Execution::median(without).map_or(f64::NAN, |e| e.cpu_s),
+        }
+    }
+
     /// Whether it became slower, and not by chance: by the medians, and in all rounds but one.
     pub fn is_slower(&self) -> bool {
         self.with_s > SLOWER * self.without_s

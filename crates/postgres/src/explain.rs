@@ -203,7 +203,16 @@ async fn plan(session: &Session, sql: &str, options: &ExplainOptions) -> Result<
         reason: reason.into(),
     };
     let row = rows.first().ok_or_else(|| undecodable("the server returned no plan"))?;
-    let value: serde_json::Value = crate::catalog_query::column(row, 0, "explain", "QUERY PLAN")?;
+    let value: serde_json::Value =
+        crate::catalog_query::column(row, 0, "explain", "QUERY PLAN").map_err(|error| match error {
+            Error::Decode { reason, .. } if reason.contains("recursion limit") => Error::Refused {
+                message: "the plan is nested deeper than 128 levels of JSON".into(),
+                hint: Some(
+                    "Save what EXPLAIN prints, as text or JSON, and read that: \"pgwright explain FILE\" takes any depth.".into(),
+                ),
+            },
+            other => other,
+        })?;
     match value {
         serde_json::Value::Array(mut plans) if plans.len() == 1 => Ok(plans.remove(0)),
         // A rule can turn one statement into several, or into none.

@@ -7,6 +7,7 @@
 //! `docs/reference/rewrites.md` each rule.
 
 mod calendar;
+mod changes;
 #[cfg(test)]
 mod corpus_tests;
 mod dependencies;
@@ -14,12 +15,15 @@ mod facts;
 #[cfg(test)]
 mod fixture;
 mod functions;
+#[cfg(test)]
+mod hostile_tests;
 mod level;
 mod normal_form;
 mod proof;
 #[cfg(test)]
 mod proof_tests;
 mod reading;
+mod restrictions;
 mod rules;
 mod tree;
 mod walk;
@@ -33,10 +37,11 @@ pub use self::rules::REWRITES;
 
 use self::facts::{Facts, Proved, Scope};
 use self::level::Level;
+use self::restrictions::Reach;
 use self::tree::Query;
 use crate::catalog::SnapshotCatalog;
 use crate::error::SqlError;
-use crate::statement::ParsedStatement;
+use crate::statement::{ParsedStatement, StatementKind};
 
 /// A rule that gives another text with the same answer.
 pub struct Rule {
@@ -167,6 +172,9 @@ pub enum RewriteError {
     },
 }
 
+/// Rules compare every part of a statement with every other; what is longer is hardly written by a person.
+const MAX_BYTES: usize = 64 << 10;
+
 /// Rewrites statements over one snapshot.
 #[derive(Debug)]
 pub struct Rewriter<'a> {
@@ -180,10 +188,26 @@ impl<'a> Rewriter<'a> {
         Self { facts: Facts::new(snapshot), catalog: SnapshotCatalog::new(snapshot) }
     }
 
+    /// Parses a statement that is not too long to be looked at from every side.
+    fn parse(&self, statement: &str) -> Result<ParsedStatement, RewriteError> {
+        if statement.len() > MAX_BYTES {
+            let reason = format!("its text is longer than {MAX_BYTES} bytes");
+            return Err(RewriteError::Unsupported { reason });
+        }
+        Ok(ParsedStatement::parse(statement)?)
+    }
+
     pub(crate) fn read(&self, statement: &str) -> Result<Query, RewriteError> {
-        let parsed = ParsedStatement::parse(statement)?;
-        reading::read(parsed.node(), self.facts.snapshot, &self.catalog)
-            .map_err(|reason| RewriteError::Unsupported { reason })
+        let parsed = self.parse(statement)?;
+        self.read_node(parsed.node()).map_err(|reason| RewriteError::Unsupported { reason })
+    }
+
+    fn read_node(&self, node: &pg_query::NodeEnum) -> Result<Query, reading::Refusal> {
+        let root = reading::read(node, self.facts.snapshot, &self.catalog)?;
+        match restrictions::shadowed(&root, &self.facts) {
+            Some(name) => Err(format!("{name}() in its FROM may be a function of the schema")),
+            None => Ok(root),
+        }
     }
 
     /// The statement as the tree says it, which is how rewrites of it are written.
@@ -203,15 +227,24 @@ impl<'a> Rewriter<'a> {
         writing::write(&root)
     }
 
-    /// Everything that the rules make of a statement, in the order of the registry.
+    /// Everything that the rules make of a statement, in the order of the registry. Of a statement that writes it is
+    /// the queries within and the condition that are rewritten.
     ///
     /// # Errors
     /// [`RewriteError`] when the text cannot be parsed or taken apart.
     pub fn rewrites(&self, statement: &str) -> Result<Vec<Rewrite>, RewriteError> {
-        let root = self.read(statement)?;
-        let same = writing::write(&root);
+        let parsed = self.parse(statement)?;
+        if parsed.kind() != StatementKind::Select && parsed.kind() != StatementKind::Utility {
+            return changes::rewrites(self, parsed.node());
+        }
+        let root = self.read_node(parsed.node()).map_err(|reason| RewriteError::Unsupported { reason })?;
+        Ok(self.rewrites_of(&root))
+    }
+
+    fn rewrites_of(&self, root: &Query) -> Vec<Rewrite> {
+        let same = writing::write(root);
         let mut rewrites: Vec<Rewrite> = Vec::new();
-        for (rule, found, tree) in self.apply(&root) {
+        for (rule, found, tree) in self.apply(root) {
             let sql = match (&tree, found.text) {
                 (_, Some(text)) => Some(text),
                 (Some(tree), None) => match writing::write(tree) {
@@ -235,7 +268,7 @@ impl<'a> Rewriter<'a> {
                 advice: found.advice,
             });
         }
-        Ok(rewrites)
+        rewrites
     }
 
     /// Every rule at every level of a tree, with the whole tree after it.
@@ -244,11 +277,26 @@ impl<'a> Rewriter<'a> {
         let mut levels = Vec::new();
         root.levels(&mut |query| levels.push(query));
         let names = root.all_names();
+        let reach = restrictions::reach(&levels);
         let mut all = Vec::new();
         for rule in REWRITES {
             for (number, query) in levels.iter().enumerate() {
                 let level = Level { scope: &scope, query, is_root: number == 0, names: names.clone().into() };
                 for found in (rule.find)(&level) {
+                    let kept = match reach[number] {
+                        Reach::Everything => true,
+                        Reach::Conditions => {
+                            found.text.is_none()
+                                && found
+                                    .query
+                                    .as_ref()
+                                    .is_none_or(|new| restrictions::only_conditions(query, new))
+                        }
+                        Reach::Nothing => found.query.is_none() && found.text.is_none(),
+                    };
+                    if !kept {
+                        continue;
+                    }
                     let tree = found.query.clone().map(|new| replaced(root, number, new));
                     all.push((rule, found, tree));
                 }

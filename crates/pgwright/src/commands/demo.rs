@@ -101,7 +101,10 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         None
     };
     if context.printer.json {
-        let figures = demo_report::figures(&result);
+        let mut figures = demo_report::figures(&result);
+        if let Some((url, left)) = &url {
+            figures["kept"] = serde_json::json!({ "url": url, "pid": left.pid, "data_dir": left.data_dir });
+        }
         context.printer.json("demo", &figures)?;
     } else {
         context.printer.out(&demo_report::text(context, &result))?;

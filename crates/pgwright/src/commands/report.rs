@@ -9,8 +9,9 @@ use plan::Plan;
 use plan::render::Style;
 
 use super::context::SnapshotSource;
+use super::rewrite::ShownStatement;
 use super::verify::verdict_words;
-use super::{Context, advise, write_text};
+use super::{Context, advise, rewrite, write_text};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::count;
 use crate::report::document::{Report, Section, Step, StepChart};
@@ -58,7 +59,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Some(_) => Vec::new(),
         None => apply::journal(&context.target()?).await?,
     };
-    let report = build(&snapshot, advice.as_ref(), &journal, args.limit)?;
+    let rewrites =
+        if advice.is_some() { rewrite::recommended(context, &snapshot).await? } else { Vec::new() };
+    let report = build(&snapshot, advice.as_ref(), &rewrites, &journal, args.limit)?;
     let text = render(&report, format)?;
     match &args.out {
         Some(path) => {
@@ -73,6 +76,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
 fn build(
     snapshot: &Snapshot,
     advice: Option<&advice::Advice>,
+    rewrites: &[ShownStatement],
     journal: &[apply::JournalEntry],
     limit: usize,
 ) -> Result<Report, CommandError> {
@@ -111,6 +115,9 @@ fn build(
             sections.push(Section::new("Findings").list(findings));
         }
     }
+    if !rewrites.is_empty() {
+        sections.push(rewrites_section(rewrites));
+    }
     if !journal.is_empty() {
         sections.push(journal_section(journal));
     }
@@ -124,6 +131,7 @@ fn build(
         "taken_at": snapshot.taken_at,
         "statements": ranked,
         "advice": advice,
+        "rewrites": rewrites,
         "journal": journal,
         "notes": snapshot.notes,
     });
@@ -141,6 +149,32 @@ fn build(
         sections,
         data,
     })
+}
+
+/// Texts that are proved to give the same rows for less.
+fn rewrites_section(rewrites: &[ShownStatement]) -> Section {
+    let mut section = Section::new("Rewrites").paragraph(
+        "Each of these texts gives the same rows on every database of this schema, and is cheaper by the planner. \
+         \"pgwright rewrite --measure\" runs both by turns.",
+    );
+    for statement in rewrites {
+        for shown in &statement.rewrites {
+            let rewrite = &shown.rewrite;
+            let claims = rewrite.conditions.iter().map(|condition| match &condition.standing {
+                sql::Standing::Proved { by } if !by.is_empty() => {
+                    format!("{}: {}", condition.claim, by.join(", "))
+                }
+                _ => condition.claim.clone(),
+            });
+            section = section
+                .subheading(format!("Statement {}: {}", statement.queryid, rewrite.rules.join(", ")))
+                .code("sql", format!("{}\n", statement.query.trim()))
+                .paragraph(format!("Cost {:.0} → {:.0} with:", rewrite.cost_before, rewrite.cost_after))
+                .code("sql", format!("{}\n", rewrite.sql))
+                .list(claims.chain(rewrite.application.iter().map(|change| sentence(change))).collect());
+        }
+    }
+    section
 }
 
 fn advice_section(advice: &advice::Advice) -> Section {

@@ -203,6 +203,35 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     Ok(Exit::Done)
 }
 
+/// The statements that take a noticeable part of the time and have a text that is proved and cheaper, for the report.
+/// Nothing is tried on tiny databases and nothing is run.
+pub(super) async fn recommended(
+    context: &Context,
+    snapshot: &Snapshot,
+) -> Result<Vec<ShownStatement>, CommandError> {
+    let rewriter = Rewriter::new(snapshot);
+    let mut model = context.start_model(Engine::Twin, snapshot).await?;
+    let total_ms: f64 = snapshot.statements.iter().map(|s| s.total_exec_time.0).sum();
+    let mut shown = Vec::new();
+    for statement in Workload::from_snapshot(snapshot, &Default::default()).statements {
+        if statement.source != advice::workload::Source::Statement || statement.total_ms < 0.01 * total_ms {
+            continue;
+        }
+        let depth = Depth { with_indexes: 0, ..Depth::default() };
+        let found = rewrite(snapshot, &rewriter, &mut model, &statement, depth)
+            .await
+            .map_err(advice::AdviceError::from)?;
+        let mut judged = judged(found, false);
+        judged.rewrites.retain(|r| r.recommended);
+        judged.rewrites.truncate(1);
+        if !judged.rewrites.is_empty() {
+            shown.push(judged);
+        }
+    }
+    shown.sort_by(|a, b| b.saved_ms.total_cmp(&a.saved_ms));
+    Ok(shown)
+}
+
 /// Tries what nothing proves on tiny databases.
 async fn try_to_refute(
     context: &Context,
@@ -313,12 +342,9 @@ fn check_text(text: &str) -> Result<(), CommandError> {
         other => other,
     })?;
     match parsed.kind() {
-        sql::StatementKind::Select => Ok(()),
         sql::StatementKind::Utility => Err(CommandError::new("a utility statement cannot be rewritten")
-            .hint("SELECT statements can be rewritten.")),
-        _ => Err(CommandError::new("a statement that writes cannot be rewritten")
-            .detail("Rewrites are proved for what a query returns.")
-            .hint("Rewrite the SELECT that finds its rows.")),
+            .hint("Queries can be rewritten, and the queries and conditions of statements that write.")),
+        _ => Ok(()),
     }
 }
 

@@ -117,3 +117,19 @@ async fn a_statement_that_takes_too_long_is_stopped() {
         assert!(error.hint().unwrap().contains("lock"));
     }
 }
+
+#[tokio::test]
+async fn a_plan_that_is_too_deep_is_said_to_be() {
+    let server = testkit::servers().next().unwrap();
+    let database = testkit::database(server).await;
+    let session = user_session(&database.url).await;
+    session.batch_execute("CREATE TABLE t (id int)").await.unwrap();
+    // Each subquery is a node that nothing merges.
+    let nested = |depth: usize| {
+        format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(depth), " LIMIT 10) t".repeat(depth))
+    };
+    assert!(explain(&session, &nested(20), &ExplainOptions::default()).await.is_ok());
+    let error = explain(&session, &nested(100), &ExplainOptions::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the plan is nested deeper than 128 levels of JSON");
+    assert!(error.hint().is_some_and(|hint| hint.contains("pgwright explain FILE")));
+}

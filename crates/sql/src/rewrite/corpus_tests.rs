@@ -48,6 +48,15 @@ fn judged(schema: &str, kind: &str) -> (Vec<String>, Vec<String>) {
     (proved, open)
 }
 
+/// Every text of a schema's corpus.
+pub(super) fn texts(schema: &str) -> Vec<String> {
+    let of = |kind: &str| -> Corpus {
+        toml::from_str(&read(&format!("tests/corpus/rewrites/{schema}.{kind}.toml"))).unwrap()
+    };
+    let pairs = [of("wrong"), of("valid")].into_iter().flat_map(|c| c.pair);
+    pairs.flat_map(|p| [p.before, p.after]).collect()
+}
+
 const SCHEMAS: [&str; 3] = ["registry", "shop", "types"];
 
 #[test]

@@ -226,6 +226,16 @@ impl<'a> Scope<'a> {
                 }
                 extend(self, alias);
             }
+            From::Function(function) => {
+                let unknown = |name: &String| Known {
+                    name: name.clone(),
+                    type_name: None,
+                    not_null: Err(format!("{name} comes out of a function")),
+                };
+                let columns = function.columns.iter().map(unknown).collect();
+                self.sources.insert(function.alias.clone(), Source::Derived { columns, keys: Vec::new() });
+                extend(self, &function.alias);
+            }
             From::Join(join) => {
                 self.add_from(&join.left, null_extended || join.kind == JoinKind::Full);
                 self.add_from(&join.right, null_extended || join.kind != JoinKind::Inner);
@@ -237,9 +247,11 @@ impl<'a> Scope<'a> {
         let unknown = |name: &String| Known {
             name: name.clone(),
             type_name: None,
-            not_null: Err(format!("{name} comes out of a set operation")),
+            not_null: Err(format!("{name} comes out of several sets")),
         };
         match &query.body {
+            // What one grouping set leaves out is NULL.
+            Body::Select(select) if !select.sets.is_empty() => names.iter().map(unknown).collect(),
             Body::Select(select) => {
                 let filtered = self.not_null_by_filter(select);
                 names
@@ -283,6 +295,9 @@ impl<'a> Scope<'a> {
         let mut keys = Vec::new();
         if select.distinct == Distinct::All {
             keys.push(key(names.to_vec(), "DISTINCT", true));
+        }
+        if !select.sets.is_empty() {
+            return keys;
         }
         if select.is_grouped() {
             let of: Option<Vec<String>> = select.group.iter().map(name_of).collect();

@@ -68,6 +68,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
 
     /// The normal form, or why there is none.
     pub fn normal_form(&mut self, root: &Query) -> Result<Query, String> {
+        if let Some(reason) = super::restrictions::of_statement(root) {
+            return Err(reason.into());
+        }
         let mut root = root.clone();
         let scope = Scope::new(self.facts, &root);
         if scope.volatility(&root) == Volatility::Volatile {
@@ -391,7 +394,7 @@ fn forget_views(items: &mut [From]) {
                 forget_views(std::slice::from_mut(&mut join.left));
                 forget_views(std::slice::from_mut(&mut join.right));
             }
-            From::Cte { .. } => {}
+            From::Cte { .. } | From::Function(_) => {}
         }
     }
 }

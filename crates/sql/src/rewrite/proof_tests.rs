@@ -37,6 +37,18 @@ fn nulls() {
 }
 
 #[test]
+fn intervals_of_one_unit() {
+    prove(
+        "select id from orders where placed_at < timestamp '2024-01-31' + interval '3' month",
+        "select id from orders where placed_at < timestamp '2024-01-31' + interval '3 months'",
+    );
+    refuse(
+        "select id from orders where placed_at < timestamp '2024-01-31' + interval '3' month",
+        "select id from orders where placed_at < timestamp '2024-01-31' + interval '3'",
+    );
+}
+
+#[test]
 fn duplicates() {
     refuse("select customer_id from orders", "select distinct customer_id from orders");
     refuse(

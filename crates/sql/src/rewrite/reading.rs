@@ -13,13 +13,14 @@ use pg_query::protobuf::{
 };
 
 use super::tree::{
-    Body, Column, Constant, Cte, Derived, Distinct, Expr, From, Join, JoinKind, Output, Query, Select, SetOp,
+    Body, Column, Constant, Derived, Distinct, Expr, From, Join, JoinKind, Output, Query, Select, SetOp,
     SortKey, Star, Table, ViewName,
 };
 use super::writing::figure_name;
 use crate::catalog::{Catalog, SnapshotCatalog};
 
 mod expressions;
+mod sources;
 
 /// Why a statement is not rewritten: a sentence fragment.
 pub(crate) type Refusal = String;
@@ -128,33 +129,6 @@ impl<'a> Reader<'a> {
         Ok(query)
     }
 
-    fn ctes_of(&mut self, select: &SelectStmt) -> Read<Vec<Cte>> {
-        let mut ctes = Vec::new();
-        let Some(with) = &select.with_clause else { return Ok(ctes) };
-        if with.recursive {
-            return Err("it is recursive".into());
-        }
-        for node in &with.ctes {
-            let Some(NodeEnum::CommonTableExpr(cte)) = &node.node else { continue };
-            let query = match cte.ctequery.as_ref().and_then(|q| q.node.as_ref()) {
-                Some(NodeEnum::SelectStmt(inner)) => self.query(inner)?,
-                _ => return Err("a part of it writes".into()),
-            };
-            if !self.taken.insert(cte.ctename.clone()) {
-                return Err(format!("the name {} is used twice in it", cte.ctename));
-            }
-            let columns = renamed(query.output_names(), &cte.aliascolnames);
-            self.ctes.push(KnownCte { name: cte.ctename.clone(), columns: columns.clone() });
-            ctes.push(Cte {
-                name: cte.ctename.clone(),
-                columns,
-                query,
-                materialized: cte.ctematerialized == protobuf::CteMaterialize::Always as i32,
-            });
-        }
-        Ok(ctes)
-    }
-
     fn set(&mut self, select: &SelectStmt, op: SetOp, query: &mut Query) -> Read<()> {
         let (Some(left), Some(right)) = (&select.larg, &select.rarg) else {
             return Err("a set operation has one side only".into());
@@ -235,9 +209,7 @@ impl<'a> Reader<'a> {
         body.outputs = self.outputs(select)?;
         body.filter = self.conjuncts(select.where_clause.as_deref())?;
         body.having = self.conjuncts(select.having_clause.as_deref())?;
-        for node in &select.group_clause {
-            body.group.push(self.group_key(node, &body.outputs)?);
-        }
+        self.group_keys(select, &mut body)?;
         for node in &select.sort_clause {
             let Some(NodeEnum::SortBy(sort)) = &node.node else { continue };
             let expr = self.order_key(sort.node.as_deref(), &body.outputs)?;
@@ -341,7 +313,6 @@ impl<'a> Reader<'a> {
     /// `GROUP BY name` means a column first and an output second.
     fn group_key(&mut self, node: &Node, outputs: &[Output]) -> Read<Expr> {
         match &node.node {
-            Some(NodeEnum::GroupingSet(_)) => Err("it has grouping sets".into()),
             Some(NodeEnum::ColumnRef(column)) => {
                 let expr = self.expr(node);
                 match (expr, strings(&column.fields).as_slice()) {
@@ -385,7 +356,7 @@ impl<'a> Reader<'a> {
                 Ok(self.derived(visible, names, query, subselect.lateral, None))
             }
             Some(NodeEnum::JoinExpr(join)) => self.join(join),
-            Some(NodeEnum::RangeFunction(_)) => Err("a function stands in its FROM".into()),
+            Some(NodeEnum::RangeFunction(function)) => self.function(function),
             Some(NodeEnum::RangeTableSample(_)) => Err("it takes a sample of a table".into()),
             _ => Err("its FROM holds something unusual".into()),
         }

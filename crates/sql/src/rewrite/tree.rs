@@ -2,8 +2,9 @@
 //! carries the source that it belongs to, every source has a name of its own in the whole statement, and `*`
 //! and positions are resolved.
 //!
-//! The grammar is that of PostgreSQL's `SelectStmt`; what is not in this tree (recursion, functions in `FROM`,
-//! grouping sets, row locks, …) is not rewritten and not proved, with the reason.
+//! The grammar is that of PostgreSQL's `SelectStmt`; what is not in this tree (row locks, samples, …) is not rewritten
+//! and not proved, with the reason. At a level with functions in `FROM`, grouping sets or recursion only conditions
+//! are rewritten, and nothing is proved.
 
 use model::QualifiedName;
 
@@ -24,6 +25,8 @@ pub(crate) struct Cte {
     pub name: String,
     pub columns: Vec<String>,
     pub query: Query,
+    /// It reads itself.
+    pub recursive: bool,
     /// `MATERIALIZED` is written: whoever wrote it wants the fence.
     pub materialized: bool,
 }
@@ -58,7 +61,23 @@ pub(crate) struct Select {
     /// Conditions that all hold.
     pub filter: Vec<Expr>,
     pub group: Vec<Expr>,
+    /// Grouping sets beside the plain keys; with them, keys are NULL in some groups.
+    pub sets: Vec<GroupingSet>,
     pub having: Vec<Expr>,
+}
+
+/// `()`, `(a, b)`, `ROLLUP (…)`, `CUBE (…)` or `GROUPING SETS (…)`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum GroupingSet {
+    Keys(Vec<Expr>),
+    Of(SetsOf, Vec<GroupingSet>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum SetsOf {
+    Rollup,
+    Cube,
+    Sets,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +116,20 @@ pub(crate) enum From {
     Table(Table),
     Derived(Derived),
     Cte { name: String, alias: String, columns: Vec<String> },
+    Function(Function),
     Join(Box<Join>),
+}
+
+/// A set-returning function of PostgreSQL. It sees the sources before it, as if `LATERAL` were written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Function {
+    pub name: String,
+    pub args: Vec<Expr>,
+    pub ordinality: bool,
+    pub alias: String,
+    pub columns: Vec<String>,
+    /// Whether the names of the columns have to be written.
+    pub renamed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

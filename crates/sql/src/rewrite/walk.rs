@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{
-    Body, Call, Column, Cte, Derived, Distinct, Expr, From, Join, Output, Query, Select, SortKey, Table,
-    Window,
+    Body, Call, Column, Cte, Derived, Distinct, Expr, From, Function, GroupingSet, Join, Output, Query,
+    Select, SortKey, Table, Window,
 };
 
 /// What stands directly in something.
@@ -128,6 +128,12 @@ macro_rules! from_children {
     ($from:expr, $child:ident, $see:ident, $deref:ident, $recurse:ident) => {
         match $from {
             From::Table(_) | From::Cte { .. } => {}
+            From::Function(function) => {
+                let Function { args, .. } = function;
+                for arg in args {
+                    $see($child::Expr(arg));
+                }
+            }
             From::Derived(derived) => {
                 let Derived { query, .. } = derived;
                 $see($child::Query(query));
@@ -153,7 +159,7 @@ macro_rules! query_children {
         }
         match body {
             Body::Select(select) => {
-                let Select { distinct, outputs, from, filter, group, having } = select.$deref();
+                let Select { distinct, outputs, from, filter, group, sets, having } = select.$deref();
                 for from in from {
                     from.$recurse($see);
                 }
@@ -171,6 +177,9 @@ macro_rules! query_children {
                 }
                 for expr in group {
                     $see($child::Expr(expr));
+                }
+                for set in sets {
+                    set.$recurse($see);
                 }
                 for expr in having {
                     $see($child::Expr(expr));
@@ -198,6 +207,33 @@ macro_rules! query_children {
     };
 }
 
+macro_rules! set_children {
+    ($set:expr, $child:ident, $see:ident, $recurse:ident) => {
+        match $set {
+            GroupingSet::Keys(keys) => {
+                for expr in keys {
+                    $see($child::Expr(expr));
+                }
+            }
+            GroupingSet::Of(_, sets) => {
+                for set in sets {
+                    set.$recurse($see);
+                }
+            }
+        }
+    };
+}
+
+impl GroupingSet {
+    fn children<'a>(&'a self, see: &mut dyn FnMut(Child<'a>)) {
+        set_children!(self, Child, see, children);
+    }
+
+    fn children_mut(&mut self, see: &mut dyn FnMut(ChildMut<'_>)) {
+        set_children!(self, ChildMut, see, children_mut);
+    }
+}
+
 impl From {
     fn children<'a>(&'a self, see: &mut dyn FnMut(Child<'a>)) {
         from_children!(self, Child, see, as_ref, children);
@@ -212,6 +248,7 @@ impl From {
         match self {
             Self::Table(table) => vec![&table.alias],
             Self::Derived(derived) => vec![&derived.alias],
+            Self::Function(function) => vec![&function.alias],
             // The left side of an outer join that follows all other sources has no name.
             Self::Cte { alias, .. } if alias.is_empty() => Vec::new(),
             Self::Cte { alias, .. } => vec![alias],
@@ -223,6 +260,7 @@ impl From {
         match self {
             Self::Table(Table { alias, .. })
             | Self::Derived(Derived { alias, .. })
+            | Self::Function(Function { alias, .. })
             | Self::Cte { alias, .. } => {
                 if let Some(new) = names.get(alias) {
                     alias.clone_from(new);
@@ -486,6 +524,7 @@ impl Select {
     /// Whether it groups or aggregates.
     pub fn is_grouped(&self) -> bool {
         !self.group.is_empty()
+            || !self.sets.is_empty()
             || !self.having.is_empty()
             || self.outputs.iter().any(|o| has_aggregate(&o.expr))
     }

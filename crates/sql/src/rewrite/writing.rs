@@ -5,20 +5,28 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use model::{quote_identifier, quote_literal};
+use pg_query::protobuf::ParseResult;
 
 use super::tree::{
-    Body, Call, Column, Constant, Distinct, Expr, From, JoinKind, LikeKind, Output, Query, Select, SetOp,
-    SortKey, Truth, TypeName, Window,
+    Body, Call, Column, Constant, Distinct, Expr, LikeKind, Output, Query, Select, SetOp, SortKey, Truth,
+    TypeName, Window,
 };
 use crate::text::SENTINEL;
+
+mod sources;
 
 /// Writes a query as SQL that reads well; `None` when the deparser refuses it, which no rule should bring about.
 pub(crate) fn write(query: &Query) -> Option<String> {
     let mut writer = Writer::default();
     writer.query(query);
     let parsed = pg_query::parse(&writer.out, pg_query::ParserOptions::DEFAULT).ok()?;
+    lay_out(&parsed.protobuf)
+}
+
+/// A parse tree as SQL that reads well.
+pub(super) fn lay_out(parsed: &ParseResult) -> Option<String> {
     let options = pg_query::DeparseOptions { pretty_print: true, indent_size: 4, ..Default::default() };
-    let text = pg_query::deparse(&parsed.protobuf, options).ok()?;
+    let text = pg_query::deparse(parsed, options).ok()?;
     Some(with_parameters(&text))
 }
 
@@ -97,7 +105,8 @@ impl Writer {
 
     fn query(&mut self, query: &Query) {
         if !query.ctes.is_empty() {
-            self.push("WITH ");
+            let recursive = query.ctes.iter().any(|cte| cte.recursive);
+            self.push(if recursive { "WITH RECURSIVE " } else { "WITH " });
             self.list(&query.ctes, ", ", |w, cte| {
                 w.name(&cte.name);
                 if cte.columns != cte.query.output_names() {
@@ -181,9 +190,11 @@ impl Writer {
             self.list(&select.from, ", ", |w, from| w.from(from));
         }
         for (word, conditions) in [(" WHERE ", &select.filter), (" HAVING ", &select.having)] {
-            if word == " HAVING " && !select.group.is_empty() {
+            if word == " HAVING " && !(select.group.is_empty() && select.sets.is_empty()) {
                 self.push(" GROUP BY ");
                 self.list(&select.group, ", ", |w, key| w.group_key(key));
+                self.push(if select.group.is_empty() || select.sets.is_empty() { "" } else { ", " });
+                self.list(&select.sets, ", ", Self::grouping_set);
             }
             if !conditions.is_empty() {
                 self.push(word);
@@ -192,17 +203,6 @@ impl Writer {
         }
         self.order(&query.order, &select.outputs);
         self.bare = before;
-    }
-
-    /// A constant key would be read as a position.
-    fn group_key(&mut self, key: &Expr) {
-        if matches!(key, Expr::Constant(_)) {
-            self.push("(");
-            self.expr(key);
-            self.push(" )::text");
-        } else {
-            self.expr(key);
-        }
     }
 
     fn outputs(&mut self, select: &Select) {
@@ -275,74 +275,6 @@ impl Writer {
         let hidden = std::mem::take(&mut self.bare);
         self.expr(key);
         self.bare = hidden;
-    }
-
-    fn from(&mut self, from: &From) {
-        match from {
-            From::Table(table) => {
-                self.push(if table.only { "ONLY " } else { "" });
-                if table.schema_written {
-                    self.name(&table.table.schema);
-                    self.push(".");
-                }
-                self.name(&table.table.name);
-                self.alias(&table.alias, &table.table.name);
-            }
-            From::Cte { name, alias, columns: _ } => {
-                self.name(name);
-                self.alias(alias, name);
-            }
-            From::Derived(derived) => {
-                if let Some(view) = &derived.view
-                    && view.definition == derived.query
-                {
-                    if view.schema_written {
-                        self.name(&view.name.schema);
-                        self.push(".");
-                    }
-                    self.name(&view.name.name);
-                    self.alias(&derived.alias, &view.name.name);
-                    return;
-                }
-                self.push(if derived.lateral { "LATERAL (" } else { "(" });
-                self.query(&derived.query);
-                self.push(") AS ");
-                self.name(&derived.alias);
-                if derived.columns != derived.query.output_names() {
-                    self.push(" (");
-                    self.list(&derived.columns, ", ", |w, name| w.name(name));
-                    self.push(")");
-                }
-            }
-            From::Join(join) => {
-                self.from(&join.left);
-                let crossed = join.kind == JoinKind::Inner && join.on.is_empty();
-                self.push(match join.kind {
-                    JoinKind::Inner if crossed => " CROSS JOIN ",
-                    JoinKind::Inner => " JOIN ",
-                    JoinKind::Left => " LEFT JOIN ",
-                    JoinKind::Full => " FULL JOIN ",
-                });
-                let nested = matches!(join.right, From::Join(_));
-                self.push(if nested { "(" } else { "" });
-                self.from(&join.right);
-                self.push(if nested { ")" } else { "" });
-                if !crossed {
-                    self.push(" ON ");
-                    if join.on.is_empty() {
-                        self.push("true");
-                    }
-                    self.list(&join.on, " AND ", |w, e| w.part(e));
-                }
-            }
-        }
-    }
-
-    fn alias(&mut self, alias: &str, name: &str) {
-        if alias != name {
-            self.push(" AS ");
-            self.name(alias);
-        }
     }
 
     /// In parentheses.

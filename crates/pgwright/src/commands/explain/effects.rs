@@ -1,6 +1,7 @@
 //! What would a remedy be worth? The planner twin plans the one statement with it: the index advisor chooses
-//! among indexes, a setting is set.
+//! among indexes, a setting is set, and the rules of `rewrite` look for another text.
 
+use advice::rewriting::{Depth, WeighedRewrite, Worth, rewrite, typed_statement};
 use model::cost_model::{Configuration, CostModel as _};
 use model::snapshot::Statement;
 use model::{Millis, Snapshot};
@@ -27,8 +28,9 @@ pub(super) async fn estimate(
     database: Option<Snapshot>,
     remedies: &mut [Advised],
 ) {
-    let judged =
-        |r: &Advised| matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex) || r.setting.is_some();
+    let judged = |r: &Advised| {
+        matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex | Remedy::Rewrite) || r.setting.is_some()
+    };
     let Some(sql) = explained.sql.clone() else { return };
     if !remedies.iter().any(judged)
         || sql::ParsedStatement::parse(&sql).is_ok_and(|p| !p.parameters().is_empty())
@@ -63,6 +65,9 @@ async fn try_all(
             remedy.estimate = with_setting(&mut model, sql, &name, &value).await?;
         }
     }
+    if let Some(remedy) = remedies.iter_mut().find(|r| r.kind == Remedy::Rewrite) {
+        written_otherwise(&snapshot, &mut model, sql, remedy).await?;
+    }
     if let Some(at) = remedies.iter().position(|r| r.kind == Remedy::Index) {
         match index(&snapshot, &mut model).await? {
             Some((title, sql, estimate)) => {
@@ -93,6 +98,47 @@ fn statement(sql: &str, plan: &Plan) -> Statement {
         rows: (rows * CALLS as f64) as i64,
         ..Statement::default()
     }
+}
+
+/// The other text that "written in another way" means, and how sure it is that it gives the same rows.
+async fn written_otherwise(
+    snapshot: &Snapshot,
+    model: &mut Model,
+    sql: &str,
+    remedy: &mut Advised,
+) -> Result<(), CommandError> {
+    let Ok(statement) = typed_statement(snapshot, sql) else { return Ok(()) };
+    let rewriter = sql::Rewriter::new(snapshot);
+    let depth = Depth { with_indexes: 0, ..Depth::default() };
+    let found =
+        rewrite(snapshot, &rewriter, model, &statement, depth).await.map_err(advice::AdviceError::from)?;
+    let cheaper: Vec<&WeighedRewrite> =
+        found.rewrites.iter().filter(|r| r.worth != Worth::NotCheaper).collect();
+    let estimate =
+        |r: &WeighedRewrite| Some(Estimate { cost_before: r.cost_before, cost_after: r.cost_after, by: BY });
+    if let Some(best) = cheaper.iter().find(|r| r.is_proved()) {
+        let more = best.application.iter().map(|change| format!("; {change}")).collect::<String>();
+        remedy.title = format!(
+            "another text, proved to give the same rows ({}){more}; \"pgwright rewrite\" tells with what",
+            best.rules.join(", ")
+        );
+        remedy.sql = vec![best.sql.clone()];
+        remedy.estimate = estimate(best);
+    } else if let Some(open) = cheaper.first() {
+        let reason = open.conditions.iter().find_map(|c| match &c.standing {
+            sql::Standing::Open { why } => Some(why.as_str()),
+            _ => None,
+        });
+        remedy.title = format!(
+            "another text ({}) that nothing proves to give the same rows: {}; \"pgwright rewrite\" tries it on tiny databases",
+            open.rules.join(", "),
+            reason.unwrap_or("its conditions are open")
+        );
+        remedy.estimate = estimate(open);
+    } else if let Some(reason) = found.passed_over {
+        remedy.title.push_str(&format!("; it is not rewritten here: {reason}"));
+    }
+    Ok(())
 }
 
 async fn with_setting(

@@ -1,6 +1,7 @@
 //! `pgwright rewrite --check BEFORE.sql AFTER.sql`: is a rewrite that somebody wrote right? A tiny database on
 //! which the answers differ says no; hundreds on which they do not say that nothing was found.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use sql::{Place, Proof, Rewriter};
 
 use crate::commands::context::SnapshotSource;
+use crate::commands::explain::safety;
 use crate::commands::{Context, duration, read_text};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{count, plain};
@@ -44,6 +46,17 @@ pub struct CheckArgs {
     /// How long each statement may take on the server.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, requires = "verify_on_data")]
     verify_timeout: Duration,
+    /// A value for a parameter of the statements when they run on the server, for instance 1=42; repeatable.
+    #[arg(long = "param", value_name = "NUMBER=VALUE", value_parser = parameter, requires = "verify_on_data")]
+    parameters: Vec<(u32, String)>,
+}
+
+fn parameter(text: &str) -> Result<(u32, String), String> {
+    let read = |(number, value): (&str, &str)| {
+        let number = number.trim().trim_start_matches('$').parse().ok()?;
+        Some((number, value.to_owned()))
+    };
+    text.split_once('=').and_then(read).ok_or_else(|| format!("\"{text}\" is not NUMBER=VALUE"))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -289,32 +302,32 @@ async fn verify(
 ) -> Result<OnData, CommandError> {
     let target = context.target()?;
     let session = target.connect(&context.planning()).await?;
+    let values: BTreeMap<u32, sql::Value> =
+        args.parameters.iter().map(|(number, text)| (*number, sql::Value::Untyped(text.clone()))).collect();
+    let mut texts = Vec::new();
     for given in [before, after] {
-        let safety = sql::statement_safety(&given.statement)?;
-        let volatile = postgres::catalog::volatile_functions(&session, &safety.unknown_functions).await?;
-        let parameters = sql::ParsedStatement::parse(&given.statement)?.parameters();
-        let reason = if !safety.reads_only {
-            safety.reasons.join(", ")
-        } else if !volatile.is_empty() {
-            format!("it calls functions that may do more than read: {}", volatile.join(", "))
-        } else if !parameters.is_empty() {
-            "it has parameters, which have no values here".to_owned()
-        } else {
-            continue;
-        };
-        return Err(CommandError::new(format!(
-            "{}: the statement must not be run on the server",
-            given.file
-        ))
-        .detail(format!("The reason: {reason}."))
-        .refused());
+        if let Some(reason) = safety::objection(&session, &given.statement).await? {
+            return Err(CommandError::new(format!(
+                "{}: the statement must not be run on the server",
+                given.file
+            ))
+            .detail(format!("The reason: {reason}."))
+            .refused());
+        }
+        let parsed = sql::ParsedStatement::parse(&given.statement)?;
+        if let Some(missing) = parsed.parameters().into_iter().find(|n| !values.contains_key(n)) {
+            return Err(CommandError::new(format!("{}: parameter ${missing} has no value", given.file))
+                .hint(format!("Give it one: --param {missing}=VALUE."))
+                .refused());
+        }
+        texts.push(parsed.bind(&values, None));
     }
     let options = ChecksumOptions {
         statement_timeout: args.verify_timeout,
         lock_timeout: context.settings.lock_timeout,
     };
     let spinner = context.printer.spinner("running both statements on the server");
-    let checksums = postgres::bag_checksums(&session, &before.statement, &after.statement, &options).await;
+    let checksums = postgres::bag_checksums(&session, &texts[0], &texts[1], &options).await;
     spinner.finish_and_clear();
     let (before, after) = checksums?;
     Ok(OnData { same: before == after, before, after })

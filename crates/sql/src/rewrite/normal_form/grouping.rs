@@ -104,6 +104,7 @@ impl Normalizer<'_, '_> {
             from: inner.from.clone(),
             filter: inner.filter.clone(),
             group: inner.group.clone(),
+            sets: Vec::new(),
             having,
             distinct: Distinct::No,
         };

@@ -27,7 +27,11 @@ impl Reader<'_> {
             NodeEnum::AConst(constant) => self::constant(constant),
             NodeEnum::TypeCast(cast) => {
                 let inner = self.required(cast.arg.as_deref())?;
-                let to = type_name(cast.type_name.as_ref().ok_or("a cast has no type")?)?;
+                let to = cast.type_name.as_ref().ok_or("a cast has no type")?;
+                if let Some(interval) = interval(&inner, to) {
+                    return Ok(interval);
+                }
+                let to = type_name(to)?;
                 // `true` is a constant since 16 and the cast of a text before.
                 match (&inner, to.simple()) {
                     (Expr::Constant(Constant::Text(text)), Some("bool")) if text == "t" || text == "f" => {
@@ -288,6 +292,33 @@ fn constant(constant: &protobuf::AConst) -> Expr {
         Some(Val::Bsval(value)) => Constant::Bits(value.bsval.clone()),
         // Zero and the empty text may be left out of the message.
         None => Constant::Integer(0),
+    })
+}
+
+/// `interval '3' month`, in which the unit is a modifier of the type, as `'3 months'::interval`: for a whole number of
+/// one unit they are the same. The bits are those of `timestamp.h`.
+fn interval(value: &Expr, to: &protobuf::TypeName) -> Option<Expr> {
+    let [mask] = to.typmods.as_slice() else { return None };
+    let Expr::Constant(Constant::Text(text)) = value else { return None };
+    let number: i32 = text.parse().ok()?;
+    if strings(&to.names) != ["pg_catalog", "interval"] || !to.array_bounds.is_empty() || number < 0 {
+        return None;
+    }
+    let Some(NodeEnum::AConst(constant)) = &mask.node else { return None };
+    let Some(protobuf::a_const::Val::Ival(mask)) = &constant.val else { return None };
+    let unit = match mask.ival {
+        0x2 => "month",
+        0x4 => "year",
+        0x8 => "day",
+        0x400 => "hour",
+        0x800 => "minute",
+        0x1000 => "second",
+        _ => return None,
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    Some(Expr::Cast {
+        inner: Box::new(Expr::Constant(Constant::Text(format!("{number} {unit}{plural}")))),
+        to: TypeName::plain("interval"),
     })
 }
 

@@ -32,7 +32,7 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
         });
         // Used once and not fenced it is merged already.
         let fenced = cte.materialized || uses > 1;
-        if !fenced || uses == 0 || uses > 3 || !level.is_repeatable() {
+        if cte.recursive || !fenced || uses == 0 || uses > 3 || !level.is_repeatable() {
             continue;
         }
         let mut query = level.query.clone();
