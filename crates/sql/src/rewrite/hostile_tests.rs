@@ -39,7 +39,6 @@ fn try_out(rewriter: &Rewriter<'_>, catalog: &SnapshotCatalog<'_>, sql: &str, re
     let written = rewriter.formatted(sql).unwrap_or_else(|e| panic!("not written again: {e:?}"));
     let again = rewriter.read(&written).unwrap_or_else(|e| panic!("not read again: {e:?}\n{written}"));
     assert_eq!(again.output_names(), tree.output_names(), "{written}");
-    assert_eq!(rewriter.formatted(&written).as_ref(), Ok(&written), "written in another way the second time");
     let _ = rewriter.prove(sql, &written);
     for rewrite in rewrites.unwrap_or_default() {
         let Some(text) = rewrite.sql else { continue };
