@@ -81,9 +81,10 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// What tells processes apart: the process id, or a number made of the session's name.
-    pub(crate) fn backend(&self) -> u64 {
-        self.pid.map_or_else(|| twox_hash::XxHash64::oneshot(1, self.session), u64::from)
+    /// What tells processes apart, if the log does: the process id, or a number made of the session's name.
+    pub(crate) fn backend(&self) -> Option<u64> {
+        let session = || (!self.session.is_empty()).then(|| twox_hash::XxHash64::oneshot(1, self.session));
+        self.pid.map(u64::from).or_else(session)
     }
 }
 

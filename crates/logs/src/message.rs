@@ -155,11 +155,9 @@ pub(crate) fn read(message: &[u8]) -> Message<'_> {
 
 fn duration(rest: &[u8]) -> Option<Message<'_>> {
     let ms = number(rest);
-    let Some(text) =
-        after(&rest[..rest.len().min(40)], b" ms").map(|t| &rest[rest.len().min(40) - t.len()..])
-    else {
-        return None;
-    };
+    let beginning = &rest[..rest.len().min(40)];
+    let unit = find(beginning, b" ms")?;
+    let text = &rest[unit + 3..];
     let text = text.trim_ascii_start();
     let of = |step, text| Some(Message::Duration { ms, step, text });
     if text.is_empty() {

@@ -151,7 +151,10 @@ impl Prefix {
         let mut best = (0, Self::Guessed);
         for setting in KNOWN {
             let Ok(prefix) = Self::read(setting) else { continue };
-            let count = matched(&prefix);
+            // A name that holds `,client=` is a setting with more in it.
+            let is_name = |n: &[u8]| !n.iter().any(|b| matches!(b, b'=' | b','));
+            let fits = |h: Head<'_>| is_name(h.origin.user) && is_name(h.origin.database);
+            let count = lines().filter(|l| prefix.head(l).is_some_and(fits)).count();
             if count > best.0 {
                 best = (count, prefix);
             }
@@ -483,6 +486,8 @@ mod tests {
             read(&guessed, odd.lines().next().unwrap()).unwrap(),
             "Some(1000) \"UTC\" Some(42) u=bob d=shop a= h= e= | Entry(Log) one"
         );
+        let more = "1970-01-01 00:00:01 UTC [42]: user=bob,db=shop,client=::1,xid=0 LOG:  hi\n";
+        assert_eq!(detect(more), Some(Prefix::Guessed));
         assert_eq!(detect("no log\nat all: x\n"), None);
     }
 

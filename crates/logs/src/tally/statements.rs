@@ -201,12 +201,13 @@ impl Statements {
     }
 
     /// A process did something: what comes later of it needs nothing from before.
-    pub(crate) fn see(&mut self, backend: u64) {
+    pub(crate) fn see(&mut self, backend: Option<u64>) {
+        let Some(backend) = backend else { return };
         *self.sessions.entry(backend).or_default() = Session::default();
     }
 
     /// A process ended.
-    pub(crate) fn forget(&mut self, backend: u64) {
+    pub(crate) fn forget(&mut self, backend: Option<u64>) {
         // It stays known, or its number's next bearer would look for what came before.
         self.see(backend);
     }
@@ -214,13 +215,15 @@ impl Statements {
     /// A statement was logged before it ran.
     pub(crate) fn announce(
         &mut self,
-        backend: u64,
+        backend: Option<u64>,
         entry: &Entry<'_>,
         text: &[u8],
         normalizer: &mut Normalizer,
     ) {
         let key = self.key_of(text, normalizer);
-        self.sessions.insert(backend, Session { announced: Some(key), prepared: None });
+        if let Some(backend) = backend {
+            self.sessions.insert(backend, Session { announced: Some(key), prepared: None });
+        }
         if let Some(statement) = self.by_key.get_mut(&key) {
             statement.unmeasured += 1;
             count_database(&mut statement.databases, entry.origin.database, 1);
@@ -230,9 +233,13 @@ impl Statements {
     /// A duration without a text: that of the statement that was announced.
     pub(crate) fn claim<'a>(
         &mut self,
-        backend: u64,
+        backend: Option<u64>,
         execution: Execution<'a>,
     ) -> Option<(u128, Execution<'a>)> {
+        let Some(backend) = backend else {
+            self.unnamed.record_weighted(execution.ms, execution.weight);
+            return None;
+        };
         match self.sessions.get_mut(&backend) {
             Some(session) => match session.announced.take() {
                 Some(key) => {
@@ -245,7 +252,7 @@ impl Statements {
                 }
             },
             None => {
-                self.see(backend);
+                self.see(Some(backend));
                 self.heads.insert(backend, (None, execution.keep()));
                 None
             }
@@ -260,11 +267,12 @@ impl Statements {
     }
 
     /// A step before an execution.
-    pub(crate) fn prepare(&mut self, backend: u64, key: u128, step: Step, ms: f64, weight: u64) {
+    pub(crate) fn prepare(&mut self, backend: Option<u64>, key: u128, step: Step, ms: f64, weight: u64) {
         if let Some(statement) = self.by_key.get_mut(&key) {
             let total = if step == Step::Parse { &mut statement.parse_us } else { &mut statement.bind_us };
             *total += (ms * 1000.0).round() as u64 * weight;
         }
+        let Some(backend) = backend else { return };
         let session = self.sessions.entry(backend).or_default();
         let before = session.prepared.filter(|p| p.0 == key).map_or(0.0, |p| p.1);
         *session = Session { announced: None, prepared: Some((key, before + ms)) };
@@ -273,10 +281,12 @@ impl Statements {
     /// An execution took what was logged of it and the steps before; the first of a process waits for those.
     pub(crate) fn complete<'a>(
         &mut self,
-        backend: u64,
+        backend: Option<u64>,
         key: u128,
         mut execution: Execution<'a>,
     ) -> Option<Execution<'a>> {
+        // Without a process id nobody knows which steps belong together.
+        let Some(backend) = backend else { return Some(execution) };
         match self.sessions.get_mut(&backend) {
             Some(session) => {
                 let before = std::mem::take(session).prepared.filter(|p| p.0 == key).map_or(0.0, |p| p.1);
@@ -284,7 +294,7 @@ impl Statements {
                 Some(execution)
             }
             None => {
-                self.see(backend);
+                self.see(Some(backend));
                 self.heads.insert(backend, (Some(key), execution.keep()));
                 None
             }

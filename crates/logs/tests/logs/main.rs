@@ -130,6 +130,16 @@ fn a_duration_of_its_own_belongs_to_the_statement_before() {
 }
 
 #[test]
+fn steps_of_processes_that_are_not_told_apart_stay_apart() {
+    let log = "2026-03-01 10:00:00 UTC LOG:  statement: select 1\n\
+               2026-03-01 10:00:00 UTC LOG:  duration: 5.000 ms\n\
+               2026-03-01 10:00:00 UTC LOG:  duration: 1.000 ms  parse <unnamed>: select a\n\
+               2026-03-01 10:00:00 UTC LOG:  duration: 2.000 ms  execute <unnamed>: select a\n";
+    let found = report(log);
+    assert_eq!((found.unmeasured, found.unnamed.calls, found.durations.total_ms.0), (1, 1, 2.0));
+}
+
+#[test]
 fn short_statements_that_were_sampled_stand_for_many() {
     let mut log = String::new();
     for i in 0..1000 {
