@@ -420,6 +420,13 @@ pub(crate) async fn table_lockers(client: &Client, table: &QualifiedName) -> Res
     blocker_rows(&rows.map_err(Error::query("read who locks a table"))?)
 }
 
+/// Who holds any lock on a table, the longest transaction first.
+pub(crate) async fn table_holders(client: &Client, table: &QualifiedName) -> Result<Vec<Blocker>, Error> {
+    let rows =
+        client.query(include_str!("../queries/table_holders.sql"), &[&table.schema, &table.name]).await;
+    blocker_rows(&rows.map_err(Error::query("read who locks a table"))?)
+}
+
 fn blocker_rows(rows: &[Row]) -> Result<Vec<Blocker>, Error> {
     rows.iter()
         .map(|row| {

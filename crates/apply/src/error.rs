@@ -133,6 +133,10 @@ pub enum Error {
         name: String,
     },
 
+    /// A conversion was refused, or could not go on.
+    #[error("{}", .0.message)]
+    Conversion(Box<crate::partition_conversion::ConversionFailure>),
+
     /// A stored value could not be turned into or out of JSON.
     #[error("could not {doing}")]
     Json {
@@ -232,6 +236,7 @@ impl Error {
         match self {
             Self::Query { source, .. } => source.code().map(|c| c.code().to_owned()),
             Self::Step(failure) => failure.sqlstate.clone(),
+            Self::Conversion(failure) => failure.sqlstate.clone(),
             _ => None,
         }
     }
@@ -245,6 +250,7 @@ impl Error {
                 | Self::Locked { .. }
                 | Self::Cancelled { .. }
                 | Self::ChangedSince { .. }
+                | Self::Conversion(_)
                 | Self::StillApplied { .. }
         )
     }
@@ -291,6 +297,7 @@ impl Error {
                 Some("Without the journal pgwright cannot tell its own indexes from others'.".into())
             }
             Self::Json { source, .. } => Some(format!("{source}.")),
+            Self::Conversion(failure) => failure.detail.clone(),
             Self::Cancelled { .. } => Some("Steps that were done stay done; the journal lists them.".into()),
             Self::NoEntry { .. } | Self::NoBaseline { .. } | Self::BaselineExists { .. } => None,
         }
@@ -318,6 +325,7 @@ impl Error {
             Self::NoBaseline { .. } => Some("\"pgwright baseline list\" shows what is stored.".into()),
             Self::BaselineExists { .. } => Some("Choose another name, or delete it first.".into()),
             Self::Query { source, .. } => source.as_db_error().and_then(|e| e.hint().map(sentence)),
+            Self::Conversion(failure) => failure.hint.clone(),
             Self::Json { .. } | Self::Cancelled { .. } => None,
         }
     }

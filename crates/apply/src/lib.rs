@@ -20,6 +20,7 @@ mod journal;
 mod objection;
 pub mod operations;
 mod options;
+pub mod partition_conversion;
 mod partitions;
 mod plan;
 mod preflight;

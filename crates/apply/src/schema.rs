@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// The migrations, the first making version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql"), include_str!("../migrations/3.sql")];
 
 /// The version that this program writes.
 pub const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
@@ -139,6 +139,8 @@ pub(crate) async fn drop_schema(client: &Client) -> Result<bool, Error> {
         .batch_execute(
             "drop /* pgwright:purge */ view pgwright.applied; \
              drop /* pgwright:purge */ table if exists pgwright.measured_index; \
+             drop /* pgwright:purge */ table if exists pgwright.conversion_history, pgwright.conversion_task, \
+               pgwright.conversion; \
              drop /* pgwright:purge */ table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
                pgwright.baseline, pgwright.journal_step, pgwright.journal, pgwright.schema_version; \
              drop /* pgwright:purge */ schema pgwright restrict;",

@@ -65,7 +65,7 @@ pub(crate) async fn open_journal_session(target: &Target) -> Result<Session, Err
 }
 
 /// Lifts timeouts that a role or database may have been given; which exist depends on the version.
-async fn lift_timeouts(client: &Client, names: &[&str]) -> Result<(), Error> {
+pub(crate) async fn lift_timeouts(client: &Client, names: &[&str]) -> Result<(), Error> {
     client
         .query(
             "select /* pgwright:lift_timeouts */ pg_catalog.set_config(s.name, '0', false) \

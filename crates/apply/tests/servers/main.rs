@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod baselines;
+mod conversion;
 mod deaths;
 mod disk;
 mod happy_path;

@@ -27,21 +27,11 @@ impl Patience {
     /// The options of a run; Ctrl-C, a closed terminal and `kill` stop it and clean up.
     pub fn options(&self, context: &Context) -> ExecuteOptions {
         let cancellation = Cancellation::default();
-        let on_interrupt = cancellation.clone();
-        let printer = context.printer.clone();
-        tokio::spawn(async move {
-            if told_to_stop().await.is_err() {
-                return;
-            }
-            on_interrupt.cancel();
-            printer.status("stopping and cleaning up; interrupt again to leave the rest to the next run");
-            if told_to_stop().await.is_ok() {
-                printer.status(
-                    "stopped at once; \"pgwright journal\" tells what is open, the next run cleans up",
-                );
-                std::process::exit(i32::from(Exit::Refused.code()));
-            }
-        });
+        stop_when_told(
+            context,
+            &cancellation,
+            "stopping and cleaning up; interrupt again to leave the rest to the next run",
+        );
         ExecuteOptions {
             lock_timeout: self.lock_timeout.unwrap_or(context.settings.lock_timeout),
             tries: self.tries,
@@ -50,6 +40,24 @@ impl Patience {
             ..ExecuteOptions::default()
         }
     }
+}
+
+/// Hands the wish to stop to a run at the first signal, and ends the process at the second.
+pub fn stop_when_told(context: &Context, cancellation: &Cancellation, text: &'static str) {
+    let on_interrupt = cancellation.clone();
+    let printer = context.printer.clone();
+    tokio::spawn(async move {
+        if told_to_stop().await.is_err() {
+            return;
+        }
+        on_interrupt.cancel();
+        printer.status(text);
+        if told_to_stop().await.is_ok() {
+            printer
+                .status("stopped at once; \"pgwright journal\" tells what is open, the next run cleans up");
+            std::process::exit(i32::from(Exit::Refused.code()));
+        }
+    });
 }
 
 /// Waits for a signal that asks this process to end.

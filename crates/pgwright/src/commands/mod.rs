@@ -13,6 +13,7 @@ mod explain;
 mod journal;
 mod lint;
 mod logs;
+mod partition;
 mod profile;
 mod report;
 mod rewrite;
@@ -73,6 +74,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
+    /// Partitioned tables: make one of an ordinary table while it is written to.
+    Partition(partition::Args),
     /// Generate a slow database, make it fast, and prove it.
     Demo(demo::Args),
 }
@@ -101,6 +104,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
         Command::Report(args) => report::run(&context, args).await,
+        Command::Partition(args) => partition::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }
 }

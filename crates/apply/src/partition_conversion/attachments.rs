@@ -1,0 +1,407 @@
+//! What becomes of each thing that hangs on the table: carried over, carried with a difference, or a reason
+//! not to begin? Decided for all of them before anything is started.
+//!
+//! Source: PostgreSQL manual, "Partitioning" (Declarative Partitioning: Limitations), "CREATE TABLE",
+//! "CREATE TRIGGER", "CREATE PUBLICATION". The list of kinds is [`KINDS`]; what belongs to none of them is
+//! refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Method;
+use super::subject::{Index, Subject};
+
+/// Every kind of thing that can hang on a table, and what becomes of it.
+pub const KINDS: &[(&str, &str)] = &[
+    ("primary key", "carried with the partition column added to it; the old columns alone are no longer unique"),
+    ("unique constraint", "carried when it holds the partition column; otherwise refused, or weakened with --weaken-unique"),
+    ("index", "carried; one that is invalid or holds a unique expression is refused"),
+    ("exclusion constraint", "refused"),
+    ("check", "carried; NOT VALID and NO INHERIT ones are refused"),
+    ("foreign key", "carried, not valid at first and validated after the swap; one to the table itself is refused"),
+    ("referencing foreign key", "carried when a unique key with its columns remains; otherwise refused"),
+    ("default", "carried"),
+    ("generated column", "carried; not as partition column"),
+    ("identity", "carried, going on with the next value"),
+    ("sequence", "carried: owned by the column of the new table"),
+    ("trigger", "carried; FOR EACH ROW triggers with transition tables are refused"),
+    ("rule", "refused"),
+    ("policy", "carried, with row-level security as it is"),
+    ("view", "carried: made again under the same OID"),
+    ("materialized view", "refused"),
+    ("grant", "carried"),
+    ("comment", "carried"),
+    ("statistics", "carried with their targets"),
+    ("option", "carried: storage and autovacuum options, on every partition"),
+    ("replica identity", "carried, on every partition"),
+    ("publication", "carried when it publishes through the root; otherwise refused"),
+    ("subscription", "refused"),
+    ("inheritance", "refused"),
+    ("security label", "refused"),
+    ("other", "refused: functions that take or give the row type, columns of the row type, rules of other tables"),
+];
+
+/// What becomes of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fate")]
+pub enum Fate {
+    /// It is there afterwards as before.
+    Carried,
+    /// It is there afterwards with a difference.
+    Changed {
+        /// Which, in a sentence.
+        difference: String,
+    },
+    /// A reason not to begin.
+    Refused {
+        /// Why, in a sentence.
+        reason: String,
+        /// What to do instead, in a sentence.
+        alternative: String,
+    },
+}
+
+/// One thing that hangs on the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// One of [`KINDS`].
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+struct Judge {
+    all: Vec<Attachment>,
+}
+
+impl Judge {
+    fn carried(&mut self, kind: &str, name: impl Into<String>) {
+        self.add(kind, name, Fate::Carried);
+    }
+
+    fn changed(&mut self, kind: &str, name: impl Into<String>, difference: impl Into<String>) {
+        self.add(kind, name, Fate::Changed { difference: difference.into() });
+    }
+
+    fn refused(
+        &mut self,
+        kind: &str,
+        name: impl Into<String>,
+        reason: impl Into<String>,
+        alternative: impl Into<String>,
+    ) {
+        self.add(kind, name, Fate::Refused { reason: reason.into(), alternative: alternative.into() });
+    }
+
+    fn add(&mut self, kind: &str, name: impl Into<String>, fate: Fate) {
+        debug_assert!(KINDS.iter().any(|(k, _)| *k == kind), "{kind}");
+        self.all.push(Attachment { kind: kind.into(), name: name.into(), fate });
+    }
+}
+
+/// Decides what becomes of everything that hangs on the table.
+pub(crate) fn judge(subject: &Subject, column: &str, method: Method, weaken_unique: bool) -> Vec<Attachment> {
+    let mut judge = Judge { all: Vec::new() };
+    indexes(&mut judge, subject, column, weaken_unique);
+    constraints(&mut judge, subject, column);
+    columns(&mut judge, subject);
+    code(&mut judge, subject);
+    replication(&mut judge, subject, method);
+    for grant in &subject.grants {
+        let of = grant.column.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
+        judge.carried("grant", format!("{}{of} to {}", grant.privilege, grant.role));
+    }
+    if subject.comment.is_some() {
+        judge.carried("comment", subject.table.to_string());
+    }
+    for statistics in &subject.statistics {
+        judge.carried("statistics", statistics.name.to_string());
+    }
+    for option in subject.options.iter().chain(&subject.toast_options) {
+        judge.carried("option", option);
+    }
+    for parent in &subject.parents {
+        judge.refused(
+            "inheritance",
+            parent,
+            "The table inherits from another or is a partition.",
+            "Detach it first (ALTER TABLE … NO INHERIT or DETACH PARTITION).",
+        );
+    }
+    for child in &subject.children {
+        judge.refused(
+            "inheritance",
+            child,
+            "Another table inherits from the table.",
+            "Take it out with ALTER TABLE … NO INHERIT, or attach it as a partition afterwards.",
+        );
+    }
+    if subject.security_labels > 0 {
+        judge.refused(
+            "security label",
+            subject.table.to_string(),
+            "Security labels are not carried.",
+            "Remove the label and set it on the partitioned table afterwards.",
+        );
+    }
+    for other in &subject.others {
+        judge.refused(
+            "other",
+            other,
+            "It is tied to the table or its row type by OID and would stay with the old table.",
+            "Drop it before and make it again afterwards.",
+        );
+    }
+    judge.all
+}
+
+fn indexes(judge: &mut Judge, subject: &Subject, column: &str, weaken_unique: bool) {
+    for index in &subject.indexes {
+        let kind = match index {
+            Index { primary: true, .. } => "primary key",
+            Index { exclusion: true, .. } => "exclusion constraint",
+            Index { unique: true, .. } => "unique constraint",
+            _ => "index",
+        };
+        let name = index.name.as_str();
+        if index.exclusion || index.without_overlaps {
+            judge.refused(
+                "exclusion constraint",
+                name,
+                "An exclusion constraint cannot hold over partitions.",
+                "Drop it, and make it on each partition afterwards.",
+            );
+        } else if !index.valid {
+            judge.refused(
+                kind,
+                name,
+                "The index is invalid: a build of it did not finish.",
+                "Drop it, or build it again with REINDEX INDEX CONCURRENTLY.",
+            );
+        } else if !index.unique || index.has_key(column) && index.plain_keys {
+            judge.carried(kind, name);
+        } else if !index.plain_keys || index.partial {
+            judge.refused(
+                kind,
+                name,
+                "A unique index on an expression or with a predicate cannot hold over partitions.",
+                "Drop it, and make it on each partition afterwards.",
+            );
+        } else if index.primary || weaken_unique {
+            let old = index.key_columns().join(", ");
+            judge.changed(
+                kind,
+                name,
+                format!(
+                    "It becomes ({old}, {column}): that ({old}) alone is unique is no longer enforced, and ON CONFLICT \
+                     ({old}) has to name {column} as well."
+                ),
+            );
+        } else {
+            judge.refused(
+                kind,
+                name,
+                format!("A unique key over partitions must hold the partition column {column}."),
+                format!("Allow {column} to be added to it with --weaken-unique, or drop it."),
+            );
+        }
+    }
+}
+
+fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
+    for check in &subject.checks {
+        if !check.validated {
+            judge.refused(
+                "check",
+                &check.name,
+                "The constraint is NOT VALID, so rows may contradict it.",
+                "Validate it with ALTER TABLE … VALIDATE CONSTRAINT, or drop it.",
+            );
+        } else if check.no_inherit {
+            judge.refused(
+                "check",
+                &check.name,
+                "A NO INHERIT constraint cannot be had on a partitioned table.",
+                "Drop it and make it without NO INHERIT.",
+            );
+        } else {
+            judge.carried("check", &check.name);
+        }
+    }
+    for key in &subject.foreign_keys {
+        if key.to_itself {
+            judge.refused(
+                "foreign key",
+                &key.name,
+                "The table references itself by a key that the partition column becomes part of.",
+                "Drop the constraint before.",
+            );
+        } else if !key.may_reference {
+            judge.refused(
+                "foreign key",
+                &key.name,
+                "The role may not make a foreign key to that table.",
+                format!("GRANT REFERENCES ON {} to the role.", key.table),
+            );
+        } else {
+            judge.carried("foreign key", &key.name);
+        }
+    }
+    for key in &subject.referencing {
+        let mut wanted = key.columns.clone();
+        wanted.sort();
+        let remains = subject.indexes.iter().any(|i| {
+            let mut keys = i.key_columns();
+            keys.sort();
+            i.unique && i.has_key(column) && i.plain_keys && !i.partial && keys == wanted
+        });
+        let name = format!("{} of {}", key.name, key.table);
+        if !remains {
+            judge.refused(
+                "referencing foreign key",
+                name,
+                format!("It references ({}), which is not unique over partitions.", key.columns.join(", ")),
+                format!("Drop it, or let it reference a unique key with {column}."),
+            );
+        } else if !key.is_owner {
+            judge.refused(
+                "referencing foreign key",
+                name,
+                "The role does not own the referencing table.",
+                "Run pgwright with a role that does.",
+            );
+        } else if key.partitioned {
+            judge.refused(
+                "referencing foreign key",
+                name,
+                "A foreign key of a partitioned table cannot be made NOT VALID before PostgreSQL 18.",
+                "Drop it before and make it again afterwards.",
+            );
+        } else {
+            judge.carried("referencing foreign key", name);
+        }
+    }
+}
+
+fn columns(judge: &mut Judge, subject: &Subject) {
+    for column in &subject.columns {
+        if !column.generated.is_empty() {
+            judge.carried("generated column", &column.name);
+        }
+        if !column.identity.is_empty() {
+            judge.carried("identity", &column.name);
+        }
+        if column.statistics_target.is_some() || !column.options.is_empty() {
+            judge.carried("statistics", &column.name);
+        }
+    }
+    for sequence in subject.sequences.iter().filter(|s| !s.identity) {
+        judge.carried("sequence", sequence.name.to_string());
+    }
+}
+
+fn code(judge: &mut Judge, subject: &Subject) {
+    for trigger in &subject.triggers {
+        if trigger.for_each_row && trigger.transition_tables {
+            judge.refused(
+                "trigger",
+                &trigger.name,
+                "A FOR EACH ROW trigger of a partitioned table cannot have transition tables.",
+                "Make it FOR EACH STATEMENT, or drop it.",
+            );
+        } else if trigger.for_each_row && trigger.before {
+            judge.changed(
+                "trigger",
+                &trigger.name,
+                "It must not change the partition column in a way that moves the row to another partition.",
+            );
+        } else {
+            judge.carried("trigger", &trigger.name);
+        }
+    }
+    for rule in &subject.rules {
+        judge.refused(
+            "rule",
+            rule,
+            "Rules are not carried: they rewrite statements, also those of pgwright.",
+            "Drop the rule, or replace it by a trigger.",
+        );
+    }
+    for policy in &subject.policies {
+        judge.carried("policy", &policy.name);
+    }
+    for view in &subject.views {
+        let name = view.name.to_string();
+        if view.kind == "m" {
+            judge.refused(
+                "materialized view",
+                name,
+                "It reads the old table by OID, and a materialized view cannot be replaced in place.",
+                "Drop it before and make it again afterwards.",
+            );
+        } else if view.is_owner {
+            judge.carried("view", name);
+        } else {
+            judge.refused(
+                "view",
+                name,
+                format!("It belongs to {} and can only be replaced by its owner.", view.owner),
+                "Run pgwright with a role that has the privileges of the owner.",
+            );
+        }
+    }
+}
+
+fn replication(judge: &mut Judge, subject: &Subject, method: Method) {
+    for publication in &subject.publications {
+        if publication.whole {
+            judge.refused(
+                "publication",
+                &publication.name,
+                "It publishes all tables, so that subscribers would be sent rows of tables that they do not have.",
+                "Publish tables by name, and leave this one out while it is converted.",
+            );
+        } else if publication.restricted {
+            judge.refused(
+                "publication",
+                &publication.name,
+                "It publishes some columns or rows of the table only.",
+                "Take the table out of it, and add it again afterwards.",
+            );
+        } else if !publication.through_root {
+            judge.refused(
+                "publication",
+                &publication.name,
+                "It would publish changes under the names of partitions, which subscribers do not have.",
+                "ALTER PUBLICATION … SET (publish_via_partition_root = true).",
+            );
+        } else if publication.is_owner {
+            judge.carried("publication", &publication.name);
+        } else {
+            judge.refused(
+                "publication",
+                &publication.name,
+                "The role does not own the publication.",
+                "Run pgwright with a role that does.",
+            );
+        }
+    }
+    if subject.subscribed {
+        judge.refused(
+            "subscription",
+            subject.table.to_string(),
+            "A subscription writes to the table by its OID and would stop at the swap without a word.",
+            "Convert the publisher's table, or end the subscription for this table.",
+        );
+    }
+    let index_identity = subject.indexes.iter().find(|i| i.replica_identity);
+    match (subject.replica_identity.as_str(), index_identity) {
+        ("f" | "n", _) => judge.carried("replica identity", subject.table.to_string()),
+        ("i", Some(index)) if method == Method::Rewrite || index.unique => {
+            judge.carried("replica identity", &index.name);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,533 @@
+//! Which way suits a table, into which partitions, and what has to be known before? Reads, and changes nothing.
+
+use chrono::Utc;
+use model::{Division, KeyKind, LockLevel, Millis, QualifiedName, quote_identifier};
+use partitioning::{Bound, Edge, Grid, Part};
+use postgres::{Session, Target};
+use tokio_postgres::Client;
+
+use super::attachments::judge;
+use super::failure;
+use super::options::ConversionRequest;
+use super::plan::{ConversionPlan, ConversionStep, KEPT, Method, NEW, NewPartition, suffixed};
+use super::script;
+use super::site::open_session;
+use super::state;
+use super::subject::{self, Subject};
+use crate::catalog;
+use crate::error::Error;
+use crate::preflight::server_objections;
+
+/// More partitions than this are a mistake in the interval: planning and locking grow with their number.
+const MOST_PARTITIONS: usize = 2000;
+
+/// Rows per second that one session copies, for the estimate; measured on two cores of 2020.
+const COPIED_PER_SECOND: f64 = 150_000.0;
+/// Rows per second and index that a build takes in.
+const INDEXED_PER_SECOND: f64 = 600_000.0;
+/// Rows per second that a check of all rows passes.
+const CHECKED_PER_SECOND: f64 = 3_000_000.0;
+
+/// Plans a conversion without writing anything.
+///
+/// # Errors
+/// When the table does not exist, cannot be divided as asked, or the server cannot be asked. What hangs on the table
+/// and cannot be carried is no error but part of the plan: [`ConversionPlan::refusals`].
+pub async fn plan_conversion(target: &Target, request: &ConversionRequest) -> Result<ConversionPlan, Error> {
+    let session = open_session(target, &super::options::ConversionOptions::default()).await?;
+    if let Some(open) = state::open(&session, &request.table).await? {
+        return Ok(open.plan);
+    }
+    decide(&session, request).await
+}
+
+/// Reads the table and decides.
+pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Result<ConversionPlan, Error> {
+    let table = &request.table;
+    let facts = catalog::session_facts(session).await?;
+    if let Some(objection) = server_objections(&facts).into_iter().next() {
+        return Err(failure::new(
+            objection.message(),
+            objection.detail().unwrap_or_default(),
+            objection.hint().unwrap_or_default(),
+        ));
+    }
+    let found = catalog::table_facts(session, table).await?;
+    let Some(found) = found else {
+        return Err(failure::new(
+            format!("table {table} does not exist"),
+            "",
+            "Write it with its schema, and in double quotes where the name needs them.",
+        ));
+    };
+    let subject = subject::read(session, found.oid).await?;
+    let Some(subject) = subject else {
+        return Err(failure::new(format!("table {table} does not exist"), "", ""));
+    };
+    check_table(&subject)?;
+    let Some(column) = subject.column(&request.column) else {
+        let names: Vec<&str> = subject.columns.iter().map(|c| c.name.as_str()).collect();
+        return Err(failure::new(
+            format!("table {table} has no column {}", quote_identifier(&request.column)),
+            format!("It has {}.", names.join(", ")),
+            "",
+        ));
+    };
+    let Some(kind) = kind_of(column.type_oid) else {
+        return Err(failure::new(
+            format!("column {} cannot divide {table} by ranges", quote_identifier(&column.name)),
+            format!("Its type is {}.", column.type_name),
+            "Choose a column of type timestamptz, timestamp, date, smallint, integer, bigint or uuid (version 7).",
+        ));
+    };
+    if !column.generated.is_empty() {
+        return Err(failure::new(
+            format!("column {} is generated and cannot be a partition key", quote_identifier(&column.name)),
+            "",
+            "",
+        ));
+    }
+    let division = Division { key: column.name.clone(), kind, interval: request.interval.clone() };
+    let grid = Grid::new(&division, &request.time_zone, None).map_err(|e| misfit(table, &e))?;
+    let extent = extent(session, &subject, &grid).await?;
+    let nulls = !column.not_null && has_null(session, &subject, &column.name).await?;
+    let chosen = choose(request, &subject, &grid, &extent, nulls)?;
+    let mut notices = extent.notices.clone();
+    let (partitions, history) = match chosen.method {
+        Method::Rewrite => (rewrite_layout(request, table, &grid, &extent, &mut notices)?, None),
+        Method::Attach => attach_layout(request, table, &grid, &extent)?,
+    };
+    let identity = match (subject.key(), chosen.method) {
+        (Some(key), _) => {
+            let mut columns = key.key_columns();
+            if !columns.contains(&column.name) {
+                columns.push(column.name.clone());
+            }
+            columns
+        }
+        (None, Method::Attach) => Vec::new(),
+        (None, Method::Rewrite) => return Err(no_key(table)),
+    };
+    let strange = identity.iter().filter_map(|c| subject.column(c)).find(|c| !c.equality_is_builtin);
+    if let (Some(strange), Method::Rewrite) = (strange, chosen.method) {
+        return Err(failure::new(
+            format!("key column {} of {table} has a type of an extension", quote_identifier(&strange.name)),
+            format!("Its type is {}, whose equality is no operator of PostgreSQL itself.", strange.type_name),
+            "Use --method attach, or a key of a built-in type.",
+        ));
+    }
+    if !column.not_null {
+        notices.push(format!(
+            "Column {} becomes NOT NULL: a partition key that is part of a unique key cannot be null.",
+            quote_identifier(&column.name)
+        ));
+    }
+    let attachments = judge(&subject, &column.name, chosen.method, request.weaken_unique);
+    let named = |suffix: &str| QualifiedName::new(&table.schema, suffixed(&table.name, suffix));
+    let kept = match chosen.method {
+        Method::Attach => named("_history"),
+        Method::Rewrite => named(KEPT),
+    };
+    let mut plan = ConversionPlan {
+        table: table.clone(),
+        shadow: named(NEW),
+        kept,
+        column: column.name.clone(),
+        division,
+        method: chosen.method,
+        why: chosen.why,
+        partitions,
+        history,
+        identity,
+        attachments,
+        steps: Vec::new(),
+        notices,
+        rows_estimate: subject.rows_estimate,
+        bytes: subject.bytes,
+        version_num: session.version_num(),
+        subject,
+    };
+    plan.steps = steps(&plan);
+    names_are_free(session, &plan).await?;
+    Ok(plan)
+}
+
+fn check_table(subject: &Subject) -> Result<(), Error> {
+    let table = &subject.table;
+    let (message, hint) = if subject.kind == "p" {
+        (format!("table {table} is partitioned already"), "\"pgwright partition adopt\" takes over what is there.")
+    } else if subject.kind != "r" {
+        (format!("{table} is no table"), "")
+    } else if subject.persistence != "p" {
+        (format!("table {table} is not logged or temporary"), "ALTER TABLE … SET LOGGED makes it permanent.")
+    } else if subject.typed {
+        (format!("table {table} is a typed table"), "ALTER TABLE … NOT OF makes it an ordinary one.")
+    } else if !subject.is_owner {
+        (format!("the role does not own table {table}"), "Run pgwright with a role that has the owner's privileges.")
+    } else if !subject.may_create {
+        (format!("the role may not create in the schema of {table}"), "GRANT CREATE ON SCHEMA … TO the role.")
+    } else if !subject.may_create_temp {
+        ("the role may not create temporary tables".to_owned(), "GRANT TEMPORARY ON DATABASE … TO the role.")
+    } else if subject.row_security && !subject.bypasses_row_security {
+        (format!("row-level security hides rows of {table} from the role"), "Run pgwright with a role that has BYPASSRLS.")
+    } else {
+        return Ok(());
+    };
+    Err(failure::new(message, "", hint))
+}
+
+fn misfit(table: &QualifiedName, error: &partitioning::Error) -> Error {
+    let hint = match error {
+        partitioning::Error::TooMany(_) => "Choose a longer interval, or leave old rows to the default partition with --from.",
+        _ => "",
+    };
+    failure::new(format!("table {table} cannot be divided like that"), format!("{}.", capital(&error.to_string())), hint)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+}
+
+fn no_key(table: &QualifiedName) -> Error {
+    failure::new(
+        format!("table {table} has no key that tells its rows apart"),
+        "Rows that change while they are copied are found again by a primary key, or by a unique index on columns that \
+         are NOT NULL.",
+        "Add one (CREATE UNIQUE INDEX CONCURRENTLY), or use --method attach, which copies nothing.",
+    )
+}
+
+/// What a partition column of a built-in type holds.
+fn kind_of(type_oid: u32) -> Option<KeyKind> {
+    Some(match type_oid {
+        1184 => KeyKind::TimestampTz,
+        1114 => KeyKind::Timestamp,
+        1082 => KeyKind::Date,
+        21 => KeyKind::SmallInt,
+        23 => KeyKind::Integer,
+        20 => KeyKind::BigInt,
+        2950 => KeyKind::UuidV7,
+        _ => return None,
+    })
+}
+
+/// How far the values of the partition column reach, without infinite ones.
+struct Extent {
+    min: Option<i64>,
+    max: Option<i64>,
+    now: Option<i64>,
+    notices: Vec<String>,
+}
+
+async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Extent, Error> {
+    let division = grid.division();
+    let key = quote_identifier(&division.key);
+    let finite = match division.kind {
+        KeyKind::TimestampTz | KeyKind::Timestamp | KeyKind::Date => format!("pg_catalog.isfinite({key})"),
+        _ => format!("{key} is not null"),
+    };
+    let text = grid.key_text_sql();
+    let end = |direction: &str| {
+        format!("(select {text} from only {} where {finite} order by {key} {direction} limit 1)", subject.table)
+    };
+    let sql = format!(
+        "select /* pgwright:conversion_extent */ {} as least, {} as greatest",
+        end("asc nulls last"),
+        end("desc nulls last")
+    );
+    let doing = || Error::query("read the smallest and the largest value of the partition column");
+    let row = client.query_one(&sql, &[]).await.map_err(doing())?;
+    let (min, max): (Option<String>, Option<String>) =
+        (row.try_get("least").map_err(doing())?, row.try_get("greatest").map_err(doing())?);
+    let parse = |text: Option<String>| text.map(|t| grid.key(&t)).transpose().map_err(|e| misfit(&subject.table, &e));
+    let now = grid.now(Utc::now().timestamp_micros()).map_err(|e| misfit(&subject.table, &e))?;
+    Ok(Extent { min: parse(min)?, max: parse(max)?, now, notices: Vec::new() })
+}
+
+async fn has_null(client: &Client, subject: &Subject, column: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "select /* pgwright:conversion_nulls */ exists (select from only {} where {} is null) as found",
+        subject.table,
+        quote_identifier(column)
+    );
+    let doing = || Error::query("look for rows without a partition key");
+    let row = client.query_one(&sql, &[]).await.map_err(doing())?;
+    row.try_get("found").map_err(doing())
+}
+
+struct Chosen {
+    method: Method,
+    why: String,
+}
+
+fn choose(
+    request: &ConversionRequest,
+    subject: &Subject,
+    grid: &Grid,
+    extent: &Extent,
+    nulls: bool,
+) -> Result<Chosen, Error> {
+    let table = &subject.table;
+    if nulls {
+        return Err(failure::new(
+            format!("column {} of {table} holds nulls", quote_identifier(&request.column)),
+            "A row without a partition key has no partition, and a unique key cannot hold it.",
+            "Give those rows a value first.",
+        ));
+    }
+    // How many partitions the rows would be in, and whether the old table can end soon.
+    let misfits = |e: partitioning::Error| misfit(table, &e);
+    let cells = match (extent.min, extent.max) {
+        (Some(min), Some(max)) => {
+            let first = grid.at(min).map_err(misfits)?;
+            let last = grid.at(max).map_err(misfits)?;
+            first.zip(last).map_or(1, |(first, last)| last.cell - first.cell + 1)
+        }
+        _ => 0,
+    };
+    let far = extent.max.zip(extent.now).is_some_and(|(max, now)| {
+        let cell = |key| grid.at(key).ok().flatten().map(|p| p.cell);
+        cell(max).zip(cell(now)).is_some_and(|(max, now)| max > now + i64::from(request.premake) + 1)
+    });
+    let has_key = subject.key().is_some();
+    let (method, why) = match request.method {
+        Some(method) => (method, "It was asked for.".to_owned()),
+        None if !has_key && !far => {
+            (Method::Attach, "The table has no key by which rows that change while they are copied could be found.".into())
+        }
+        None if cells <= 2 && !far => (
+            Method::Attach,
+            format!("All rows belong to {cells} partition(s), so that dividing them would gain nothing: the table becomes one partition as it is."),
+        ),
+        None => (
+            Method::Rewrite,
+            format!(
+                "The rows belong to {cells} partitions: only when they are copied do statements read fewer of them and can \
+                 old ones be dropped."
+            ),
+        ),
+    };
+    if method == Method::Attach && far {
+        return Err(failure::new(
+            format!("table {table} has rows far in the future"),
+            "As one partition it would have to reach beyond them, so that new rows would go on to be stored there.",
+            "Use --method rewrite, which leaves such rows to the default partition.",
+        ));
+    }
+    Ok(Chosen { method, why })
+}
+
+/// The partitions from the first row to some ahead of now, and one for everything else.
+fn rewrite_layout(
+    request: &ConversionRequest,
+    table: &QualifiedName,
+    grid: &Grid,
+    extent: &Extent,
+    notices: &mut Vec<String>,
+) -> Result<Vec<NewPartition>, Error> {
+    let misfits = |e: partitioning::Error| misfit(table, &e);
+    let from = request.from.as_deref().map(|text| grid.key(text)).transpose().map_err(misfits)?;
+    let now = extent.now.or(extent.max).unwrap_or(0);
+    let first = from.or(extent.min).unwrap_or(now).min(now);
+    let mut parts = grid.covering(first, now, MOST_PARTITIONS).map_err(misfits)?;
+    ahead(grid, &mut parts, request.premake).map_err(misfits)?;
+    let upper = parts.last().and_then(|p| p.bound.range()).map(|(_, upper)| upper);
+    if let (Some(max), Some(Edge::At(upper))) = (extent.max, upper)
+        && max >= upper
+    {
+        notices.push("Some rows lie further in the future than partitions are made for; the default partition takes them.".into());
+    }
+    named(table, grid, &parts).map_err(misfits)
+}
+
+/// The partitions that follow, as many as asked for.
+fn ahead(grid: &Grid, parts: &mut Vec<Part>, count: u32) -> Result<(), partitioning::Error> {
+    for _ in 0..count {
+        let next = match parts.last() {
+            Some(last) => grid.after(last)?,
+            None => None,
+        };
+        match next {
+            Some(part) => parts.push(part),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+fn named(table: &QualifiedName, grid: &Grid, parts: &[Part]) -> Result<Vec<NewPartition>, partitioning::Error> {
+    let mut all = Vec::with_capacity(parts.len() + 1);
+    for part in parts {
+        all.push(NewPartition { name: grid.name(table, part)?, bound: part.bound.clone() });
+    }
+    let default = QualifiedName::new(&table.schema, suffixed(&table.name, "_default"));
+    all.push(NewPartition { name: default, bound: Bound::Default });
+    Ok(all)
+}
+
+/// The old table takes all rows up to the beginning of a partition that is not too near.
+fn attach_layout(
+    request: &ConversionRequest,
+    table: &QualifiedName,
+    grid: &Grid,
+    extent: &Extent,
+) -> Result<(Vec<NewPartition>, Option<Bound>), Error> {
+    let misfits = |e: partitioning::Error| misfit(table, &e);
+    // While the constraint is checked nobody can write beyond the end, so it is not within the next day, nor near the
+    // largest number.
+    let day = 86_400_000_000;
+    let latest = match (extent.now, extent.max) {
+        (Some(now), max) => (now + day).max(max.unwrap_or(now)),
+        (None, max) => max.unwrap_or(0),
+    };
+    let mut parts: Vec<Part> = grid.at(latest).map_err(misfits)?.into_iter().collect();
+    if extent.now.is_none() {
+        ahead(grid, &mut parts, 1).map_err(misfits)?;
+    }
+    let Some((_, upper)) = parts.last().and_then(|p| p.bound.range()) else {
+        return Err(failure::new(format!("table {table} cannot be divided by ranges"), "", ""));
+    };
+    let skip = parts.len();
+    ahead(grid, &mut parts, request.premake.max(1)).map_err(misfits)?;
+    let partitions = named(table, grid, &parts[skip..]).map_err(misfits)?;
+    Ok((partitions, Some(Bound::Range { lower: Edge::Min, upper })))
+}
+
+/// The names that the conversion needs must not be in use.
+async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Error> {
+    let mut names: Vec<&str> = vec![&plan.shadow.name, &plan.kept.name];
+    names.extend(plan.partitions.iter().map(|p| p.name.name.as_str()));
+    let doing = || Error::query("look for names in use");
+    let rows = client
+        .query(
+            "select /* pgwright:conversion_names */ c.relname::text as name from pg_catalog.pg_class c \
+             join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = any ($2) \
+             order by 1",
+            &[&plan.table.schema, &names],
+        )
+        .await
+        .map_err(doing())?;
+    let taken: Vec<String> =
+        rows.iter().map(|r| r.try_get::<_, String>("name")).collect::<Result<_, _>>().map_err(doing())?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    Err(failure::new(
+        format!("names that the conversion of {} needs are taken", plan.table),
+        format!("In schema {}: {}.", quote_identifier(&plan.table.schema), taken.join(", ")),
+        "Rename or drop those tables.",
+    ))
+}
+
+/// The steps as they are shown.
+fn steps(plan: &ConversionPlan) -> Vec<ConversionStep> {
+    let rows = plan.rows_estimate as f64;
+    let table = &plan.table;
+    let indexes = plan.subject.indexes.len() as f64;
+    let brief = "Writers wait for the lock and the work under it, together no longer than --max-lock.";
+    let mut steps = Vec::new();
+    let mut step = |title: &str, sql: Vec<String>, lock: LockLevel, detail: &str, seconds: Option<f64>| {
+        let expected = seconds.map(|s| Millis(s * 1000.0));
+        steps.push(ConversionStep { title: title.into(), sql, lock, lock_detail: detail.into(), expected });
+    };
+    let nullable = plan.subject.column(&plan.column).is_some_and(|c| !c.not_null);
+    let check = super::not_null::condition(plan);
+    if let Some(check) = &check {
+        step(
+            "promise where the rows lie",
+            vec![format!("ALTER TABLE {table} ADD CONSTRAINT pgwright_conversion CHECK ({check}) NOT VALID")],
+            LockLevel::AccessExclusive,
+            brief,
+            None,
+        );
+        step(
+            "check that they do",
+            vec![format!("ALTER TABLE {table} VALIDATE CONSTRAINT pgwright_conversion")],
+            LockLevel::ShareUpdateExclusive,
+            "Nobody waits.",
+            Some(rows / CHECKED_PER_SECOND),
+        );
+    }
+    if nullable {
+        step(
+            "make the partition column NOT NULL",
+            vec![format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", quote_identifier(&plan.column))],
+            LockLevel::AccessExclusive,
+            brief,
+            None,
+        );
+    }
+    let shadow = script::shadow(plan).into_iter().filter(|s| s.starts_with("CREATE TABLE")).collect();
+    step(
+        "make the partitioned table under another name",
+        shadow,
+        LockLevel::AccessShare,
+        "Nobody waits.",
+        None,
+    );
+    match plan.method {
+        Method::Attach => {
+            for index in super::attach::wider(plan) {
+                step(
+                    "build a key with the partition column",
+                    vec![super::attach::build_wider(plan, index)],
+                    LockLevel::ShareUpdateExclusive,
+                    "Nobody waits.",
+                    Some(rows / INDEXED_PER_SECOND),
+                );
+            }
+        }
+        Method::Rewrite => {
+            step(
+                "write down what changes, by triggers",
+                vec![format!("CREATE TRIGGER pgwright_capture AFTER INSERT OR UPDATE OR DELETE ON {table} …")],
+                LockLevel::ShareRowExclusive,
+                brief,
+                None,
+            );
+            step(
+                "copy the rows, several ranges of pages at once",
+                vec![format!(
+                    "INSERT INTO {} SELECT … FROM ONLY {table} WHERE ctid >= … AND ctid < …",
+                    plan.shadow
+                )],
+                LockLevel::AccessShare,
+                "Nobody waits.",
+                Some(rows / COPIED_PER_SECOND / 2.0),
+            );
+            step(
+                "build the indexes of each partition",
+                script::parent_indexes(plan),
+                LockLevel::AccessShare,
+                "Nobody waits.",
+                Some(rows * indexes / INDEXED_PER_SECOND / 2.0),
+            );
+            step(
+                "carry over what changed meanwhile, and compare both tables",
+                Vec::new(),
+                LockLevel::AccessShare,
+                "Nobody waits.",
+                Some(rows / CHECKED_PER_SECOND),
+            );
+        }
+    }
+    let mut swap = script::exchange(plan);
+    swap.extend(script::hang_on(plan));
+    swap.extend(script::reference_again(plan));
+    step("put the partitioned table in the old one's place", swap, LockLevel::AccessExclusive, brief, None);
+    let mut after = script::validate_references(plan);
+    if plan.method == Method::Rewrite {
+        after.extend(plan.subject.foreign_keys.iter().map(|k| script::add_foreign_key(table, k, true)));
+    }
+    if !after.is_empty() {
+        step(
+            "validate foreign keys",
+            after,
+            LockLevel::ShareUpdateExclusive,
+            "Nobody waits but for the moment in which a key is added to the whole.",
+            Some(rows / CHECKED_PER_SECOND),
+        );
+    }
+    steps
+}
