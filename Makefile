@@ -1,11 +1,12 @@
 # make demo   a real PostgreSQL with an ML model registry, from slow to fast and proven
 # make test   everything that the tests need, and the tests
+# make bench-convert   a table that is written to becomes a partitioned one, beside INSERT … SELECT without writers
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 # make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-advisor bench-logs bench-rewrites lint clean
+.PHONY: help demo test bench-advisor bench-convert bench-logs bench-rewrites lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -40,6 +41,11 @@ bench-rewrites:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches rewrites $(BENCH_FLAGS)
+
+bench-convert:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright-benches
+	@target/release/pgwright-benches convert $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

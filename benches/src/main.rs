@@ -3,6 +3,7 @@
 
 mod advisor;
 mod benchmark_server;
+mod convert;
 mod copy;
 mod cpu;
 mod fidelity;
@@ -43,6 +44,8 @@ enum Benchmark {
     Scale(scale::Args),
     /// Whether a recommended rewrite is ever slower, or another answer: TPC-H, or the demo.
     Rewrites(rewrites::Args),
+    /// A table that is written to becomes a partitioned one: seconds, waits, lost writes.
+    Convert(convert::Args),
 }
 
 #[tokio::main]
@@ -54,6 +57,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Logs(args) => logs::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,
+        Benchmark::Convert(args) => convert::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

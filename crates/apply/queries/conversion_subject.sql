@@ -51,7 +51,6 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'unique', i.indisunique,
             'primary', i.indisprimary,
             'exclusion', i.indisexclusion,
-            'immediate', i.indimmediate,
             'valid', i.indisvalid and i.indisready,
             'partial', i.indpred is not null,
             'nulls_not_distinct', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
@@ -69,6 +68,8 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'constraint', (select o.conname from pg_constraint o
                 where o.conindid = i.indexrelid and o.conrelid = c.oid and o.contype in ('p', 'u', 'x')),
             'deferrable', coalesce((select o.condeferrable from pg_constraint o
+                where o.conindid = i.indexrelid and o.conrelid = c.oid and o.contype in ('p', 'u', 'x')), false),
+            'deferred', coalesce((select o.condeferred from pg_constraint o
                 where o.conindid = i.indexrelid and o.conrelid = c.oid and o.contype in ('p', 'u', 'x')), false),
             'without_overlaps', coalesce((select (to_jsonb(o) ->> 'conperiod')::boolean from pg_constraint o
                 where o.conindid = i.indexrelid and o.conrelid = c.oid and o.contype in ('p', 'u', 'x')), false),
@@ -208,7 +209,8 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
                 or d.refclassid = 'pg_type'::regclass and d.refobjid in (c.reltype, (select t.typarray from pg_type t where t.oid = c.reltype)))
             and d.deptype <> 'i'
             and not (d.classid = 'pg_class'::regclass and exists (
-                select from pg_class k where k.oid = d.objid and (k.relkind in ('i', 'I', 't') or k.relkind = 'S' and d.deptype in ('a', 'i'))))
+                select from pg_class k where k.oid = d.objid and (k.relkind in ('i', 'I', 't') or k.relkind = 'S' and d.deptype in ('a', 'i')
+                    or exists (select from pg_inherits h where h.inhparent = c.oid and h.inhrelid = k.oid))))
             and not (d.classid = 'pg_constraint'::regclass and exists (
                 select from pg_constraint k where k.oid = d.objid and (k.conrelid = c.oid or k.confrelid = c.oid)))
             and not (d.classid = 'pg_attrdef'::regclass and exists (select from pg_attrdef k where k.oid = d.objid and k.adrelid = c.oid))

@@ -9,7 +9,11 @@ use tokio_postgres::Client;
 use crate::error::Error;
 
 /// The migrations, the first making version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql"), include_str!("../migrations/3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
+];
 
 /// The version that this program writes.
 pub const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;

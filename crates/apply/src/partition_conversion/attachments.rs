@@ -12,12 +12,21 @@ use super::subject::{Index, Subject};
 
 /// Every kind of thing that can hang on a table, and what becomes of it.
 pub const KINDS: &[(&str, &str)] = &[
-    ("primary key", "carried with the partition column added to it; the old columns alone are no longer unique"),
-    ("unique constraint", "carried when it holds the partition column; otherwise refused, or weakened with --weaken-unique"),
+    (
+        "primary key",
+        "carried with the partition column added to it; the old columns alone are no longer unique",
+    ),
+    (
+        "unique constraint",
+        "carried when it holds the partition column; otherwise refused, or weakened with --weaken-unique",
+    ),
     ("index", "carried; one that is invalid or holds a unique expression is refused"),
     ("exclusion constraint", "refused"),
     ("check", "carried; NOT VALID and NO INHERIT ones are refused"),
-    ("foreign key", "carried, not valid at first and validated after the swap; one to the table itself is refused"),
+    (
+        "foreign key",
+        "carried, not valid at first and validated after the swap; one to the table itself is refused",
+    ),
     ("referencing foreign key", "carried when a unique key with its columns remains; otherwise refused"),
     ("default", "carried"),
     ("generated column", "carried; not as partition column"),
@@ -37,7 +46,10 @@ pub const KINDS: &[(&str, &str)] = &[
     ("subscription", "refused"),
     ("inheritance", "refused"),
     ("security label", "refused"),
-    ("other", "refused: functions that take or give the row type, columns of the row type, rules of other tables"),
+    (
+        "other",
+        "refused: functions that take or give the row type, columns of the row type, rules of other tables",
+    ),
 ];
 
 /// What becomes of one thing.

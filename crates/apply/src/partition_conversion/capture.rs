@@ -125,7 +125,10 @@ END",
             "BEGIN
   RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = {}, HINT = {};
 END",
-            quote_literal(&format!("cannot truncate {} while pgwright keeps another table in step with it", self.source())),
+            quote_literal(&format!(
+                "cannot truncate {} while pgwright keeps another table in step with it",
+                self.source()
+            )),
             quote_literal(hint)
         );
         vec![
@@ -139,7 +142,10 @@ END",
                 quote_literal(&body)
             ),
             format!("REVOKE ALL ON FUNCTION {capture}() FROM PUBLIC"),
-            format!("CREATE FUNCTION {truncate}() RETURNS trigger LANGUAGE plpgsql AS {}", quote_literal(&refuse)),
+            format!(
+                "CREATE FUNCTION {truncate}() RETURNS trigger LANGUAGE plpgsql AS {}",
+                quote_literal(&refuse)
+            ),
             format!(
                 "CREATE FUNCTION {}(most bigint) RETURNS bigint LANGUAGE plpgsql AS {}",
                 self.drain(),
@@ -156,8 +162,14 @@ END",
             format!("SELECT {} FROM gone WHERE {} IS NOT NULL", names.join(", "), names[0])
         };
         let columns = self.plan.subject.copied_columns();
-        let of_source: Vec<String> = self.plan.subject.columns.iter().filter(|c| c.generated.is_empty())
-            .map(|c| format!("s.{}", quote_identifier(&c.name))).collect();
+        let of_source: Vec<String> = self
+            .plan
+            .subject
+            .columns
+            .iter()
+            .filter(|c| c.generated.is_empty())
+            .map(|c| format!("s.{}", quote_identifier(&c.name)))
+            .collect();
         format!(
             "#variable_conflict use_column
 DECLARE
@@ -186,7 +198,10 @@ END",
     /// That a row and a set of identities agree.
     pub fn matches(&self, row: &str, keys: &str) -> String {
         let pairs = self.plan.identity.iter().zip(self.numbered("k"));
-        pairs.map(|(c, k)| format!("{row}.{} = {keys}.{k}", quote_identifier(c))).collect::<Vec<_>>().join(" AND ")
+        pairs
+            .map(|(c, k)| format!("{row}.{} = {keys}.{k}", quote_identifier(c)))
+            .collect::<Vec<_>>()
+            .join(" AND ")
     }
 
     /// The identities that are in the log, as `touched`.
@@ -203,8 +218,13 @@ END",
 
     /// The temporary table that a session needs in order to drain.
     pub fn session_objects(&self) -> String {
-        let columns: Vec<String> = self.plan.identity.iter().zip(self.numbered("k"))
-            .map(|(c, k)| format!("{} AS {k}", quote_identifier(c))).collect();
+        let columns: Vec<String> = self
+            .plan
+            .identity
+            .iter()
+            .zip(self.numbered("k"))
+            .map(|(c, k)| format!("{} AS {k}", quote_identifier(c)))
+            .collect();
         format!(
             "CREATE TEMP TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM ONLY {} WITH NO DATA",
             self.object("keys").name,
@@ -253,7 +273,8 @@ END",
     /// Takes the triggers away from a table.
     pub fn drop_triggers(&self, table: &QualifiedName, partitions: &[QualifiedName]) -> Vec<String> {
         let truncate = quote_identifier(&self.object("truncate").name);
-        let mut sql = vec![format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_identifier(&self.trigger()))];
+        let mut sql =
+            vec![format!("DROP TRIGGER IF EXISTS {} ON {table}", quote_identifier(&self.trigger()))];
         for table in std::iter::once(table).chain(partitions) {
             sql.push(format!("DROP TRIGGER IF EXISTS {truncate} ON {table}"));
         }

@@ -124,11 +124,7 @@ async fn sums(
     let range = if edges.is_empty() || plan.division.kind == KeyKind::UuidV7 {
         "0".to_owned()
     } else {
-        format!(
-            "pg_catalog.width_bucket(t.{}, ARRAY[{}])",
-            quote_identifier(&plan.column),
-            edges.join(", ")
-        )
+        format!("pg_catalog.width_bucket(t.{}, ARRAY[{}])", quote_identifier(&plan.column), edges.join(", "))
     };
     let sql = format!(
         "WITH /* pgwright:convert_compare */ {}

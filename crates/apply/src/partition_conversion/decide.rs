@@ -155,7 +155,10 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
 fn check_table(subject: &Subject) -> Result<(), Error> {
     let table = &subject.table;
     let (message, hint) = if subject.kind == "p" {
-        (format!("table {table} is partitioned already"), "\"pgwright partition adopt\" takes over what is there.")
+        (
+            format!("table {table} is partitioned already"),
+            "\"pgwright partition adopt\" takes over what is there.",
+        )
     } else if subject.kind != "r" {
         (format!("{table} is no table"), "")
     } else if subject.persistence != "p" {
@@ -163,13 +166,19 @@ fn check_table(subject: &Subject) -> Result<(), Error> {
     } else if subject.typed {
         (format!("table {table} is a typed table"), "ALTER TABLE … NOT OF makes it an ordinary one.")
     } else if !subject.is_owner {
-        (format!("the role does not own table {table}"), "Run pgwright with a role that has the owner's privileges.")
+        (
+            format!("the role does not own table {table}"),
+            "Run pgwright with a role that has the owner's privileges.",
+        )
     } else if !subject.may_create {
         (format!("the role may not create in the schema of {table}"), "GRANT CREATE ON SCHEMA … TO the role.")
     } else if !subject.may_create_temp {
         ("the role may not create temporary tables".to_owned(), "GRANT TEMPORARY ON DATABASE … TO the role.")
     } else if subject.row_security && !subject.bypasses_row_security {
-        (format!("row-level security hides rows of {table} from the role"), "Run pgwright with a role that has BYPASSRLS.")
+        (
+            format!("row-level security hides rows of {table} from the role"),
+            "Run pgwright with a role that has BYPASSRLS.",
+        )
     } else {
         return Ok(());
     };
@@ -178,10 +187,16 @@ fn check_table(subject: &Subject) -> Result<(), Error> {
 
 fn misfit(table: &QualifiedName, error: &partitioning::Error) -> Error {
     let hint = match error {
-        partitioning::Error::TooMany(_) => "Choose a longer interval, or leave old rows to the default partition with --from.",
+        partitioning::Error::TooMany(_) => {
+            "Choose a longer interval, or leave old rows to the default partition with --from."
+        }
         _ => "",
     };
-    failure::new(format!("table {table} cannot be divided like that"), format!("{}.", capital(&error.to_string())), hint)
+    failure::new(
+        format!("table {table} cannot be divided like that"),
+        format!("{}.", capital(&error.to_string())),
+        hint,
+    )
 }
 
 fn capital(text: &str) -> String {
@@ -229,7 +244,10 @@ async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Exten
     };
     let text = grid.key_text_sql();
     let end = |direction: &str| {
-        format!("(select {text} from only {} where {finite} order by {key} {direction} limit 1)", subject.table)
+        format!(
+            "(select {text} from only {} where {finite} order by {key} {direction} limit 1)",
+            subject.table
+        )
     };
     let sql = format!(
         "select /* pgwright:conversion_extent */ {} as least, {} as greatest",
@@ -240,7 +258,8 @@ async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Exten
     let row = client.query_one(&sql, &[]).await.map_err(doing())?;
     let (min, max): (Option<String>, Option<String>) =
         (row.try_get("least").map_err(doing())?, row.try_get("greatest").map_err(doing())?);
-    let parse = |text: Option<String>| text.map(|t| grid.key(&t)).transpose().map_err(|e| misfit(&subject.table, &e));
+    let parse =
+        |text: Option<String>| text.map(|t| grid.key(&t)).transpose().map_err(|e| misfit(&subject.table, &e));
     let now = grid.now(Utc::now().timestamp_micros()).map_err(|e| misfit(&subject.table, &e))?;
     Ok(Extent { min: parse(min)?, max: parse(max)?, now, notices: Vec::new() })
 }
@@ -293,12 +312,15 @@ fn choose(
     let has_key = subject.key().is_some();
     let (method, why) = match request.method {
         Some(method) => (method, "It was asked for.".to_owned()),
-        None if !has_key && !far => {
-            (Method::Attach, "The table has no key by which rows that change while they are copied could be found.".into())
-        }
+        None if !has_key && !far => (
+            Method::Attach,
+            "The table has no key by which rows that change while they are copied could be found.".into(),
+        ),
         None if cells <= 2 && !far => (
             Method::Attach,
-            format!("All rows belong to {cells} partition(s), so that dividing them would gain nothing: the table becomes one partition as it is."),
+            format!(
+                "All rows belong to {cells} partition(s), so that dividing them would gain nothing: the table becomes one partition as it is."
+            ),
         ),
         None => (
             Method::Rewrite,
@@ -356,7 +378,11 @@ fn ahead(grid: &Grid, parts: &mut Vec<Part>, count: u32) -> Result<(), partition
     Ok(())
 }
 
-fn named(table: &QualifiedName, grid: &Grid, parts: &[Part]) -> Result<Vec<NewPartition>, partitioning::Error> {
+fn named(
+    table: &QualifiedName,
+    grid: &Grid,
+    parts: &[Part],
+) -> Result<Vec<NewPartition>, partitioning::Error> {
     let mut all = Vec::with_capacity(parts.len() + 1);
     for part in parts {
         all.push(NewPartition { name: grid.name(table, part)?, bound: part.bound.clone() });
@@ -481,7 +507,9 @@ fn steps(plan: &ConversionPlan) -> Vec<ConversionStep> {
         Method::Rewrite => {
             step(
                 "write down what changes, by triggers",
-                vec![format!("CREATE TRIGGER pgwright_capture AFTER INSERT OR UPDATE OR DELETE ON {table} …")],
+                vec![format!(
+                    "CREATE TRIGGER pgwright_capture AFTER INSERT OR UPDATE OR DELETE ON {table} …"
+                )],
                 LockLevel::ShareRowExclusive,
                 brief,
                 None,

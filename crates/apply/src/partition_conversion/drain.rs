@@ -27,7 +27,9 @@ impl<'a> Drainer<'a> {
         let mut settings = capture.session_objects();
         settings.push_str("; set work_mem = '64MB'; set synchronous_commit = off");
         if indexed {
-            settings.push_str("; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off");
+            settings.push_str(
+                "; set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off",
+            );
         }
         session.batch_execute(&settings).await.map_err(|e| site.failed(&e))?;
         Ok(Self { session, capture })

@@ -43,12 +43,12 @@ pub(crate) fn statement(table: &QualifiedName, error: &tokio_postgres::Error) ->
     let (message, hint) = match error.code() {
         Some(code) if code.code() == CHANGED => (
             format!("table {table} was changed while it was converted"),
-            "Take the conversion back with \"pgwright partition convert revert\" and start it again.".to_owned(),
+            "Take the conversion back with \"pgwright partition convert revert\" and start it again."
+                .to_owned(),
         ),
-        Some(code) if *code == SqlState::DISK_FULL => (
-            format!("could not convert {table}"),
-            format!("Free space on the server's disk. {GO_ON}"),
-        ),
+        Some(code) if *code == SqlState::DISK_FULL => {
+            (format!("could not convert {table}"), format!("Free space on the server's disk. {GO_ON}"))
+        }
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => (
             format!("could not convert {table}: a key is not unique"),
             "Remove the duplicate rows, then run the same command again.".to_owned(),
@@ -67,7 +67,9 @@ pub(crate) fn no_lock(site: &Site<'_>, attempts: u32, sqlstate: &str, blockers: 
     let time = millis(site.options.max_lock);
     let mut detail = match sqlstate {
         "57014" => format!("The work under the lock did not fit into {time}, {attempts} times in a row."),
-        _ => format!("Other sessions held the table for longer than half of {time}, {attempts} times in a row."),
+        _ => format!(
+            "Other sessions held the table for longer than half of {time}, {attempts} times in a row."
+        ),
     };
     for blocker in blockers {
         detail.push_str(&format!(" {blocker}."));

@@ -55,7 +55,10 @@ pub(crate) async fn run(site: &Site<'_>) -> Result<Step, Error> {
     let nullable = plan.subject.column(&plan.column).is_some_and(|c| !c.not_null);
     let mut statements = Vec::new();
     if nullable {
-        statements.push(format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", quote_identifier(&plan.column)));
+        statements.push(format!(
+            "ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL",
+            quote_identifier(&plan.column)
+        ));
     }
     if plan.method == Method::Rewrite {
         statements.push(format!("ALTER TABLE {table} DROP CONSTRAINT {CONSTRAINT}"));
@@ -74,7 +77,10 @@ pub(crate) fn undo(plan: &ConversionPlan) -> Vec<String> {
     let table = &plan.table;
     let mut statements = vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {CONSTRAINT}")];
     if plan.subject.column(&plan.column).is_some_and(|c| !c.not_null) {
-        statements.push(format!("ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL", quote_identifier(&plan.column)));
+        statements.push(format!(
+            "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
+            quote_identifier(&plan.column)
+        ));
     }
     statements
 }

@@ -120,13 +120,22 @@ impl ConversionPlan {
     }
 
     /// The name of an index on one partition: the index's own with the partition in place of the table.
-    pub(crate) fn partition_index(&self, partition: &QualifiedName, position: usize, index: &Index) -> String {
+    pub(crate) fn partition_index(
+        &self,
+        partition: &QualifiedName,
+        position: usize,
+        index: &Index,
+    ) -> String {
         let rest = match index.name.strip_prefix(&self.table.name) {
             Some(rest) if !rest.is_empty() => rest.to_owned(),
             _ => format!("_{}", index.name),
         };
         let whole = format!("{}{rest}", partition.name);
-        if whole.len() <= NAME_MAX { whole } else { suffixed(&partition.name, &format!("_idx{}", position + 1)) }
+        if whole.len() <= NAME_MAX {
+            whole
+        } else {
+            suffixed(&partition.name, &format!("_idx{}", position + 1))
+        }
     }
 
     /// The key columns of an index on the partitioned table: a unique one holds the partition column.
@@ -152,7 +161,8 @@ impl ConversionPlan {
 
     /// `PRIMARY KEY (…)` or `UNIQUE (…)` of a constraint, as the partitioned table has it.
     pub(crate) fn constraint_of(&self, index: &Index) -> String {
-        let list = |names: &[String]| names.iter().map(|n| quote_identifier(n)).collect::<Vec<_>>().join(", ");
+        let list =
+            |names: &[String]| names.iter().map(|n| quote_identifier(n)).collect::<Vec<_>>().join(", ");
         let keys = self.keys_of(index);
         let included: Vec<String> = index.included.iter().filter(|c| !keys.contains(c)).cloned().collect();
         let mut text = if index.primary { "PRIMARY KEY ".to_owned() } else { "UNIQUE ".to_owned() };
@@ -164,7 +174,7 @@ impl ConversionPlan {
             text.push_str(&format!(" INCLUDE ({})", list(&included)));
         }
         if index.deferrable {
-            text.push_str(if index.immediate { " DEFERRABLE" } else { " DEFERRABLE INITIALLY DEFERRED" });
+            text.push_str(if !index.deferred { " DEFERRABLE" } else { " DEFERRABLE INITIALLY DEFERRED" });
         }
         text
     }

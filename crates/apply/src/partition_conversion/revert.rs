@@ -53,7 +53,8 @@ pub(crate) async fn carry_back(site: &Site<'_>) -> Result<Step, Error> {
 /// Puts the old table back into its place.
 pub(crate) async fn swap_back(site: &Site<'_>) -> Result<Step, Error> {
     let plan = &site.plan;
-    let mut locks = vec![(plan.table.to_string(), "ACCESS EXCLUSIVE"), (plan.kept.to_string(), "ACCESS EXCLUSIVE")];
+    let mut locks =
+        vec![(plan.table.to_string(), "ACCESS EXCLUSIVE"), (plan.kept.to_string(), "ACCESS EXCLUSIVE")];
     let others = script::others_in_swap(plan).into_iter();
     locks.extend(others.filter(|t| **t != plan.table).map(|t| (t.to_string(), "SHARE ROW EXCLUSIVE")));
     let back = back(site);
@@ -67,7 +68,11 @@ pub(crate) async fn swap_back(site: &Site<'_>) -> Result<Step, Error> {
     statements.extend(script::reference_again(plan));
     statements.extend(script::views(plan));
     for publication in &plan.subject.publications {
-        statements.push(format!("ALTER PUBLICATION {} ADD TABLE {}", quote_identifier(&publication.name), plan.table));
+        statements.push(format!(
+            "ALTER PUBLICATION {} ADD TABLE {}",
+            quote_identifier(&publication.name),
+            plan.table
+        ));
     }
     statements.extend(to_step(site.id, Step::Restore));
     let brief = Brief { step: Step::SwapBack, locks, statements };
@@ -75,7 +80,8 @@ pub(crate) async fn swap_back(site: &Site<'_>) -> Result<Step, Error> {
         Method::Rewrite => {
             let drainer = Drainer::open(site, back, true).await?;
             drainer.catch_up(site, Step::SwapBack).await?;
-            site.briefly(drainer.session(), &brief, async || drainer.catch_up(site, Step::SwapBack).await).await?;
+            site.briefly(drainer.session(), &brief, async || drainer.catch_up(site, Step::SwapBack).await)
+                .await?;
         }
         Method::Attach => {
             let session = open_session(site.target, site.options).await?;
@@ -100,7 +106,9 @@ fn exchange_back(plan: &ConversionPlan) -> Vec<String> {
         // Its triggers go with it, those of the parent are not its own any more; rows that came since go to it.
         sql.push(format!("ALTER TABLE {table} DETACH PARTITION {kept}"));
         let columns = subject.copied_columns();
-        sql.push(format!("INSERT INTO {kept} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {table}"));
+        sql.push(format!(
+            "INSERT INTO {kept} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {table}"
+        ));
     }
     for sequence in subject.sequences.iter().filter(|s| s.identity) {
         sql.extend(give_back_sequence(plan, &sequence.name, &sequence.column));
@@ -120,7 +128,10 @@ fn exchange_back(plan: &ConversionPlan) -> Vec<String> {
     for statistics in &subject.statistics {
         let name = &statistics.name;
         let old = QualifiedName::new(&name.schema, suffixed(&name.name, KEPT));
-        sql.push(format!("ALTER STATISTICS {name} RENAME TO {}", quote_identifier(&suffixed(&name.name, NEW))));
+        sql.push(format!(
+            "ALTER STATISTICS {name} RENAME TO {}",
+            quote_identifier(&suffixed(&name.name, NEW))
+        ));
         sql.push(format!("ALTER STATISTICS {old} RENAME TO {}", quote_identifier(&name.name)));
     }
     for sequence in subject.sequences.iter().filter(|s| !s.identity) {
@@ -224,7 +235,10 @@ async fn narrow(
     }
     let failed = |e: tokio_postgres::Error| site.failed(&e);
     if site.text(&is_there(&temporary)).await?.as_deref() != Some("true") {
-        session.batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {temporary}")).await.map_err(failed)?;
+        session
+            .batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {temporary}"))
+            .await
+            .map_err(failed)?;
         let sql = format!(
             "CREATE UNIQUE INDEX CONCURRENTLY {} ON {table} {shape}",
             quote_identifier(&temporary.name)
@@ -235,7 +249,7 @@ async fn narrow(
     let mut statements = match &index.constraint {
         Some(_) => {
             let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
-            let deferrable = match (index.deferrable, index.immediate) {
+            let deferrable = match (index.deferrable, !index.deferred) {
                 (true, true) => " DEFERRABLE",
                 (true, false) => " DEFERRABLE INITIALLY DEFERRED",
                 _ => "",
@@ -254,7 +268,9 @@ async fn narrow(
         let comment = quote_literal(comment);
         statements.push(match &index.constraint {
             Some(_) => format!("COMMENT ON CONSTRAINT {name} ON {table} IS {comment}"),
-            None => format!("COMMENT ON INDEX {} IS {comment}", QualifiedName::new(&table.schema, &index.name)),
+            None => {
+                format!("COMMENT ON INDEX {} IS {comment}", QualifiedName::new(&table.schema, &index.name))
+            }
         });
     }
     let locks = vec![(format!("ONLY {table}"), "ACCESS EXCLUSIVE")];

@@ -77,7 +77,8 @@ pub async fn convert(
     };
     let Stored { id, step, plan } = stored;
     if step.is_reverting() || step == Step::DropOld {
-        let (doing, command) = if step == Step::DropOld { ("finished", "finish") } else { ("taken back", "revert") };
+        let (doing, command) =
+            if step == Step::DropOld { ("finished", "finish") } else { ("taken back", "revert") };
         return Err(failure::new(
             format!("the conversion of {} is being {doing}", plan.table),
             format!("Conversion {id} was interrupted while it did that."),

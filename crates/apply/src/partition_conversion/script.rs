@@ -24,6 +24,8 @@ pub(crate) fn shadow(plan: &ConversionPlan) -> Vec<String> {
         like.join(" "),
         quote_identifier(&plan.column)
     )];
+    // The promise of where the old table ends is not one of the whole.
+    sql.push(format!("ALTER TABLE {shadow} DROP CONSTRAINT IF EXISTS {}", super::not_null::CONSTRAINT));
     for partition in &plan.partitions {
         sql.push(create_partition(plan, &partition.name, &partition.bound.sql(plan.division.kind)));
     }
@@ -36,7 +38,9 @@ pub(crate) fn shadow(plan: &ConversionPlan) -> Vec<String> {
             sql.push(format!("ALTER TABLE {table} REPLICA IDENTITY {what}"));
         }
     }
-    sql.extend(subject.comment.as_ref().map(|c| format!("COMMENT ON TABLE {shadow} IS {}", quote_literal(c))));
+    sql.extend(
+        subject.comment.as_ref().map(|c| format!("COMMENT ON TABLE {shadow} IS {}", quote_literal(c))),
+    );
     sql.extend(grants(plan, shadow));
     if subject.row_security {
         sql.push(format!("ALTER TABLE {shadow} ENABLE ROW LEVEL SECURITY"));
@@ -154,7 +158,12 @@ fn policy(table: &QualifiedName, policy: &Policy) -> Vec<String> {
         sql.push_str(&format!(" WITH CHECK ({check})"));
     }
     let mut all = vec![sql];
-    all.extend(policy.comment.as_ref().map(|c| format!("COMMENT ON POLICY {name} ON {table} IS {}", quote_literal(c))));
+    all.extend(
+        policy
+            .comment
+            .as_ref()
+            .map(|c| format!("COMMENT ON POLICY {name} ON {table} IS {}", quote_literal(c))),
+    );
     all
 }
 
@@ -227,7 +236,9 @@ pub(crate) fn parent_indexes(plan: &ConversionPlan) -> Vec<String> {
 /// The replica identity by an index, which each partition has of its own.
 pub(crate) fn replica_identity(plan: &ConversionPlan) -> Vec<String> {
     let indexes = plan.subject.indexes.iter().enumerate();
-    let Some((position, index)) = indexes.into_iter().find(|(_, i)| i.replica_identity) else { return Vec::new() };
+    let Some((position, index)) = indexes.into_iter().find(|(_, i)| i.replica_identity) else {
+        return Vec::new();
+    };
     let on = |table: &QualifiedName, name: &str| {
         format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {}", quote_identifier(name))
     };
@@ -260,7 +271,9 @@ pub(crate) fn exchange(plan: &ConversionPlan) -> Vec<String> {
         sql.push(match plan.method {
             // A partition gets the triggers of its parent.
             Method::Attach => format!("DROP TRIGGER {} ON {table}", quote_identifier(&trigger.name)),
-            Method::Rewrite => format!("ALTER TABLE {table} DISABLE TRIGGER {}", quote_identifier(&trigger.name)),
+            Method::Rewrite => {
+                format!("ALTER TABLE {table} DISABLE TRIGGER {}", quote_identifier(&trigger.name))
+            }
         });
     }
     if plan.method == Method::Rewrite {
@@ -282,14 +295,24 @@ pub(crate) fn exchange(plan: &ConversionPlan) -> Vec<String> {
         if replaced {
             sql.extend(replace_key(plan, index));
         } else {
-            sql.push(format!("ALTER INDEX {old} RENAME TO {}", quote_identifier(&suffixed(&index.name, KEPT))));
+            sql.push(format!(
+                "ALTER INDEX {old} RENAME TO {}",
+                quote_identifier(&suffixed(&index.name, KEPT))
+            ));
         }
-        sql.push(format!("ALTER INDEX {} RENAME TO {}", plan.new_index(index), quote_identifier(&index.name)));
+        sql.push(format!(
+            "ALTER INDEX {} RENAME TO {}",
+            plan.new_index(index),
+            quote_identifier(&index.name)
+        ));
     }
     for statistics in &subject.statistics {
         let name = &statistics.name;
         let made = QualifiedName::new(&name.schema, suffixed(&name.name, NEW));
-        sql.push(format!("ALTER STATISTICS {name} RENAME TO {}", quote_identifier(&suffixed(&name.name, KEPT))));
+        sql.push(format!(
+            "ALTER STATISTICS {name} RENAME TO {}",
+            quote_identifier(&suffixed(&name.name, KEPT))
+        ));
         sql.push(format!("ALTER STATISTICS {made} RENAME TO {}", quote_identifier(&name.name)));
     }
     for sequence in subject.sequences.iter().filter(|s| !s.identity) {
@@ -327,7 +350,8 @@ pub(crate) fn views(plan: &ConversionPlan) -> Vec<String> {
     views
         .map(|view| {
             let options: Vec<String> = view.options.iter().map(|o| option(o)).collect();
-            let with = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
+            let with =
+                if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
             let definition = view.definition.trim().trim_end_matches(';');
             format!("CREATE OR REPLACE VIEW {}{with} AS {definition}", view.name)
         })
@@ -346,7 +370,12 @@ pub(crate) fn create_trigger(table: &QualifiedName, trigger: &Trigger) -> Vec<St
     if !state.is_empty() {
         sql.push(format!("ALTER TABLE {table} {state} TRIGGER {name}"));
     }
-    sql.extend(trigger.comment.as_ref().map(|c| format!("COMMENT ON TRIGGER {name} ON {table} IS {}", quote_literal(c))));
+    sql.extend(
+        trigger
+            .comment
+            .as_ref()
+            .map(|c| format!("COMMENT ON TRIGGER {name} ON {table} IS {}", quote_literal(c))),
+    );
     sql
 }
 
@@ -400,7 +429,9 @@ pub(crate) fn name_sequences(plan: &ConversionPlan) -> Vec<String> {
         );
         sql.push(text);
         sql.extend(old.grants.iter().map(|g| grant("SEQUENCE", &new, g)));
-        sql.extend(old.comment.as_ref().map(|c| format!("COMMENT ON SEQUENCE {new} IS {}", quote_literal(c))));
+        sql.extend(
+            old.comment.as_ref().map(|c| format!("COMMENT ON SEQUENCE {new} IS {}", quote_literal(c))),
+        );
     }
     sql
 }
@@ -418,7 +449,7 @@ fn replace_key(plan: &ConversionPlan, index: &Index) -> Vec<String> {
         return vec![format!("DROP INDEX {}", QualifiedName::new(&plan.table.schema, &index.name))];
     };
     let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
-    let deferrable = match (index.deferrable, index.immediate) {
+    let deferrable = match (index.deferrable, !index.deferred) {
         (true, true) => " DEFERRABLE",
         (true, false) => " DEFERRABLE INITIALLY DEFERRED",
         _ => "",

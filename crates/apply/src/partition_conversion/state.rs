@@ -190,7 +190,8 @@ fn stored(row: &Row) -> Result<Stored, Error> {
     let unreadable = |reason: String| Error::Unreadable { step: id, reason };
     Ok(Stored {
         id,
-        step: Step::parse(&step).ok_or_else(|| unreadable(format!("A conversion knows no step \"{step}\"")))?,
+        step: Step::parse(&step)
+            .ok_or_else(|| unreadable(format!("A conversion knows no step \"{step}\"")))?,
         plan: serde_json::from_value(row.try_get("plan").map_err(doing())?)
             .map_err(|e| unreadable(format!("The plan of the conversion: {e}")))?,
     })
@@ -263,8 +264,10 @@ pub async fn conversions(target: &Target) -> Result<Vec<Conversion>, Error> {
         _ => return Ok(Vec::new()),
     }
     let doing = || Error::query("read the conversions");
-    let rows =
-        session.query(include_str!("../../queries/conversions.sql"), &[&schema::LOCK_CLASS]).await.map_err(doing())?;
+    let rows = session
+        .query(include_str!("../../queries/conversions.sql"), &[&schema::LOCK_CLASS])
+        .await
+        .map_err(doing())?;
     let mut all = Vec::new();
     for row in rows {
         all.push(shown(&session, &row).await?);
@@ -308,9 +311,11 @@ async fn shown(session: &Session, row: &Row) -> Result<Conversion, Error> {
     let mut conversion = get().map_err(doing())?;
     let log: Option<String> = row.try_get("log").map_err(doing())?;
     if let Some(log) = log {
-        let sql = format!("select /* pgwright:conversion_backlog */ pg_catalog.count(*) as entries from {log}");
+        let sql =
+            format!("select /* pgwright:conversion_backlog */ pg_catalog.count(*) as entries from {log}");
         // The log goes when the conversion ends, which may be right now.
-        conversion.backlog = session.query_one(&sql, &[]).await.ok().and_then(|row| row.try_get("entries").ok());
+        conversion.backlog =
+            session.query_one(&sql, &[]).await.ok().and_then(|row| row.try_get("entries").ok());
     }
     Ok(conversion)
 }

@@ -84,7 +84,6 @@ pub(crate) struct Index {
     pub unique: bool,
     pub primary: bool,
     pub exclusion: bool,
-    pub immediate: bool,
     pub valid: bool,
     pub partial: bool,
     pub nulls_not_distinct: bool,
@@ -96,6 +95,8 @@ pub(crate) struct Index {
     pub plain_keys: bool,
     pub constraint: Option<String>,
     pub deferrable: bool,
+    /// Initially deferred.
+    pub deferred: bool,
     pub without_overlaps: bool,
     pub tablespace: Option<String>,
     pub comment: Option<String>,
@@ -243,7 +244,12 @@ impl Subject {
     /// cannot be null.
     pub fn key(&self) -> Option<&Index> {
         let suits = |i: &&Index| {
-            i.unique && i.valid && !i.partial && !i.exclusion && i.plain_keys && !i.without_overlaps
+            i.unique
+                && i.valid
+                && !i.partial
+                && !i.exclusion
+                && i.plain_keys
+                && !i.without_overlaps
                 && i.keys.iter().flatten().all(|k| self.column(k).is_some_and(|c| c.not_null))
         };
         let candidates: Vec<&Index> = self.indexes.iter().filter(suits).collect();

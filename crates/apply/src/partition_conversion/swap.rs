@@ -73,7 +73,8 @@ fn check(id: i64, name: &str, expression: &str, message: &str) -> String {
 }
 
 fn check_fingerprint(site: &Site<'_>) -> String {
-    let message = "its columns, constraints, indexes, triggers, policies, views or privileges are not what they were";
+    let message =
+        "its columns, constraints, indexes, triggers, policies, views or privileges are not what they were";
     check(site.id, "fingerprint", &fingerprint(&site.plan), message)
 }
 
@@ -95,7 +96,12 @@ async fn rewrite(site: &Site<'_>) -> Result<Step, Error> {
     let partitions: Vec<_> = plan.partitions.iter().map(|p| p.name.clone()).collect();
     let mut statements = vec![
         check_fingerprint(site),
-        check(site.id, "capture", &capture_mark(&forth), "the triggers that write down what changes were touched"),
+        check(
+            site.id,
+            "capture",
+            &capture_mark(&forth),
+            "the triggers that write down what changes were touched",
+        ),
         format!("PERFORM {}(9223372036854775807)", forth.drain()),
     ];
     statements.extend(forth.drop_triggers(&plan.table, &[]));
@@ -189,7 +195,9 @@ pub(crate) async fn validate(site: &Site<'_>) -> Result<Step, Error> {
         if plan.method == Method::Rewrite {
             for partition in &partitions {
                 site.check_cancelled(Step::Validate)?;
-                let sql = format!("ALTER TABLE /* pgwright:convert_validate */ {partition} VALIDATE CONSTRAINT {name}");
+                let sql = format!(
+                    "ALTER TABLE /* pgwright:convert_validate */ {partition} VALIDATE CONSTRAINT {name}"
+                );
                 session.batch_execute(&sql).await.map_err(|e| site.failed(&e))?;
             }
         }
@@ -227,7 +235,8 @@ pub(crate) async fn validate(site: &Site<'_>) -> Result<Step, Error> {
             )];
             statements.extend(to_step(site.id, Step::Swapped));
             let locks = vec![(plan.kept.to_string(), "ACCESS EXCLUSIVE")];
-            site.briefly(&session, &Brief { step: Step::Validate, locks, statements }, async || Ok(())).await?;
+            site.briefly(&session, &Brief { step: Step::Validate, locks, statements }, async || Ok(()))
+                .await?;
         }
     }
     Ok(Step::Swapped)

@@ -11,7 +11,7 @@ use crate::world::{
     World, create, drop_plain_y, execute, hostile_table, plain_table, plan_of, quick, target,
 };
 
-const CHILD: &str = "PGWRIGHT_TEST_CHILD";
+pub const CHILD: &str = "PGWRIGHT_TEST_CHILD";
 
 /// What a child does before it dies.
 #[derive(Clone, Copy)]
@@ -157,7 +157,7 @@ pub async fn recover(world: &World, options: &ExecuteOptions) -> Vec<apply::Reco
     apply::recover(&world.target, options, &mut |_| {}).await.unwrap()
 }
 
-async fn wait_for_unlock(world: &World) {
+pub async fn wait_for_unlock(world: &World) {
     let began = Instant::now();
     let held = "select count(*) from pg_locks l join pg_database d on d.oid = l.database \
         where locktype = 'advisory' and datname = current_database()";

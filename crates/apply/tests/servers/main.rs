@@ -4,6 +4,9 @@
 
 mod baselines;
 mod conversion;
+mod conversion_deaths;
+mod conversion_objects;
+mod conversion_writers;
 mod deaths;
 mod disk;
 mod happy_path;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use apply::Cancellation;
 use apply::partition_conversion::{
-    self as conversion, Conversion, ConversionEvent, ConversionOptions, ConversionPlan, ConversionRequest, Fate,
-    Method, Step,
+    self as conversion, Conversion, ConversionEvent, ConversionOptions, ConversionPlan, ConversionRequest,
+    Fate, Method, Step,
 };
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -127,7 +127,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
 }
 
 fn table(text: &str) -> Result<QualifiedName, CommandError> {
-    QualifiedName::parse(text, "public").map_err(|reason| CommandError::new(format!("{reason} is no table name")))
+    QualifiedName::parse(text, "public")
+        .map_err(|reason| CommandError::new(format!("{reason} is no table name")))
 }
 
 impl Patience {
@@ -168,7 +169,10 @@ async fn convert(context: &Context, args: &Args) -> CommandResult {
     let refused = plan.refusals().count();
     if !args.execute {
         if context.printer.json {
-            context.printer.json("partition-convert", &serde_json::json!({ "executed": false, "plan": plan_json(&plan) }))?;
+            context.printer.json(
+                "partition-convert",
+                &serde_json::json!({ "executed": false, "plan": plan_json(&plan) }),
+            )?;
         } else {
             context.printer.out(&plan_text(&plan))?;
         }
@@ -201,14 +205,20 @@ async fn convert(context: &Context, args: &Args) -> CommandResult {
         )?;
     } else {
         let partitions = done.plan.partitions.len() + usize::from(done.plan.method == Method::Attach);
-        context.printer.out(&plain(&format!("{} is partitioned, {partitions} partitions\n", done.plan.table)))?;
+        context
+            .printer
+            .out(&plain(&format!("{} is partitioned, {partitions} partitions\n", done.plan.table)))?;
     }
     let shown = plain(&done.plan.table.to_string());
     if done.plan.method == Method::Rewrite {
         context.printer.status(&format!("the old table is {}", plain(&done.plan.kept.to_string())));
     }
-    context.printer.status(&format!("\"pgwright partition convert finish {shown} --execute\" makes it final"));
-    context.printer.status(&format!("\"pgwright partition convert revert {shown} --execute\" takes it back until then"));
+    context
+        .printer
+        .status(&format!("\"pgwright partition convert finish {shown} --execute\" makes it final"));
+    context
+        .printer
+        .status(&format!("\"pgwright partition convert revert {shown} --execute\" takes it back until then"));
     Ok(Exit::Done)
 }
 
@@ -224,7 +234,9 @@ async fn status(context: &Context) -> CommandResult {
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = all.iter().map(status_row).collect();
-    context.printer.out(&context.printer.table(&[">id", "table", "method", "state", "rows", "left", ">backlog"], &rows))?;
+    context.printer.out(
+        &context.printer.table(&[">id", "table", "method", "state", "rows", "left", ">backlog"], &rows),
+    )?;
     Ok(Exit::Done)
 }
 
@@ -264,12 +276,15 @@ async fn finish(context: &Context, args: &EndArgs) -> CommandResult {
         {
             context.printer.out(&format!("DROP TABLE {};\n", plain(&kept.to_string())))?;
         }
-        context.printer.status("nothing was run; add --execute to make it final, after which it cannot be taken back");
+        context
+            .printer
+            .status("nothing was run; add --execute to make it final, after which it cannot be taken back");
         return Ok(Exit::Done);
     }
     let options = args.patience.options(context);
     let mut narrator = Narrator::new(&context.printer);
-    let done = conversion::finish_conversion(&target, &table, &options, &mut |event| narrator.tell(&event)).await;
+    let done =
+        conversion::finish_conversion(&target, &table, &options, &mut |event| narrator.tell(&event)).await;
     narrator.bar.finish_and_clear();
     end(context, "finished", &done.map_err(undo::refused)?)
 }
@@ -286,7 +301,9 @@ async fn revert(context: &Context, args: &EndArgs) -> CommandResult {
                 format!("{backlog} changes are carried back to {kept}, which becomes {table} again")
             }
             (Some(kept), Method::Attach) => {
-                format!("{kept} becomes {table} again, with the rows that were written to other partitions since")
+                format!(
+                    "{kept} becomes {table} again, with the rows that were written to other partitions since"
+                )
             }
         };
         context.printer.out(&format!("{}\n", plain(&text)))?;
@@ -295,7 +312,8 @@ async fn revert(context: &Context, args: &EndArgs) -> CommandResult {
     }
     let options = args.patience.options(context);
     let mut narrator = Narrator::new(&context.printer);
-    let done = conversion::revert_conversion(&target, &table, &options, &mut |event| narrator.tell(&event)).await;
+    let done =
+        conversion::revert_conversion(&target, &table, &options, &mut |event| narrator.tell(&event)).await;
     narrator.bar.finish_and_clear();
     end(context, "taken back", &done.map_err(undo::refused)?)
 }
@@ -307,7 +325,9 @@ fn end(context: &Context, how: &str, done: &conversion::Converted) -> CommandRes
             &serde_json::json!({ "executed": true, "conversion_id": done.conversion_id, "step": done.step }),
         )?;
     } else {
-        context.printer.out(&format!("{how}: the conversion of {}\n", plain(&done.plan.table.to_string())))?;
+        context
+            .printer
+            .out(&format!("{how}: the conversion of {}\n", plain(&done.plan.table.to_string())))?;
     }
     Ok(Exit::Done)
 }
@@ -432,8 +452,11 @@ impl Narrator {
             }
             E::Retrying { attempt, of, sqlstate, pause, blockers } => {
                 let who: Vec<String> = blockers.iter().map(|b| plain(&b.to_string())).collect();
-                let who = if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
-                self.line(&format!("try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"));
+                let who =
+                    if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
+                self.line(&format!(
+                    "try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"
+                ));
             }
             E::Held { step, time } => {
                 if self.longest.is_none_or(|l| l.0 < time.0) {
