@@ -4,9 +4,10 @@
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 # make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
+# make bench-percentiles  percentiles of samples beside what clients measured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-advisor bench-convert bench-logs bench-rewrites lint clean
+.PHONY: help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -46,6 +47,11 @@ bench-convert:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright-benches
 	@target/release/pgwright-benches convert $(BENCH_FLAGS)
+
+bench-percentiles:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches percentiles $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

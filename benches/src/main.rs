@@ -11,6 +11,7 @@ mod logs;
 mod measurement;
 mod movies;
 mod peers;
+mod percentiles;
 mod progress;
 mod report;
 mod rewrites;
@@ -40,6 +41,8 @@ enum Benchmark {
     Upkeep(upkeep::Args),
     /// How fast logs are read, beside pgBadger.
     Logs(logs::Args),
+    /// How near percentiles of samples are to the client's truth, and what they cost.
+    Percentiles(percentiles::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
     Scale(scale::Args),
     /// Whether a recommended rewrite is ever slower, or another answer: TPC-H, or the demo.
@@ -55,6 +58,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Twin(args) => twin_build::run(args).await,
         Benchmark::Upkeep(args) => upkeep::run(args).await,
         Benchmark::Logs(args) => logs::run(args).await,
+        Benchmark::Percentiles(args) => percentiles::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,
         Benchmark::Convert(args) => convert::run(args).await,

@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("advice", &["model", "sql", "plan", "partitioning"]),
     ("apply", &["model", "postgres", "partitioning"]),
     ("logs", &["model"]),
+    ("sampling", &["model"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -42,12 +43,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "partitioning",
             "logs",
             "redaction",
+            "sampling",
         ],
     ),
 ];
 
 /// Crates that are functions of their input: they have no business with sockets or tasks.
-const PURE: &[&str] = &["model", "sql", "plan", "advice", "redaction", "partitioning"];
+const PURE: &[&str] = &["model", "sql", "plan", "advice", "redaction", "partitioning", "sampling"];
 const IMPURE_DEPENDENCIES: &[&str] = &["tokio", "tokio-postgres", "rustls", "reqwest", "hyper"];
 
 /// Crates that may print and read the environment: the binaries, and what only tests use.

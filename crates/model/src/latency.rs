@@ -156,6 +156,11 @@ impl LatencyHistogram {
         })
     }
 
+    /// The duration at which `share` (0 to 1) of all is reached, whatever their number; nothing when there is none.
+    pub fn quantile(&self, share: f64) -> Option<Millis> {
+        (self.samples > 0).then(|| Millis(self.at_rank(share)))
+    }
+
     /// The middle of the bucket in which the given share of all durations is reached.
     fn at_rank(&self, share: f64) -> f64 {
         let rank = (share.max(0.0) * self.count as f64).ceil().max(1.0) as u64;

@@ -12,8 +12,8 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionWaitRow, blockers, create_index_progress,
-    old_transactions, session_wait,
+    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionSampleRow, SessionWaitRow, blockers,
+    create_index_progress, old_transactions, session_samples, session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
@@ -54,6 +54,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     OldTransactionRow::QUERY,
     RelationRow::QUERY,
     ServerRow::QUERY,
+    SessionSampleRow::QUERY,
     SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,

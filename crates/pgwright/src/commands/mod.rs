@@ -11,6 +11,7 @@ mod demo_report;
 mod doctor;
 mod explain;
 mod journal;
+mod latency;
 mod lint;
 mod logs;
 mod partition;
@@ -46,6 +47,8 @@ pub enum Command {
     Snapshot(snapshot::Args),
     /// Rank statements by the time they take.
     Profile(profile::Args),
+    /// How long do statements take, in true percentiles, and what do they wait for? Watches for a while.
+    Latency(latency::Args),
     /// Show a plan as a tree: where time, rows and buffers go, and what is wrong.
     Explain(explain::Args),
     /// Recommend indexes, tried on the planner twin.
@@ -90,6 +93,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Doctor(args) => doctor::run(&context, args).await,
         Command::Snapshot(args) => snapshot::run(&context, args).await,
         Command::Profile(args) => profile::run(&context, args).await,
+        Command::Latency(args) => latency::run(&context, args).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Advise(args) => advise::run(&context, args).await,
         Command::WhatIf(args) => what_if::run(&context, args).await,

@@ -5,6 +5,7 @@
 
 mod explained;
 mod interruptions;
+mod latency;
 mod left_out;
 mod lint;
 mod logs;

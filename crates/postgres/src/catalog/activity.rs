@@ -40,6 +40,30 @@ catalog_query! {
     parameters [INT4]
 }
 
+catalog_query! {
+    /// What a session of this database does or did last. Without any session there is one row without a process.
+    pub struct SessionSampleRow {
+        pid: Option<i32>,
+        query_id: Option<i64>,
+        state: Option<String>,
+        query_start: Option<DateTime<Utc>>,
+        state_change: Option<DateTime<Utc>>,
+        wait_event_type: Option<String>,
+        wait_event: Option<String>,
+        now: DateTime<Utc>,
+    }
+    name "session_samples"
+    server { 13 => "session_samples.sql", 14 => "session_samples.since_14.sql" }
+}
+
+/// What every client session of this database but the own one does.
+///
+/// # Errors
+/// When the query fails.
+pub async fn session_samples(client: &Client, version_num: i32) -> Result<Vec<SessionSampleRow>, Error> {
+    read(client, version_num, &[]).await
+}
+
 /// What the process `pid` waits for; `None` when there is no such process.
 ///
 /// # Errors

@@ -1,0 +1,301 @@
+//! `pgwright latency`: how long do statements take, in percentiles, and what do they wait for?
+//!
+//! `crates/sampling/README.md` tells how percentiles come out of samples and counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use advice::profiling::{Delta, StatementFigures};
+use clap::Args as ClapArgs;
+use model::Millis;
+use postgres::Session;
+use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, estimate};
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Context, duration};
+use crate::error::{CommandError, CommandResult, Exit};
+use crate::printer::one_line;
+
+/// The first version whose sessions say which statement they run.
+const SINCE: i32 = 140_000;
+
+/// Arguments.
+#[derive(ClapArgs, Debug)]
+#[command(before_help = "Examples:\n  pgwright latency\n  pgwright latency --for 10m --json")]
+pub struct Args {
+    /// How long to watch. Ctrl-C ends it early and shows what was seen.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    window: Duration,
+    /// How often to look, at least 10ms apart. Executions that take longer than this are all seen.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "100ms")]
+    interval: Duration,
+    /// How many statements are shown.
+    #[arg(long, short = 'n', default_value_t = 20)]
+    limit: usize,
+}
+
+#[derive(Serialize)]
+struct Output {
+    seconds: f64,
+    looks: u64,
+    late_looks: u64,
+    /// Median and longest time of a look, as the client saw it.
+    look_ms: Option<Millis>,
+    longest_look_ms: Option<Millis>,
+    active_sessions: f64,
+    running_at_the_end: usize,
+    hidden_sessions: usize,
+    statements: Vec<StatementLatency>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct StatementLatency {
+    queryid: i64,
+    query: String,
+    /// The mean that the server counted, without the commit.
+    counted_mean_ms: Millis,
+    #[serde(flatten)]
+    estimate: Estimate,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails when the server cannot be read, or does not say which statement a session runs.
+pub async fn run(context: &Context, args: Args) -> CommandResult {
+    if args.interval < Duration::from_millis(10) || args.interval > args.window {
+        return Err(CommandError::new("--interval is out of range")
+            .detail("It is at least 10 ms, and not longer than --for."));
+    }
+    let target = context.target()?;
+    let session = context.connect(&target).await?;
+    if session.version_num() < SINCE {
+        return Err(CommandError::new("this server does not say which statement a session runs")
+            .detail("pg_stat_activity has query_id since PostgreSQL 14.")
+            .hint("\"pgwright logs analyze\" gives percentiles from the server's logs."));
+    }
+    // The counters are read by another session, so that reading them delays no look.
+    let counters = context.connect(&target).await?;
+    let before = postgres::statements::read(&counters).await?;
+    let watched = watch(context, &session, &args).await?;
+    let after = postgres::statements::read(&counters).await?;
+    let delta = Delta::between((&before.0, Some(&before.1)), (&after.0, Some(&after.1)));
+    let mut output = output(watched, &delta.statements);
+    output.notes.extend(delta.gaps.iter().map(ToString::to_string));
+    output.statements.truncate(args.limit);
+    if context.printer.json {
+        context.printer.json("latency", &output)?;
+        return Ok(Exit::Done);
+    }
+    context.printer.out(&text(context, &output))?;
+    for note in &output.notes {
+        context.printer.status(&format!("note: {note}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// What was seen.
+struct Watched {
+    sampler: Sampler,
+    looks: model::LatencyHistogram,
+    hidden_sessions: usize,
+    /// Samples of active sessions without a statement, as while one is parsed.
+    without_id: u64,
+}
+
+async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watched, CommandError> {
+    let mut watched = Watched {
+        sampler: Sampler::new(i64::try_from(args.interval.as_micros()).unwrap_or(i64::MAX)),
+        looks: model::LatencyHistogram::default(),
+        hidden_sessions: 0,
+        without_id: 0,
+    };
+    let bar = context.printer.bar(args.window.as_secs().max(1), "watching");
+    let began = Instant::now();
+    let mut ticks = interval(args.interval);
+    // A look that came late is not made up for: two at once show the same.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+        let looked = Instant::now();
+        let rows = postgres::catalog::session_samples(session, session.version_num()).await?;
+        watched.looks.record(looked.elapsed().as_secs_f64() * 1000.0);
+        let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
+        let mut hidden = 0;
+        let samples: Vec<Sample> = rows
+            .into_iter()
+            .filter_map(|row| {
+                let pid = row.pid?;
+                let Some(state) = row.state.as_deref() else {
+                    hidden += 1;
+                    return None;
+                };
+                let activity = match state {
+                    "active" => Activity::Active,
+                    "idle" | "idle in transaction" => Activity::Idle,
+                    // An aborted transaction's last statement failed, and is no call.
+                    _ => return None,
+                };
+                let Some(query_id) = row.query_id else {
+                    watched.without_id += u64::from(activity == Activity::Active);
+                    return None;
+                };
+                let wait =
+                    row.wait_event_type.zip(row.wait_event).map(|(kind, event)| format!("{kind}: {event}"));
+                Some(Sample {
+                    pid,
+                    query_id,
+                    activity,
+                    query_start_us: row.query_start?.timestamp_micros(),
+                    state_change_us: row.state_change?.timestamp_micros(),
+                    wait: wait.filter(|_| activity == Activity::Active),
+                })
+            })
+            .collect();
+        watched.hidden_sessions = watched.hidden_sessions.max(hidden);
+        watched.sampler.look(now, &samples);
+        bar.set_position(began.elapsed().as_secs());
+        if began.elapsed() >= args.window {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(watched)
+}
+
+fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
+    let sampler = watched.sampler;
+    let mut counted: BTreeMap<i64, (&str, Calls)> = BTreeMap::new();
+    // Inside of functions nobody sees statements begin and end.
+    for figure in figures.iter().filter(|f| f.toplevel && f.calls > 0) {
+        let calls = Calls {
+            calls: u64::try_from(figure.calls).unwrap_or(0),
+            mean_ms: figure.total_exec_time.0 / figure.calls as f64,
+        };
+        counted.insert(figure.queryid, (&figure.query, calls));
+    }
+    let none = sampling::Observed::default();
+    let mut statements: Vec<StatementLatency> = counted
+        .iter()
+        .map(|(queryid, (query, calls))| StatementLatency {
+            queryid: *queryid,
+            query: (*query).to_owned(),
+            counted_mean_ms: Millis(calls.mean_ms),
+            estimate: estimate(sampler.statements.get(queryid).unwrap_or(&none), *calls, sampler.looks),
+        })
+        .collect();
+    let time = |s: &StatementLatency| {
+        s.estimate.calls as f64
+            * s.estimate.mean_ms.map_or(s.counted_mean_ms.0, |m| m.0.max(s.counted_mean_ms.0))
+    };
+    statements.sort_by(|a, b| time(b).total_cmp(&time(a)).then(a.queryid.cmp(&b.queryid)));
+    let mut notes = Vec::new();
+    let unknown = sampler.statements.keys().filter(|id| !counted.contains_key(*id)).count();
+    if unknown > 0 {
+        notes.push(format!(
+            "{unknown} statements were seen that pg_stat_statements did not count: they still run, failed, or were thrown out"
+        ));
+    }
+    if watched.hidden_sessions > 0 {
+        notes.push(format!(
+            "{} sessions of other roles are hidden; GRANT pg_read_all_stats TO the role shows them",
+            watched.hidden_sessions
+        ));
+    }
+    let with_id: u64 = sampler.statements.values().map(|o| o.active).sum();
+    if watched.without_id > with_id / 5 {
+        notes.push(
+            "active sessions often do not say which statement they run: is compute_query_id off for some?"
+                .into(),
+        );
+    }
+    if sampler.late_looks > 0 {
+        notes.push(format!(
+            "{} of {} looks came late; longer executions may have been missed in between",
+            sampler.late_looks, sampler.looks
+        ));
+    }
+    Output {
+        seconds: sampler.seconds(),
+        looks: sampler.looks,
+        late_looks: sampler.late_looks,
+        look_ms: watched.looks.quantile(0.5),
+        longest_look_ms: watched.looks.max(),
+        active_sessions: sampler.active_sessions(),
+        running_at_the_end: sampler.running(),
+        hidden_sessions: watched.hidden_sessions,
+        statements,
+        notes,
+    }
+}
+
+fn text(context: &Context, output: &Output) -> String {
+    let quantile = |of: Option<Quantile>, doubtful: bool| {
+        of.map_or_else(
+            || "-".into(),
+            |q| {
+                format!(
+                    "{}{}",
+                    q.percentile.value,
+                    if doubtful && q.place == Place::Body { " ?" } else { "" }
+                )
+            },
+        )
+    };
+    let rows: Vec<Vec<String>> = output
+        .statements
+        .iter()
+        .map(|s| {
+            let e = &s.estimate;
+            let waits: Vec<String> =
+                e.waits.iter().take(2).map(|w| format!("{} {:.0} %", w.event, w.share * 100.0)).collect();
+            vec![
+                s.queryid.to_string(),
+                e.calls.to_string(),
+                s.counted_mean_ms.to_string(),
+                quantile(e.percentiles.p50, e.doubtful),
+                quantile(e.percentiles.p95, e.doubtful),
+                quantile(e.percentiles.p99, e.doubtful),
+                e.longest_ms.map_or_else(|| "-".into(), |m| m.to_string()),
+                format!("{} + {}", e.tail_samples, e.body_samples),
+                format!("{:.2}", e.active_sessions),
+                waits.join(", "),
+                one_line(&s.query, context.printer.width.saturating_sub(130).max(50)),
+            ]
+        })
+        .collect();
+    let table = context.printer.table(
+        &[
+            ">queryid",
+            ">calls",
+            ">mean",
+            ">P50",
+            ">P95",
+            ">P99",
+            ">longest seen",
+            ">long + short seen",
+            ">active",
+            "waits",
+            "statement",
+        ],
+        &rows,
+    );
+    let doubtful = output.statements.iter().any(|s| s.estimate.doubtful);
+    format!(
+        "statements over {:.1} s, {} looks, {:.2} sessions active on average\n\n{table}\n\"mean\" is the server's, without commits; \
+         percentiles hold them. Percentiles of too few samples are left out.{}\n",
+        output.seconds,
+        output.looks,
+        output.active_sessions,
+        if doubtful {
+            " \"?\": what was seen is shorter than what the server counted; the percentile is too low."
+        } else {
+            ""
+        }
+    )
+}

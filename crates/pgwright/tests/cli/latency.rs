@@ -1,0 +1,92 @@
+//! Does `latency` see how long statements take? The truth is what the clients of the test measured.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::User;
+use crate::world::World;
+
+/// Clients that sleep in the server for `ms` on average, 8 at a time, and pause; gives what each call took, in ms.
+async fn sleepers(url: String, ms: u64, until: Instant) -> Vec<f64> {
+    let clients = (0..8_u64).map(|n| {
+        let url = url.clone();
+        tokio::spawn(async move {
+            let client = testkit::connect(&url).await;
+            let mut took = Vec::new();
+            let mut i = n;
+            while Instant::now() < until {
+                // From half to one and a half times the mean, in an order that has no rhythm.
+                let this = ms / 2 + i * 47 % ms;
+                i += 1;
+                let began = Instant::now();
+                client.batch_execute(&format!("select pg_sleep({})", this as f64 / 1000.0)).await.unwrap();
+                took.push(began.elapsed().as_secs_f64() * 1000.0);
+                tokio::time::sleep(Duration::from_millis(20 + i * 17 % 40)).await;
+            }
+            took
+        })
+    });
+    let mut all = Vec::new();
+    for client in clients.collect::<Vec<_>>() {
+        all.extend(client.await.unwrap());
+    }
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+fn sleep(report: &Value) -> &Value {
+    let statements = report["statements"].as_array().unwrap();
+    statements
+        .iter()
+        .find(|s| s["query"].as_str().unwrap().contains("pg_sleep"))
+        .unwrap_or_else(|| panic!("{report:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn percentiles_are_those_that_clients_measure() {
+    let world = World::new().await;
+    let user = User::new();
+    let until = Instant::now() + Duration::from_secs(7);
+    let clients = tokio::spawn(sleepers(world.url.clone(), 120, until));
+    let url = world.url.clone();
+    let output = tokio::task::spawn_blocking(move || user.run(&["latency", "--for", "6s", "--json", &url]))
+        .await
+        .unwrap();
+    let truth = clients.await.unwrap();
+    assert_eq!(output.code, Some(0), "{output}");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["schema"], "pgwright.latency");
+    let found = sleep(&report);
+    // Executions from 60 to 180 ms: those of 100 ms and more are all seen, of the others some.
+    assert!(
+        found["tail_samples"].as_u64().unwrap() > 50 && found["body_samples"].as_u64().unwrap() > 10,
+        "{found:#}"
+    );
+    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        let value = found[name]["value"].as_f64().unwrap_or_else(|| panic!("{name}: {found:#}"));
+        let true_value = truth[(share * truth.len() as f64) as usize];
+        assert!((value / true_value - 1.0).abs() < 0.25, "{name}: {value} {true_value} {found:#}");
+    }
+    assert_eq!(found["doubtful"], false);
+    assert_eq!(found["waits"][0]["event"], "Timeout: PgSleep");
+    assert!(found["active_sessions"].as_f64().unwrap() > 3.0, "{found:#}");
+    // What pgwright itself does is left out.
+    assert!(!output.stdout.contains("pgwright:"), "{output}");
+}
+
+#[tokio::test]
+async fn a_quiet_database_and_bad_arguments_are_said() {
+    let world = World::new().await;
+    let user = User::new();
+    let quiet = user.run(&["latency", "--for", "300ms", &world.url]);
+    assert_eq!(quiet.code, Some(0), "{quiet}");
+    assert!(quiet.stdout.contains("0.00 sessions active on average"), "{quiet}");
+    for arguments in [["--interval", "1ms"], ["--interval", "2m"]] {
+        let output = user.run(&["latency", arguments[0], arguments[1], &world.url]);
+        assert_eq!(output.code, Some(2), "{output}");
+        assert!(output.stderr.contains("--interval is out of range"), "{output}");
+    }
+    let absent = user.run(&["latency", "--for", "300ms", "postgres://postgres@/?host=/nowhere"]);
+    assert_eq!(absent.code, Some(2), "{absent}");
+}
