@@ -152,7 +152,7 @@ pub fn analyze(
     let turn =
         Turn { state: Mutex::new(TurnState { next: 0, merged: 0, stopped: false }), changed: Condvar::new() };
     let (to_workers, blocks) = sync_channel::<Block>(jobs);
-    let (to_merger, done) = sync_channel::<Done>(2 * jobs);
+    let (to_merger, done) = sync_channel::<Done>(jobs);
     let blocks = Mutex::new(blocks);
     let spare: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
     let counting = Counting { filter: &options.filter, sampled: options.sampled, slowest: options.top };

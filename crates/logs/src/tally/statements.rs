@@ -15,7 +15,10 @@ use crate::fingerprint::Normalizer;
 use crate::message::Step;
 
 /// Statements that are told apart; beyond, those that took the least time are counted together.
-const MAX_STATEMENTS: usize = 30_000;
+const MAX_STATEMENTS: usize = 10_000;
+
+/// The same within one block of a log, of which several are in memory at once.
+const MAX_IN_BLOCK: usize = 5_000;
 
 /// Longest text of a statement that is kept.
 const MAX_TEXT_BYTES: usize = 8 * 1024;
@@ -93,7 +96,7 @@ pub(crate) struct StatementTally {
     pub unmeasured: u64,
     pub parse_us: u64,
     pub bind_us: u64,
-    pub slowest: Option<Execution<'static>>,
+    pub slowest: Option<Box<Execution<'static>>>,
     pub databases: Vec<(Vec<u8>, u64)>,
     pub errors: u64,
     pub temporary_files: u64,
@@ -181,8 +184,8 @@ impl Statements {
             ..StatementTally::default()
         });
         self.remembered[place] = (hash, key);
-        if self.by_key.len() > MAX_STATEMENTS {
-            self.put_together(key);
+        if self.by_key.len() > MAX_IN_BLOCK {
+            self.put_together(MAX_IN_BLOCK / 2, key);
         }
         key
     }
@@ -330,7 +333,7 @@ impl Statements {
                 statement.durations.record_weighted(execution.ms, execution.weight);
                 count_database(&mut statement.databases, &execution.database, execution.weight);
                 if statement.slowest.as_ref().is_none_or(|s| execution.before(s).is_lt()) {
-                    statement.slowest = Some(execution.keep());
+                    statement.slowest = Some(Box::new(execution.keep()));
                 }
             }
             None => self.beyond_durations.record_weighted(execution.ms, execution.weight),
@@ -343,12 +346,12 @@ impl Statements {
         }
     }
 
-    /// Counts the half that took the least time together, but for one of them.
-    fn put_together(&mut self, but: u128) {
+    /// Counts so many, those that took the least time, together, but for one of them.
+    fn put_together(&mut self, number: usize, but: u128) {
         let mut order: Vec<(f64, u128)> =
             self.by_key.iter().map(|(k, s)| (s.durations.sum().0.max(s.planned.sum().0), *k)).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        for (_, key) in order.into_iter().take(MAX_STATEMENTS / 2).filter(|(_, k)| *k != but) {
+        for (_, key) in order.into_iter().take(number).filter(|(_, k)| *k != but) {
             if let Some(statement) = self.by_key.remove(&key) {
                 self.beyond += 1;
                 self.beyond_durations.merge(&statement.durations);
@@ -368,7 +371,8 @@ impl Statements {
         }
         self.plans = self.by_key.values().filter(|s| s.plan.is_some()).count();
         if self.by_key.len() > MAX_STATEMENTS {
-            self.put_together(0);
+            let most = self.by_key.len() - MAX_STATEMENTS / 2;
+            self.put_together(most, 0);
         }
         self.slowest.extend(later.slowest);
         self.slowest.sort_by(|a, b| a.1.before(&b.1));
