@@ -12,6 +12,9 @@ use super::{Context, duration, write_text};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::report::{Format, render, render_text};
 
+/// Threads that are used unless more are asked for: no disk is faster than eight, and each takes memory.
+const MAX_USUAL_JOBS: usize = 8;
+
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
@@ -61,7 +64,7 @@ struct AnalyzeArgs {
     /// How many statements, executions and tables are shown.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// How many threads count; one per processor by default.
+    /// How many threads count; one per processor, but no more than 8, by default.
     #[arg(long, short = 'j', value_name = "N")]
     jobs: Option<usize>,
     /// Write a page or data instead of text; the ending decides: .html, .md or .json.
@@ -101,10 +104,7 @@ pub fn run(context: &Context, args: Args) -> CommandResult {
             .sampled_below
             .zip(args.sample_rate)
             .map(|(below, rate)| Sampled { below_ms: below.as_secs_f64() * 1000.0, rate }),
-        jobs: args
-            .jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-            .clamp(1, 256),
+        jobs: args.jobs.unwrap_or_else(|| processors().min(MAX_USUAL_JOBS)).clamp(1, 256),
         top: args.limit,
     };
     let mut bytes = 0;
@@ -159,6 +159,10 @@ impl From<LogError> for CommandError {
             }
         }
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Reads `2026-03-01`, `2026-03-01 08:00` or with seconds: milliseconds since 1970 on the log's clock.
