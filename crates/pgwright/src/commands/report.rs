@@ -59,8 +59,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Some(_) => Vec::new(),
         None => apply::journal(&context.target()?).await?,
     };
-    let rewrites =
-        if advice.is_some() { rewrite::recommended(context, &snapshot).await? } else { Vec::new() };
+    let rewrites = if advice.is_some() { rewrite::proved(context, &snapshot).await? } else { Vec::new() };
     let report = build(&snapshot, advice.as_ref(), &rewrites, &journal, args.limit)?;
     let text = render(&report, format)?;
     match &args.out {

@@ -46,7 +46,7 @@ impl Measured {
     }
 }
 
-/// Measures every rewrite that would be recommended; one that is not faster is not recommended any more.
+/// Measures every rewrite that may be recommended; one that is proved and faster is.
 ///
 /// # Errors
 /// Fails when the server cannot be reached, or a statement must not be run.
@@ -76,7 +76,7 @@ pub async fn all(
             let measured = measure(&session, &execution.before, &execution.after, timeout).await;
             spinner.finish_and_clear();
             let measured = measured?;
-            rewrite.recommended &= measured.is_faster();
+            rewrite.recommended = matches!(rewrite.state, State::Proved { .. }) && measured.is_faster();
             rewrite.measured = Some(measured);
         }
     }

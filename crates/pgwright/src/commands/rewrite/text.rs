@@ -89,8 +89,14 @@ fn rewrite_text(number: usize, shown: &ShownRewrite) -> String {
             let _ = writeln!(out, "       {};", plain(index));
         }
     }
-    if let Some(measured) = &shown.measured {
-        out.push_str(&measured_text(measured));
+    match &shown.measured {
+        Some(measured) => out.push_str(&measured_text(measured)),
+        None if matches!(shown.state, State::Proved { .. }) && rewrite.worth != Worth::NotCheaper => {
+            out.push_str(
+                "     the planner's estimate; --measure runs both texts by turns before one is recommended\n",
+            );
+        }
+        None => {}
     }
     out.push('\n');
     for line in rewrite.sql.lines() {
