@@ -450,6 +450,7 @@ async fn undo_step(
 pub async fn purge(target: &Target, force: bool) -> Result<bool, Error> {
     let (session, _) = begin(target).await?;
     let purged = async {
+        crate::partition_conversion::none_is_open(target).await?;
         let entries = journal::read(&session, None).await?;
         let is_applied = |s: &JournalStep| {
             let reversible = s.undo_sql.is_some();

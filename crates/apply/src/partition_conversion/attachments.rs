@@ -250,6 +250,13 @@ fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
                 "The table references itself by a key that the partition column becomes part of.",
                 "Drop the constraint before.",
             );
+        } else if !key.validated {
+            judge.refused(
+                "foreign key",
+                &key.name,
+                "The constraint is NOT VALID, so rows may contradict it.",
+                "Validate it with ALTER TABLE … VALIDATE CONSTRAINT, or drop it.",
+            );
         } else if !key.may_reference {
             judge.refused(
                 "foreign key",

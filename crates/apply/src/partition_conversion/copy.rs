@@ -172,7 +172,12 @@ async fn work(
 
 /// Copies one range; `None` when the table has another file by now.
 async fn copy(site: &Site<'_>, session: &Session, batch: Batch, file: i64) -> Result<Option<i64>, Error> {
-    let sql = statement(&site.plan, batch.first_block, batch.end_block, site.plan.version_num >= 140_000);
+    let sql = statement(
+        &site.plan,
+        batch.first_block,
+        batch.end_block,
+        !site.options.list_rows && site.plan.version_num >= 140_000,
+    );
     let result = async {
         session.batch_execute("begin").await?;
         let rows = session.execute(&sql, &[]).await?;

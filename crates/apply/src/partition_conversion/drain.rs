@@ -12,7 +12,7 @@ use crate::error::Error;
 /// Entries that are carried over in one transaction.
 const PORTION: i64 = 10_000;
 /// With so few entries left the log counts as empty, because writers add to it all the time.
-const FEW: i64 = 500;
+const FEW: i64 = 100;
 
 /// A session that drains a log.
 pub(crate) struct Drainer<'a> {

@@ -44,6 +44,8 @@ pub struct ConversionOptions {
     pub workers: usize,
     /// Pages of the table that one transaction copies.
     pub batch_blocks: i64,
+    /// Name the rows of a page one by one instead of reading a range of pages, as is always done before 14.
+    pub list_rows: bool,
     /// Copying pauses while a replica is further behind, in bytes.
     pub max_replication_lag_bytes: i64,
     /// Copying pauses while the oldest snapshot of the server is older, in transactions: what it holds back from
@@ -70,6 +72,7 @@ impl Default for ConversionOptions {
             longest_backoff: Duration::from_secs(5),
             workers: 2,
             batch_blocks: 1024,
+            list_rows: false,
             max_replication_lag_bytes: 256 << 20,
             max_horizon_age: 50_000_000,
             max_commit_latency: Duration::from_millis(250),

@@ -319,3 +319,15 @@ async fn shown(session: &Session, row: &Row) -> Result<Conversion, Error> {
     }
     Ok(conversion)
 }
+
+/// That no conversion is open, whose log and state would be lost with schema `pgwright`.
+pub(crate) async fn none_is_open(target: &Target) -> Result<(), Error> {
+    match conversions(target).await?.into_iter().find(|c| c.ended_at.is_none()) {
+        None => Ok(()),
+        Some(open) => Err(super::failure::new(
+            format!("the conversion of {} is open", open.table),
+            "Its state and what it writes down are in schema pgwright.",
+            "End it with \"pgwright partition convert finish\" or \"revert\".",
+        )),
+    }
+}

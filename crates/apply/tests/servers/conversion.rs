@@ -1,10 +1,11 @@
 //! Does a table become a partitioned one with everything that it holds and that hangs on it, and back?
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use apply::Error;
 use apply::partition_conversion::{
-    self as conversion, ConversionOptions, ConversionRequest, Converted, Fate, Method, Step,
+    self as conversion, ConversionEvent, ConversionOptions, ConversionRequest, Converted, Fate, Method, Step,
 };
 use model::QualifiedName;
 use postgres::Target;
@@ -154,4 +155,122 @@ async fn the_way_is_chosen_with_a_reason_and_nothing_is_written() {
     assert_eq!(plan.method, Method::Attach);
     world.sql("drop table log").await;
     assert_eq!(world.schema_dump().await, dump);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_in_the_way_is_waited_for_and_nobody_behind_it() {
+    let world = world_with(testkit::any_server(), EVENTS).await;
+    let reader = world.another_client().await;
+    reader.batch_execute(r#"begin; select count(*) from "S x"."a""b.c""#).await.unwrap();
+    let options = ConversionOptions { max_lock: Duration::from_millis(400), tries: 2, ..patient() };
+    let request = monthly(events(), Method::Rewrite);
+    let error = conversion::convert(&world.target, &request, &options, &mut |_| {}).await.unwrap_err();
+    assert!(error.to_string().starts_with("could not get a lock on \"S x\""), "{}", shown(&error));
+    assert!(error.detail().unwrap().contains("idle in transaction"), "{}", shown(&error));
+    assert!(error.is_refusal());
+    // Nothing is in anybody's way, and what is written is not lost.
+    world.sql(r#"update "S x"."a""b.c" set amount = 7 where id < 50"#).await;
+    let before = rows(&world, &events()).await;
+    let purge = apply::purge(&world.target, true).await.unwrap_err();
+    assert!(purge.to_string().contains("is open"), "{}", shown(&purge));
+    reader.batch_execute("commit").await.unwrap();
+    let done = convert(&world.target, &request).await.unwrap();
+    assert!(done.resumed);
+    assert_eq!(rows(&world, &events()).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_snapshot_is_waited_for() {
+    let world = world_with(testkit::any_server(), EVENTS).await;
+    let (tell, told) = mpsc::channel();
+    let mut on_event = move |event: ConversionEvent| match event {
+        // It has not touched the table yet, so that no lock of it tells.
+        ConversionEvent::Waiting { .. } => tell.send(true).unwrap(),
+        _ => {}
+    };
+    let old = world.another_client().await;
+    old.batch_execute("begin isolation level repeatable read; select count(*) from plain").await.unwrap();
+    let waiting = tokio::task::spawn_blocking(move || told.recv().unwrap());
+    let seen = tokio::spawn(async move {
+        assert!(waiting.await.unwrap());
+        let count = "select count(*) from \"S x\".\"a\"\"b.c\"";
+        let seen: i64 = old.query_one(count, &[]).await.unwrap().get(0);
+        old.batch_execute("commit").await.unwrap();
+        seen
+    });
+    let request = monthly(events(), Method::Rewrite);
+    conversion::convert(&world.target, &request, &patient(), &mut on_event).await.unwrap();
+    assert_eq!(seen.await.unwrap(), 4000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_rewritten_while_it_is_copied_is_copied_again() {
+    for server in testkit::servers() {
+        let world = world_with(server, EVENTS).await;
+        world.sql(r#"delete from "S x"."a""b.c" where id % 3 = 0"#).await;
+        let before = rows(&world, &events()).await;
+        let url = world.url.clone();
+        let mut notices = Vec::new();
+        let mut on_event = |event: ConversionEvent| match event {
+            ConversionEvent::Copied { batches_done: 2, .. } if notices.is_empty() => {
+                let url = url.clone();
+                let rewrite = async move {
+                    testkit::connect(&url)
+                        .await
+                        .batch_execute(r#"vacuum full "S x"."a""b.c""#)
+                        .await
+                        .unwrap();
+                };
+                std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(rewrite))
+                    .join()
+                    .unwrap();
+            }
+            ConversionEvent::Notice { text } => notices.push(text),
+            _ => {}
+        };
+        let options = ConversionOptions { workers: 1, list_rows: true, batch_blocks: 5, ..patient() };
+        let request = monthly(events(), Method::Rewrite);
+        conversion::convert(&world.target, &request, &options, &mut on_event).await.unwrap();
+        assert!(notices.len() == 1 && notices[0].contains("begins again"), "{notices:?}");
+        assert_eq!(rows(&world, &events()).await, before, "on {}", world.major);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_every_kind_and_values_beyond_every_bound() {
+    let world = World::on(testkit::any_server()).await;
+    world
+        .sql(
+            "create table by_date (id int primary key, k date); \
+             insert into by_date select g, date '2025-12-30' + g from generate_series(1, 90) g; \
+             insert into by_date values (-1, '-infinity'), (-2, 'infinity'), (-3, '2099-01-01'); \
+             create table by_number (k int primary key, x json); \
+             insert into by_number select g, '{}' from generate_series(-50, 450, 3) g; \
+             create table by_clock (id int primary key, k timestamp); \
+             insert into by_clock values (1, '2024-02-29 23:59:59.999999'), (2, '2024-03-01'), (3, '2024-03-31 02:30')",
+        )
+        .await;
+    for (name, interval, default_rows) in
+        [("by_date", "month", "3"), ("by_number", "100", "0"), ("by_clock", "month", "0")]
+    {
+        let table = QualifiedName::new("public", name);
+        let request = ConversionRequest {
+            column: "k".into(),
+            interval: interval.parse().unwrap(),
+            ..monthly(table.clone(), Method::Rewrite)
+        };
+        let before = rows(&world, &table).await;
+        let dump = world.schema_dump().await;
+        convert(&world.target, &request).await.unwrap_or_else(|e| panic!("{name}: {}", shown(&e)));
+        assert_eq!(rows(&world, &table).await, before, "{name}");
+        assert_eq!(
+            world.value(&format!("select count(*) from {name}_default")).await,
+            default_rows,
+            "{name}"
+        );
+        let count = format!("select count(*) >= 5 from pg_partition_tree('{name}') where isleaf");
+        assert_eq!(world.value(&count).await, "true", "{name}");
+        revert(&world.target, &table).await.unwrap_or_else(|e| panic!("{name}: {}", shown(&e)));
+        assert_eq!(world.schema_dump().await, dump, "{name}");
+    }
 }

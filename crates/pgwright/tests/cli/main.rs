@@ -12,6 +12,7 @@ mod logs;
 mod main_loop;
 mod other_shapes;
 mod outputs;
+mod partition_convert;
 mod partitioned_tables;
 mod poolers_and_standbys;
 mod program;
