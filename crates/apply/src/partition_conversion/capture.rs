@@ -147,7 +147,7 @@ END",
                 quote_literal(&refuse)
             ),
             format!(
-                "CREATE FUNCTION {}(most bigint) RETURNS bigint LANGUAGE plpgsql AS {}",
+                "CREATE FUNCTION {}() RETURNS bigint LANGUAGE plpgsql AS {}",
                 self.drain(),
                 quote_literal(&self.drain_body())
             ),
@@ -176,7 +176,7 @@ DECLARE
   taken bigint;
 BEGIN
   WITH /* pgwright:convert_drain */ gone AS (
-    DELETE FROM {log} l USING (SELECT q.seq FROM {log} q ORDER BY q.seq LIMIT $1) f WHERE l.seq = f.seq RETURNING l.*
+    DELETE FROM {log} l WHERE l.seq > 0 RETURNING l.*
   ), noted AS (
     INSERT INTO {keys} {} UNION {}
   )
@@ -286,7 +286,7 @@ END",
         vec![
             format!("DROP FUNCTION IF EXISTS {}()", self.object("capture")),
             format!("DROP FUNCTION IF EXISTS {}()", self.object("truncate")),
-            format!("DROP FUNCTION IF EXISTS {}(bigint)", self.drain()),
+            format!("DROP FUNCTION IF EXISTS {}()", self.drain()),
             format!("DROP TABLE IF EXISTS {}", self.log()),
         ]
     }

@@ -245,7 +245,7 @@ async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Exten
     let text = grid.key_text_sql();
     let end = |direction: &str| {
         format!(
-            "(select {text} from only {} where {finite} order by {key} {direction} limit 1)",
+            "(select {text} from only {} t where {finite} order by t.{key} {direction} limit 1)",
             subject.table
         )
     };

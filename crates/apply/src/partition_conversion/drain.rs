@@ -9,8 +9,6 @@ use super::site::{Site, open_session};
 use super::state::{Step, to_step};
 use crate::error::Error;
 
-/// Entries that are carried over in one transaction.
-const PORTION: i64 = 10_000;
 /// With so few entries left the log counts as empty, because writers add to it all the time.
 const FEW: i64 = 100;
 
@@ -40,13 +38,14 @@ impl<'a> Drainer<'a> {
         &self.session
     }
 
-    /// Carries over at most so many entries, and records a step in the same transaction.
-    pub async fn drain(&self, site: &Site<'_>, most: i64, to: Option<Step>) -> Result<i64, Error> {
+    /// Carries over every entry that the snapshot sees, and records a step in the same transaction. A part of them
+    /// would not do: a row could meet a value of another unique key that a row of a later part still has.
+    pub async fn drain(&self, site: &Site<'_>, to: Option<Step>) -> Result<i64, Error> {
         let failed = |e: tokio_postgres::Error| site.failed(&e);
         let result = async {
             self.session.batch_execute("begin isolation level repeatable read").await?;
-            let sql = format!("select /* pgwright:convert_drain */ {}($1) as entries", self.capture.drain());
-            let row = self.session.query_one(&sql, &[&most]).await?;
+            let sql = format!("select /* pgwright:convert_drain */ {}() as entries", self.capture.drain());
+            let row = self.session.query_one(&sql, &[]).await?;
             let entries: i64 = row.try_get("entries")?;
             let mut end = to.map(|step| to_step(site.id, step)).unwrap_or_default();
             end.push("commit".into());
@@ -70,7 +69,7 @@ impl<'a> Drainer<'a> {
     pub async fn catch_up(&self, site: &Site<'_>, step: Step) -> Result<(), Error> {
         loop {
             site.check_cancelled(step)?;
-            if self.drain(site, PORTION, None).await? < FEW {
+            if self.drain(site, None).await? < FEW {
                 return Ok(());
             }
         }

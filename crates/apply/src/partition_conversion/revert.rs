@@ -61,7 +61,7 @@ pub(crate) async fn swap_back(site: &Site<'_>) -> Result<Step, Error> {
     let mut statements = Vec::new();
     if plan.method == Method::Rewrite {
         let partitions = site.partitions_of(&plan.table).await?;
-        statements.push(format!("PERFORM {}(9223372036854775807)", back.drain()));
+        statements.push(format!("PERFORM {}()", back.drain()));
         statements.extend(back.drop_triggers(&plan.table, &partitions));
     }
     statements.extend(exchange_back(plan));
@@ -169,12 +169,23 @@ fn give_back_sequence(plan: &ConversionPlan, name: &QualifiedName, column: &str)
         }
         Method::Attach => {
             let always = plan.subject.column(column).is_some_and(|c| c.identity == "a");
-            sql.push(format!(
-                "ALTER TABLE {} ALTER COLUMN {} ADD GENERATED {} AS IDENTITY (SEQUENCE NAME {name})",
+            let add = format!(
+                "ALTER TABLE {} ALTER COLUMN {} ADD GENERATED {} AS IDENTITY (SEQUENCE NAME {name}",
                 plan.kept,
                 quote_identifier(column),
                 if always { "ALWAYS" } else { "BY DEFAULT" }
+            );
+            // With the options that it had, which the partitioned table's has too.
+            sql.push(format!(
+                "EXECUTE (SELECT pg_catalog.concat({}, ' START WITH ', s.seqstart, ' INCREMENT BY ', s.seqincrement, ' \
+                 MINVALUE ', s.seqmin, ' MAXVALUE ', s.seqmax, ' CACHE ', s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' \
+                 ELSE ' NO CYCLE' END, ')') FROM pg_catalog.pg_sequence s WHERE s.seqrelid = {}::pg_catalog.regclass)",
+                quote_literal(&add),
+                quote_literal(&new.to_string())
             ));
+            if let Some(old) = plan.subject.sequences.iter().find(|s| &s.name == name) {
+                sql.extend(script::sequence_settings(old, name));
+            }
         }
     }
     sql.push(script::go_on(&new, name));

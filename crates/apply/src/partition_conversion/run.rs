@@ -216,7 +216,7 @@ async fn one(site: &Site<'_>, step: Step) -> Result<Step, Error> {
         Step::Copy => copy::run(site).await,
         Step::Fold => {
             let drainer = Drainer::open(site, forth, false).await?;
-            drainer.drain(site, i64::MAX, Some(Step::Index)).await?;
+            drainer.drain(site, Some(Step::Index)).await?;
             Ok(Step::Index)
         }
         Step::Index => copy::build_indexes(site).await,
@@ -259,6 +259,11 @@ async fn shadow(site: &Site<'_>) -> Result<Step, Error> {
     statements.extend(script::name_sequences(plan));
     let next = match plan.method {
         Method::Attach => {
+            // Under the names that they have with the other method, by which the replica identity finds them.
+            for partition in &plan.partitions {
+                let indexes = plan.subject.indexes.iter().enumerate();
+                statements.extend(indexes.map(|(n, i)| script::partition_index(plan, &partition.name, n, i)));
+            }
             statements.extend(script::parent_indexes(plan));
             statements.extend(script::replica_identity(plan));
             Step::WiderKey

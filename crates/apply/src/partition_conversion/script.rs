@@ -6,7 +6,7 @@
 use model::{QualifiedName, quote_identifier, quote_literal};
 
 use super::plan::{ConversionPlan, KEPT, Method, NEW, suffixed};
-use super::subject::{Column, ForeignKey, Grant, Index, Policy, Trigger};
+use super::subject::{Column, ForeignKey, Grant, Index, Policy, Sequence, Trigger};
 
 /// Makes the partitioned table with its partitions, without indexes, and gives it everything that is tied to the
 /// table itself.
@@ -428,11 +428,15 @@ pub(crate) fn name_sequences(plan: &ConversionPlan) -> Vec<String> {
             ))
         );
         sql.push(text);
-        sql.extend(old.grants.iter().map(|g| grant("SEQUENCE", &new, g)));
-        sql.extend(
-            old.comment.as_ref().map(|c| format!("COMMENT ON SEQUENCE {new} IS {}", quote_literal(c))),
-        );
+        sql.extend(sequence_settings(old, &new));
     }
+    sql
+}
+
+/// The privileges on a sequence and its comment, given to another.
+pub(crate) fn sequence_settings(old: &Sequence, new: &QualifiedName) -> Vec<String> {
+    let mut sql: Vec<String> = old.grants.iter().map(|g| grant("SEQUENCE", new, g)).collect();
+    sql.extend(old.comment.as_ref().map(|c| format!("COMMENT ON SEQUENCE {new} IS {}", quote_literal(c))));
     sql
 }
 

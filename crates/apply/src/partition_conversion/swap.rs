@@ -102,7 +102,7 @@ async fn rewrite(site: &Site<'_>) -> Result<Step, Error> {
             &capture_mark(&forth),
             "the triggers that write down what changes were touched",
         ),
-        format!("PERFORM {}(9223372036854775807)", forth.drain()),
+        format!("PERFORM {}()", forth.drain()),
     ];
     statements.extend(forth.drop_triggers(&plan.table, &[]));
     statements.extend(script::exchange(plan));

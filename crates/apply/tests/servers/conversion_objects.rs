@@ -50,7 +50,7 @@ const CARRIED: &str = r#"
     create policy seen on t using (owner > 0); comment on policy mine on t is 'a policy';
     grant select, insert on t to reader; grant update (name) on t to reader with grant option;
     grant usage on sequence t_id_seq to reader;
-    alter table t replica identity full;
+    alter table t replica identity using index t_pkey;
     create publication pub for table t with (publish_via_partition_root = true);
     analyze t;
 "#;
