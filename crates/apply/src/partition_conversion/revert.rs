@@ -275,6 +275,9 @@ async fn narrow(
         }
         None => vec![format!("DROP INDEX {wider}"), format!("ALTER INDEX {temporary} RENAME TO {name}")],
     };
+    if index.replica_identity {
+        statements.push(format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {name}"));
+    }
     if let Some(comment) = &index.comment {
         let comment = quote_literal(comment);
         statements.push(match &index.constraint {

@@ -294,6 +294,10 @@ pub(crate) fn exchange(plan: &ConversionPlan) -> Vec<String> {
         let old = QualifiedName::new(&table.schema, &index.name);
         if replaced {
             sql.extend(replace_key(plan, index));
+            if index.replica_identity {
+                let wider = quote_identifier(&wider_index(plan, index).name);
+                sql.push(format!("ALTER TABLE {kept} REPLICA IDENTITY USING INDEX {wider}"));
+            }
         } else {
             sql.push(format!(
                 "ALTER INDEX {old} RENAME TO {}",
