@@ -10,6 +10,7 @@ mod fidelity;
 mod logs;
 mod measurement;
 mod movies;
+mod partitions;
 mod peers;
 mod percentiles;
 mod progress;
@@ -49,6 +50,8 @@ enum Benchmark {
     Rewrites(rewrites::Args),
     /// A table that is written to becomes a partitioned one: seconds, waits, lost writes.
     Convert(convert::Args),
+    /// How long it takes to look after many partition sets.
+    Partitions(partitions::Args),
 }
 
 #[tokio::main]
@@ -62,6 +65,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,
         Benchmark::Convert(args) => convert::run(args).await,
+        Benchmark::Partitions(args) => partitions::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! operation.
 
 use model::{Change, IndexDefinition, KeyTarget, LockLevel, QualifiedName, quote_identifier};
+use partitioning::planning::NewPartition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,6 +18,52 @@ pub enum Action {
     Change(Change),
     /// A part of a change to the index of a partitioned table.
     Partition(PartitionChange),
+    /// A partition that a set gains or loses.
+    Set(SetChange),
+}
+
+/// One partition that a set gains or loses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum SetChange {
+    /// Make a partition apart and attach it, in one transaction.
+    CreatePartition {
+        /// The partitioned table.
+        table: QualifiedName,
+        /// The partition.
+        partition: NewPartition,
+        /// DEFAULT, when rows of it are moved, and the quoted columns that are written.
+        from_default: Option<(QualifiedName, Vec<String>)>,
+        /// Storage parameters.
+        storage: Vec<(String, String)>,
+        /// A tablespace other than the parent's.
+        tablespace: Option<String>,
+        /// Its owner, when that is not the role that makes it.
+        owner: Option<String>,
+    },
+    /// Make a partition a table of its own.
+    DetachPartition {
+        /// The partitioned table.
+        table: QualifiedName,
+        /// The partition.
+        partition: QualifiedName,
+        /// Its bound, to attach it again.
+        bound: String,
+        /// Without stopping readers; not possible beside a DEFAULT partition, nor before 14.
+        concurrently: bool,
+    },
+    /// Drop a table that was detached.
+    DropPartition {
+        /// The table.
+        partition: QualifiedName,
+    },
+    /// Put a partition into another tablespace.
+    MovePartition {
+        /// The partition.
+        partition: QualifiedName,
+        /// Where to.
+        tablespace: String,
+    },
 }
 
 /// The index of a partitioned table as a whole.
@@ -142,6 +189,7 @@ impl Action {
             Some(tag) if PartitionChange::TAGS.contains(&tag) => {
                 serde_json::from_value(value).map(Self::Partition)
             }
+            Some(tag) if SetChange::TAGS.contains(&tag) => serde_json::from_value(value).map(Self::Set),
             _ => serde_json::from_value(value).map(Self::Change),
         }
     }
@@ -158,6 +206,7 @@ impl Action {
             ) => index.name.clone(),
             Self::Partition(P::AttachIndex { index, .. }) => index.clone(),
             Self::Partition(P::DropPartitionedIndex { root, .. }) => root.index.clone(),
+            Self::Set(change) => change.partition().clone(),
         }
     }
 
@@ -173,6 +222,7 @@ impl Action {
             ) => &index.table,
             Self::Partition(P::AttachIndex { table, .. }) => table,
             Self::Partition(P::DropPartitionedIndex { root, .. }) => &root.table,
+            Self::Set(change) => change.table(),
         }
     }
 
@@ -180,7 +230,7 @@ impl Action {
     pub fn root(&self) -> Option<&TreeRoot> {
         use PartitionChange as P;
         match self {
-            Self::Change(_) => None,
+            Self::Change(_) | Self::Set(_) => None,
             Self::Partition(
                 P::CreateParentIndex { root, .. }
                 | P::CreatePartitionIndex { root, .. }
@@ -201,6 +251,7 @@ impl Action {
             Self::Partition(P::AttachIndex { .. } | P::DropPartitionedIndex { .. }) => {
                 LockLevel::AccessExclusive
             }
+            Self::Set(change) => change.lock_level(),
         }
     }
 
@@ -210,6 +261,7 @@ impl Action {
         let part = match self {
             Self::Change(_) | Self::Partition(P::CreatePartitionIndex { .. }) => return None,
             Self::Partition(part) => part,
+            Self::Set(change) => return change.lock_detail(),
         };
         Some(match part {
             P::CreateParentIndex { index, .. } => {
@@ -244,6 +296,58 @@ impl PartitionChange {
         "create_over_partitions",
         "drop_partitioned_index",
     ];
+}
+
+impl SetChange {
+    /// The tags under which the variants are stored.
+    const TAGS: [&str; 4] = ["create_partition", "detach_partition", "drop_partition", "move_partition"];
+
+    /// The partition that it is about.
+    pub fn partition(&self) -> &QualifiedName {
+        match self {
+            Self::CreatePartition { partition, .. } => &partition.name,
+            Self::DetachPartition { partition, .. }
+            | Self::DropPartition { partition }
+            | Self::MovePartition { partition, .. } => partition,
+        }
+    }
+
+    fn table(&self) -> &QualifiedName {
+        match self {
+            Self::CreatePartition { table, .. } | Self::DetachPartition { table, .. } => table,
+            Self::DropPartition { partition } | Self::MovePartition { partition, .. } => partition,
+        }
+    }
+
+    fn lock_level(&self) -> LockLevel {
+        match self {
+            Self::CreatePartition { from_default: None, .. } => LockLevel::ShareUpdateExclusive,
+            Self::CreatePartition { .. } => LockLevel::AccessExclusive,
+            Self::DetachPartition { concurrently: true, .. } => LockLevel::ShareUpdateExclusive,
+            Self::DetachPartition { .. } | Self::DropPartition { .. } | Self::MovePartition { .. } => {
+                LockLevel::AccessExclusive
+            }
+        }
+    }
+
+    fn lock_detail(&self) -> Option<String> {
+        match self {
+            Self::CreatePartition { table, from_default: None, .. } => Some(format!(
+                "on {table} for an instant; reads and writes go on, but wait for DEFAULT where there is one"
+            )),
+            Self::CreatePartition { table, from_default: Some((default, _)), .. } => Some(format!(
+                "on {table} and {default} at the end, while {default} is read once; whoever reads or writes waits"
+            )),
+            Self::DetachPartition { table, concurrently: false, .. } => {
+                Some(format!("on {table} for an instant; whoever reads or writes it waits"))
+            }
+            Self::DetachPartition { .. } => None,
+            Self::DropPartition { partition } => {
+                Some(format!("on {partition}, which belongs to no table any more"))
+            }
+            Self::MovePartition { partition, .. } => Some(format!("on {partition} while it is copied")),
+        }
+    }
 }
 
 impl TreeIndex {

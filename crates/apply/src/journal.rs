@@ -85,7 +85,8 @@ impl Status {
         use Status as S;
         matches!(
             (self, next),
-            (S::Planned, S::Running | S::Skipped)
+            // What is journaled by the transaction that does it is never seen running.
+            (S::Planned, S::Running | S::Skipped | S::Done)
                 | (S::Running, S::Done | S::Failed | S::Cleaned)
                 | (S::Done, S::Undoing)
                 // An undo that did not come about leaves the step as it was.

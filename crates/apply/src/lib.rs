@@ -21,6 +21,7 @@ mod objection;
 pub mod operations;
 mod options;
 pub mod partition_conversion;
+pub mod partition_sets;
 mod partitions;
 mod plan;
 mod preflight;
@@ -31,7 +32,7 @@ pub mod store;
 pub mod verify;
 mod worker;
 
-pub use action::{Action, IndexShape, PartitionChange, Renaming, TreeIndex, TreePart, TreeRoot};
+pub use action::{Action, IndexShape, PartitionChange, Renaming, SetChange, TreeIndex, TreePart, TreeRoot};
 pub use cancellation::Cancellation;
 pub use catalog::{Activity, Blocker};
 pub use error::{Error, Refusal, StepFailure};

@@ -14,18 +14,20 @@ mod index_rules;
 mod maintenance;
 mod rehearsal;
 mod set_parameter;
+mod set_partition;
 
 use futures_util::future::BoxFuture;
 use model::Change;
 use tokio_postgres::Client;
 
-use crate::action::{Action, PartitionChange};
+use crate::action::{Action, PartitionChange, SetChange};
 use crate::catalog::SessionFacts;
 use crate::error::Error;
 use crate::objection::Objection;
 
 pub(crate) use index_rules::found;
 pub(crate) use rehearsal::{Rehearsed, rehearse};
+pub(crate) use set_partition::is_still_detached;
 
 /// Every operation: in the order of the variants of [`model::Change`], then of [`PartitionChange`].
 pub const OPERATIONS: &[&dyn Operation] = &[
@@ -40,6 +42,10 @@ pub const OPERATIONS: &[&dyn Operation] = &[
     &attach_index::AttachIndex,
     &create_over_partitions::CreateOverPartitions,
     &drop_partitioned_index::DropPartitionedIndex,
+    &set_partition::CREATE,
+    &set_partition::DETACH,
+    &set_partition::DROP,
+    &set_partition::MOVE,
 ];
 
 /// What preflight looks through.
@@ -183,6 +189,10 @@ pub fn operation_of(action: &Action) -> &'static dyn Operation {
         Action::Partition(P::AttachIndex { .. }) => &attach_index::AttachIndex,
         Action::Partition(P::CreateOverPartitions { .. }) => &create_over_partitions::CreateOverPartitions,
         Action::Partition(P::DropPartitionedIndex { .. }) => &drop_partitioned_index::DropPartitionedIndex,
+        Action::Set(SetChange::CreatePartition { .. }) => &set_partition::CREATE,
+        Action::Set(SetChange::DetachPartition { .. }) => &set_partition::DETACH,
+        Action::Set(SetChange::DropPartition { .. }) => &set_partition::DROP,
+        Action::Set(SetChange::MovePartition { .. }) => &set_partition::MOVE,
     }
 }
 
@@ -266,7 +276,36 @@ mod tests {
                 renames: vec![Renaming { from: QualifiedName::new("P", "x_undo"), to: "X".into() }],
             },
         ];
-        changes.into_iter().map(Action::Change).chain(parts.into_iter().map(Action::Partition)).collect()
+        let (set, name) = (QualifiedName::new("s", "a\"b.c"), QualifiedName::new("s", "a\"b.c_2024"));
+        let new = partitioning::planning::NewPartition {
+            name: name.clone(),
+            bound: "FOR VALUES FROM ('1') TO ('2')".into(),
+            check: Some("\"Größe\" IS NOT NULL".into()),
+            takes_from_default: true,
+            partition_by: None,
+            parts: Vec::new(),
+        };
+        let sets = vec![
+            SetChange::CreatePartition {
+                table: set.clone(),
+                partition: new,
+                from_default: Some((QualifiedName::new("s", "d"), vec!["\"Größe\"".into()])),
+                storage: vec![("fillfactor".into(), "90".into())],
+                tablespace: None,
+                owner: Some("O'Neil".into()),
+            },
+            SetChange::DetachPartition {
+                table: set,
+                partition: name.clone(),
+                bound: "FOR VALUES FROM ('1') TO ('2')".into(),
+                concurrently: true,
+            },
+            SetChange::DropPartition { partition: name.clone() },
+            SetChange::MovePartition { partition: name, tablespace: "cold store".into() },
+        ];
+        let changes = changes.into_iter().map(Action::Change);
+        let parts = parts.into_iter().map(Action::Partition);
+        changes.chain(parts).chain(sets.into_iter().map(Action::Set)).collect()
     }
 
     #[test]
@@ -316,6 +355,27 @@ mod tests {
                  CREATE INDEX CONCURRENTLY \"p\"\"i\" ON \"P\".\"p\"\"1\" USING btree (\"Größe\"); \
                  ALTER INDEX s.i ATTACH PARTITION \"P\".\"p\"\"i\"",
             ),
+            (
+                "CREATE TABLE s.\"a\"\"b.c_2024\" (LIKE s.\"a\"\"b.c\" INCLUDING ALL EXCLUDING IDENTITY EXCLUDING STATISTICS) \
+                 WITH (fillfactor = '90'); \
+                 ALTER TABLE s.\"a\"\"b.c_2024\" OWNER TO \"O'Neil\"; \
+                 ALTER TABLE s.\"a\"\"b.c_2024\" ADD CONSTRAINT pgwright_bound CHECK (\"Größe\" IS NOT NULL); \
+                 WITH moved AS (DELETE FROM ONLY s.d WHERE \"Größe\" IS NOT NULL RETURNING \"Größe\") \
+                 INSERT INTO s.\"a\"\"b.c_2024\" (\"Größe\") SELECT \"Größe\" FROM moved; \
+                 LOCK TABLE ONLY s.\"a\"\"b.c\" IN ACCESS EXCLUSIVE MODE; \
+                 LOCK TABLE ONLY s.d IN ACCESS EXCLUSIVE MODE; \
+                 WITH moved AS (DELETE FROM ONLY s.d WHERE \"Größe\" IS NOT NULL RETURNING \"Größe\") \
+                 INSERT INTO s.\"a\"\"b.c_2024\" (\"Größe\") SELECT \"Größe\" FROM moved; \
+                 ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION s.\"a\"\"b.c_2024\" FOR VALUES FROM ('1') TO ('2'); \
+                 ALTER TABLE s.\"a\"\"b.c_2024\" DROP CONSTRAINT pgwright_bound",
+                "",
+            ),
+            (
+                "ALTER TABLE s.\"a\"\"b.c\" DETACH PARTITION s.\"a\"\"b.c_2024\" CONCURRENTLY",
+                "ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION s.\"a\"\"b.c_2024\" FOR VALUES FROM ('1') TO ('2')",
+            ),
+            ("DROP TABLE s.\"a\"\"b.c_2024\"", ""),
+            ("ALTER TABLE s.\"a\"\"b.c_2024\" SET TABLESPACE \"cold store\"", ""),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {
             assert_eq!((sql.as_str(), undo.as_str()), (want_sql, want_undo));

@@ -272,7 +272,7 @@ async fn change_of(
             AppliedKind::Dropped
         }
         // A part of one of those.
-        Action::Partition(_) => return Ok(None),
+        Action::Partition(_) | Action::Set(_) => return Ok(None),
     };
     let (entry_id, step_id) = (entry.entry_id, step.step_id);
     Ok(Some(AppliedChange { entry_id, step_id, object, kind, indexes, tables }))

@@ -12,6 +12,7 @@ pub mod latency;
 pub mod lock;
 pub mod name;
 pub mod partition_set;
+pub mod partition_tree;
 pub mod recommendation;
 pub mod schema;
 pub mod snapshot;

@@ -213,9 +213,6 @@ pub struct Retention {
     /// What is done with a partition all of whose rows are older.
     #[serde(default)]
     pub then: RetentionAction,
-    /// Where archives go: a folder, `s3://bucket/path`, or `table:schema` for compressed tables in that schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archive: Option<String>,
 }
 
 /// What is done with an old partition.
@@ -227,21 +224,16 @@ pub enum RetentionAction {
     Keep,
     /// It becomes a table of its own.
     Detach,
-    /// It is detached, written to an archive, the archive is read back and compared, and it is dropped.
-    Archive,
     /// It is detached and dropped.
     Drop,
 }
 
-/// What new partitions have besides what the parent gives them.
+/// What new partitions have besides what the parent gives them, its indexes among it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     /// Storage parameters, autovacuum's among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storage: Vec<(String, String)>,
-    /// A table whose indexes new partitions get too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub indexes_of: Option<QualifiedName>,
     /// The tablespace of new partitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<String>,

@@ -34,9 +34,15 @@ mod bound;
 mod calendar;
 mod error;
 mod grid;
+pub mod inference;
 mod naming;
+pub mod planning;
+pub mod settings;
+mod tree;
+pub mod watching;
 
 pub use bound::{Bound, Edge, Key, key_text, typed_literal};
 pub use error::Error;
 pub use grid::{Grid, Part};
 pub use naming::{MAX_NAME_BYTES, default_pattern, fitted};
+pub use tree::{Child, Trees, kind_of};

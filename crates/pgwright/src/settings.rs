@@ -50,6 +50,9 @@ pub struct File {
     /// Which checks `lint` makes, and what it lets be.
     #[serde(default)]
     pub lint: advice::schema::Settings,
+    /// The partitioned tables that `partition run` looks after.
+    #[serde(default)]
+    pub partition_set: Vec<partitioning::settings::SetSettings>,
 }
 
 /// Everything resolved.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub gates: advice::regression::Gates,
     /// Which checks `lint` makes, and what it lets be.
     pub lint: advice::schema::Settings,
+    /// The partitioned tables that `partition run` looks after.
+    pub partition_sets: Vec<partitioning::settings::SetSettings>,
 }
 
 impl Settings {
@@ -99,6 +104,7 @@ impl Settings {
             checks: known(file.checks)?,
             gates: file.check,
             lint: file.lint,
+            partition_sets: file.partition_set,
         })
     }
 

@@ -6,6 +6,7 @@ mod access;
 mod activity;
 mod functions;
 mod indexes;
+mod partitions;
 mod relations;
 mod schema;
 mod server;
@@ -20,6 +21,10 @@ pub use functions::{
     volatile_functions,
 };
 pub use indexes::IndexRow;
+pub use partitions::{
+    ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, clock, partition_details, partition_tables,
+    partman_sets,
+};
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
 pub(crate) use schema::schema_facts;
 pub use schema::{
@@ -52,6 +57,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     HiddenExpressionRow::QUERY,
     IndexRow::QUERY,
     OldTransactionRow::QUERY,
+    ClockRow::QUERY,
+    PartitionDetailsRow::QUERY,
+    PartitionTableRow::QUERY,
     RelationRow::QUERY,
     ServerRow::QUERY,
     SessionSampleRow::QUERY,

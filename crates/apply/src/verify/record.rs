@@ -175,7 +175,7 @@ fn made_by(entry: &JournalEntry) -> Result<Vec<MadeIndex<'_>>, Error> {
                     parts.push((root.index.clone(), step));
                 }
             }
-            Action::Change(_) => {}
+            Action::Change(_) | Action::Set(_) => {}
         }
     }
     for (root, step) in parts {

@@ -12,6 +12,7 @@ mod disk;
 mod happy_path;
 mod locks;
 mod partition_deaths;
+mod partition_sets;
 mod partitions;
 mod pooler;
 mod refusals;

@@ -251,7 +251,7 @@ async fn show(
 }
 
 /// The lock of a statement in a line.
-pub(super) fn lock_text(lock: LockLevel, detail: Option<&str>) -> String {
+pub(crate) fn lock_text(lock: LockLevel, detail: Option<&str>) -> String {
     match detail {
         Some(detail) => format!("    lock: {lock} {}\n", plain(detail)),
         None => format!("    lock: {lock}\n"),

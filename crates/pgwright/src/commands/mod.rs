@@ -71,14 +71,14 @@ pub enum Command {
     Baseline(baseline::Args),
     /// Did a statement become worse? For CI: exit 1 when one did.
     Check(check::Args),
+    /// Partitioned tables: what they are like, and what keeps them so.
+    Partition(partition::Args),
     /// Play a workload file against a database, in an open loop.
     Workload(workload::Args),
     /// What do the server's logs say? Slow statements with percentiles, errors, locks, checkpoints.
     Logs(logs::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
-    /// Partitioned tables: make one of an ordinary table while it is written to.
-    Partition(partition::Args),
     /// Generate a slow database, make it fast, and prove it.
     Demo(demo::Args),
 }
@@ -105,10 +105,10 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Journal(args) => journal::run(&context, args).await,
         Command::Baseline(args) => baseline::run(&context, args).await,
         Command::Check(args) => check::run(&context, args).await,
+        Command::Partition(args) => partition::run(&context, args, global.config.clone()).await,
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
         Command::Report(args) => report::run(&context, args).await,
-        Command::Partition(args) => partition::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }
 }

@@ -1,6 +1,12 @@
 //! `pgwright partition …`: one file per action.
 
+mod adopt;
 mod convert;
+mod list;
+mod run;
+mod sets;
+
+use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -16,16 +22,28 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Action {
+    /// How are the partitioned tables: sizes, bounds, gaps, DEFAULT, what is missing.
+    List(list::Args),
+    /// What is to be done for the sets of pgwright.toml?
+    Plan(run::PlanArgs),
+    /// Make partitions ahead, close gaps, empty DEFAULT, retire what is old; shown first, done with --execute.
+    Run(run::RunArgs),
+    /// Take over sets that pg_partman, pgslice or somebody's hand made: write them down as they are.
+    Adopt(adopt::Args),
     /// Make a partitioned table of an ordinary one while it is written to.
     Convert(Box<convert::Args>),
 }
 
-/// Runs the command.
+/// Runs the command. `config` is the configuration file, when one was named.
 ///
 /// # Errors
 /// Fails as the action does.
-pub async fn run(context: &Context, args: Args) -> CommandResult {
+pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> CommandResult {
     match args.action {
+        Action::List(args) => list::run(context, args).await,
+        Action::Plan(args) => run::plan(context, args).await,
+        Action::Run(args) => run::run(context, args).await,
+        Action::Adopt(args) => adopt::run(context, args, config).await,
         Action::Convert(args) => convert::run(context, *args).await,
     }
 }

@@ -13,6 +13,7 @@ mod main_loop;
 mod other_shapes;
 mod outputs;
 mod partition_convert;
+mod partition_sets;
 mod partitioned_tables;
 mod poolers_and_standbys;
 mod program;

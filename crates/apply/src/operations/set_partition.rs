@@ -1,0 +1,348 @@
+//! How does a set gain a partition, and lose one?
+//!
+//! Source: PostgreSQL manual, "ALTER TABLE", ATTACH and DETACH PARTITION. `CREATE TABLE … PARTITION OF` would lock the
+//! parent with ACCESS EXCLUSIVE. A table that is made apart and attached takes SHARE UPDATE EXCLUSIVE on it, which
+//! stops nobody who reads or writes, and ACCESS EXCLUSIVE on DEFAULT. All of it is one transaction, so a death leaves
+//! nothing behind; the locks are taken by its last statements. DETACH … CONCURRENTLY is two transactions by itself and,
+//! when it dies between them, leaves the partition "pending", which FINALIZE ends.
+//!
+//! Rows that wait in DEFAULT are moved by that same transaction, so nobody ever sees them missing or twice: most of them
+//! under row locks only, those that came meanwhile after parent and DEFAULT are locked, which ATTACH then reads once.
+//! The parent has to be locked against readers: whoever has looked up its partitions, then waits for the lock on
+//! DEFAULT and only then takes a snapshot, would otherwise miss the rows that have moved.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use model::{QualifiedName, quote_identifier, quote_literal};
+use partitioning::planning::NewPartition;
+use tokio_postgres::Client;
+
+use super::{Condition, Inspection, Operation, Site};
+use crate::action::{Action, SetChange};
+use crate::error::Error;
+use crate::objection::Objection;
+
+/// See the module.
+pub(super) struct SetPartition {
+    id: &'static str,
+    action: &'static str,
+    undo_action: &'static str,
+    accepts: fn(&SetChange) -> bool,
+}
+
+pub(super) const CREATE: SetPartition = SetPartition {
+    id: "create_partition",
+    action: "create partition",
+    undo_action: "drop partition",
+    accepts: |change| matches!(change, SetChange::CreatePartition { .. }),
+};
+pub(super) const DETACH: SetPartition = SetPartition {
+    id: "detach_partition",
+    action: "detach partition",
+    undo_action: "attach partition",
+    accepts: |change| matches!(change, SetChange::DetachPartition { .. }),
+};
+pub(super) const DROP: SetPartition = SetPartition {
+    id: "drop_partition",
+    action: "drop table",
+    undo_action: "bring back table",
+    accepts: |change| matches!(change, SetChange::DropPartition { .. }),
+};
+pub(super) const MOVE: SetPartition = SetPartition {
+    id: "move_partition",
+    action: "move partition",
+    undo_action: "move back partition",
+    accepts: |change| matches!(change, SetChange::MovePartition { .. }),
+};
+
+/// The CHECK that spares ATTACH its scan of the moved rows, as long as the transaction lasts.
+const BOUND: &str = "pgwright_bound";
+
+impl Operation for SetPartition {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn action(&self) -> &'static str {
+        self.action
+    }
+
+    fn undo_action(&self) -> &'static str {
+        self.undo_action
+    }
+
+    fn accepts(&self, action: &Action) -> bool {
+        matches!(action, Action::Set(change) if (self.accepts)(change))
+    }
+
+    fn statement(&self, action: &Action) -> String {
+        self.statements(action).join("; ")
+    }
+
+    fn statements(&self, action: &Action) -> Vec<String> {
+        match action {
+            Action::Set(change) => statements(change),
+            _ => Vec::new(),
+        }
+    }
+
+    fn undo_statement(&self, action: &Action) -> Option<String> {
+        match action {
+            // A partition that was made may hold rows by now, and an empty one is no burden.
+            Action::Set(SetChange::DetachPartition { table, partition, bound, .. }) => {
+                Some(format!("ALTER TABLE {table} ATTACH PARTITION {partition} {bound}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn changes_schema(&self) -> bool {
+        true
+    }
+
+    fn waits_for_transactions(&self) -> bool {
+        self.id == DETACH.id
+    }
+
+    fn takes_name(&self) -> bool {
+        false
+    }
+
+    fn preflight<'a>(
+        &'a self,
+        site: &'a Site<'a>,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<Inspection, Error>> {
+        async move {
+            let mut inspection = Inspection::default();
+            let Action::Set(change) = action else { return Ok(inspection) };
+            let found = state(site.client, change.partition()).await?;
+            match (change, &found) {
+                (SetChange::CreatePartition { .. }, _) => {}
+                (_, None) => {
+                    inspection.already = Some(format!("Table {} is not there any more.", change.partition()));
+                }
+                (SetChange::DropPartition { partition }, Some(found)) if found.is_partition => {
+                    inspection.object_to(Objection::WrongKind {
+                        relation: partition.clone(),
+                        kind: "partition".into(),
+                    });
+                }
+                (_, Some(found)) if !found.is_owner => inspection.object_to(Objection::NotOwner {
+                    table: change.partition().clone(),
+                    owner: found.owner.clone(),
+                    role: site.facts.role.clone(),
+                }),
+                (SetChange::DetachPartition { partition, .. }, Some(found)) if !found.is_partition => {
+                    inspection.already = Some(format!("Table {partition} is no partition any more."));
+                }
+                _ => {}
+            }
+            Ok(inspection)
+        }
+        .boxed()
+    }
+
+    fn undo_preflight<'a>(
+        &'a self,
+        site: &'a Site<'a>,
+        action: &'a Action,
+        _made: Option<(u32, &'a str)>,
+    ) -> BoxFuture<'a, Result<Inspection, Error>> {
+        async move {
+            let mut inspection = Inspection::default();
+            let Action::Set(change) = action else { return Ok(inspection) };
+            if let SetChange::DetachPartition { partition, .. } = change {
+                match state(site.client, partition).await? {
+                    None => inspection.object_to(Objection::TableMissing { table: partition.clone() }),
+                    Some(found) if found.is_partition => {
+                        inspection.already =
+                            Some(format!("Table {} is a partition again.", change.partition()));
+                    }
+                    Some(_) => {}
+                }
+            } else {
+                inspection.already = Some(match change {
+                    SetChange::CreatePartition { .. } => {
+                        format!("Partition {} stays: it may hold rows by now.", change.partition())
+                    }
+                    _ => format!("What was done to {} stays.", change.partition()),
+                });
+            }
+            Ok(inspection)
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        client: &'a Client,
+        action: &'a Action,
+    ) -> BoxFuture<'a, Result<Condition, Error>> {
+        async move {
+            match action {
+                Action::Set(change) => inspect(client, change).await,
+                _ => Ok(Condition::NotDone),
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn inspect(client: &Client, change: &SetChange) -> Result<Condition, Error> {
+    let found = state(client, change.partition()).await?;
+    Ok(match (change, found) {
+        (SetChange::DropPartition { .. }, None) => Condition::Done { made: None },
+        (_, None) => Condition::NotDone,
+        (SetChange::CreatePartition { table, .. }, Some(found)) => match found.parent {
+            Some(parent) if parent == *table => Condition::Done { made: None },
+            _ => Condition::Foreign { found: "a table that is no partition of it".to_owned() },
+        },
+        (SetChange::DetachPartition { table, partition, .. }, Some(found)) if found.detach_pending => {
+            Condition::HalfDone {
+                mend: format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE"),
+                found: format!("half-detached partition {partition}"),
+            }
+        }
+        // The OID tells the table from another of its name, for the DROP that a death kept from being run.
+        (SetChange::DetachPartition { bound, .. }, Some(found)) if !found.is_partition => {
+            Condition::Done { made: Some((found.oid, bound.clone())) }
+        }
+        (SetChange::MovePartition { tablespace, .. }, Some(found)) if found.tablespace == *tablespace => {
+            Condition::Done { made: None }
+        }
+        _ => Condition::NotDone,
+    })
+}
+
+/// What the catalog says of a table.
+struct State {
+    oid: u32,
+    is_partition: bool,
+    parent: Option<QualifiedName>,
+    detach_pending: bool,
+    tablespace: String,
+    is_owner: bool,
+    owner: String,
+}
+
+/// Whether a table is still the one that was detached, and no partition again.
+pub(crate) async fn is_still_detached(
+    client: &Client,
+    name: &QualifiedName,
+    oid: u32,
+) -> Result<bool, Error> {
+    Ok(state(client, name).await?.is_some_and(|found| found.oid == oid && !found.is_partition))
+}
+
+async fn state(client: &Client, name: &QualifiedName) -> Result<Option<State>, Error> {
+    let doing = || Error::query("look at a partition");
+    let Some(row) = client
+        .query_opt(include_str!("../../queries/partition_state.sql"), &[&name.schema, &name.name])
+        .await
+        .map_err(doing())?
+    else {
+        return Ok(None);
+    };
+    let read = || -> Result<State, tokio_postgres::Error> {
+        let schema: Option<String> = row.try_get("parent_schema")?;
+        let parent: Option<String> = row.try_get("parent_name")?;
+        Ok(State {
+            oid: row.try_get("oid")?,
+            is_partition: row.try_get("is_partition")?,
+            parent: schema.zip(parent).map(|(schema, name)| QualifiedName::new(schema, name)),
+            detach_pending: row.try_get("detach_pending")?,
+            tablespace: row.try_get("tablespace")?,
+            is_owner: row.try_get("is_owner")?,
+            owner: row.try_get("owner")?,
+        })
+    };
+    read().map(Some).map_err(doing())
+}
+
+fn statements(change: &SetChange) -> Vec<String> {
+    match change {
+        SetChange::CreatePartition { table, partition, from_default, storage, tablespace, owner } => {
+            creation(
+                table,
+                partition,
+                from_default.as_ref(),
+                storage,
+                tablespace.as_deref(),
+                owner.as_deref(),
+            )
+        }
+        SetChange::DetachPartition { table, partition, concurrently, .. } => {
+            let how = if *concurrently { " CONCURRENTLY" } else { "" };
+            vec![format!("ALTER TABLE {table} DETACH PARTITION {partition}{how}")]
+        }
+        SetChange::DropPartition { partition } => vec![format!("DROP TABLE {partition}")],
+        SetChange::MovePartition { partition, tablespace } => {
+            vec![format!("ALTER TABLE {partition} SET TABLESPACE {}", quote_identifier(tablespace))]
+        }
+    }
+}
+
+fn creation(
+    table: &QualifiedName,
+    new: &NewPartition,
+    from_default: Option<&(QualifiedName, Vec<String>)>,
+    storage: &[(String, String)],
+    tablespace: Option<&str>,
+    owner: Option<&str>,
+) -> Vec<String> {
+    let name = &new.name;
+    let mut options = String::new();
+    if !storage.is_empty() {
+        let storage: Vec<String> = storage
+            .iter()
+            // A name with a dot is one of TOAST: toast.autovacuum_enabled.
+            .map(|(key, value)| {
+                let key: Vec<String> = key.split('.').map(quote_identifier).collect();
+                format!("{} = {}", key.join("."), quote_literal(value))
+            })
+            .collect();
+        options.push_str(&format!(" WITH ({})", storage.join(", ")));
+    }
+    if let Some(tablespace) = tablespace {
+        options.push_str(&format!(" TABLESPACE {}", quote_identifier(tablespace)));
+    }
+    let like =
+        format!("CREATE TABLE {name} (LIKE {table} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING STATISTICS)");
+    let mut sql = Vec::new();
+    match &new.partition_by {
+        // Nobody knows the table yet, so PARTITION OF locks nobody out.
+        Some(by) => {
+            sql.push(format!("{like} PARTITION BY {by}"));
+            for (part, bound) in &new.parts {
+                sql.push(format!("CREATE TABLE {part} PARTITION OF {name} {bound}{options}"));
+            }
+        }
+        None => sql.push(format!("{like}{options}")),
+    }
+    if let Some(owner) = owner {
+        let owner = quote_identifier(owner);
+        sql.extend(new.parts.iter().map(|(part, _)| format!("ALTER TABLE {part} OWNER TO {owner}")));
+        sql.push(format!("ALTER TABLE {name} OWNER TO {owner}"));
+    }
+    let attach = format!("ALTER TABLE {table} ATTACH PARTITION {name} {}", new.bound);
+    match (from_default, &new.check) {
+        (Some((default, columns)), Some(check)) => {
+            let columns = columns.join(", ");
+            let movement = format!(
+                "WITH moved AS (DELETE FROM ONLY {default} WHERE {check} RETURNING {columns}) \
+                 INSERT INTO {name} ({columns}) SELECT {columns} FROM moved"
+            );
+            sql.push(format!("ALTER TABLE {name} ADD CONSTRAINT {BOUND} CHECK ({check})"));
+            sql.push(movement.clone());
+            // A reader that knew the partitions of before and read the rows of after would miss those that were moved.
+            sql.push(format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"));
+            sql.push(format!("LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"));
+            sql.push(movement);
+            sql.push(attach);
+            sql.push(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
+        }
+        _ => sql.push(attach),
+    }
+    sql
+}

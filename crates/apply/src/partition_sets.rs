@@ -1,0 +1,11 @@
+//! Keeps partitioned tables as their sets say: [`survey`] looks, [`run`] does.
+//!
+//! The catalog is read once for all sets; only sets whose DEFAULT holds rows, or whose key is a number, are asked more.
+//! What is to be done is decided by `partitioning::planning`, a pure function. Each partition is made by one
+//! transaction, which also writes the journal's row, so a death leaves either both or neither, and the next run goes on.
+
+mod run;
+mod survey;
+
+pub use run::{SetRun, SetRunStep, run};
+pub use survey::{Survey, Surveyed, survey};

@@ -1,0 +1,234 @@
+//! How is a survey carried out? Partition by partition, each in one transaction with its row of the journal.
+
+use std::time::Instant;
+
+use model::Millis;
+use partitioning::settings::SetSettings;
+use postgres::{Session, Target};
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use super::survey::{Survey, survey};
+use crate::action::{Action, SetChange};
+use crate::error::{Error, StepFailure};
+use crate::event::{Event, OnEvent};
+use crate::executor::{RunStep, StepSite, begin};
+use crate::journal::{self, Promise, Record, Status};
+use crate::operations::{is_still_detached, marked, operation_of};
+use crate::options::ExecuteOptions;
+use crate::plan::{PlannedRecommendation, PlannedStep};
+use crate::recovery::{Recovered, recover_locked, unlock};
+use crate::schema;
+use crate::worker::Worker;
+
+/// What a run did.
+#[derive(Debug, Serialize)]
+pub struct SetRun {
+    /// What was found of earlier runs.
+    pub recovered: Vec<Recovered>,
+    /// What was seen under the lock, after which it was done.
+    pub survey: Survey,
+    /// What was done, in order.
+    pub steps: Vec<SetRunStep>,
+    /// Why sets were given up, each with its table; the others went on.
+    #[serde(skip)]
+    pub failures: Vec<(String, Error)>,
+}
+
+/// One statement, or one transaction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SetRunStep {
+    /// The partitioned table.
+    pub table: String,
+    /// The journal's step.
+    pub step_id: i64,
+    /// What was run.
+    pub sql: String,
+    /// What became of it.
+    pub status: Status,
+    /// How long it took, waiting and tries included.
+    pub elapsed: Millis,
+}
+
+/// Surveys sets and does what is to be done. A set that fails does not keep the others from being looked after.
+///
+/// # Errors
+/// What keeps a run from beginning: no connection, another run at work, no right to write.
+pub async fn run(
+    target: &Target,
+    settings: &[SetSettings],
+    options: &ExecuteOptions,
+    on_event: OnEvent<'_>,
+) -> Result<SetRun, Error> {
+    let (session, facts) = begin(target).await?;
+    on_event(Event::Locked);
+    let result = async {
+        let recovered = recover_locked(target, &session, options, on_event).await?;
+        let survey = survey(&session, settings).await?;
+        let mut run = SetRun { recovered, survey, steps: Vec::new(), failures: Vec::new() };
+        let undropped = undropped(&session).await?;
+        if run.survey.sets.iter().all(|s| s.steps.is_empty()) && undropped.is_empty() {
+            return Ok(run);
+        }
+        schema::ensure(&session).await?;
+        let mut worker = Worker::open(target, options).await?;
+        let run_id = options.run_id.unwrap_or_else(Uuid::new_v4);
+        let mut site = StepSite { session: &session, facts: &facts, worker: &mut worker, options };
+        for (entry_id, old_step, change) in undropped {
+            let table = change.partition().to_string();
+            let step = PlannedStep::new(Action::Set(change));
+            journal::advance(&session, old_step, Status::Retried, Record::default()).await?;
+            let mut failure = None;
+            for step_id in journal::append(&session, entry_id, std::slice::from_ref(&step), None).await? {
+                let done = one(&mut site, &step, step_id, &mut failure, on_event).await?;
+                run.steps.push(SetRunStep { table: table.clone(), ..done });
+            }
+            run.failures.extend(failure.map(|failure| (table, failure)));
+        }
+        let sets: Vec<_> = run.survey.sets.iter().filter(|s| !s.steps.is_empty()).collect();
+        for (position, set) in (0_i32..).zip(sets) {
+            let title = format!("look after the partitions of {}", set.table);
+            let planned = PlannedRecommendation {
+                recommendation_id: format!("partitions {}", set.table),
+                title: title.clone(),
+                lock_duration: String::new(),
+                promise: Promise::default(),
+                steps: set.steps.clone(),
+                resumes: None,
+                changes: Vec::new(),
+            };
+            let (entry_id, step_ids) = journal::write_plan(&session, run_id, position, &planned).await?;
+            on_event(Event::Journaled { entry_id, recommendation_id: planned.recommendation_id, title });
+            let mut failure = None;
+            for (step, step_id) in set.steps.iter().zip(step_ids) {
+                let done = one(&mut site, step, step_id, &mut failure, on_event).await?;
+                run.steps.push(SetRunStep { table: set.table.clone(), ..done });
+            }
+            if let Some(failure) = failure {
+                run.failures.push((set.table.clone(), failure));
+            }
+        }
+        Ok(run)
+    }
+    .await;
+    unlock(&session).await;
+    result
+}
+
+/// What an earlier run detached to be dropped and did not drop: the entry, the step, and the change.
+async fn undropped(session: &Session) -> Result<Vec<(i64, i64, SetChange)>, Error> {
+    if schema::presence(session).await? == schema::Presence::Absent {
+        return Ok(Vec::new());
+    }
+    let doing = || Error::query("read the journal");
+    let rows =
+        session.query(include_str!("../../queries/undropped_partitions.sql"), &[]).await.map_err(doing())?;
+    let mut found = Vec::new();
+    for row in rows {
+        let read = || -> Result<(i64, i64, serde_json::Value, u32), tokio_postgres::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+        };
+        let (entry_id, step_id, change, oid) = read().map_err(doing())?;
+        let change: SetChange = serde_json::from_value(change).map_err(Error::json("read a step"))?;
+        if is_still_detached(session, change.partition(), oid).await? {
+            found.push((entry_id, step_id, change));
+        }
+    }
+    Ok(found)
+}
+
+/// Runs one step, unless an earlier one of its set has failed.
+async fn one(
+    site: &mut StepSite<'_, '_>,
+    step: &PlannedStep,
+    step_id: i64,
+    failure: &mut Option<Error>,
+    on_event: OnEvent<'_>,
+) -> Result<SetRunStep, Error> {
+    let began = Instant::now();
+    let is_creation = matches!(step.change, Action::Set(SetChange::CreatePartition { .. }));
+    let stop = failure.is_some() || site.options.cancellation.is_cancelled();
+    let status = if is_creation && !stop {
+        match create(site.session, &step.change, step_id, site.options, on_event).await {
+            Ok(()) => Status::Done,
+            Err(error) => {
+                journal::advance(site.session, step_id, Status::Running, Record::default()).await?;
+                journal::advance(site.session, step_id, Status::Failed, Record::failure(&error)?).await?;
+                on_event(Event::Failed { step_id });
+                *failure = Some(Error::Step(Box::new(error)));
+                Status::Failed
+            }
+        }
+    } else {
+        let mut steps = [RunStep {
+            step_id,
+            change: step.change.clone(),
+            sql: step.sql.clone(),
+            status: Status::Planned,
+            attempts: 0,
+            elapsed: Millis(0.0),
+        }];
+        site.run_steps(&mut steps, failure, on_event).await?;
+        steps.first().map_or(Status::Skipped, |s| s.status)
+    };
+    let elapsed = Millis(began.elapsed().as_secs_f64() * 1000.0);
+    if is_creation && status == Status::Done {
+        on_event(Event::Finished { step_id, sql: step.sql.clone(), elapsed });
+    }
+    Ok(SetRunStep { table: String::new(), step_id, sql: step.sql.clone(), status, elapsed })
+}
+
+/// Makes a partition and journals it in one transaction, again when a lock was not to be had.
+async fn create(
+    session: &Session,
+    change: &Action,
+    step_id: i64,
+    options: &ExecuteOptions,
+    on_event: OnEvent<'_>,
+) -> Result<(), StepFailure> {
+    let operation = operation_of(change);
+    let timeout_ms = options.lock_timeout.as_millis().max(1);
+    let mut script =
+        format!("begin /* pgwright:create_partition */; set local lock_timeout = {timeout_ms};\n");
+    for statement in operation.statements(change) {
+        script.push_str(&marked(operation.id(), &statement));
+        script.push_str(";\n");
+    }
+    script.push_str(&format!(
+        "update /* pgwright:journal_create */ pgwright.journal_step set status = 'done', attempts = 1, \
+           started_at = pg_catalog.transaction_timestamp(), finished_at = pg_catalog.clock_timestamp() \
+         where step_id = {step_id} and status = 'planned';\ncommit /* pgwright:create_partition */"
+    ));
+    on_event(Event::Started { step_id, sql: operation.statement(change) });
+    let mut attempt = 1;
+    loop {
+        on_event(Event::Sending { step_id, sql: operation.statement(change), attempt });
+        let Err(error) = session.batch_execute(&script).await else { return Ok(()) };
+        on_event(Event::Answered { step_id });
+        let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
+        let db = error.as_db_error();
+        let code = db.map(|d| d.code().clone());
+        let retry = matches!(&code, Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code));
+        if !retry || attempt >= options.tries || options.cancellation.is_cancelled() {
+            return Err(StepFailure {
+                sqlstate: code.map(|c| c.code().to_owned()),
+                attempts: attempt,
+                timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
+                cancelled: options.cancellation.is_cancelled(),
+                ..StepFailure::of(change, db.map_or_else(|| error.to_string(), |d| d.message().to_owned()))
+            });
+        }
+        let pause = options.pause_after(attempt);
+        on_event(Event::Retrying {
+            step_id,
+            attempt,
+            of: options.tries,
+            sqlstate: code.map_or_else(String::new, |c| c.code().to_owned()),
+            pause: Millis(pause.as_secs_f64() * 1000.0),
+            blockers: Vec::new(),
+        });
+        tokio::time::sleep(pause).await;
+        attempt += 1;
+    }
+}

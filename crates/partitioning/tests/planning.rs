@@ -1,0 +1,294 @@
+//! Is it planned what is missing, and nothing that is there?
+
+use std::collections::BTreeSet;
+
+use model::QualifiedName;
+use model::partition_set::RetentionAction;
+use model::partition_tree::{PartitionKey, PartitionTable};
+use partitioning::inference::infer;
+use partitioning::planning::{Seen, SetPlan, Step, plan};
+use partitioning::settings::{SetSettings, SubSettings};
+use partitioning::{Grid, Trees};
+
+const PARENT: u32 = 1;
+
+fn table(oid: u32, name: &str, bound: Option<&str>) -> PartitionTable {
+    PartitionTable {
+        oid,
+        name: QualifiedName::new("public", name),
+        parent_oid: bound.map(|_| PARENT),
+        relkind: 'r',
+        key: None,
+        bound: bound.map(str::to_owned),
+        detach_pending: false,
+        owner: "postgres".into(),
+        is_owner: true,
+        rows: None,
+        default_bytes: None,
+        tablespace: None,
+        has_statistics: false,
+    }
+}
+
+fn trees(type_name: &str, partitions: &[(&str, &str)]) -> Trees {
+    let mut tables: Vec<PartitionTable> =
+        (2..).zip(partitions).map(|(oid, (name, bound))| table(oid, name, Some(bound))).collect();
+    let key = PartitionKey {
+        strategy: 'r',
+        columns: vec![Some("at".into())],
+        types: vec![Some(type_name.into())],
+        definition: "RANGE (at)".into(),
+    };
+    tables.push(PartitionTable { key: Some(key), relkind: 'p', ..table(PARENT, "runs", None) });
+    Trees::new(tables)
+}
+
+fn micros(text: &str) -> i64 {
+    let settings =
+        SetSettings { table: "runs".into(), interval: Some("day".into()), ..SetSettings::default() };
+    let trees = trees("timestamp with time zone", &[]);
+    let set = settings.resolve(trees.parents().next().unwrap()).unwrap();
+    Grid::new(&set.division, "UTC", None).unwrap().key(text).unwrap()
+}
+
+fn planned(trees: &Trees, settings: &SetSettings, seen: &Seen) -> SetPlan {
+    let parent = trees.parents().next().unwrap();
+    plan(&settings.resolve(parent).unwrap(), trees, parent, seen).unwrap()
+}
+
+fn monthly() -> SetSettings {
+    SetSettings {
+        table: "runs".into(),
+        interval: Some("month".into()),
+        premake: Some(2),
+        ..SetSettings::default()
+    }
+}
+
+fn at(text: &str) -> Seen {
+    Seen { now_micros: micros(text), ..Seen::default() }
+}
+
+fn text(step: &Step) -> String {
+    match step {
+        Step::Create(new) => format!("{} {}", new.name.name, new.bound.trim_start_matches("FOR VALUES ")),
+        Step::Retire { name, action, .. } => format!("{action:?} {}", name.name),
+        Step::Move { name, tablespace } => format!("{} to {tablespace}", name.name),
+        Step::Analyze { table } => format!("analyze {}", table.name),
+    }
+}
+
+fn texts(plan: &SetPlan) -> Vec<String> {
+    plan.steps.iter().map(text).collect()
+}
+
+#[test]
+fn partitions_are_made_ahead_of_now_and_once_only() {
+    let empty = trees("timestamp with time zone", &[]);
+    let now = at("2024-01-31 23:59:59+00");
+    assert_eq!(
+        texts(&planned(&empty, &monthly(), &now)),
+        [
+            "runs_2024_01 FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')",
+            "runs_2024_02 FROM ('2024-02-01 00:00:00+00') TO ('2024-03-01 00:00:00+00')",
+            "runs_2024_03 FROM ('2024-03-01 00:00:00+00') TO ('2024-04-01 00:00:00+00')"
+        ]
+    );
+    let there = trees(
+        "timestamp with time zone",
+        &[
+            ("runs_2024_01", "FOR VALUES FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')"),
+            ("runs_2024_02", "FOR VALUES FROM ('2024-02-01 00:00:00+00') TO ('2024-03-01 00:00:00+00')"),
+            ("runs_2024_03", "FOR VALUES FROM ('2024-03-01 00:00:00+00') TO ('2024-04-01 00:00:00+00')"),
+        ],
+    );
+    assert!(planned(&there, &monthly(), &now).steps.is_empty());
+    // A second later it is February.
+    assert_eq!(texts(&planned(&there, &monthly(), &at("2024-02-01 00:00:00+00"))).len(), 1);
+}
+
+#[test]
+fn gaps_are_closed_beside_bounds_that_were_made_by_hand() {
+    let there = trees(
+        "timestamp with time zone",
+        &[
+            ("old", "FOR VALUES FROM (MINVALUE) TO ('2023-11-15 12:00:00+00')"),
+            ("runs_2023_12", "FOR VALUES FROM ('2023-12-10 00:00:00+00') TO ('2023-12-20 00:00:00+00')"),
+            ("far", "FOR VALUES FROM ('2099-01-01 00:00:00+00') TO (MAXVALUE)"),
+        ],
+    );
+    assert_eq!(
+        texts(&planned(
+            &there,
+            &SetSettings { premake: Some(0), ..monthly() },
+            &at("2024-01-02 00:00:00+00")
+        )),
+        [
+            "runs_2023_11 FROM ('2023-11-15 12:00:00+00') TO ('2023-12-01 00:00:00+00')",
+            "runs_2023_12_2 FROM ('2023-12-01 00:00:00+00') TO ('2023-12-10 00:00:00+00')",
+            "runs_2023_12_3 FROM ('2023-12-20 00:00:00+00') TO ('2024-01-01 00:00:00+00')",
+            "runs_2024_01 FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')"
+        ]
+    );
+}
+
+#[test]
+fn rows_in_default_get_their_partition_unless_they_are_of_2099_or_too_old() {
+    let there = trees("timestamp with time zone", &[("d", "DEFAULT")]);
+    let seen = Seen {
+        default_keys: ["2020-05-05 00:00:00+00", "2023-12-31 00:00:00+00", "2099-01-01 00:00:00+00"]
+            .map(micros)
+            .to_vec(),
+        has_odd_rows: true,
+        ..at("2024-01-02 00:00:00+00")
+    };
+    let settings = SetSettings {
+        premake: Some(0),
+        retention: Some("1 year".into()),
+        then: Some(RetentionAction::Drop),
+        ..monthly()
+    };
+    let plan = planned(&there, &settings, &seen);
+    assert_eq!(
+        texts(&plan),
+        [
+            "runs_2023_12 FROM ('2023-12-01 00:00:00+00') TO ('2024-01-01 00:00:00+00')",
+            "runs_2024_01 FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')",
+            "analyze runs"
+        ]
+    );
+    assert!(matches!(&plan.steps[0], Step::Create(new) if new.takes_from_default));
+    assert_eq!(plan.notices.len(), 2, "{:?}", plan.notices);
+}
+
+#[test]
+fn what_is_older_than_the_retention_is_retired_when_all_of_it_is() {
+    let bound =
+        |from: &str, to: &str| format!("FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')");
+    let (a, b) = (bound("2023-01-01", "2023-02-01"), bound("2023-02-01", "2023-03-01"));
+    let there = trees("timestamp with time zone", &[("a", &a), ("b", &b)]);
+    let settings = SetSettings {
+        premake: Some(0),
+        retention: Some("12 months".into()),
+        then: Some(RetentionAction::Detach),
+        ..monthly()
+    };
+    // On February 28th, January of the year before is old, February is not.
+    let plan = planned(&there, &settings, &at("2024-02-28 00:00:00+00"));
+    assert_eq!(texts(&plan).last().unwrap(), "Detach a");
+    assert!(!texts(&plan).contains(&"Detach b".to_owned()));
+    let keep = SetSettings { then: Some(RetentionAction::Keep), ..settings };
+    let plan = planned(&there, &keep, &at("2024-02-28 00:00:00+00"));
+    assert!(plan.steps.iter().all(|s| matches!(s, Step::Create(_))));
+    assert_eq!(plan.notices.len(), 1);
+}
+
+#[test]
+fn numbers_go_ahead_of_the_largest_one() {
+    let there = trees("bigint", &[("runs_0", "FOR VALUES FROM ('0') TO ('1000')")]);
+    let settings = SetSettings { interval: Some("1000".into()), premake: Some(1), ..monthly() };
+    let seen = Seen { max_key: Some(2500), ..Seen::default() };
+    assert_eq!(
+        texts(&planned(&there, &settings, &seen)),
+        [
+            "runs_1000 FROM ('1000') TO ('2000')",
+            "runs_2000 FROM ('2000') TO ('3000')",
+            "runs_3000 FROM ('3000') TO ('4000')"
+        ]
+    );
+    assert_eq!(texts(&planned(&there, &settings, &Seen::default())), ["runs_1000 FROM ('1000') TO ('2000')"]);
+}
+
+#[test]
+fn months_are_divided_into_days_or_hashes() {
+    let empty = trees("timestamp with time zone", &[]);
+    let sub = |sub: SubSettings| SetSettings { premake: Some(0), sub: Some(sub), ..monthly() };
+    let days = sub(SubSettings { key: "at".into(), interval: Some("day".into()), ..SubSettings::default() });
+    let plan = planned(&empty, &days, &at("2024-02-10 00:00:00+00"));
+    let Step::Create(new) = &plan.steps[0] else { panic!() };
+    assert_eq!(new.partition_by.as_deref(), Some("RANGE (at)"));
+    assert_eq!(new.parts.len(), 29);
+    assert_eq!(new.parts[28].0.name, "runs_2024_02_29");
+    let hashes = sub(SubSettings { key: "a\"b".into(), partitions: Some(2), ..SubSettings::default() });
+    let plan = planned(&empty, &hashes, &at("2024-02-10 00:00:00+00"));
+    let Step::Create(new) = &plan.steps[0] else { panic!() };
+    assert_eq!(new.partition_by.as_deref(), Some("HASH (\"a\"\"b\")"));
+    assert_eq!(new.parts[1].0.name, "runs_2024_02_h1");
+}
+
+#[test]
+fn a_name_that_a_stranger_has_is_not_taken() {
+    let empty = trees("date", &[]);
+    let seen = Seen { taken: BTreeSet::from(["runs_2024_01".to_owned()]), ..at("2024-01-02 00:00:00+00") };
+    let plan = planned(&empty, &SetSettings { premake: Some(0), ..monthly() }, &seen);
+    assert_eq!(texts(&plan), ["runs_2024_01_2 FROM ('2024-01-01') TO ('2024-02-01')"]);
+}
+
+#[test]
+fn sets_of_other_tools_are_found_out() {
+    let found = |type_name: &str, partitions: &[(&str, &str)]| {
+        let trees = trees(type_name, partitions);
+        let inferred =
+            infer(&trees, trees.parents().next().unwrap(), "Europe/Zurich", micros("2024-02-10 00:00:00+00"))
+                .unwrap();
+        let set = inferred.set;
+        (set.division.interval.to_string(), set.time_zone, set.naming, set.premake)
+    };
+    let tz = |from: &str, to: &str| format!("FOR VALUES FROM ('{from}+00') TO ('{to}+00')");
+    // pg_partman 4, days in the server's zone.
+    let (a, b) =
+        (tz("2024-02-10 23:00:00", "2024-02-11 23:00:00"), tz("2024-02-11 23:00:00", "2024-02-12 23:00:00"));
+    assert_eq!(
+        found(
+            "timestamp with time zone",
+            &[("runs_p2024_02_11", &a), ("runs_p2024_02_12", &b), ("runs_default", "DEFAULT")]
+        ),
+        ("1 day".into(), "Europe/Zurich".into(), Some("{table}_p{YYYY}_{MM}_{DD}".into()), 2)
+    );
+    // pgslice.
+    assert_eq!(
+        found(
+            "date",
+            &[
+                ("runs_202401", "FOR VALUES FROM ('2024-01-01') TO ('2024-02-01')"),
+                ("runs_202402", "FOR VALUES FROM ('2024-02-01') TO ('2024-03-01')"),
+            ]
+        ),
+        ("1 month".into(), "UTC".into(), Some("{table}_{YYYY}{MM}".into()), 4)
+    );
+    // Months of New York, by hand; the zone is one with those offsets.
+    let (a, b) =
+        (tz("2024-02-01 05:00:00", "2024-03-01 05:00:00"), tz("2024-03-01 05:00:00", "2024-04-01 04:00:00"));
+    let (interval, zone, ..) = found("timestamp with time zone", &[("y2024m02", &a), ("y2024m03", &b)]);
+    assert_eq!(interval, "1 month");
+    let division = model::Division {
+        key: "at".into(),
+        kind: model::KeyKind::TimestampTz,
+        interval: "1 month".parse().unwrap(),
+    };
+    let grid = Grid::new(&division, &zone, None).unwrap();
+    let part = grid.at(micros("2024-03-05 00:00:00+00")).unwrap().unwrap();
+    assert_eq!(part.bound.sql(model::KeyKind::TimestampTz), b);
+    // Numbers.
+    assert_eq!(
+        found(
+            "bigint",
+            &[
+                ("runs_p0", "FOR VALUES FROM ('0') TO ('10')"),
+                ("runs_p10", "FOR VALUES FROM ('10') TO ('20')")
+            ]
+        ),
+        ("10".into(), "UTC".into(), Some("{table}_p{n}".into()), 4)
+    );
+}
+
+#[test]
+fn a_set_that_is_written_down_is_read_as_the_same() {
+    let trees = trees(
+        "timestamp with time zone",
+        &[("runs_2024_01", "FOR VALUES FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')")],
+    );
+    let parent = trees.parents().next().unwrap();
+    let set = infer(&trees, parent, "UTC", 0).unwrap().set;
+    assert_eq!(SetSettings::of(&set).resolve(parent).unwrap(), set);
+}
