@@ -99,7 +99,11 @@ async fn measure(
             ))
             .await?;
     }
-    client.batch_execute("vacuum analyze pg_catalog.pg_class; vacuum analyze pg_catalog.pg_inherits; vacuum analyze pg_catalog.pg_partitioned_table").await?;
+    client
+        .batch_execute(
+            "vacuum analyze pg_catalog.pg_class, pg_catalog.pg_inherits, pg_catalog.pg_partitioned_table",
+        )
+        .await?;
     let target = Target::parse(Some(&url), &Environment::default())?;
     let settings = |premake: u32| -> Vec<SetSettings> {
         (1..=sets)

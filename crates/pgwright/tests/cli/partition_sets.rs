@@ -49,7 +49,7 @@ async fn a_set_is_found_written_down_looked_at_and_kept() {
         );
         assert_eq!(world.schema_dump().await, before);
 
-        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 sets, 19 of 19 steps done");
+        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 set, 19 of 19 steps done");
         let count = "select count(*) from pg_inherits where inhparent = 'metrics.\"Sys.metrics\"'::regclass";
         assert_eq!(world.value(count).await, "17");
         world.sql(r#"insert into metrics."Sys.metrics" values (2, now())"#).await;

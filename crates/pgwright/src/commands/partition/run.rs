@@ -89,8 +89,11 @@ pub async fn run(context: &Context, args: RunArgs) -> CommandResult {
     tell(context, &run.survey.sets);
     let done = run.steps.iter().filter(|s| s.status == apply::Status::Done).count();
     context.printer.status(&format!(
-        "{} sets, {done} of {} steps done",
-        run.survey.sets.len(),
+        "{}, {done} of {} steps done",
+        match run.survey.sets.len() {
+            1 => "1 set".to_owned(),
+            n => format!("{n} sets"),
+        },
         run.steps.len()
     ));
     let several = run.failures.len();
