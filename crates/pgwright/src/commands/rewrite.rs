@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 /// How long one rewrite is tried on tiny databases.
-const REFUTING: Duration = Duration::from_secs(10);
+const REFUTING: Duration = Duration::from_secs(30);
 
 /// How sure it is that a rewrite gives the same rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]

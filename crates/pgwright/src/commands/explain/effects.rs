@@ -117,9 +117,10 @@ async fn written_otherwise(
     let estimate =
         |r: &WeighedRewrite| Some(Estimate { cost_before: r.cost_before, cost_after: r.cost_after, by: BY });
     if let Some(best) = cheaper.iter().find(|r| r.is_proved()) {
-        let more = best.application.iter().map(|change| format!("; {change}")).collect::<String>();
+        let more: String =
+            best.application.iter().map(|change| format!(". {}", change.trim_end_matches('.'))).collect();
         remedy.title = format!(
-            "another text, proved to give the same rows ({}){more}; \"pgwright rewrite\" tells with what",
+            "another text, proved to give the same rows ({}); \"pgwright rewrite\" tells with what{more}",
             best.rules.join(", ")
         );
         remedy.sql = vec![best.sql.clone()];
