@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
+use cluster::{Binaries, Server};
 use model::Snapshot;
 use model::snapshot::FORMAT_VERSION;
 use tokio_postgres::Client;
@@ -165,38 +165,13 @@ async fn connect(server: &Server, settings: &[(String, String)], options: &Optio
 }
 
 async fn start_server(binaries: &Binaries, options: &Options) -> Result<Server, Error> {
-    let binaries = binaries.clone();
-    let template_dir = options.template_dir.clone();
-    let parent_dir = options.parent_dir.clone().or_else(|| cluster::memory_dir(ROOM));
-    let started = tokio::task::spawn_blocking(move || {
-        let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
-        let template = match &template_dir {
-            Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
-            None => None,
-        };
-        let defaults = ServerOptions::default();
-        let parent_dir = parent_dir.unwrap_or_else(|| defaults.parent_dir.clone());
-        let mut server = ServerOptions { initdb, template, parent_dir, ..defaults }
-            .throw_away()
-            .set("max_wal_size", "64MB")
-            .set("min_wal_size", "2MB")
-            .set("autovacuum", "off")
-            .set("track_counts", "off")
-            .set("max_connections", "10")
-            .set("max_wal_senders", "0")
-            .set("wal_level", "minimal")
-            .set("checkpoint_timeout", "1d")
-            .set("max_locks_per_transaction", "1024")
-            .set("huge_pages", "off");
-        if binaries.major >= 18 {
-            server = server.set("io_method", "sync");
-        }
-        Server::start(&binaries, server)
-    });
-    match started.await {
-        Ok(server) => Ok(server?),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    let place = schema::Place {
+        parent_dir: options.parent_dir.clone(),
+        template_dir: options.template_dir.clone(),
+        room: ROOM,
+    };
+    let own = &[("max_connections", "10"), ("wal_level", "minimal")];
+    Ok(schema::start_server(binaries, place, own).await?)
 }
 
 /// A snapshot that holds nothing but a schema, written as plain DDL.

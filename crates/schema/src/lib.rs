@@ -13,10 +13,12 @@ mod error;
 pub mod lexer;
 pub mod pipeline;
 mod restore;
+mod server;
 mod session;
 pub mod settings;
 
 pub use database::create_database;
 pub use error::{Error, explain};
 pub use restore::{Restored, restore};
+pub use server::{Place, start_server};
 pub use session::connect;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
+use cluster::{Binaries, Server};
 use model::QualifiedName;
 use model::change::KeyTarget;
 use model::snapshot::{ExtendedStatistics, Index, Relation, RelationKind, Snapshot};
@@ -147,46 +147,20 @@ pub(crate) async fn build(
 /// More than a twin of ten thousand tables takes.
 const ROOM: u64 = 1 << 30;
 
-/// Starts a server that keeps nothing safe and does nothing of its own accord.
 async fn start(binaries: &Binaries, options: &TwinOptions) -> Result<Server, Error> {
-    let binaries = binaries.clone();
-    let template_dir = options.template_dir.clone();
-    let parent_dir = options.parent_dir.clone().or_else(|| cluster::memory_dir(ROOM));
-    let started = tokio::task::spawn_blocking(move || {
-        let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
-        let template = match &template_dir {
-            Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
-            None => None,
-        };
-        let defaults = ServerOptions::default();
-        let parent_dir = parent_dir.unwrap_or_else(|| defaults.parent_dir.clone());
-        let mut server = ServerOptions { initdb, template, parent_dir, ..defaults }
-            .throw_away()
-            // What was logged takes room in memory.
-            .set("max_wal_size", "64MB")
-            // It would overwrite the statistics.
-            .set("autovacuum", "off")
-            .set("track_counts", "off")
-            .set("max_connections", "20")
-            .set("max_wal_senders", "0")
-            // With "minimal", a new index would be read into shared buffers, where the height that is
-            // then written to its file would not be seen.
-            .set("wal_level", "replica")
-            .set("bgwriter_lru_maxpages", "0")
-            .set("checkpoint_timeout", "1d")
-            .set("min_wal_size", "2MB")
-            // Plans over thousands of partitions lock each of them.
-            .set("max_locks_per_transaction", "1024")
-            .set("huge_pages", "off");
-        if binaries.major >= 18 {
-            server = server.set("io_method", "sync");
-        }
-        Server::start(&binaries, server)
-    });
-    match started.await {
-        Ok(server) => Ok(server?),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    let place = schema::Place {
+        parent_dir: options.parent_dir.clone(),
+        template_dir: options.template_dir.clone(),
+        room: ROOM,
+    };
+    let own = &[
+        ("max_connections", "20"),
+        // With "minimal", a new index would be read into shared buffers, where the height that is then written
+        // to its file would not be seen.
+        ("wal_level", "replica"),
+        ("bgwriter_lru_maxpages", "0"),
+    ];
+    Ok(schema::start_server(binaries, place, own).await?)
 }
 
 /// What unique indexes and extended statistics tell of several columns together. `numbers` are the source's
