@@ -137,6 +137,18 @@ impl Workload {
         workload
     }
 
+    /// Makes a statement's time the given share of what was measured.
+    pub fn correct(&mut self, statement: &mut WorkloadStatement, share: f64) {
+        let gone_ms = (1.0 - share) * statement.total_ms;
+        statement.total_ms -= gone_ms;
+        statement.mean_ms *= share;
+        statement.stddev_ms *= share;
+        self.total_ms -= gone_ms;
+        if statement.analysis.target.is_some() && statement.source == Source::Statement {
+            self.write_ms -= gone_ms;
+        }
+    }
+
     /// Writes that statements account for; of tables without such statements the table's own counters
     /// are used when statements were evicted and may be missing.
     fn add_counted_writes(&mut self, snapshot: &Snapshot) {

@@ -24,9 +24,6 @@ const ROUNDS: usize = 8;
 /// A set this near to its bound is not looked at more closely.
 const NEAR_ENOUGH: f64 = 1.002;
 
-/// A statement that still needs this share of its time is hardly faster: nobody would make an index for its sake.
-const HARDLY_FASTER: f64 = 0.7;
-
 /// The share of the time that no index can take away, which an index has to save when another chosen one
 /// gives all that it gives.
 const NARROW_TWIN: f64 = 0.005;
@@ -115,7 +112,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     /// it saves this share of what the statements that it helps cost.
     pub fn floor_at(&self, rest_ms: f64, usual: f64) -> f64 {
         let of_all = self.options.min_share * self.yardstick_ms;
-        let left = ((1.0 - usual) / HARDLY_FASTER).clamp(0.0, 1.0);
+        let left = (1.0 - usual).clamp(0.0, 1.0);
         of_all.max(self.options.min_share_of_rest * rest_ms * left * left)
     }
 
