@@ -96,8 +96,8 @@ pub struct Options {
     pub min_share_of_rest: f64,
     /// The share of its cost that an index must save at least one statement: less is lost in the noise.
     pub min_speedup: f64,
-    /// The share of the workload's time that indexes as large as the whole database would have to save
-    /// for their bytes alone.
+    /// The share of the same time that indexes as large as the whole database would have to save for their
+    /// bytes alone.
     pub database_size_worth: f64,
     /// The share of the same time that each has to save for being one more: people look after it.
     pub index_worth: f64,

@@ -89,11 +89,11 @@ struct Written<'a> {
 }
 
 impl<'a> Pricing<'a> {
-    /// `yardstick_ms` is what being one index more is a share of.
+    /// `yardstick_ms` is what bytes, and being one index more, have to save a share of.
     pub fn new(snapshot: &'a Snapshot, workload: &'a Workload, options: &Options, yardstick_ms: f64) -> Self {
         let tables: u64 = snapshot.relations.iter().map(|r| r.table_bytes.0).sum();
         let database = snapshot.server.database_bytes.0.max(tables).max(1);
-        let ms_per_byte = options.database_size_worth * workload.total_ms / database as f64;
+        let ms_per_byte = options.database_size_worth * yardstick_ms / database as f64;
         let ms_per_index = options.index_worth * yardstick_ms;
         let memory = ServerMemory::of(snapshot);
         let seconds = workload.hours * 3_600.0;

@@ -34,15 +34,29 @@ pub(super) fn rank<M: CostModel>(
     let mut steps = Vec::new();
     while let Some(best) = left.iter().copied().max_by(|a, b| now[a].total_cmp(&now[b]).then(b.cmp(a))) {
         let stands = |id: &CandidateId| now[id] > 0.0 && now[id] >= STANDS_ALONE * last[id];
-        let members = if stands(&best) {
-            BTreeSet::from([best])
-        } else {
-            let most = left.iter().copied().max_by(|a, b| last[a].total_cmp(&last[b]).then(b.cmp(a)));
-            let needing: BTreeSet<CandidateId> = left.iter().filter(|id| !stands(id)).copied().collect();
-            connected(selection, most.unwrap_or(best), &needing)
+        let needing: BTreeSet<CandidateId> = left.iter().filter(|id| !stands(id)).copied().collect();
+        let most = needing.iter().copied().max_by(|a, b| last[a].total_cmp(&last[b]).then(b.cmp(a)));
+        let alone = stands(&best).then(|| (now[&best], BTreeSet::from([best])));
+        // Those that help only together come when their turn has come together.
+        let together = match (&alone, most) {
+            (Some((saved_ms, _)), Some(most)) if last[&most] <= *saved_ms => None,
+            (_, most) => most.map(|most| {
+                let members = connected(selection, most, &needing);
+                let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
+                (selection.saved_ms(&built, &next), members)
+            }),
+        };
+        let (saved_ms, members) = match (alone, together) {
+            (Some(alone), Some(together)) => {
+                if together.0 > alone.0 {
+                    together
+                } else {
+                    alone
+                }
+            }
+            (one, other) => one.or(other).unwrap_or((now[&best], BTreeSet::from([best]))),
         };
         let next: BTreeSet<CandidateId> = built.union(&members).copied().collect();
-        let saved_ms = selection.saved_ms(&built, &next);
         left.retain(|id| !members.contains(id));
         built = next;
         let touched = selection.evaluator.statements_of(&members);
