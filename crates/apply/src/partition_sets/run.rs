@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::survey::{Survey, survey};
+use super::survey::{Survey, Surveyed, survey};
 use crate::action::{Action, SetChange};
 use crate::error::{Error, StepFailure};
 use crate::event::{Event, OnEvent};
@@ -86,20 +86,8 @@ pub async fn run(
             }
             run.failures.extend(failure.map(|failure| (table, failure)));
         }
-        let sets: Vec<_> = run.survey.sets.iter().filter(|s| !s.steps.is_empty()).collect();
-        for (position, set) in (0_i32..).zip(sets) {
-            let title = format!("look after the partitions of {}", set.table);
-            let planned = PlannedRecommendation {
-                recommendation_id: format!("partitions {}", set.table),
-                title: title.clone(),
-                lock_duration: String::new(),
-                promise: Promise::default(),
-                steps: set.steps.clone(),
-                resumes: None,
-                changes: Vec::new(),
-            };
-            let (entry_id, step_ids) = journal::write_plan(&session, run_id, position, &planned).await?;
-            on_event(Event::Journaled { entry_id, recommendation_id: planned.recommendation_id, title });
+        let sets: Vec<&Surveyed> = run.survey.sets.iter().filter(|s| !s.steps.is_empty()).collect();
+        for (set, step_ids) in sets.iter().zip(journal_all(&session, run_id, &sets, on_event).await?) {
             let mut failure = None;
             for (step, step_id) in set.steps.iter().zip(step_ids) {
                 let done = one(&mut site, step, step_id, &mut failure, on_event).await?;
@@ -114,6 +102,42 @@ pub async fn run(
     .await;
     unlock(&session).await;
     result
+}
+
+/// Journals the steps of all sets as planned, in one transaction, so that a thousand sets are one commit.
+async fn journal_all(
+    session: &Session,
+    run_id: Uuid,
+    sets: &[&Surveyed],
+    on_event: OnEvent<'_>,
+) -> Result<Vec<Vec<i64>>, Error> {
+    let doing = || Error::query("write the journal");
+    session.batch_execute("begin /* pgwright:journal_begin */").await.map_err(doing())?;
+    let mut all = Vec::new();
+    for (position, set) in (0_i32..).zip(sets) {
+        let title = format!("look after the partitions of {}", set.table);
+        let planned = PlannedRecommendation {
+            recommendation_id: format!("partitions {}", set.table),
+            title: title.clone(),
+            lock_duration: String::new(),
+            promise: Promise::default(),
+            steps: set.steps.clone(),
+            resumes: None,
+            changes: Vec::new(),
+        };
+        match journal::write_plan(session, run_id, position, &planned).await {
+            Ok((entry_id, step_ids)) => {
+                on_event(Event::Journaled { entry_id, recommendation_id: planned.recommendation_id, title });
+                all.push(step_ids);
+            }
+            Err(error) => {
+                let _ = session.batch_execute("rollback /* pgwright:journal_end */").await;
+                return Err(error);
+            }
+        }
+    }
+    session.batch_execute("commit /* pgwright:journal_end */").await.map_err(doing())?;
+    Ok(all)
 }
 
 /// What an earlier run detached to be dropped and did not drop: the entry, the step, and the change.
