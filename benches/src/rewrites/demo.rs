@@ -55,7 +55,12 @@ impl Demo {
         while rustix::process::test_kill_process(pid).is_ok() {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        std::fs::remove_dir_all(&self.data_dir)?;
+        // The folder of its data and its socket, which the demo made for them alone.
+        let made = self
+            .data_dir
+            .parent()
+            .filter(|p| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pgwright-")));
+        std::fs::remove_dir_all(made.unwrap_or(&self.data_dir))?;
         Ok(())
     }
 }

@@ -102,9 +102,9 @@ WHERE EXISTS (SELECT 1 FROM deployments d WHERE d.version_id = mv.version_id)
 WITH runs AS MATERIALIZED (SELECT * FROM training_runs)
 SELECT status FROM runs WHERE run_id = (SELECT min(run_id::text)::uuid FROM training_runs WHERE version_id IS NOT NULL);
 -- union-to-union-all: branches that cannot meet
-SELECT run_id, accuracy FROM training_runs WHERE status = 'failed'
+SELECT run_id, status, accuracy FROM training_runs WHERE status = 'failed'
 UNION
-SELECT run_id, accuracy FROM training_runs WHERE status = 'cancelled';
+SELECT run_id, status, accuracy FROM training_runs WHERE status = 'cancelled';
 -- scans-to-filter: a scan for each figure
 SELECT (SELECT count(*) FROM training_runs WHERE status = 'running') AS running,
        (SELECT count(*) FROM training_runs WHERE status = 'failed') AS failed,

@@ -76,9 +76,9 @@ SELECT total FROM revenue WHERE l_orderkey = 3;
 WITH rich AS MATERIALIZED (SELECT * FROM orders)
 SELECT r.o_orderkey FROM rich r WHERE r.o_custkey = 370;
 -- union-to-union-all: branches that cannot meet
-SELECT o_orderkey, o_totalprice FROM orders WHERE o_orderstatus = 'F'
+SELECT o_orderkey, o_shippriority, o_custkey FROM orders WHERE o_custkey = 370
 UNION
-SELECT o_orderkey, o_totalprice FROM orders WHERE o_orderstatus = 'P';
+SELECT o_orderkey, o_shippriority, o_custkey FROM orders WHERE o_custkey = 781;
 -- scans-to-filter: a scan for each figure
 SELECT (SELECT count(*) FROM lineitem WHERE l_returnflag = 'R') AS returned,
        (SELECT count(*) FROM lineitem WHERE l_returnflag = 'A') AS accepted,
