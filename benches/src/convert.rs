@@ -269,11 +269,8 @@ async fn killed_and_resumed(args: &Args, target: &Target, url: &str) -> Result<b
     let began = Instant::now();
     loop {
         let open = conversions(target).await.map_err(said)?.into_iter().find(|c| c.ended_at.is_none());
-        if open.is_some_and(|c| c.step != Step::Copy || c.batches_done * 3 > c.batches) {
-            let copying = conversions(target).await.map_err(said)?.into_iter().any(|c| c.batches_done > 0);
-            if copying {
-                break;
-            }
+        if open.is_some_and(|c| c.batches > 0 && c.batches_done * 3 > c.batches) {
+            break;
         }
         if began.elapsed() > Duration::from_secs(600) || child.try_wait()?.is_some() {
             bail!("the process that was to be killed did not get to copying");

@@ -183,10 +183,11 @@ async fn a_reader_in_the_way_is_waited_for_and_nobody_behind_it() {
 async fn an_older_snapshot_is_waited_for() {
     let world = world_with(testkit::any_server(), EVENTS).await;
     let (tell, told) = mpsc::channel();
-    let mut on_event = move |event: ConversionEvent| match event {
+    let mut on_event = move |event: ConversionEvent| {
         // It has not touched the table yet, so that no lock of it tells.
-        ConversionEvent::Waiting { .. } => tell.send(true).unwrap(),
-        _ => {}
+        if matches!(event, ConversionEvent::Waiting { .. }) {
+            tell.send(true).unwrap();
+        }
     };
     let old = world.another_client().await;
     old.batch_execute("begin isolation level repeatable read; select count(*) from plain").await.unwrap();
