@@ -561,6 +561,7 @@ mod tests {
             allowed,
             [
                 "planned -> running",
+                "planned -> done",
                 "planned -> skipped",
                 "running -> done",
                 "running -> failed",

@@ -1,4 +1,4 @@
-select /* pgwright:partition_details */
+SELECT /* pgwright:partition_details */
     c.oid,
     coalesce(pg_catalog.pg_table_size(c.oid), 0) as table_bytes,
     coalesce(pg_catalog.pg_indexes_size(c.oid), 0) as index_bytes,

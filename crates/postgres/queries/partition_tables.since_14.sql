@@ -1,4 +1,4 @@
-select /* pgwright:partition_tables */
+SELECT /* pgwright:partition_tables */
     c.oid,
     n.nspname::text as schema,
     c.relname::text as name,
