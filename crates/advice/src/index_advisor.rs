@@ -28,6 +28,7 @@ use self::local_search::Limits;
 pub use self::options::{Control, Options, Progress, WeighBy};
 use self::price::{CandidatePrice, Pricing};
 use self::selection::Selection;
+pub use self::upkeep::statistics_upkeep;
 use crate::index_semantics;
 pub use crate::workload::SkippedStatement;
 use crate::workload::{Source, Workload};

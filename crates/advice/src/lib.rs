@@ -10,6 +10,7 @@ pub mod profiling;
 pub mod regression;
 pub mod rewriting;
 pub mod schema;
+pub mod statistics;
 pub(crate) mod tables;
 pub mod typical_values;
 pub mod what_if;
@@ -20,5 +21,5 @@ mod fixture;
 
 pub use index_advisor::{
     Advice, AdviceError, Bound, Control, CurvePoint, Options, Progress, SkippedStatement, WeighBy, advise,
-    known_combinations,
+    known_combinations, statistics_upkeep,
 };

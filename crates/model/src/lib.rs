@@ -7,6 +7,7 @@
 
 pub mod change;
 pub mod cost_model;
+pub mod estimate;
 pub mod finding;
 pub mod latency;
 pub mod lock;

@@ -74,6 +74,18 @@ impl StatisticsDefinition {
         format!("CREATE STATISTICS {}{kinds} ON {} FROM {}", self.name, self.members().join(", "), self.table)
     }
 
+    /// The name that PostgreSQL itself chooses where none is written, which it does from 16 on: `table_columns_stat`,
+    /// at most 63 bytes (`ChooseExtendedStatisticName`).
+    pub fn usual_name<'a>(table: &QualifiedName, members: impl Iterator<Item = &'a str>) -> QualifiedName {
+        let members: Vec<&str> = members.collect();
+        let stem = format!("{}_{}", table.name, members.join("_"));
+        let mut end = stem.len().min(58);
+        while !stem.is_char_boundary(end) {
+            end -= 1;
+        }
+        QualifiedName::new(table.schema.clone(), format!("{}_stat", &stem[..end]))
+    }
+
     /// The `DROP STATISTICS` statement, without a semicolon.
     pub fn drop_sql(&self) -> String {
         format!("DROP STATISTICS {}", self.name)

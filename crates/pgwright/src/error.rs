@@ -112,6 +112,7 @@ from_library_errors!(
     refuter::Error,
     sql::InputError,
     sql::SqlError,
+    trial::Error,
     twin::Error,
 );
 

@@ -8,7 +8,7 @@
 //! Compilation", "Routine Vacuuming"; tuplesort.c for what a row takes in memory.
 
 use model::snapshot::Relation;
-use model::{Finding, ObjectRef, Snapshot};
+use model::{Finding, ObjectRef, Snapshot, StatisticsDefinition, StatisticsKind};
 use serde::Serialize;
 
 use crate::checks::{CHECKS, Remedy};
@@ -141,15 +141,22 @@ fn make(
             let mut title = format!("fresh statistics of {table}");
             if let (true, Some(relation)) = (columns.len() > 1, relation) {
                 let list: Vec<String> = columns.iter().map(|c| model::quote_identifier(c)).collect();
-                sql.insert(
-                    0,
-                    format!(
-                        "CREATE STATISTICS (dependencies, ndistinct, mcv) ON {} FROM {}",
-                        list.join(", "),
-                        relation.name
+                let definition = StatisticsDefinition {
+                    table: relation.name.clone(),
+                    name: StatisticsDefinition::usual_name(
+                        &relation.name,
+                        columns.iter().map(String::as_str),
                     ),
+                    kinds: vec![StatisticsKind::Ndistinct, StatisticsKind::Dependencies, StatisticsKind::Mcv],
+                    columns,
+                    expressions: Vec::new(),
+                };
+                sql.insert(0, definition.create_sql());
+                title = format!(
+                    "statistics of {} together, should ANALYZE alone not help; \"pgwright statistics\" tries that on a \
+                     sample",
+                    list.join(", ")
                 );
-                title = format!("statistics of {} together, should ANALYZE alone not help", list.join(", "));
             }
             say(title, sql)
         }

@@ -7,6 +7,7 @@
 //! - [`statements`]: the counters of `pg_stat_statements` alone.
 //! - [`explain()`]: plans, in a transaction that cannot write.
 //! - [`checksum`]: whether two statements give the same rows, without fetching them.
+//! - [`sample`]: some rows of a table, within bounds.
 //! - [`hypopg`]: what statements would cost with other indexes, where the server has HypoPG.
 //! - [`catalog`], [`statistics`] and [`catalog_query!`]: the declared queries, one file of SQL each.
 
@@ -21,6 +22,7 @@ pub mod hypopg;
 mod passfile;
 mod password_mask;
 mod pooler;
+pub mod sample;
 mod schema_dump;
 mod service;
 mod session;

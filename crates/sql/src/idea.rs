@@ -164,13 +164,13 @@ pub fn ideas(text: &str) -> Result<Vec<Idea>, IdeaError> {
 }
 
 /// The beginning of a statement on one line, in quotes.
-fn first_words(statement: &str) -> String {
+pub(crate) fn first_words(statement: &str) -> String {
     let words: Vec<&str> = statement.split_whitespace().collect();
     let few = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
     format!("\"{few}{}\"", if words.len() > 3 { " …" } else { "" })
 }
 
-fn unsupported(words: &str, reason: Option<&str>) -> IdeaError {
+pub(crate) fn unsupported(words: &str, reason: Option<&str>) -> IdeaError {
     IdeaError::Unsupported { statement: words.to_owned(), reason: reason.map(str::to_owned) }
 }
 
@@ -281,7 +281,7 @@ pub(crate) fn expression(node: Node) -> Result<String, IdeaError> {
     Ok(text.strip_prefix(SELECT).unwrap_or(&text).to_owned())
 }
 
-fn written_name(parts: &[Node]) -> Option<WrittenName> {
+pub(crate) fn written_name(parts: &[Node]) -> Option<WrittenName> {
     let mut parts: Vec<String> = parts.iter().filter_map(crate::lowering::string).collect();
     let name = parts.pop()?;
     // `database.schema.name`: the database is this one, or PostgreSQL will say so.

@@ -25,6 +25,7 @@ mod script;
 mod statement;
 mod text;
 mod views;
+mod written_statistics;
 
 pub use action::{
     Action, ConstraintKind, Dropped, NewColumn, NewConstraint, Reindexed, Renamed, TableChange,
@@ -49,3 +50,4 @@ pub use script::{Ignore, Mistake, Passage, Position, Script, ScriptStatement};
 pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
 pub use text::Value;
 pub use views::View;
+pub use written_statistics::{WrittenStatistics, written_statistics};

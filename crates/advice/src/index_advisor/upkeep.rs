@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::snapshot::{Index, Relation};
+use model::snapshot::{Index, Relation, RelationKind};
 use model::{
     Benefit, Change, Confidence, Finding, LockLevel, Millis, ObjectRef, Price, QualifiedName, Recommendation,
     Severity, Snapshot,
@@ -17,6 +17,7 @@ use model::{
 use super::Advice;
 use super::statements::{identifier, to_make, to_undo};
 use crate::index_semantics::{Redundancy, redundancy};
+use crate::tables::Tables;
 use crate::workload::Workload;
 
 /// Below this size the visibility map decides nothing.
@@ -65,9 +66,81 @@ pub(super) fn statistics_are_hidden(relation: &Relation) -> bool {
         && relation.columns.iter().all(|c| c.statistics.is_none() && c.inherited_statistics.is_none())
 }
 
+/// Why statistics of a table are missing or of another time, partitions and indexes looked at as well.
+fn missing_statistics(snapshot: &Snapshot, tables: &Tables<'_>, relation: &Relation) -> Option<String> {
+    let without_inherited = || relation.columns.iter().all(|c| c.inherited_statistics.is_none());
+    let children = tables.children(&relation.name);
+    let has_rows = tables.extent(relation).rows > 0.0 && children.iter().any(|c| c.pages > 0);
+    if relation.kind == RelationKind::PartitionedTable {
+        if !has_rows || statistics_are_hidden(relation) {
+            return None;
+        }
+        if without_inherited() {
+            return Some("it was never analyzed as a whole, and autovacuum analyzes partitions only".into());
+        }
+        let (then, now) = (relation.reltuples, tables.extent(relation).rows);
+        // Before 14 the rows of the whole were not written down.
+        return (then > 0.0 && now > 1.2 * then + 50.0).then(|| {
+            format!("it had {then:.0} rows when it was analyzed as a whole and has {now:.0}; autovacuum analyzes partitions only")
+        });
+    }
+    if let Some(reason) = poor_statistics(relation) {
+        return Some(reason);
+    }
+    let is_parent = children.iter().any(|c| c.partition_bound.is_none() && c.pages > 0);
+    if is_parent && without_inherited() && !statistics_are_hidden(relation) {
+        return Some("it has children, and it was never analyzed together with them".into());
+    }
+    // Counters of changes are lost with a crash; the file still tells.
+    let (then, now) = (relation.relpages, relation.pages);
+    if then > 0 && now as f64 > 1.5 * then as f64 + 100.0 {
+        return Some(format!(
+            "its file has grown from {then} to {now} pages since it was analyzed or vacuumed"
+        ));
+    }
+    let analyzed = relation.columns.iter().any(|c| c.statistics.is_some());
+    let blind = snapshot.indexes_of(&relation.name).find(|i| {
+        let on_expression = |k: &model::IndexKey| matches!(k.target, model::KeyTarget::Expression(_));
+        i.valid && i.definition.keys.iter().any(on_expression) && i.expression_statistics.is_empty()
+    });
+    blind
+        .filter(|_| analyzed && relation.reltuples > 0.0 && !statistics_are_hidden(relation))
+        .map(|index| format!("index {} is on an expression of which there are no statistics yet", index.name))
+}
+
+/// Columns that statements compare and of which there are no statistics though the table has some: they were added
+/// since it was analyzed.
+fn columns_without_statistics<'a>(relation: &'a Relation, workload: &Workload) -> Vec<&'a str> {
+    let compared: BTreeSet<&str> = workload
+        .statements
+        .iter()
+        .flat_map(|s| s.analysis.uses_of(&relation.name))
+        .flat_map(|used| used.predicates.iter().filter_map(|p| p.key.column()))
+        .collect();
+    let known = |c: &model::snapshot::Column| c.statistics.is_some() || c.inherited_statistics.is_some();
+    if !relation.columns.iter().any(known) {
+        return Vec::new();
+    }
+    let without = relation.columns.iter().filter(|c| !known(c) && c.statistics_target != Some(0));
+    without.map(|c| c.name.as_str()).filter(|name| compared.contains(name)).collect()
+}
+
+/// What can be said of statistics without looking for indexes.
+pub fn statistics_upkeep(snapshot: &Snapshot, workload: &Workload) -> Advice {
+    let mut advice = Advice::default();
+    add_statistics(snapshot, workload, &mut advice);
+    advice
+}
+
 /// Adds recommendations and findings on what exists.
 pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
     advice.findings.extend(super::candidates::hints(snapshot, workload));
+    add_statistics(snapshot, workload, advice);
+    add_redundant(snapshot, workload, advice);
+}
+
+fn add_statistics(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
+    let tables = Tables::new(snapshot);
     let analyzed: BTreeSet<QualifiedName> = advice
         .recommendations
         .iter()
@@ -80,7 +153,21 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
     let read: BTreeSet<&QualifiedName> =
         workload.statements.iter().flat_map(|s| s.analysis.tables()).collect();
     for relation in &snapshot.relations {
-        let Some(reason) = poor_statistics(relation).filter(|_| read.contains(&relation.name)) else {
+        if !read.contains(&relation.name) {
+            continue;
+        }
+        let new_columns = || {
+            let columns = columns_without_statistics(relation, workload);
+            (!columns.is_empty()).then(|| {
+                let names: Vec<String> =
+                    columns.into_iter().map(model::quote_identifier).map(Into::into).collect();
+                format!(
+                    "there are none of {}, added since it was analyzed or hidden from the role",
+                    names.join(", ")
+                )
+            })
+        };
+        let Some(reason) = missing_statistics(snapshot, &tables, relation).or_else(new_columns) else {
             continue;
         };
         let finding = Finding::new(
@@ -130,6 +217,9 @@ pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
         }
         advice.findings.push(finding);
     }
+}
+
+fn add_redundant(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
     let dropped: BTreeSet<QualifiedName> = advice
         .recommendations
         .iter()

@@ -11,12 +11,13 @@ use model::{Bytes, Snapshot};
 
 use super::Context;
 use super::context::SnapshotSource;
-use super::cost_model::Engine;
+use super::cost_model::{Engine, Model};
 use super::kept_advice::{self, KeptAdvice};
+use super::statistics::{self, Sampling};
 use super::track_record;
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::count;
-pub(super) use text::{benefit_text, bound_text, price_text};
+pub(super) use text::{benefit_text, bound_text, price_text, recommendation_text};
 use watch::Watch;
 
 /// Arguments.
@@ -29,6 +30,8 @@ pub struct Args {
     source: SnapshotSource,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Who plans.
     #[arg(long, value_enum, default_value = "twin", value_name = "ENGINE")]
     what_if: Engine,
@@ -154,13 +157,18 @@ fn percent(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Fails when the snapshot cannot be read or the cost model does not start.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
-    let snapshot = context.snapshot_for(args.what_if, &args.source).await?;
-    let target_name = match &args.source.snapshot {
+    let mut snapshot = context.snapshot_for(args.what_if, &args.source).await?;
+    let target = match &args.source.snapshot {
         Some(_) => None,
-        None => Some(kept_advice::target_name(&context.target()?)),
+        None => Some(context.target()?),
     };
-    let advice = match compute_with(context, &snapshot, args.what_if, &args.limits).await {
-        Ok(advice) => advice,
+    let target_name = target.as_ref().map(kept_advice::target_name);
+    let advised = advised(context, &snapshot, target.as_ref(), &args).await;
+    let advice = match advised {
+        Ok((advice, notes)) => {
+            snapshot.notes.extend(notes);
+            advice
+        }
         Err(error) => {
             // What could not be read may be the very reason.
             for note in &snapshot.notes {
@@ -221,24 +229,41 @@ pub async fn compute(
     snapshot: &Snapshot,
     limits: &Limits,
 ) -> Result<Advice, CommandError> {
-    compute_with(context, snapshot, Engine::Twin, limits).await
+    let mut model = context.start_model(Engine::Twin, snapshot).await?;
+    compute_with(context, snapshot, &mut model, limits).await
 }
 
-/// Starts a cost model on a snapshot and asks the advisor. The first interrupt ends the search, which
+/// Advice on indexes and on statistics, and what could not be done.
+async fn advised(
+    context: &Context,
+    snapshot: &Snapshot,
+    target: Option<&postgres::Target>,
+    args: &Args,
+) -> Result<(Advice, Vec<String>), CommandError> {
+    let mut model = context.start_model(args.what_if, snapshot).await?;
+    let mut advice = compute_with(context, snapshot, &mut model, &args.limits).await?;
+    let mut notes = Vec::new();
+    if !advice.stopped_early {
+        let mut site = statistics::Site { context, snapshot, target, notes: &mut notes };
+        statistics::add_to_advice(&mut site, &mut model, &args.sampling, &mut advice).await?;
+    }
+    Ok((advice, notes))
+}
+
+/// Asks the advisor. The first interrupt ends the search, which
 /// then answers with the best that it has; the second ends the process.
 ///
 /// # Errors
-/// Fails when the cost model does not start or stops working.
+/// Fails when the cost model stops working.
 async fn compute_with(
     context: &Context,
     snapshot: &Snapshot,
-    engine: Engine,
+    model: &mut Model,
     limits: &Limits,
 ) -> Result<Advice, CommandError> {
-    let mut model = context.start_model(engine, snapshot).await?;
     let watch = Watch::begin(&context.printer);
     let options = limits.options(snapshot, watch.control());
-    let advice = advice::advise(snapshot, &mut model, &options).await;
+    let advice = advice::advise(snapshot, model, &options).await;
     watch.end();
     Ok(advice?)
 }

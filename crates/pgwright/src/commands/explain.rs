@@ -20,6 +20,7 @@ use plan::render::{Page, Style};
 use postgres::Target;
 use serde::Serialize;
 
+use super::statistics::Sampling;
 use super::{Context, duration, write_text};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{one_line, plain};
@@ -67,6 +68,8 @@ pub struct Args {
     /// Take the catalog and the statistics from this file, and plan what is advised on its twin.
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Look at the plan alone: read no catalog, and try nothing on the planner twin.
     #[arg(long, conflicts_with = "snapshot")]
     quick: bool,

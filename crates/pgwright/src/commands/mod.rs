@@ -19,6 +19,7 @@ mod profile;
 mod report;
 mod rewrite;
 mod snapshot;
+mod statistics;
 mod undo;
 mod verify;
 mod what_if;
@@ -57,6 +58,8 @@ pub enum Command {
     WhatIf(what_if::Args),
     /// Which other text of a statement gives the same rows for less, and how sure is that?
     Rewrite(rewrite::Args),
+    /// Which statistics would let the planner estimate truly? Tried on samples.
+    Statistics(statistics::Args),
     /// Find what is wrong with a schema, its indexes and its upkeep, or with a migration.
     Lint(lint::Args),
     /// Show what a recommendation would run; make the changes with --execute.
@@ -98,6 +101,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Advise(args) => advise::run(&context, args).await,
         Command::WhatIf(args) => what_if::run(&context, args).await,
         Command::Rewrite(args) => rewrite::run(&context, args).await,
+        Command::Statistics(args) => statistics::run(&context, args).await,
         Command::Lint(args) => lint::run(&context, args).await,
         Command::Apply(args) => apply::run(&context, args).await,
         Command::Undo(args) => undo::run(&context, args).await,

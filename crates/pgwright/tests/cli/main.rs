@@ -22,6 +22,7 @@ mod redaction;
 mod regressions;
 mod rewrite;
 mod rewrite_check;
+mod statistics;
 mod unreachable;
 mod unusable_input;
 mod versions;

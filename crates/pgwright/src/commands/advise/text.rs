@@ -186,7 +186,8 @@ pub fn price_text(price: &Price) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans: bool) -> String {
+/// One recommendation, in lines.
+pub fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, plans: bool) -> String {
     let mut out = format!("{rank}. {}  {}\n", r.id, plain(&r.title));
     for sql in &r.sql {
         out.push_str(&format!("   {};\n", plain(sql)));

@@ -2,6 +2,8 @@
 //! among indexes, a setting is set, and the rules of `rewrite` look for another text.
 
 use advice::rewriting::{Depth, WeighedRewrite, Worth, rewrite, typed_statement};
+use advice::statistics::{Verdict, verdict};
+use advice::workload::Workload;
 use model::cost_model::{Configuration, CostModel as _};
 use model::snapshot::Statement;
 use model::{Millis, Snapshot};
@@ -12,6 +14,7 @@ use plan::remedy::{Advised, Estimate};
 use super::{Args, Explained};
 use crate::commands::Context;
 use crate::commands::cost_model::{Engine, Model};
+use crate::commands::statistics::Site;
 use crate::error::CommandError;
 
 const BY: &str = "planner twin";
@@ -29,7 +32,9 @@ pub(super) async fn estimate(
     remedies: &mut [Advised],
 ) {
     let judged = |r: &Advised| {
-        matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex | Remedy::Rewrite) || r.setting.is_some()
+        matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex | Remedy::Rewrite)
+            || r.setting.is_some()
+            || wants_sample(args, r)
     };
     let Some(sql) = explained.sql.clone() else { return };
     if !remedies.iter().any(judged)
@@ -68,6 +73,11 @@ async fn try_all(
     if let Some(remedy) = remedies.iter_mut().find(|r| r.kind == Remedy::Rewrite) {
         written_otherwise(&snapshot, &mut model, sql, remedy).await?;
     }
+    if remedies.iter().any(|r| wants_sample(args, r))
+        && let Some(target) = &explained.target
+    {
+        try_statistics(context, args, &snapshot, target, remedies).await?;
+    }
     if let Some(at) = remedies.iter().position(|r| r.kind == Remedy::Index) {
         match index(&snapshot, &mut model).await? {
             Some((title, sql, estimate)) => {
@@ -76,6 +86,52 @@ async fn try_all(
             }
             // Other remedies of the same findings remain.
             None => remedies[at].title = "no index was found that would make it noticeably cheaper".into(),
+        }
+    }
+    Ok(())
+}
+
+/// Whether statistics of several columns could be tried for a remedy.
+fn wants_sample(args: &Args, remedy: &Advised) -> bool {
+    remedy.kind == Remedy::Statistics && remedy.sql.len() > 1 && !args.sampling.no_sample
+}
+
+/// Tries statistics of the statement's columns on a sample, and puts what helps, or that nothing does, in the place of
+/// the guess.
+async fn try_statistics(
+    context: &Context,
+    args: &Args,
+    snapshot: &Snapshot,
+    target: &postgres::Target,
+    remedies: &mut [Advised],
+) -> Result<(), CommandError> {
+    let workload = Workload::from_snapshot(snapshot, &Default::default());
+    let mut notes = Vec::new();
+    let mut site = Site { context, snapshot, target: Some(target), notes: &mut notes };
+    let trials = site.trials(&workload, &args.sampling, None).await?;
+    let found = advice::statistics::judge(snapshot, trials);
+    for remedy in remedies.iter_mut().filter(|r| wants_sample(args, r)) {
+        let analyze = remedy.sql.last().cloned().unwrap_or_default();
+        let helps = found.recommendations.iter().find(|r| r.sql.last() == Some(&analyze));
+        let measured = found.measured.iter().find(|m| format!("ANALYZE {}", m.set.table) == analyze);
+        match (helps, measured) {
+            (Some(helps), _) => {
+                let told = helps.rationale.split(" ANALYZE of the sample").next().unwrap_or_default();
+                remedy.title = format!("{} (recommendation {}): {told}", helps.title, helps.id);
+                remedy.sql = helps.sql.iter().map(|s| s.trim_end_matches(';').to_owned()).collect();
+            }
+            (None, Some(measured)) => {
+                if let Verdict::NotWorth { reason } = verdict(measured) {
+                    let table = &measured.set.table;
+                    remedy.title = format!(
+                        "fresh statistics of {table}; those of its columns together do not help, as tried on a sample: \
+                         {reason}"
+                    );
+                    remedy.sql = vec![analyze];
+                }
+            }
+            // Nothing was measured: the guess stays one.
+            (None, None) => {}
         }
     }
     Ok(())
