@@ -67,6 +67,18 @@ pub async fn add_to_advice(
         [Change::Vacuum { table }] => !vacuumed.contains(table),
         _ => true,
     });
+    // An index that is built for index-only scans brings its VACUUM along.
+    let beside_index: BTreeSet<QualifiedName> = advice
+        .recommendations
+        .iter()
+        .flat_map(|r| &r.changes)
+        .filter(|c| matches!(c, Change::Vacuum { .. }))
+        .map(|c| c.table().clone())
+        .collect();
+    found.recommendations.retain(|r| match r.changes.as_slice() {
+        [Change::Vacuum { table }] => !beside_index.contains(table),
+        _ => true,
+    });
     advice.recommendations.extend(found.recommendations);
     advice.rejected.extend(found.rejected);
     Ok(())
@@ -145,7 +157,15 @@ impl Site<'_> {
                 return Ok(());
             }
         };
-        let mut trial = Trial::start(self.snapshot, &binaries, TrialOptions::default()).await?;
+        // Without it everything else can still be said.
+        let mut trial = match Trial::start(self.snapshot, &binaries, TrialOptions::default()).await {
+            Ok(trial) => trial,
+            Err(error) => {
+                let detail = error.detail().unwrap_or_default();
+                self.notes.push(format!("no statistics were tried: {error}. {detail}").trim_end().to_owned());
+                return Ok(());
+            }
+        };
         let until = Instant::now() + TIME_LIMIT;
         for (table, sets) in by_table {
             let late = (Instant::now() > until).then(|| "time was up".to_owned());
