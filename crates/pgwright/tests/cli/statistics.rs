@@ -32,6 +32,8 @@ async fn world() -> World {
     world.sql("analyze \"My Schema\".\"a\"\"b.c\"").await;
     world.sql("analyze parted_1").await;
     world.sql("analyze log").await;
+    // Counters come with a delay.
+    world.wait_until("select n_tup_ins > 0 from pg_stat_user_tables where relname = 'log'").await;
     world.forget_statements().await;
     world.repeat(TOGETHER, 3).await;
     world.repeat(INDEPENDENT, 2).await;
