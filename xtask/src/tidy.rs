@@ -22,6 +22,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("twin", &["model", "cluster", "postgres", "schema"]),
     ("refuter", &["model", "sql", "cluster", "schema"]),
     ("partitioning", &["model"]),
+    ("trial", &["model", "cluster", "schema"]),
     ("advice", &["model", "sql", "plan", "partitioning"]),
     ("apply", &["model", "postgres", "partitioning"]),
     ("logs", &["model"]),
