@@ -1,7 +1,7 @@
--- Before 14 no session says which statement it runs.
 SELECT /* pgwright:session_samples */
     a.pid,
     NULL::pg_catalog.int8 AS query_id,
+    -- Before 14 no session says which statement it runs.
     a.state,
     a.query_start,
     a.state_change,
