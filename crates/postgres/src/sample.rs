@@ -231,7 +231,7 @@ mod tests {
         // Rows that are wide are few.
         assert_eq!(
             sql(1000.0, 10, 1 << 20),
-            "… TABLESAMPLE pg_catalog.bernoulli (100.000000) REPEATABLE (1) LIMIT 1000) TO STDOUT"
+            "… TABLESAMPLE pg_catalog.bernoulli (10.000000) REPEATABLE (1) LIMIT 100) TO STDOUT"
         );
     }
 }
