@@ -32,6 +32,8 @@ async fn advise_and_apply(user: &User, world: &World) -> Output {
     // The same advice is not given twice.
     let again = user.run(&["advise", "--json", url]).exits(0);
     assert!(ids(&again).iter().all(|id| !given.contains(id)), "\nfirst {advice}\nthen {again}");
+    let again = user.run(&["advise", url]).exits(0);
+    assert!(!again.stdout.contains("CREATE INDEX"), "\nfirst {advice}\nthen {again}");
     for _ in 0..count {
         let undo = user.run(&["undo", "--execute", url]);
         if undo.code != Some(0) {
