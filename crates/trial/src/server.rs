@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{Binaries, Initdb, Server, ServerOptions, Template};
+use cluster::{Binaries, Server};
 use futures_util::SinkExt as _;
 use model::estimate::SampleFacts;
 use model::snapshot::Relation;
@@ -83,6 +83,9 @@ pub struct Trial {
 /// More than the largest schema and its largest sample take.
 const ROOM: u64 = 1 << 29;
 
+/// Settings beside those that each local server has.
+const SETTINGS: &[(&str, &str)] = &[("max_connections", "10"), ("wal_level", "minimal")];
+
 impl Trial {
     /// Starts a server and restores the snapshot's schema in it.
     ///
@@ -93,7 +96,12 @@ impl Trial {
         binaries: &Binaries,
         options: TrialOptions,
     ) -> Result<Self, Error> {
-        let server = start_server(binaries, &options).await?;
+        let place = schema::Place {
+            parent_dir: options.parent_dir.clone(),
+            template_dir: options.template_dir.clone(),
+            room: ROOM,
+        };
+        let server = schema::start_server(binaries, place, SETTINGS).await?;
         let mut notes = Vec::new();
         schema::create_database(&server, DATABASE, OWNER, snapshot).await?;
         let admin = schema::connect(&server, DATABASE, None).await?;
@@ -260,39 +268,4 @@ async fn connect(
     let own: Vec<(String, String)> = own.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     schema::settings::apply(&client, &own).await;
     Ok(client)
-}
-
-async fn start_server(binaries: &Binaries, options: &TrialOptions) -> Result<Server, Error> {
-    let binaries = binaries.clone();
-    let template_dir = options.template_dir.clone();
-    let parent_dir = options.parent_dir.clone().or_else(|| cluster::memory_dir(ROOM));
-    let started = tokio::task::spawn_blocking(move || {
-        let initdb = Initdb { wal_segment_mb: 1, ..Initdb::default() };
-        let template = match &template_dir {
-            Some(dir) => Some(Template::ensure(&binaries, dir, &initdb)?),
-            None => None,
-        };
-        let defaults = ServerOptions::default();
-        let parent_dir = parent_dir.unwrap_or_else(|| defaults.parent_dir.clone());
-        let mut server = ServerOptions { initdb, template, parent_dir, ..defaults }
-            .throw_away()
-            .set("max_wal_size", "64MB")
-            .set("min_wal_size", "2MB")
-            .set("autovacuum", "off")
-            .set("track_counts", "off")
-            .set("max_connections", "10")
-            .set("max_wal_senders", "0")
-            .set("wal_level", "minimal")
-            .set("checkpoint_timeout", "1d")
-            .set("max_locks_per_transaction", "1024")
-            .set("huge_pages", "off");
-        if binaries.major >= 18 {
-            server = server.set("io_method", "sync");
-        }
-        Server::start(&binaries, server)
-    });
-    match started.await {
-        Ok(server) => Ok(server?),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }
