@@ -235,19 +235,8 @@ fn exchange(item: &mut Node, select: Box<SelectStmt>) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RewriteError, Rewriter, fixture};
-
-    fn check(sql: &str, expect: &[&str]) {
-        let snapshot = fixture::shop();
-        let found = Rewriter::new(&snapshot).rewrites(sql).unwrap();
-        let texts: Vec<String> = found
-            .into_iter()
-            .filter_map(|r| {
-                Some(format!("{}: {}", r.rule, r.sql?.split_whitespace().collect::<Vec<_>>().join(" ")))
-            })
-            .collect();
-        assert_eq!(texts, expect, "{sql}");
-    }
+    use super::super::fixture::{self, check};
+    use super::super::{RewriteError, Rewriter};
 
     #[test]
     fn the_query_of_an_insert_is_rewritten() {

@@ -321,3 +321,17 @@ fn add_index(
         expression_statistics: BTreeMap::new(),
     });
 }
+
+/// What the rules make of a statement on the [`shop`], each text with the rule before it.
+#[track_caller]
+pub(crate) fn check(sql: &str, expect: &[&str]) {
+    let snapshot = shop();
+    let found = super::Rewriter::new(&snapshot).rewrites(sql).unwrap();
+    let texts: Vec<String> = found
+        .into_iter()
+        .filter_map(|r| {
+            Some(format!("{}: {}", r.rule, r.sql?.split_whitespace().collect::<Vec<_>>().join(" ")))
+        })
+        .collect();
+    assert_eq!(texts, expect, "{sql}");
+}

@@ -86,20 +86,8 @@ pub(crate) fn only_conditions(before: &Query, after: &Query) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Rewriter, fixture};
-
-    /// What the rules make of a statement, one text a line with the rule before it.
-    fn check(sql: &str, expect: &[&str]) {
-        let snapshot = fixture::shop();
-        let found = Rewriter::new(&snapshot).rewrites(sql).unwrap();
-        let texts: Vec<String> = found
-            .into_iter()
-            .filter_map(|r| {
-                Some(format!("{}: {}", r.rule, r.sql?.split_whitespace().collect::<Vec<_>>().join(" ")))
-            })
-            .collect();
-        assert_eq!(texts, expect, "{sql}");
-    }
+    use super::super::Rewriter;
+    use super::super::fixture::{self, check};
 
     #[test]
     fn conditions_beside_a_function_are_rewritten() {
