@@ -25,6 +25,7 @@ pub enum Action {
 /// One partition that a set gains or loses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "change")]
+#[allow(clippy::large_enum_variant)] // Few are held at a time, and most are creations.
 pub enum SetChange {
     /// Make a partition apart and attach it, in one transaction.
     CreatePartition {

@@ -325,7 +325,7 @@ pub fn interval_of_server(text: &str) -> Result<Interval, String> {
         Interval::Time { count, unit: TimeUnit::Day } if count % 7 == 0 => {
             Interval::Time { count: count / 7, unit: TimeUnit::Week }
         }
-        Interval::Time { count, unit: TimeUnit::Month } if count == 3 => {
+        Interval::Time { count: 3, unit: TimeUnit::Month } => {
             Interval::Time { count: 1, unit: TimeUnit::Quarter }
         }
         other => other,

@@ -1,5 +1,7 @@
 //! Do partitions lie side by side, whatever zone, interval and key, and has each a name of its own?
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
 use model::partition_set::{Division, Interval, ListPart, TimeUnit};
 use model::{KeyKind, QualifiedName};
 use partitioning::{Bound, Edge, Error, Grid, Part, key_text};

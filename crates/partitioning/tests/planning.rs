@@ -1,5 +1,7 @@
 //! Is it planned what is missing, and nothing that is there?
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
 use std::collections::BTreeSet;
 
 use model::QualifiedName;

@@ -159,8 +159,7 @@ fn add_statistics(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice)
         let new_columns = || {
             let columns = columns_without_statistics(relation, workload);
             (!columns.is_empty()).then(|| {
-                let names: Vec<String> =
-                    columns.into_iter().map(model::quote_identifier).map(Into::into).collect();
+                let names: Vec<String> = columns.into_iter().map(model::quote_identifier).collect();
                 format!(
                     "there are none of {}, added since it was analyzed or hidden from the role",
                     names.join(", ")

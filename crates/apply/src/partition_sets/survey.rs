@@ -49,7 +49,7 @@ pub async fn survey(session: &Session, settings: &[SetSettings]) -> Result<Surve
     let version = session.version_num();
     let trees = Trees::new(postgres::catalog::partition_tables(session, version).await?);
     let (now_micros, _) = postgres::catalog::clock(session, version).await?;
-    let mut surveyed: Vec<(Surveyed, Option<(&PartitionTable, Seen, SetPlan)>)> = Vec::new();
+    let mut surveyed = Vec::new();
     for setting in settings {
         surveyed.push(look(session, &trees, setting, now_micros).await?);
     }
@@ -156,7 +156,7 @@ async fn max_key(
     let kind = grid.division().kind;
     let mut children: Vec<_> =
         trees.children(parent).filter_map(|c| Some((c.bound(kind)?.range()?, c.table))).collect();
-    children.sort_by(|a, b| b.0.cmp(&a.0));
+    children.sort_by_key(|(range, _)| std::cmp::Reverse(*range));
     for (_, table) in children {
         if let Some(key) = first_key(client, grid, &table.name, false, None, true).await? {
             return Ok(Some(key));

@@ -297,7 +297,7 @@ impl<'c> Grammar<'c> {
             0 => self.chance.of(ALIASES).to_owned(),
             _ => format!("t{}", self.chance.below(100)),
         };
-        let made = match self.chance.below(12) {
+        match self.chance.below(12) {
             0 if self.spend() => {
                 let lateral = self.chance.of(&["", "lateral "]);
                 let hidden = if lateral.is_empty() { Some(std::mem::take(&mut self.levels)) } else { None };
@@ -334,8 +334,7 @@ impl<'c> Grammar<'c> {
                 }
                 return format!("{prefix}{} as {alias}", TABLES[at].0);
             }
-        };
-        made
+        }
     }
 
     fn column(&mut self) -> String {
