@@ -332,7 +332,7 @@ impl<'c> Grammar<'c> {
                 if let Some(level) = self.levels.last_mut() {
                     level.push((alias.clone(), at));
                 }
-                return format!("{prefix}{} as {alias}", TABLES[at].0);
+                format!("{prefix}{} as {alias}", TABLES[at].0)
             }
         }
     }
