@@ -57,6 +57,27 @@ pub enum SetChange {
     DropPartition {
         /// The table.
         partition: QualifiedName,
+        /// Where it is archived before; nothing is dropped whose archive was not read back and compared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archive: Option<ArchivePlace>,
+    },
+    /// Write a table that was detached to a file, read the file back and compare.
+    ArchivePartition {
+        /// The table.
+        partition: QualifiedName,
+        /// Where to, and what it was a partition of.
+        archive: ArchivePlace,
+    },
+    /// Make a table from its archive, and a partition of it again.
+    RestorePartition {
+        /// The table.
+        partition: QualifiedName,
+        /// The manifest of its archive.
+        manifest: String,
+        /// The partitioned table and the bound, when it is attached.
+        attach: Option<(QualifiedName, String)>,
+        /// What is run, for people: the rows come from the file.
+        statements: Vec<String>,
     },
     /// Put a partition into another tablespace.
     MovePartition {
@@ -65,6 +86,21 @@ pub enum SetChange {
         /// Where to.
         tablespace: String,
     },
+}
+
+/// Where a partition is archived, and what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivePlace {
+    /// The folder.
+    pub folder: String,
+    /// The name of its files without what follows the last dot.
+    pub stem: String,
+    /// The partitioned table.
+    pub table: QualifiedName,
+    /// Its bound, as SQL.
+    pub bound: String,
+    /// Its OID, which tells it from another table of its name.
+    pub oid: u32,
 }
 
 /// The index of a partitioned table as a whole.
@@ -301,14 +337,23 @@ impl PartitionChange {
 
 impl SetChange {
     /// The tags under which the variants are stored.
-    const TAGS: [&str; 4] = ["create_partition", "detach_partition", "drop_partition", "move_partition"];
+    const TAGS: [&str; 6] = [
+        "create_partition",
+        "detach_partition",
+        "drop_partition",
+        "move_partition",
+        "archive_partition",
+        "restore_partition",
+    ];
 
     /// The partition that it is about.
     pub fn partition(&self) -> &QualifiedName {
         match self {
             Self::CreatePartition { partition, .. } => &partition.name,
             Self::DetachPartition { partition, .. }
-            | Self::DropPartition { partition }
+            | Self::DropPartition { partition, .. }
+            | Self::ArchivePartition { partition, .. }
+            | Self::RestorePartition { partition, .. }
             | Self::MovePartition { partition, .. } => partition,
         }
     }
@@ -316,7 +361,11 @@ impl SetChange {
     fn table(&self) -> &QualifiedName {
         match self {
             Self::CreatePartition { table, .. } | Self::DetachPartition { table, .. } => table,
-            Self::DropPartition { partition } | Self::MovePartition { partition, .. } => partition,
+            Self::RestorePartition { attach: Some((table, _)), .. } => table,
+            Self::DropPartition { partition, .. }
+            | Self::ArchivePartition { partition, .. }
+            | Self::RestorePartition { partition, .. }
+            | Self::MovePartition { partition, .. } => partition,
         }
     }
 
@@ -324,7 +373,10 @@ impl SetChange {
         match self {
             Self::CreatePartition { from_default: None, .. } => LockLevel::ShareUpdateExclusive,
             Self::CreatePartition { .. } => LockLevel::AccessExclusive,
-            Self::DetachPartition { concurrently: true, .. } => LockLevel::ShareUpdateExclusive,
+            Self::DetachPartition { concurrently: true, .. } | Self::RestorePartition { .. } => {
+                LockLevel::ShareUpdateExclusive
+            }
+            Self::ArchivePartition { .. } => LockLevel::Share,
             Self::DetachPartition { .. } | Self::DropPartition { .. } | Self::MovePartition { .. } => {
                 LockLevel::AccessExclusive
             }
@@ -343,7 +395,13 @@ impl SetChange {
                 Some(format!("on {table} for an instant; whoever reads or writes it waits"))
             }
             Self::DetachPartition { .. } => None,
-            Self::DropPartition { partition } => {
+            Self::ArchivePartition { partition, .. } => Some(format!(
+                "on {partition}, which belongs to no table any more; whoever writes to it waits until it is dropped"
+            )),
+            Self::RestorePartition { attach, .. } => attach.as_ref().map(|(table, _)| {
+                format!("on {table} for an instant; reads and writes go on, but wait for DEFAULT where there is one")
+            }),
+            Self::DropPartition { partition, .. } => {
                 Some(format!("on {partition}, which belongs to no table any more"))
             }
             Self::MovePartition { partition, .. } => Some(format!("on {partition} while it is copied")),

@@ -133,6 +133,10 @@ pub enum Error {
         name: String,
     },
 
+    /// An archive could not be written, read or trusted.
+    #[error("{0}")]
+    Archive(Box<crate::partition_archive::ArchiveError>),
+
     /// A conversion was refused, or could not go on.
     #[error("{}", .0.message)]
     Conversion(Box<crate::partition_conversion::ConversionFailure>),
@@ -251,6 +255,7 @@ impl Error {
                 | Self::Cancelled { .. }
                 | Self::ChangedSince { .. }
                 | Self::Conversion(_)
+                | Self::Archive(_)
                 | Self::StillApplied { .. }
         )
     }
@@ -298,6 +303,7 @@ impl Error {
             }
             Self::Json { source, .. } => Some(format!("{source}.")),
             Self::Conversion(failure) => failure.detail.clone(),
+            Self::Archive(error) => error.reason().map(|reason| format!("{reason}.")),
             Self::Cancelled { .. } => Some("Steps that were done stay done; the journal lists them.".into()),
             Self::NoEntry { .. } | Self::NoBaseline { .. } | Self::BaselineExists { .. } => None,
         }
@@ -326,6 +332,7 @@ impl Error {
             Self::BaselineExists { .. } => Some("Choose another name, or delete it first.".into()),
             Self::Query { source, .. } => source.as_db_error().and_then(|e| e.hint().map(sentence)),
             Self::Conversion(failure) => failure.hint.clone(),
+            Self::Archive(error) => error.hint(),
             Self::Json { .. } | Self::Cancelled { .. } => None,
         }
     }

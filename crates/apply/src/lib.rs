@@ -20,6 +20,7 @@ mod journal;
 mod objection;
 pub mod operations;
 mod options;
+pub mod partition_archive;
 pub mod partition_conversion;
 pub mod partition_sets;
 mod partitions;
@@ -32,7 +33,9 @@ pub mod store;
 pub mod verify;
 mod worker;
 
-pub use action::{Action, IndexShape, PartitionChange, Renaming, SetChange, TreeIndex, TreePart, TreeRoot};
+pub use action::{
+    Action, ArchivePlace, IndexShape, PartitionChange, Renaming, SetChange, TreeIndex, TreePart, TreeRoot,
+};
 pub use cancellation::Cancellation;
 pub use catalog::{Activity, Blocker};
 pub use error::{Error, Refusal, StepFailure};

@@ -46,6 +46,8 @@ pub const OPERATIONS: &[&dyn Operation] = &[
     &set_partition::DETACH,
     &set_partition::DROP,
     &set_partition::MOVE,
+    &set_partition::ARCHIVE,
+    &set_partition::RESTORE,
 ];
 
 /// What preflight looks through.
@@ -193,6 +195,8 @@ pub fn operation_of(action: &Action) -> &'static dyn Operation {
         Action::Set(SetChange::DetachPartition { .. }) => &set_partition::DETACH,
         Action::Set(SetChange::DropPartition { .. }) => &set_partition::DROP,
         Action::Set(SetChange::MovePartition { .. }) => &set_partition::MOVE,
+        Action::Set(SetChange::ArchivePartition { .. }) => &set_partition::ARCHIVE,
+        Action::Set(SetChange::RestorePartition { .. }) => &set_partition::RESTORE,
     }
 }
 
@@ -300,8 +304,24 @@ mod tests {
                 bound: "FOR VALUES FROM ('1') TO ('2')".into(),
                 concurrently: true,
             },
-            SetChange::DropPartition { partition: name.clone() },
-            SetChange::MovePartition { partition: name, tablespace: "cold store".into() },
+            SetChange::DropPartition { partition: name.clone(), archive: None },
+            SetChange::MovePartition { partition: name.clone(), tablespace: "cold store".into() },
+            SetChange::ArchivePartition {
+                partition: name.clone(),
+                archive: crate::action::ArchivePlace {
+                    folder: "/srv".into(),
+                    stem: "a".into(),
+                    table: QualifiedName::new("s", "a\"b.c"),
+                    bound: "FOR VALUES FROM ('1') TO ('2')".into(),
+                    oid: 1,
+                },
+            },
+            SetChange::RestorePartition {
+                partition: name.clone(),
+                manifest: "/srv/a.json".into(),
+                attach: Some((QualifiedName::new("s", "a\"b.c"), "FOR VALUES FROM ('1') TO ('2')".into())),
+                statements: vec![format!("ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION {name}")],
+            },
         ];
         let changes = changes.into_iter().map(Action::Change);
         let parts = parts.into_iter().map(Action::Partition);
@@ -376,6 +396,11 @@ mod tests {
             ),
             ("DROP TABLE s.\"a\"\"b.c_2024\"", ""),
             ("ALTER TABLE s.\"a\"\"b.c_2024\" SET TABLESPACE \"cold store\"", ""),
+            ("COPY s.\"a\"\"b.c_2024\" TO STDOUT WITH (FORMAT csv, HEADER true) > /srv/a.csv.zst", ""),
+            (
+                "ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION s.\"a\"\"b.c_2024\"",
+                "ALTER TABLE s.\"a\"\"b.c\" DETACH PARTITION s.\"a\"\"b.c_2024\"",
+            ),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {
             assert_eq!((sql.as_str(), undo.as_str()), (want_sql, want_undo));

@@ -213,6 +213,9 @@ pub struct Retention {
     /// What is done with a partition all of whose rows are older.
     #[serde(default)]
     pub then: RetentionAction,
+    /// The folder that archives are written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
 }
 
 /// What is done with an old partition.
@@ -224,6 +227,8 @@ pub enum RetentionAction {
     Keep,
     /// It becomes a table of its own.
     Detach,
+    /// It is detached, written to a file that is read back and compared, and dropped.
+    Archive,
     /// It is detached and dropped.
     Drop,
 }

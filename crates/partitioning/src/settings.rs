@@ -34,9 +34,12 @@ pub struct SetSettings {
     /// How long rows are kept: `12 months`, `1000000`; for ever by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<String>,
-    /// What is done with older partitions: `keep`, `detach` or `drop`.
+    /// What is done with older partitions: `keep`, `detach`, `archive` or `drop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<RetentionAction>,
+    /// The folder that archives are written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// How partitions are called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub naming: Option<String>,
@@ -139,6 +142,12 @@ impl SetSettings {
                 Some(SubDivision { division, naming: sub.naming.clone() })
             }
         };
+        let then = self.then.unwrap_or_default();
+        if then == RetentionAction::Archive && self.archive.is_none() {
+            return Err(
+                "then = \"archive\" needs archive, the folder that partitions are written to".to_owned()
+            );
+        }
         let keep = self.retention.as_ref().map(|text| text.parse()).transpose()?;
         let mut tablespace_by_age = Vec::new();
         for (age, tablespace) in &self.tablespace_by_age {
@@ -150,7 +159,7 @@ impl SetSettings {
             sub,
             time_zone: self.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
             premake: self.premake.unwrap_or(DEFAULT_PREMAKE),
-            retention: Retention { keep, then: self.then.unwrap_or_default() },
+            retention: Retention { keep, then, archive: self.archive.clone() },
             naming: self.naming.clone(),
             template: Template {
                 storage: self.storage.clone().into_iter().collect(),
@@ -194,6 +203,7 @@ impl SetSettings {
             premake: Some(set.premake),
             retention: set.retention.keep.as_ref().map(ToString::to_string),
             then: set.retention.keep.as_ref().map(|_| set.retention.then),
+            archive: set.retention.archive.clone(),
             naming: set.naming.clone(),
             ..Self::default()
         }

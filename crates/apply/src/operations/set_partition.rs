@@ -55,6 +55,19 @@ pub(super) const MOVE: SetPartition = SetPartition {
     accepts: |change| matches!(change, SetChange::MovePartition { .. }),
 };
 
+pub(super) const ARCHIVE: SetPartition = SetPartition {
+    id: "archive_partition",
+    action: "archive table",
+    undo_action: "forget the archive of table",
+    accepts: |change| matches!(change, SetChange::ArchivePartition { .. }),
+};
+pub(super) const RESTORE: SetPartition = SetPartition {
+    id: "restore_partition",
+    action: "restore partition",
+    undo_action: "detach partition",
+    accepts: |change| matches!(change, SetChange::RestorePartition { .. }),
+};
+
 /// The CHECK that spares ATTACH its scan of the moved rows, as long as the transaction lasts.
 const BOUND: &str = "pgwright_bound";
 
@@ -92,6 +105,10 @@ impl Operation for SetPartition {
             Action::Set(SetChange::DetachPartition { table, partition, bound, .. }) => {
                 Some(format!("ALTER TABLE {table} ATTACH PARTITION {partition} {bound}"))
             }
+            // Its rows may have changed since, so the table stays.
+            Action::Set(SetChange::RestorePartition { partition, attach: Some((table, _)), .. }) => {
+                Some(format!("ALTER TABLE {table} DETACH PARTITION {partition}"))
+            }
             _ => None,
         }
     }
@@ -122,7 +139,7 @@ impl Operation for SetPartition {
                 (_, None) => {
                     inspection.already = Some(format!("Table {} is not there any more.", change.partition()));
                 }
-                (SetChange::DropPartition { partition }, Some(found)) if found.is_partition => {
+                (SetChange::DropPartition { partition, .. }, Some(found)) if found.is_partition => {
                     inspection.object_to(Objection::WrongKind {
                         relation: partition.clone(),
                         kind: "partition".into(),
@@ -161,6 +178,10 @@ impl Operation for SetPartition {
                     }
                     Some(_) => {}
                 }
+            } else if let SetChange::RestorePartition { partition, attach: Some(_), .. } = change {
+                if state(site.client, partition).await?.is_none_or(|found| !found.is_partition) {
+                    inspection.already = Some(format!("Table {partition} is no partition any more."));
+                }
             } else {
                 inspection.already = Some(match change {
                     SetChange::CreatePartition { .. } => {
@@ -193,6 +214,11 @@ async fn inspect(client: &Client, change: &SetChange) -> Result<Condition, Error
     let found = state(client, change.partition()).await?;
     Ok(match (change, found) {
         (SetChange::DropPartition { .. }, None) => Condition::Done { made: None },
+        (SetChange::RestorePartition { attach, .. }, Some(found))
+            if attach.as_ref().map(|(table, _)| table) == found.parent.as_ref() =>
+        {
+            Condition::Done { made: None }
+        }
         (_, None) => Condition::NotDone,
         (SetChange::CreatePartition { table, .. }, Some(found)) => match found.parent {
             Some(parent) if parent == *table => Condition::Done { made: None },
@@ -276,7 +302,13 @@ fn statements(change: &SetChange) -> Vec<String> {
             let how = if *concurrently { " CONCURRENTLY" } else { "" };
             vec![format!("ALTER TABLE {table} DETACH PARTITION {partition}{how}")]
         }
-        SetChange::DropPartition { partition } => vec![format!("DROP TABLE {partition}")],
+        SetChange::DropPartition { partition, .. } => vec![format!("DROP TABLE {partition}")],
+        // What is sent is a stream; see `partition_archive`.
+        SetChange::ArchivePartition { partition, archive } => vec![format!(
+            "COPY {partition} TO STDOUT WITH (FORMAT csv, HEADER true) > {}/{}.csv.zst",
+            archive.folder, archive.stem
+        )],
+        SetChange::RestorePartition { statements, .. } => statements.clone(),
         SetChange::MovePartition { partition, tablespace } => {
             vec![format!("ALTER TABLE {partition} SET TABLESPACE {}", quote_identifier(tablespace))]
         }

@@ -17,6 +17,7 @@ use crate::executor::{RunStep, StepSite, begin};
 use crate::journal::{self, Promise, Record, Status};
 use crate::operations::{is_still_detached, marked, operation_of};
 use crate::options::ExecuteOptions;
+use crate::partition_archive::{Hold, hold_and_archive, probe};
 use crate::plan::{PlannedRecommendation, PlannedStep};
 use crate::recovery::{Recovered, recover_locked, unlock};
 use crate::schema;
@@ -73,24 +74,31 @@ pub async fn run(
         }
         schema::ensure(&session).await?;
         let mut worker = Worker::open(target, options).await?;
+        let mut hold = None;
         let run_id = options.run_id.unwrap_or_else(Uuid::new_v4);
         let mut site = StepSite { session: &session, facts: &facts, worker: &mut worker, options };
         for (entry_id, old_step, change) in undropped {
             let table = change.partition().to_string();
-            let step = PlannedStep::new(Action::Set(change));
+            let steps: Vec<PlannedStep> = again(&change).into_iter().map(PlannedStep::new).collect();
             journal::advance(&session, old_step, Status::Retried, Record::default()).await?;
             let mut failure = None;
-            for step_id in journal::append(&session, entry_id, std::slice::from_ref(&step), None).await? {
-                let done = one(&mut site, &step, step_id, &mut failure, on_event).await?;
+            let step_ids = journal::append(&session, entry_id, &steps, None).await?;
+            for (step, step_id) in steps.iter().zip(step_ids) {
+                let done = one((target, &mut site, &mut hold), step, step_id, &mut failure, on_event).await?;
                 run.steps.push(SetRunStep { table: table.clone(), ..done });
             }
             run.failures.extend(failure.map(|failure| (table, failure)));
         }
         let sets: Vec<&Surveyed> = run.survey.sets.iter().filter(|s| !s.steps.is_empty()).collect();
         for (set, step_ids) in sets.iter().zip(journal_all(&session, run_id, &sets, on_event).await?) {
-            let mut failure = None;
+            // A folder that takes no files is found before anything is detached.
+            let folder = set.set.as_ref().and_then(|s| s.retention.archive.as_deref());
+            let archives =
+                |s: &PlannedStep| matches!(s.change, Action::Set(SetChange::ArchivePartition { .. }));
+            let folder = folder.filter(|_| set.steps.iter().any(archives));
+            let mut failure = folder.and_then(|folder| probe(folder).err()).map(Error::from);
             for (step, step_id) in set.steps.iter().zip(step_ids) {
-                let done = one(&mut site, step, step_id, &mut failure, on_event).await?;
+                let done = one((target, &mut site, &mut hold), step, step_id, &mut failure, on_event).await?;
                 run.steps.push(SetRunStep { table: set.table.clone(), ..done });
             }
             if let Some(failure) = failure {
@@ -140,6 +148,17 @@ async fn journal_all(
     Ok(all)
 }
 
+/// What is done anew for a table that was to be dropped: nothing goes without its archive being compared again.
+fn again(drop: &SetChange) -> Vec<Action> {
+    let archive = match drop {
+        SetChange::DropPartition { partition, archive: Some(archive) } => {
+            Some(SetChange::ArchivePartition { partition: partition.clone(), archive: archive.clone() })
+        }
+        _ => None,
+    };
+    archive.into_iter().chain([drop.clone()]).map(Action::Set).collect()
+}
+
 /// What an earlier run detached to be dropped and did not drop: the entry, the step, and the change.
 async fn undropped(session: &Session) -> Result<Vec<(i64, i64, SetChange)>, Error> {
     if schema::presence(session).await? == schema::Presence::Absent {
@@ -164,43 +183,104 @@ async fn undropped(session: &Session) -> Result<Vec<(i64, i64, SetChange)>, Erro
 
 /// Runs one step, unless an earlier one of its set has failed.
 async fn one(
-    site: &mut StepSite<'_, '_>,
+    (target, site, hold): (&Target, &mut StepSite<'_, '_>, &mut Option<Hold>),
     step: &PlannedStep,
     step_id: i64,
     failure: &mut Option<Error>,
     on_event: OnEvent<'_>,
 ) -> Result<SetRunStep, Error> {
     let began = Instant::now();
-    let is_creation = matches!(step.change, Action::Set(SetChange::CreatePartition { .. }));
     let stop = failure.is_some() || site.options.cancellation.is_cancelled();
-    let status = if is_creation && !stop {
-        match create(site.session, &step.change, step_id, site.options, on_event).await {
-            Ok(()) => Status::Done,
-            Err(error) => {
-                journal::advance(site.session, step_id, Status::Running, Record::default()).await?;
-                journal::advance(site.session, step_id, Status::Failed, Record::failure(&error)?).await?;
-                on_event(Event::Failed { step_id });
-                *failure = Some(Error::Step(Box::new(error)));
-                Status::Failed
-            }
+    let own = match &step.change {
+        Action::Set(change) if !stop => {
+            own_way((target, site, hold), (step, change), step_id, on_event).await?
         }
-    } else {
-        let mut steps = [RunStep {
-            step_id,
-            change: step.change.clone(),
-            sql: step.sql.clone(),
-            status: Status::Planned,
-            attempts: 0,
-            elapsed: Millis(0.0),
-        }];
-        site.run_steps(&mut steps, failure, on_event).await?;
-        steps.first().map_or(Status::Skipped, |s| s.status)
+        _ => None,
+    };
+    let is_own = own.is_some();
+    let status = match own {
+        Some(Ok(())) => Status::Done,
+        Some(Err(error)) => {
+            on_event(Event::Failed { step_id });
+            *failure = Some(Error::Step(Box::new(error)));
+            Status::Failed
+        }
+        None => {
+            let mut steps = [RunStep {
+                step_id,
+                change: step.change.clone(),
+                sql: step.sql.clone(),
+                status: Status::Planned,
+                attempts: 0,
+                elapsed: Millis(0.0),
+            }];
+            site.run_steps(&mut steps, failure, on_event).await?;
+            steps.first().map_or(Status::Skipped, |s| s.status)
+        }
     };
     let elapsed = Millis(began.elapsed().as_secs_f64() * 1000.0);
-    if is_creation && status == Status::Done {
+    if is_own && status == Status::Done {
         on_event(Event::Finished { step_id, sql: step.sql.clone(), elapsed });
     }
     Ok(SetRunStep { table: String::new(), step_id, sql: step.sql.clone(), status, elapsed })
+}
+
+/// Runs a step that is no statement of the worker's: one that is journaled by the transaction that does it, or one that
+/// writes a file. `None` for others.
+async fn own_way(
+    (target, site, hold): (&Target, &mut StepSite<'_, '_>, &mut Option<Hold>),
+    (step, change): (&PlannedStep, &SetChange),
+    step_id: i64,
+    on_event: OnEvent<'_>,
+) -> Result<Option<Result<(), StepFailure>>, Error> {
+    let options = site.options;
+    let failed = async |failure: StepFailure| -> Result<Option<Result<(), StepFailure>>, Error> {
+        journal::advance(site.session, step_id, Status::Running, Record::default()).await?;
+        journal::advance(site.session, step_id, Status::Failed, Record::failure(&failure)?).await?;
+        Ok(Some(Err(failure)))
+    };
+    match change {
+        SetChange::CreatePartition { .. } => {
+            match create(site.session, &step.change, step_id, options, on_event).await {
+                Ok(()) => Ok(Some(Ok(()))),
+                Err(failure) => failed(failure).await,
+            }
+        }
+        SetChange::ArchivePartition { partition, archive } => {
+            journal::advance(site.session, step_id, Status::Running, Record::default()).await?;
+            on_event(Event::Started { step_id, sql: step.sql.clone() });
+            *hold = None;
+            let held = hold_and_archive(target, partition, archive, options, step_id, on_event).await;
+            on_event(Event::Answered { step_id });
+            match held {
+                Ok(held) => {
+                    let note = format!("Archived and compared: {}.", held.manifest.display());
+                    journal::advance(site.session, step_id, Status::Done, Record::note(note)).await?;
+                    *hold = Some(held);
+                    Ok(Some(Ok(())))
+                }
+                Err(error) => {
+                    let cancelled = options.cancellation.is_cancelled();
+                    let failure = StepFailure { cancelled, ..error.into_step(&step.change) };
+                    journal::advance(site.session, step_id, Status::Failed, Record::failure(&failure)?)
+                        .await?;
+                    Ok(Some(Err(failure)))
+                }
+            }
+        }
+        SetChange::DropPartition { partition, archive: Some(_) } => {
+            let Some(held) = hold.take().filter(|held| held.is_of(partition)) else {
+                let reason = "its archive was not compared in this run";
+                return failed(StepFailure::of(&step.change, reason)).await;
+            };
+            on_event(Event::Started { step_id, sql: step.sql.clone() });
+            match held.drop_table(step_id, options, on_event).await {
+                Ok(()) => Ok(Some(Ok(()))),
+                Err(error) => failed(error.into_step(&step.change)).await,
+            }
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Makes a partition and journals it in one transaction, again when a lock was not to be had.

@@ -12,8 +12,9 @@ use postgres::Session;
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use crate::action::{Action, SetChange};
+use crate::action::{Action, ArchivePlace, SetChange};
 use crate::error::Error;
+use crate::partition_archive::stem;
 use crate::plan::PlannedStep;
 
 /// All sets of a database and what is to be done for them.
@@ -76,6 +77,7 @@ pub async fn survey(session: &Session, settings: &[SetSettings]) -> Result<Surve
                 planned = plan(&set, &trees, parent, &seen).unwrap_or(planned);
             }
             surveyed.notices.extend(planned.notices.clone());
+            let planned = (planned, now_micros);
             finish(session, &trees, parent, &set, planned, &mut surveyed).await?;
         }
         sets.push(surveyed);
@@ -286,7 +288,7 @@ async fn finish(
     trees: &Trees,
     parent: &PartitionTable,
     set: &PartitionSet,
-    planned: SetPlan,
+    (planned, now_micros): (SetPlan, i64),
     surveyed: &mut Surveyed,
 ) -> Result<(), Error> {
     let default = trees.default_of(parent);
@@ -316,14 +318,29 @@ async fn finish(
             }
             Step::Retire { name, bound, action } => {
                 use model::partition_set::RetentionAction as A;
+                let retired = bound.clone();
                 push(Action::Set(SetChange::DetachPartition {
                     table: set.parent.clone(),
                     partition: name.clone(),
                     bound,
                     concurrently,
                 }));
-                if action == A::Drop {
-                    push(Action::Set(SetChange::DropPartition { partition: name }));
+                let archive = match (action, &set.retention.archive, trees.find(&name)) {
+                    (A::Archive, Some(folder), Some(found)) => Some(ArchivePlace {
+                        folder: folder.clone(),
+                        stem: stem(session.target().database(), &name, now_micros),
+                        table: set.parent.clone(),
+                        bound: retired,
+                        oid: found.oid,
+                    }),
+                    _ => None,
+                };
+                if let Some(archive) = &archive {
+                    let (partition, archive) = (name.clone(), archive.clone());
+                    push(Action::Set(SetChange::ArchivePartition { partition, archive }));
+                }
+                if action == A::Drop || archive.is_some() {
+                    push(Action::Set(SetChange::DropPartition { partition: name, archive }));
                 }
             }
             Step::Move { name, tablespace } => {

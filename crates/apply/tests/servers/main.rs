@@ -11,6 +11,7 @@ mod deaths;
 mod disk;
 mod happy_path;
 mod locks;
+mod partition_archive;
 mod partition_deaths;
 mod partition_sets;
 mod partitions;

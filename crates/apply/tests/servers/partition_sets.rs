@@ -319,7 +319,8 @@ async fn two_runs_at_once_make_each_partition_once() {
 /// The part of the next test that runs in a process of its own and dies at an event.
 fn is_child() -> bool {
     let Ok(order) = std::env::var(CHILD) else { return false };
-    let mut words = order.splitn(3, ' ').skip(1);
+    let mut words = order.splitn(3, ' ');
+    let folder = words.next().unwrap().to_owned();
     let at: usize = words.next().unwrap().parse().unwrap();
     let url = words.next().unwrap();
     let mut seen = 0;
@@ -334,27 +335,44 @@ fn is_child() -> bool {
         seen += 1;
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async { run(&target(url), &dying(), &quick(), &mut on_event).await.unwrap() });
+    runtime.block_on(async { run(&target(url), &dying(&folder), &quick(), &mut on_event).await.unwrap() });
     true
 }
 
-fn dying() -> Vec<SetSettings> {
+/// Retires by dropping, or by archiving into a folder.
+fn dying(folder: &str) -> Vec<SetSettings> {
+    let is_archived = folder != "-";
     vec![SetSettings {
         table: "r".into(),
         interval: Some("month".into()),
         premake: Some(0),
         retention: Some("1 month".into()),
-        then: Some(RetentionAction::Drop),
+        then: Some(if is_archived { RetentionAction::Archive } else { RetentionAction::Drop }),
+        archive: is_archived.then(|| folder.to_owned()),
         ..SetSettings::default()
     }]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_event_the_next_run_goes_on() {
-    if tokio::task::spawn_blocking(is_child).await.unwrap() {
-        return;
+    if !tokio::task::spawn_blocking(is_child).await.unwrap() {
+        let test = "partition_sets::killed_at_every_event_the_next_run_goes_on";
+        killed_at_every_event(test, |_| "-".to_owned()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_event_one_whole_archive_is_there() {
+    if !tokio::task::spawn_blocking(is_child).await.unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = "partition_sets::killed_at_every_event_one_whole_archive_is_there";
+        killed_at_every_event(test, |at| folder.path().join(at.to_string()).display().to_string()).await;
+    }
+}
+
+async fn killed_at_every_event(test: &str, archive: impl Fn(usize) -> String) {
     for at in 0.. {
+        let archive = archive(at);
         let world = World::on(testkit::any_server()).await;
         world
             .sql(
@@ -363,10 +381,21 @@ async fn killed_at_every_event_the_next_run_goes_on() {
                  insert into r values ('2001-01-05')",
             )
             .await;
-        let test = "partition_sets::killed_at_every_event_the_next_run_goes_on";
-        let status = run_child(test, "run", at, &world.url);
+        let status = run_child(test, &archive, at, &world.url);
         recover(&world, &quick()).await;
-        looked_after(&world, &dying(), &quick()).await;
+        looked_after(&world, &dying(&archive), &quick()).await;
+        if archive != "-" {
+            // Wherever it died, one archive is there in the end, which is whole.
+            let archives = apply::partition_archive::list(std::path::Path::new(&archive)).unwrap();
+            assert_eq!(archives.len(), 1, "killed at event {at}");
+            let manifest = &archives[0].0;
+            assert_eq!(std::fs::read_dir(&archive).unwrap().count(), 2, "killed at event {at}");
+            apply::partition_archive::restore(&world.target, manifest, true, &quick(), &mut |_| {})
+                .await
+                .unwrap_or_else(|e| panic!("killed at event {at}: {}", shown(&e)));
+            assert_eq!(world.value("select count(*) from r").await, "1");
+            world.sql("drop table r_2001_01").await;
+        }
         let journal = apply::journal(&world.target).await.unwrap();
         let gone = world.value("select to_regclass('r_2001_01') is null").await;
         assert_eq!(gone, "true", "killed at event {at}: {journal:?}");

@@ -3,6 +3,7 @@
 mod adopt;
 mod convert;
 mod list;
+mod restore;
 mod run;
 mod sets;
 
@@ -30,6 +31,8 @@ enum Action {
     Run(run::RunArgs),
     /// Take over sets that pg_partman, pgslice or somebody's hand made: write them down as they are.
     Adopt(adopt::Args),
+    /// Bring back a partition that was archived; without a name, list the archives.
+    Restore(restore::Args),
     /// Make a partitioned table of an ordinary one while it is written to.
     Convert(Box<convert::Args>),
 }
@@ -44,6 +47,7 @@ pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> Comm
         Action::Plan(args) => run::plan(context, args).await,
         Action::Run(args) => run::run(context, args).await,
         Action::Adopt(args) => adopt::run(context, args, config).await,
+        Action::Restore(args) => restore::run(context, args).await,
         Action::Convert(args) => convert::run(context, *args).await,
     }
 }

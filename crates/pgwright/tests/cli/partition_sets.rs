@@ -84,3 +84,45 @@ async fn what_does_not_fit_is_told() {
     user.write("pgwright.toml", "[[partition_set]]\ntable = \"r\"\nintervall = \"month\"\n");
     user.run(&["partition", "plan", url]).fails(2).tells("could not understand \"pgwright.toml\"");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_partition_is_archived_listed_and_brought_back() {
+    for binaries in testkit::versions() {
+        let user = User::new();
+        let world = World::on(testkit::server(binaries.major)).await;
+        world.load(METRICS).await;
+        let url = world.url.as_str();
+        let set = "[[partition_set]]\ntable = 'metrics.\"Sys.metrics\"'\ninterval = \"1 month\"\npremake = 0\n\
+                   naming = \"{table}_y{YYYY}m{MM}\"\nretention = \"12 months\"\nthen = \"archive\"\n";
+        user.write("pgwright.toml", set);
+        user.run(&["partition", "run", url]).fails(2).tells("needs archive, the folder");
+        user.write("pgwright.toml", format!("{set}archive = \"cold store\"\n"));
+        user.run(&["partition", "restore"]).exits(0).tells("there are no archives");
+        let planned = user.run(&["partition", "plan", url]).exits(0);
+        assert_eq!(planned.stdout.matches(" TO STDOUT ").count(), 2, "{}", planned.stdout);
+        user.run(&["partition", "run", "--execute", url]).exits(0).tells("the file was read back and agrees");
+        assert_eq!(world.value(r#"select count(*) from metrics."Sys.metrics""#).await, "0");
+        let listed = user.run(&["partition", "restore", "--json"]).exits(0).json("partition_archives");
+        assert_eq!(listed["archives"][0]["archive"]["rows"], 1);
+        assert_eq!(listed["archives"][1]["archive"]["rows"], 0);
+
+        let name = "metrics.\"Sys.metrics_y2001m07\"";
+        user.run(&["partition", "restore", "nothing", url]).fails(2).tells("there is no archive of");
+        let before = world.schema_dump().await;
+        let planned = user.run(&["partition", "restore", name, url]).exits(0).tells("nothing was run");
+        assert!(planned.stdout.contains(" FROM STDIN "), "{}", planned.stdout);
+        assert_eq!(world.schema_dump().await, before);
+        user.run(&["partition", "restore", name, "--execute", url])
+            .exits(0)
+            .tells("1 rows, compared with its archive")
+            .tells("retires again");
+        assert_eq!(world.value(r#"select id from metrics."Sys.metrics""#).await, "1");
+        user.run(&["partition", "restore", name, "--execute", url]).fails(3).tells("already");
+        let journal = user.run(&["journal", url]).exits(0);
+        assert!(journal.stdout.contains("restore metrics.\"Sys.metrics_y2001m07\" from its archive"));
+        let manifest = listed["archives"][1]["manifest"].as_str().unwrap();
+        user.run(&["partition", "restore", manifest, "--no-attach", "--execute", url])
+            .exits(0)
+            .tells("a table of its own");
+    }
+}

@@ -30,6 +30,9 @@ pub struct Wanted {
     /// What is done with older partitions.
     #[arg(long, value_name = "ACTION", value_parser = action)]
     then: Option<RetentionAction>,
+    /// For --then archive: the folder that partitions are written to.
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<String>,
     /// The zone in which days begin, for instance Europe/Zurich.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
@@ -42,8 +45,9 @@ fn action(text: &str) -> Result<RetentionAction, String> {
     match text {
         "keep" => Ok(RetentionAction::Keep),
         "detach" => Ok(RetentionAction::Detach),
+        "archive" => Ok(RetentionAction::Archive),
         "drop" => Ok(RetentionAction::Drop),
-        _ => Err("it is keep, detach or drop".to_owned()),
+        _ => Err("it is keep, detach, archive or drop".to_owned()),
     }
 }
 
@@ -60,7 +64,7 @@ pub(super) async fn chosen(
                 .detail("There is no [[partition_set]] in pgwright.toml, and no table was named.")
                 .hint("Name a table, or write its set down with \"pgwright partition adopt\"."));
         }
-        return Ok(configured.clone());
+        return configured.iter().cloned().map(at_home).collect();
     }
     let version = session.version_num();
     let trees = Trees::new(postgres::catalog::partition_tables(session, version).await?);
@@ -90,9 +94,22 @@ pub(super) async fn chosen(
         set.premake = wanted.premake.or(set.premake);
         set.retention = wanted.retention.clone().or(set.retention);
         set.then = wanted.then.or(set.then);
+        set.archive = wanted.archive.clone().or(set.archive);
         set.time_zone = wanted.time_zone.clone().or(set.time_zone);
         set.naming = wanted.naming.clone().or(set.naming);
-        sets.push(set);
+        sets.push(at_home(set)?);
     }
     Ok(sets)
+}
+
+/// A set whose archive is named from the root of the file system on, for the journal outlives the folder in which a
+/// command was run.
+fn at_home(mut set: SetSettings) -> Result<SetSettings, CommandError> {
+    if let Some(folder) = &set.archive {
+        let absolute = std::path::absolute(folder).map_err(|e| {
+            CommandError::new(format!("could not find the folder \"{folder}\"")).detail(format!("{e}."))
+        })?;
+        set.archive = Some(absolute.to_string_lossy().into_owned());
+    }
+    Ok(set)
 }

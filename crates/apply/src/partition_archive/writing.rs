@@ -1,0 +1,276 @@
+//! How is a table written to a file, and how is it known that the file is right before the table goes?
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use model::{Bytes, Millis, QualifiedName};
+use postgres::{Session, Target};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::digest::{Tally, Total};
+use super::files::{Paths, Writing, agrees, read_back, read_manifest, remove_manifest, write_manifest};
+use super::manifest::{Manifest, ManifestColumn, VERSION};
+use super::subject::{self, Subject, column_list};
+use super::{ArchiveError, EXACT};
+use crate::action::ArchivePlace;
+use crate::event::{Event, OnEvent};
+use crate::options::ExecuteOptions;
+use crate::worker::{lift_timeouts, open_journal_session};
+
+/// A transaction that keeps writers away from an archived table until it is dropped.
+pub(crate) struct Hold {
+    session: Session,
+    partition: QualifiedName,
+    /// The archive that was compared.
+    pub manifest: PathBuf,
+}
+
+/// Keeps writers away from a table, archives it, reads the archive back and compares.
+///
+/// # Errors
+/// When the table is not what the journal says, or the archive cannot be written or trusted.
+pub(crate) async fn hold_and_archive(
+    target: &Target,
+    partition: &QualifiedName,
+    place: &ArchivePlace,
+    options: &ExecuteOptions,
+    step_id: i64,
+    on_event: OnEvent<'_>,
+) -> Result<Hold, ArchiveError> {
+    let session = open_journal_session(target).await.map_err(|e| ArchiveError::Unfit(e.to_string()))?;
+    lift_timeouts(&session, &["transaction_timeout"])
+        .await
+        .map_err(|e| ArchiveError::Unfit(e.to_string()))?;
+    session.batch_execute(EXACT).await.map_err(ArchiveError::server("prepare to read a table"))?;
+    let lock = format!(
+        "begin /* pgwright:archive_begin */; set local lock_timeout = {}; \
+         lock /* pgwright:archive_lock */ table {partition} in share mode",
+        options.lock_timeout.as_millis().max(1)
+    );
+    patiently(&session, &lock, "rollback /* pgwright:archive_end */", options, step_id, on_event).await?;
+    let subject = subject::read(&session, partition)
+        .await?
+        .ok_or_else(|| ArchiveError::Unfit(format!("table {partition} is not there any more")))?;
+    fit(&subject, partition, place)?;
+    let paths = Paths::new(&place.folder, &place.stem);
+    std::fs::create_dir_all(&paths.folder).map_err(ArchiveError::file("make folder", &paths.folder))?;
+    let stored = subject.stored();
+    let sql = copy_sql(&subject, partition, &stored);
+    let rows = count(&session, partition).await?;
+    let manifest = match earlier(&paths, partition, place) {
+        // An earlier run wrote it and died before it dropped the table.
+        Some(manifest) => {
+            let total = tally(&session, &sql, options, |_| Ok(())).await?;
+            if agrees(&manifest, &total) && read_back(&paths.rows).is_ok_and(|t| agrees(&manifest, &t)) {
+                manifest
+            } else {
+                remove_manifest(&paths.manifest)?;
+                write(&session, &subject, (partition, place), (&paths, &sql), (options, step_id), on_event)
+                    .await?
+            }
+        }
+        None => {
+            write(&session, &subject, (partition, place), (&paths, &sql), (options, step_id), on_event)
+                .await?
+        }
+    };
+    if manifest.rows != rows {
+        remove_manifest(&paths.manifest)?;
+        return Err(ArchiveError::Differs(format!(
+            "the archive of {partition} has {} rows, the table {rows}",
+            manifest.rows
+        )));
+    }
+    on_event(Event::Notice {
+        text: format!(
+            "{rows} rows of {partition} are in {}, {} of {} as CSV; the file was read back and agrees.",
+            paths.rows.display(),
+            Bytes(manifest.file_bytes),
+            Bytes(manifest.csv_bytes)
+        ),
+    });
+    Ok(Hold { session, partition: partition.clone(), manifest: paths.manifest })
+}
+
+/// Whether the table is the one that was detached, and can be archived.
+fn fit(subject: &Subject, partition: &QualifiedName, place: &ArchivePlace) -> Result<(), ArchiveError> {
+    let wrong = |reason: &str| Err(ArchiveError::Unfit(format!("{partition} is not archived: {reason}")));
+    if subject.oid != place.oid {
+        return wrong("another table has its name by now");
+    }
+    if subject.is_partition {
+        return wrong("it is a partition again");
+    }
+    if !matches!(subject.relkind.as_str(), "r" | "p") {
+        return wrong("it is a foreign table, whose rows are elsewhere");
+    }
+    if !subject.is_owner {
+        return wrong(&format!("it belongs to role \"{}\"", subject.owner));
+    }
+    Ok(())
+}
+
+/// A whole archive of this very table.
+fn earlier(paths: &Paths, partition: &QualifiedName, place: &ArchivePlace) -> Option<Manifest> {
+    let manifest = read_manifest(&paths.manifest).ok()?;
+    (manifest.partition == *partition && manifest.oid == place.oid && manifest.bound == place.bound)
+        .then_some(manifest)
+}
+
+pub(super) fn copy_options(encoding: &str) -> String {
+    format!("WITH (FORMAT csv, HEADER true, ENCODING '{encoding}')")
+}
+
+fn copy_sql(subject: &Subject, partition: &QualifiedName, stored: &[ManifestColumn]) -> String {
+    let columns = column_list(stored);
+    // COPY of a table alone reads only that table.
+    let what = match subject.relkind.as_str() {
+        "p" => format!("(SELECT {columns} FROM {partition})"),
+        _ => format!("{partition} ({columns})"),
+    };
+    format!("COPY /* pgwright:archive */ {what} TO STDOUT {}", copy_options(subject.copy_encoding()))
+}
+
+pub(super) async fn count(client: &Client, table: &QualifiedName) -> Result<u64, ArchiveError> {
+    let sql = format!("select /* pgwright:archive_count */ pg_catalog.count(*) from {table}");
+    let doing = "count rows";
+    let row = client.query_one(&sql, &[]).await.map_err(ArchiveError::server(doing))?;
+    let rows: i64 = row.try_get(0).map_err(ArchiveError::server(doing))?;
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
+/// What `COPY … TO STDOUT` adds up to; each piece is handed on.
+pub(super) async fn tally(
+    client: &Client,
+    sql: &str,
+    options: &ExecuteOptions,
+    mut with: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
+) -> Result<Total, ArchiveError> {
+    let doing = "read a table";
+    let mut stream = pin!(client.copy_out(sql).await.map_err(ArchiveError::server(doing))?);
+    let mut tally = Tally::new();
+    while let Some(piece) = stream.try_next().await.map_err(ArchiveError::server(doing))? {
+        if options.cancellation.is_cancelled() {
+            return Err(ArchiveError::Unfit("it was cancelled".to_owned()));
+        }
+        with(&piece)?;
+        tally.add(&piece);
+    }
+    tally.total().ok_or_else(|| ArchiveError::Differs("the server ended in the middle of a row".to_owned()))
+}
+
+async fn write(
+    client: &Client,
+    subject: &Subject,
+    (partition, place): (&QualifiedName, &ArchivePlace),
+    (paths, sql): (&Paths, &str),
+    (options, step_id): (&ExecuteOptions, i64),
+    on_event: OnEvent<'_>,
+) -> Result<Manifest, ArchiveError> {
+    on_event(Event::Sending { step_id, sql: sql.to_owned(), attempt: 1 });
+    let mut writing = Writing::begin(&paths.rows)?;
+    let total = tally(client, sql, options, |piece| writing.write(piece)).await?;
+    let file_bytes = writing.finish()?;
+    let manifest = Manifest {
+        pgwright_archive: VERSION,
+        file: paths.rows.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        format: "csv+zstd".to_owned(),
+        encoding: subject.copy_encoding().to_owned(),
+        partition: partition.clone(),
+        table: place.table.clone(),
+        bound: place.bound.clone(),
+        oid: subject.oid,
+        database: subject.database.clone(),
+        server_version: subject.server_version.clone(),
+        archived_at: subject.now.clone(),
+        columns: subject.stored(),
+        schema: subject.schema(partition),
+        foreign_keys: subject.foreign_keys(partition),
+        rows: total.rows,
+        csv_bytes: total.bytes,
+        file_bytes,
+        csv_sha256: total.sha256.clone(),
+        row_sum: total.row_sum.clone(),
+    };
+    on_event(Event::Answered { step_id });
+    let found = read_back(&paths.rows)?;
+    if found != total {
+        let mut text = format!("\"{}\" is not what the server sent", paths.rows.display());
+        let _ =
+            write!(text, ": {} rows of {}, {} bytes of {}", found.rows, total.rows, found.bytes, total.bytes);
+        return Err(ArchiveError::Differs(text));
+    }
+    on_event(Event::Answered { step_id });
+    write_manifest(&paths.manifest, &manifest)?;
+    Ok(manifest)
+}
+
+/// Sends something until its lock is to be had; `back` takes back a try that failed.
+pub(super) async fn patiently(
+    client: &Client,
+    sql: &str,
+    back: &str,
+    options: &ExecuteOptions,
+    step_id: i64,
+    on_event: OnEvent<'_>,
+) -> Result<(), ArchiveError> {
+    let mut attempt = 1;
+    loop {
+        let Err(error) = client.batch_execute(sql).await else { return Ok(()) };
+        let _ = client.batch_execute(back).await;
+        let retry = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+        let code = error.code().cloned();
+        if code.as_ref().is_none_or(|code| !retry.contains(code))
+            || attempt >= options.tries
+            || options.cancellation.is_cancelled()
+        {
+            return Err(ArchiveError::server("lock a table, or change it")(error));
+        }
+        let pause = options.pause_after(attempt);
+        on_event(Event::Retrying {
+            step_id,
+            attempt,
+            of: options.tries,
+            sqlstate: code.map_or_else(String::new, |c| c.code().to_owned()),
+            pause: Millis(pause.as_secs_f64() * 1000.0),
+            blockers: Vec::new(),
+        });
+        tokio::time::sleep(pause).await;
+        attempt += 1;
+    }
+}
+
+impl Hold {
+    /// Whether it is of this table.
+    pub fn is_of(&self, partition: &QualifiedName) -> bool {
+        self.partition == *partition
+    }
+
+    /// Drops the table in the transaction that has held it, together with the journal's row.
+    ///
+    /// # Errors
+    /// When its lock is not to be had, or something depends on the table.
+    pub async fn drop_table(
+        self,
+        step_id: i64,
+        options: &ExecuteOptions,
+        on_event: OnEvent<'_>,
+    ) -> Result<(), ArchiveError> {
+        let sql = format!(
+            "savepoint archived /* pgwright:archive_drop */; drop /* pgwright:drop_partition */ table {}",
+            self.partition
+        );
+        let back = "rollback to savepoint archived /* pgwright:archive_drop */";
+        on_event(Event::Sending { step_id, sql: format!("DROP TABLE {}", self.partition), attempt: 1 });
+        patiently(&self.session, &sql, back, options, step_id, on_event).await?;
+        let end = format!(
+            "update /* pgwright:journal_drop */ pgwright.journal_step set status = 'done', attempts = 1, \
+               started_at = pg_catalog.statement_timestamp(), finished_at = pg_catalog.clock_timestamp() \
+             where step_id = {step_id} and status = 'planned'; commit /* pgwright:archive_end */"
+        );
+        self.session.batch_execute(&end).await.map_err(ArchiveError::server("drop an archived table"))
+    }
+}
