@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need. Safe to run again: what is there is left alone.
 #
 #   scripts/setup.sh demo   PostgreSQL server and contrib, client programs, libclang
-#   scripts/setup.sh test   the same, and PostgreSQL 16, 17 and 18, PgBouncer and HypoPG for the tests
+#   scripts/setup.sh test   the same, and PostgreSQL 16, 17 and 18, PgBouncer, HypoPG and Prometheus for the tests
 set -euo pipefail
 
 purpose=${1:-demo}
@@ -49,6 +49,7 @@ install_with_apt() {
     ls /usr/lib/llvm-*/lib/clang/*/include/stddef.h /usr/lib/clang/*/include/stddef.h >/dev/null 2>&1 || packages+=(clang)
     if [ "$purpose" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
+        have promtool || packages+=(prometheus)
         have npm || packages+=(npm)
         python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
         hypopg_present || packages+=("$(hypopg_package)")
@@ -74,10 +75,13 @@ install_with_apt() {
     "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2 || status=$?
     "${sudo[@]}" rm -f "$dropin"
     [ "$status" -eq 0 ] || { say "apt-get install failed with exit code $status"; exit "$status"; }
-    # PgBouncer's package starts a service; the tests start their own.
-    if [[ " ${packages[*]} " == *" pgbouncer "* ]] && have systemctl; then
-        "${sudo[@]}" systemctl disable --now pgbouncer >/dev/null 2>&1 || true
-    fi
+    # These packages start services; the tests start their own.
+    local service
+    for service in pgbouncer prometheus prometheus-node-exporter; do
+        if [[ " ${packages[*]} " == *" ${service%-node-exporter} "* ]] && have systemctl; then
+            "${sudo[@]}" systemctl disable --now "$service" >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 install_npm_servers() {

@@ -27,6 +27,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("apply", &["model", "postgres", "partitioning"]),
     ("logs", &["model"]),
     ("sampling", &["model"]),
+    ("exporter", &["model", "postgres", "sampling"]),
+    ("web", &["model", "exporter"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -46,6 +48,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "logs",
             "redaction",
             "sampling",
+            "exporter",
+            "web",
         ],
     ),
 ];

@@ -104,6 +104,7 @@ from_library_errors!(
     advice::AdviceError,
     apply::Error,
     cluster::Error,
+    exporter::Error,
     crate::demo::DemoError,
     crate::workload::FileError,
     crate::workload::WorkloadError,
@@ -114,6 +115,7 @@ from_library_errors!(
     sql::SqlError,
     trial::Error,
     twin::Error,
+    web::Error,
 );
 
 impl From<model::CostError> for CommandError {

@@ -36,7 +36,7 @@ pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{
     ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, HeapSpaceRow,
-    IndexSpaceRow, SearchPathRow, StatementRow, StatementsInfoRow,
+    IndexSpaceRow, SearchPathRow, StatementCountersRow, StatementRow, StatementTextRow, StatementsInfoRow,
 };
 
 /// Every declared query. The tests prepare each of them on each version.
@@ -66,6 +66,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,
+    StatementCountersRow::QUERY,
+    StatementTextRow::QUERY,
     StatementsInfoRow::QUERY,
     SearchPathRow::QUERY,
     CommentedRelationRow::QUERY,

@@ -9,6 +9,7 @@
 //! - [`checksum`]: whether two statements give the same rows, without fetching them.
 //! - [`sample`]: some rows of a table, within bounds.
 //! - [`hypopg`]: what statements would cost with other indexes, where the server has HypoPG.
+//! - [`metrics`]: what a server counts, under the names that it is published by.
 //! - [`catalog`], [`statistics`] and [`catalog_query!`]: the declared queries, one file of SQL each.
 
 pub mod capabilities;
@@ -19,6 +20,7 @@ mod conninfo;
 mod error;
 pub mod explain;
 pub mod hypopg;
+pub mod metrics;
 mod passfile;
 mod password_mask;
 mod pooler;
@@ -39,6 +41,7 @@ pub use checksum::{BagChecksum, ChecksumOptions, bag_checksums};
 pub use error::Error;
 pub use explain::{ExplainOptions, explain};
 pub use hypopg::{HypoPg, HypoPgOptions};
+pub use metrics::METRIC_QUERIES;
 pub use session::{CancelToken, Notice, SearchPath, Session, SessionOptions};
 pub use snapshot::SnapshotOptions;
 pub use statistics::statements;

@@ -18,6 +18,7 @@ mod partition;
 mod profile;
 mod report;
 mod rewrite;
+mod serve;
 mod snapshot;
 mod statistics;
 mod undo;
@@ -80,6 +81,8 @@ pub enum Command {
     Workload(workload::Args),
     /// What do the server's logs say? Slow statements with percentiles, errors, locks, checkpoints.
     Logs(logs::Args),
+    /// Watch a server, and answer Prometheus: metrics, latency histograms, waits.
+    Serve(serve::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
     /// Generate a slow database, make it fast, and prove it.
@@ -112,6 +115,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Partition(args) => partition::run(&context, args, global.config.clone()).await,
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
+        Command::Serve(args) => serve::run(&context, args).await,
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

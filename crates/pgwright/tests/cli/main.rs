@@ -22,6 +22,8 @@ mod redaction;
 mod regressions;
 mod rewrite;
 mod rewrite_check;
+mod serve;
+mod serve_prometheus;
 mod statistics;
 mod unreachable;
 mod unusable_input;

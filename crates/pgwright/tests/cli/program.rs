@@ -142,6 +142,11 @@ impl Running {
         }
     }
 
+    /// What it has said on stderr, as far as it was waited for.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Output {
         let output = wait(self.call.clone(), self.child.take().unwrap());

@@ -185,7 +185,7 @@ pub(crate) async fn read_info(session: &Session) -> Result<StatementsInfoRow, Er
     only(read_extension(session, &extension.version, &extension.schema, &[]).await?)
 }
 
-async fn installed(session: &Session) -> Result<ExtensionRow, Error> {
+pub(super) async fn installed(session: &Session) -> Result<ExtensionRow, Error> {
     let extensions: Vec<ExtensionRow> = read_catalog(session, session.version_num(), &[]).await?;
     extensions.into_iter().find(|e| e.name == EXTENSION).ok_or_else(|| Error::ExtensionMissing {
         name: EXTENSION.into(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use postgres::CATALOG_QUERIES;
 use postgres::catalog_query::{Basis, CatalogQuery, in_schema, version};
+use postgres::{CATALOG_QUERIES, METRIC_QUERIES};
 use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -134,5 +134,65 @@ fn every_file_is_declared_once_and_carries_its_name() {
             assert!(rest.starts_with(&tag), "{} does not carry {tag}", variant.file);
         }
     }
+    for query in METRIC_QUERIES {
+        for variant in query.variants {
+            assert!(declared.insert(variant.file.to_owned()), "{} is declared twice", variant.file);
+            let tag = format!("/* pgwright:metrics_{} */", query.name);
+            let (_, rest) = variant.sql.split_once(' ').unwrap();
+            assert!(rest.starts_with(&tag), "{} does not carry {tag}", variant.file);
+        }
+    }
     assert_eq!(files, declared);
+}
+
+#[tokio::test]
+async fn every_metric_query_runs_on_every_version_and_gives_the_declared_columns() {
+    let mut prepared = BTreeSet::new();
+    for server in testkit::all_servers() {
+        let major = server.binaries().major.to_string();
+        let database = testkit::database(server).await;
+        let client = testkit::connect(&database.url).await;
+        client
+            .batch_execute(
+                "CREATE TABLE \"a\"\"b.c\" (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz); \
+                 INSERT INTO \"a\"\"b.c\" (at) SELECT now() FROM generate_series(1, 10); \
+                 CREATE TABLE parted (at timestamptz) PARTITION BY RANGE (at); \
+                 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2030-01-01') TO ('2031-01-01'); \
+                 SET search_path = pg_catalog",
+            )
+            .await
+            .unwrap();
+        for query in METRIC_QUERIES.iter().filter(|q| q.extension.is_none()) {
+            for variant in query.variants.iter().filter(|v| version(v.since) <= version(&major)) {
+                let found = format!("{} on {major}", variant.file);
+                let statement = match client.prepare(variant.sql).await {
+                    Ok(statement) => statement,
+                    // Columns of statistics views are renamed; the variant in use must run.
+                    Err(_) if query.variants.last().map(|v| v.file) != Some(variant.file) => continue,
+                    Err(e) => panic!("{found}: {e:?}"),
+                };
+                let names: Vec<&str> = statement.columns().iter().map(|c| c.name()).collect();
+                let labels = query.labels.iter().copied();
+                let declared: Vec<&str> = labels.chain(query.metrics.iter().map(|m| m.column)).collect();
+                assert_eq!(names, declared, "columns of {found}");
+                for (at, column) in statement.columns().iter().enumerate() {
+                    let text = matches!(*column.type_(), Type::TEXT | Type::NAME);
+                    let number =
+                        matches!(*column.type_(), Type::INT4 | Type::INT8 | Type::FLOAT8 | Type::NUMERIC);
+                    let fits = if at < query.labels.len() { text } else { number };
+                    assert!(fits, "{} of {found} is of type {}", column.name(), column.type_());
+                }
+                let rows = postgres::metrics::read_text(&client, query.name, variant.sql).await.unwrap();
+                assert!(rows.iter().all(|r| r.len() == declared.len()), "{found}");
+                prepared.insert(variant.file);
+            }
+            let sql = query.sql(server.binaries().major as i32 * 10_000);
+            if let Some(sql) = sql {
+                client.prepare(sql).await.unwrap_or_else(|e| panic!("{} on {major}: {e:?}", query.name));
+            }
+        }
+    }
+    let declared = METRIC_QUERIES.iter().filter(|q| q.extension.is_none());
+    let declared: BTreeSet<&str> = declared.flat_map(|q| q.variants.iter().map(|v| v.file)).collect();
+    assert_eq!(prepared, declared, "a variant was prepared on no server");
 }

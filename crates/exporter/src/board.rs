@@ -1,0 +1,149 @@
+//! What was last seen? The text of each family by the collector that it came from, ready to be handed out.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::exposition::{Format, Kind, head};
+
+/// Where samples come from: the database by its number, and the collector by its.
+pub type Source = (usize, usize);
+
+/// The samples of one family from one source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// The family.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What it says.
+    pub help: String,
+    /// Its samples, as text.
+    pub text: String,
+}
+
+#[derive(Debug)]
+struct Family {
+    kind: Kind,
+    help: String,
+    texts: BTreeMap<Source, (Instant, String)>,
+}
+
+/// The last samples of everything.
+#[derive(Debug, Default)]
+pub struct Board {
+    families: Mutex<BTreeMap<String, Family>>,
+}
+
+impl Board {
+    /// Puts up what a source has seen, valid for `keep`, in place of what it put up before. Families that another
+    /// source has put up as another kind are left out and named.
+    pub fn publish(&self, source: Source, chunks: Vec<Chunk>, keep: Duration) -> Vec<String> {
+        let until = Instant::now() + keep;
+        let mut families = self.lock();
+        for family in families.values_mut() {
+            family.texts.remove(&source);
+        }
+        let mut conflicts = Vec::new();
+        for chunk in chunks {
+            let family = families.entry(chunk.name).or_insert_with_key(|_| Family {
+                kind: chunk.kind,
+                help: chunk.help,
+                texts: BTreeMap::new(),
+            });
+            // What the same collector sees in another database is the same family; another collector's would have
+            // the same series twice, and cost the whole scrape.
+            if family.kind == chunk.kind && family.texts.keys().all(|s| s.1 == source.1) {
+                family.texts.insert(source, (until, chunk.text));
+            } else {
+                conflicts.push(source);
+            }
+        }
+        families.retain(|_, family| !family.texts.is_empty());
+        conflicts.iter().map(|s| format!("{s:?}")).collect()
+    }
+
+    /// Takes down what a database's collectors have put up.
+    pub fn forget(&self, database: usize) {
+        let mut families = self.lock();
+        for family in families.values_mut() {
+            family.texts.retain(|source, _| source.0 != database);
+        }
+        families.retain(|_, family| !family.texts.is_empty());
+    }
+
+    /// Everything that is still valid, with `own` beside it.
+    pub fn render(&self, format: Format, own: &[Chunk]) -> String {
+        let now = Instant::now();
+        let families = self.lock();
+        let length: usize = families
+            .values()
+            .map(|f| f.texts.values().map(|t| t.1.len()).sum::<usize>() + 300)
+            .chain(own.iter().map(|c| c.text.len() + 300))
+            .sum();
+        let mut out = String::with_capacity(length);
+        for (name, family) in families.iter() {
+            let mut headed = false;
+            for (until, text) in family.texts.values() {
+                if *until < now || text.is_empty() {
+                    continue;
+                }
+                if !headed {
+                    head(format, name, family.kind, &family.help, &mut out);
+                    headed = true;
+                }
+                out.push_str(text);
+            }
+        }
+        for chunk in own.iter().filter(|c| !families.contains_key(&c.name) && !c.text.is_empty()) {
+            head(format, &chunk.name, chunk.kind, &chunk.help, &mut out);
+            out.push_str(&chunk.text);
+        }
+        out
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Family>> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(name: &str, kind: Kind, text: &str) -> Chunk {
+        Chunk { name: name.into(), kind, help: "What it is".into(), text: text.into() }
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_family_of_two_databases_has_one_head_and_one_source_replaces_only_its_own() {
+        let board = Board::default();
+        board.publish((0, 3), vec![chunk("b", Kind::Gauge, "b{d=\"1\"} 1\n")], LONG);
+        board.publish((1, 3), vec![chunk("b", Kind::Gauge, "b{d=\"2\"} 1\n")], LONG);
+        board.publish((0, 3), vec![chunk("b", Kind::Gauge, "b{d=\"1\"} 5\n")], LONG);
+        let own = [chunk("own", Kind::Gauge, "own 1\n")];
+        let expected = "# HELP b What it is\n# TYPE b gauge\nb{d=\"1\"} 5\nb{d=\"2\"} 1\n# HELP own What it is\n# TYPE own gauge\nown 1\n";
+        assert_eq!(board.render(Format::Prometheus, &own), expected);
+        board.forget(0);
+        assert!(!board.render(Format::Prometheus, &[]).contains("d=\"1\""));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_left_out_and_said() {
+        let board = Board::default();
+        assert!(board.publish((0, 1), vec![chunk("a", Kind::Gauge, "a 1\n")], LONG).is_empty());
+        assert_eq!(board.publish((0, 2), vec![chunk("a", Kind::Gauge, "a 2\n")], LONG).len(), 1);
+        assert_eq!(board.publish((1, 1), vec![chunk("a", Kind::Counter, "a 3\n")], LONG).len(), 1);
+        assert!(board.render(Format::Prometheus, &[]).ends_with("a 1\n"));
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_handed_out() {
+        let board = Board::default();
+        board.publish((0, 1), vec![chunk("a", Kind::Gauge, "a 1\n")], Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(board.render(Format::OpenMetrics, &[]), "");
+    }
+}

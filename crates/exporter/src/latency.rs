@@ -1,0 +1,190 @@
+//! Who does what, ten times a second? A session of its own looks at `pg_stat_activity`, so that no collector delays it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use postgres::catalog::SessionSampleRow;
+use postgres::{Session, Target};
+use sampling::{Activity, Observed, Sample, Sampler};
+use tokio::sync::watch as signal;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::board::Chunk;
+use crate::exposition::{Kind, label, number, sample as write_sample};
+use crate::fusion::{BOUNDS, Latencies};
+use crate::watch::{Backoff, Shared, stopped};
+
+/// What samples become.
+pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        LATENCY,
+        Kind::Histogram,
+        "How long executions of the statement took, the commit included, since pgwright began",
+    ),
+    (ACTIVE, Kind::Counter, "Session time in which the statement ran, by samples"),
+    (
+        WAITS,
+        Kind::Counter,
+        "Session time of active sessions by what they waited for, by samples; CPU for nothing",
+    ),
+];
+const LATENCY: &str = "postgres_statement_latency_seconds";
+const ACTIVE: &str = "postgres_statement_active_seconds_total";
+const WAITS: &str = "postgres_wait_seconds_total";
+
+/// What was seen and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    interval: Duration,
+    sampler: Sampler,
+    counted_looks: (u64, u64),
+    /// Samples of active sessions by what they waited for, since pgwright began.
+    waits: BTreeMap<(String, String), u64>,
+}
+
+/// Shared by the task that looks and the collector that takes.
+pub(crate) type SharedWatching = Option<Arc<Mutex<Watching>>>;
+
+pub(crate) fn shared(every: Option<Duration>) -> SharedWatching {
+    every.map(|every| {
+        Arc::new(Mutex::new(Watching {
+            interval: every,
+            sampler: new_sampler(every),
+            counted_looks: (0, 0),
+            waits: BTreeMap::new(),
+        }))
+    })
+}
+
+fn new_sampler(every: Duration) -> Sampler {
+    Sampler::new(i64::try_from(every.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn lock(watching: &Mutex<Watching>) -> MutexGuard<'_, Watching> {
+    watching.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks at sessions until `stop`; a server that is away is tried again and again.
+pub(crate) async fn sample(shared: Shared, target: Target, mut stop: signal::Receiver<bool>) {
+    let Some(watching) = shared.sampler.clone() else { return };
+    let mut backoff = Backoff::default();
+    loop {
+        if let Ok(session) = target.connect(&shared.options.session).await {
+            let connected = tokio::time::Instant::now();
+            tokio::select! {
+                () = look_again_and_again(&session, &shared, &watching) => {}
+                () = stopped(&mut stop) => return,
+            }
+            backoff.ended_after(connected.elapsed());
+        }
+        // Whom it saw before is gone: a process of that number may be another.
+        let every = lock(&watching).interval;
+        let seen = std::mem::replace(&mut lock(&watching).sampler, new_sampler(every));
+        lock(&watching).sampler.statements = seen.statements;
+        lock(&watching).counted_looks = (0, 0);
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next()) => {}
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mutex<Watching>) {
+    let mut ticks = interval(lock(watching).interval);
+    // A look that came late is not made up for: two at once show the same.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let looking = postgres::catalog::session_samples(session, session.version_num());
+        let Ok(Ok(rows)) = tokio::time::timeout(shared.options.timeout, looking).await else { return };
+        let mut watching = lock(watching);
+        let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
+        let mut samples = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.state.as_deref() == Some("active") {
+                let wait = match (&row.wait_event_type, &row.wait_event) {
+                    (Some(kind), Some(event)) => (kind.clone(), event.clone()),
+                    _ => ("CPU".to_owned(), "CPU".to_owned()),
+                };
+                *watching.waits.entry(wait).or_default() += 1;
+            }
+            samples.extend(sample_of(row));
+        }
+        watching.sampler.look(now, &samples);
+        let (looks, late) = (watching.sampler.looks, watching.sampler.late_looks);
+        let (looks_before, late_before) = std::mem::replace(&mut watching.counted_looks, (looks, late));
+        shared.health.looked(looks - looks_before, late - late_before);
+    }
+}
+
+fn sample_of(row: SessionSampleRow) -> Option<Sample> {
+    let activity = match row.state.as_deref()? {
+        "active" => Activity::Active,
+        "idle" | "idle in transaction" => Activity::Idle,
+        // An aborted transaction's last statement failed, and is no call.
+        _ => return None,
+    };
+    Some(Sample {
+        pid: row.pid?,
+        query_id: row.query_id?,
+        activity,
+        query_start_us: row.query_start?.timestamp_micros(),
+        state_change_us: row.state_change?.timestamp_micros(),
+        wait: None,
+    })
+}
+
+/// What was seen since it was last asked for, by `queryid`, and the interval in seconds.
+pub(crate) fn take(watching: &Mutex<Watching>) -> (HashMap<i64, Observed>, f64) {
+    let mut watching = lock(watching);
+    (std::mem::take(&mut watching.sampler.statements), watching.interval.as_secs_f64())
+}
+
+/// The histograms and the active time of statements by their `queryid`.
+pub(crate) fn statement_chunks(datname: &str, statements: &BTreeMap<String, (Latencies, f64)>) -> Vec<Chunk> {
+    let (mut latency, mut active) = (String::new(), String::new());
+    let (bucket, sum, count) =
+        (format!("{LATENCY}_bucket"), format!("{LATENCY}_sum"), format!("{LATENCY}_count"));
+    let ends: Vec<String> = BOUNDS
+        .iter()
+        // OpenMetrics wants a point in each.
+        .map(|b| if b.fract() == 0.0 { format!("{b:.1}") } else { number(*b) })
+        .chain(["+Inf".into()])
+        .collect();
+    for (queryid, (latencies, active_seconds)) in statements {
+        let mut block = String::new();
+        label("datname", datname, &mut block);
+        label("queryid", queryid, &mut block);
+        write_sample(ACTIVE, &block, &number(*active_seconds), &mut active);
+        let mut so_far = 0;
+        for (end, n) in ends.iter().zip(latencies.counts) {
+            so_far += n;
+            let mut of_bucket = block.clone();
+            label("le", end, &mut of_bucket);
+            write_sample(&bucket, &of_bucket, &so_far.to_string(), &mut latency);
+        }
+        write_sample(&sum, &block, &number(latencies.sum_seconds), &mut latency);
+        write_sample(&count, &block, &so_far.to_string(), &mut latency);
+    }
+    vec![chunk(LATENCY, latency), chunk(ACTIVE, active)]
+}
+
+/// What active sessions of the database waited for.
+pub(crate) fn wait_chunk(datname: &str, watching: &Mutex<Watching>) -> Chunk {
+    let watching = lock(watching);
+    let mut text = String::new();
+    for ((kind, event), samples) in &watching.waits {
+        let mut block = String::new();
+        label("datname", datname, &mut block);
+        label("wait_event_type", kind, &mut block);
+        label("wait_event", event, &mut block);
+        write_sample(WAITS, &block, &number(*samples as f64 * watching.interval.as_secs_f64()), &mut text);
+    }
+    chunk(WAITS, text)
+}
+
+fn chunk(name: &str, text: String) -> Chunk {
+    let (kind, help) = METRICS.iter().find(|m| m.0 == name).map_or((Kind::Untyped, ""), |m| (m.1, m.2));
+    Chunk { name: name.into(), kind, help: help.into(), text }
+}

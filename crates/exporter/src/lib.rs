@@ -1,0 +1,104 @@
+//! What does a running pgwright know of a server, and how is it told to Prometheus? `README.md` tells how it is
+//! laid out.
+//!
+//! - [`Exporter`]: samples databases on a schedule, and answers a scrape from the last samples.
+//! - [`board`]: the last samples of everything.
+//! - [`exposition`]: the text formats.
+//! - [`custom`]: queries of the user's own, in the format of `postgres_exporter`.
+
+pub mod board;
+mod chunk;
+pub mod custom;
+mod error;
+pub mod exposition;
+mod fusion;
+mod health;
+mod latency;
+mod options;
+mod process;
+mod ranking;
+mod statements;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch as signal;
+use tokio::task::JoinSet;
+
+pub use board::Board;
+pub use error::Error;
+pub use exposition::Format;
+pub use options::{Options, Paces};
+
+use health::Health;
+
+/// Samples one server and answers scrapes.
+#[derive(Debug)]
+pub struct Exporter {
+    options: Arc<Options>,
+    board: Arc<Board>,
+    health: Arc<Health>,
+}
+
+impl Exporter {
+    /// Puts it together; nothing is connected yet.
+    pub fn new(options: Options) -> Self {
+        let databases = options.databases();
+        Self {
+            health: Arc::new(Health::new(&databases)),
+            options: Arc::new(options),
+            board: Arc::new(Board::default()),
+        }
+    }
+
+    /// Samples until `stop` becomes true. A server that is away is tried again and again.
+    pub async fn run(&self, stop: signal::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        let sampler = latency::shared(self.options.sampling_interval);
+        for (number, database) in self.options.databases().into_iter().enumerate() {
+            let target = self.options.target.with_database(&database);
+            let shared = watch::Shared {
+                options: self.options.clone(),
+                board: self.board.clone(),
+                health: self.health.clone(),
+                sampler: sampler.clone(),
+            };
+            if number == 0 && self.options.sampling_interval.is_some() {
+                tasks.spawn(latency::sample(shared.clone(), target.clone(), stop.clone()));
+            }
+            tasks.spawn(watch::watch(shared, target, database, number == 0, stop.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// What a scrape gets: the last samples, and how sampling is going.
+    pub fn scrape(&self, format: Format) -> String {
+        let began = Instant::now();
+        let own = self.health.chunks(&self.options.version);
+        let mut text = self.board.render(format, &own);
+        self.health.scraped(began.elapsed());
+        exposition::end(format, &mut text);
+        text
+    }
+
+    /// Whether every database is connected, and why not.
+    pub fn ready(&self) -> Result<(), String> {
+        self.health.ready()
+    }
+
+    /// Every metric that pgwright can give, with its kind and what it says, ordered by name: those of the server and
+    /// pgwright's own.
+    pub fn metrics() -> Vec<(&'static str, exposition::Kind, &'static str)> {
+        let mut all: Vec<_> = postgres::METRIC_QUERIES
+            .iter()
+            .flat_map(|q| q.metrics)
+            .map(|m| (m.name, exposition::Kind::from(m.kind), m.help))
+            .chain(statements::METRICS.iter().copied())
+            .chain(latency::METRICS.iter().copied())
+            .chain(health::METRICS.iter().copied())
+            .collect();
+        all.sort_unstable_by_key(|m| m.0);
+        all
+    }
+}

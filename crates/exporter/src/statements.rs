@@ -1,0 +1,316 @@
+//! What do statements cost, for how many of them is it told, and how long do they take?
+//!
+//! The server's counters are read without texts; those are read once for identifiers that are new.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use postgres::statistics::counters::{StatementCountersRow, counters, texts};
+use postgres::{Error, Session};
+use sampling::Observed;
+
+use crate::board::Chunk;
+use crate::exposition::{Kind, label, number, sample};
+use crate::fusion::{Fusion, Latencies};
+use crate::latency::{self, SharedWatching};
+use crate::ranking::{CALLS, Differences, EntryKey, FIGURES, Figures, Ranking, StatementKey};
+
+/// The figures of a statement, in their order, and what is told beside them.
+pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
+    ("postgres_statement_calls_total", Kind::Counter, "Executions of the statement since pgwright began"),
+    ("postgres_statement_rows_total", Kind::Counter, "Rows that the statement returned or changed"),
+    ("postgres_statement_execution_seconds_total", Kind::Counter, "Execution time without the commit"),
+    (
+        "postgres_statement_planning_seconds_total",
+        Kind::Counter,
+        "Planning time; 0 unless track_planning is on",
+    ),
+    ("postgres_statement_blocks_hit_total", Kind::Counter, "Blocks found in shared buffers"),
+    ("postgres_statement_blocks_read_total", Kind::Counter, "Blocks not found in shared buffers"),
+    ("postgres_statement_blocks_dirtied_total", Kind::Counter, "Blocks dirtied"),
+    (
+        "postgres_statement_blocks_written_total",
+        Kind::Counter,
+        "Blocks that the statement had to write itself",
+    ),
+    ("postgres_statement_temp_blocks_read_total", Kind::Counter, "Blocks read from temporary files"),
+    ("postgres_statement_temp_blocks_written_total", Kind::Counter, "Blocks written to temporary files"),
+    (
+        "postgres_statement_block_read_seconds_total",
+        Kind::Counter,
+        "Time reading blocks, with track_io_timing",
+    ),
+    (
+        "postgres_statement_block_write_seconds_total",
+        Kind::Counter,
+        "Time writing blocks, with track_io_timing",
+    ),
+    ("postgres_statement_wal_bytes_total", Kind::Counter, "WAL that the statement wrote"),
+    ("postgres_statement_info", Kind::Gauge, "The text of the statement, as a label"),
+    ("postgres_statements_tracked", Kind::Gauge, "Entries of pg_stat_statements that are visible"),
+    ("postgres_statements_slow", Kind::Gauge, "Those of them whose mean execution time is above 100 ms"),
+];
+const INFO: usize = FIGURES;
+const TRACKED: usize = FIGURES + 1;
+const SLOW: usize = FIGURES + 2;
+
+/// What those without a place are summed under, and pgwright's own statements.
+const OTHER: &str = "other";
+const OWN: &str = "pgwright";
+
+/// How much of a text becomes a label, in characters.
+const TEXT_CHARS: usize = 250;
+/// The mean from which a statement is slow, in seconds.
+const SLOW_MEAN: f64 = 0.1;
+
+/// What is remembered between readings.
+#[derive(Debug)]
+pub(crate) struct StatementCollector {
+    differences: Differences,
+    ranking: Ranking,
+    begun: bool,
+    /// Identifiers whose texts were read, and whether they are pgwright's own.
+    known: HashMap<i64, bool>,
+    /// The texts of those that have or had a place.
+    texts: HashMap<i64, String>,
+    /// The sums of pgwright's own, by database.
+    own: BTreeMap<u32, Figures>,
+    fusion: Fusion,
+    /// Histograms and active seconds by `queryid` or name.
+    latencies: BTreeMap<String, (Latencies, f64)>,
+    /// Seen, and not yet counted by the server.
+    carried: HashMap<i64, Observed>,
+}
+
+impl StatementCollector {
+    pub fn new(places: usize) -> Self {
+        Self {
+            differences: Differences::default(),
+            ranking: Ranking::new(places),
+            begun: false,
+            known: HashMap::new(),
+            texts: HashMap::new(),
+            own: BTreeMap::new(),
+            fusion: Fusion::default(),
+            latencies: BTreeMap::new(),
+            carried: HashMap::new(),
+        }
+    }
+
+    /// Reads the counters and gives everything that is known of statements.
+    pub async fn collect(
+        &mut self,
+        session: &Session,
+        sampler: &SharedWatching,
+    ) -> Result<Vec<Chunk>, Error> {
+        let datname = session.target().database().to_owned();
+        let rows = counters(session).await?;
+        self.learn_texts(session, &rows).await?;
+        let slow = rows.iter().filter(|r| r.calls > 0.0 && r.exec_seconds / r.calls > SLOW_MEAN).count();
+        let names: BTreeMap<u32, String> = rows.iter().map(|r| (r.dbid, r.datname.clone())).collect();
+        let here = names.iter().find(|(_, name)| **name == datname).map(|(dbid, _)| *dbid);
+        let differences = self.differences.take(rows.iter().map(|r| (key(r), figures(r), since(r))));
+        if !self.begun {
+            let mut totals: HashMap<StatementKey, f64> = HashMap::new();
+            for row in rows.iter().filter(|r| !self.is_own(r.queryid)) {
+                *totals.entry((row.dbid, row.queryid)).or_default() += row.exec_seconds;
+            }
+            self.ranking.begin(&totals);
+            self.begun = true;
+        }
+        let (mut added, mut calls): (HashMap<StatementKey, Figures>, HashMap<i64, u64>) = Default::default();
+        for (key, figures) in &differences {
+            let sums = if self.is_own(key.queryid) {
+                self.own.entry(key.dbid).or_insert([0.0; FIGURES])
+            } else {
+                // Inside of functions nobody sees statements begin and end.
+                if key.toplevel && Some(key.dbid) == here {
+                    *calls.entry(key.queryid).or_default() += figures[CALLS] as u64;
+                }
+                added.entry((key.dbid, key.queryid)).or_insert([0.0; FIGURES])
+            };
+            sums.iter_mut().zip(figures).for_each(|(sum, value)| *sum += value);
+        }
+        let before: HashSet<StatementKey> = self.ranking.members.keys().copied().collect();
+        self.ranking.add(&added);
+        let mut chunks = Vec::new();
+        if let (Some(watching), Some(here)) = (sampler, here) {
+            let stay: HashSet<i64> = self
+                .ranking
+                .members
+                .keys()
+                .filter(|k| k.0 == here && before.contains(k))
+                .map(|k| k.1)
+                .collect();
+            // A series begins at zero.
+            for (_, queryid) in self.ranking.members.keys().filter(|key| key.0 == here) {
+                self.latencies.entry(queryid.to_string()).or_default();
+            }
+            self.take_samples(watching, &calls, &stay);
+            // Series of statements that lost their place end.
+            let members: HashSet<String> = self.ranking.members.keys().map(|k| k.1.to_string()).collect();
+            self.latencies.retain(|name, _| name == OTHER || members.contains(name));
+            chunks.extend(latency::statement_chunks(&datname, &self.latencies));
+        }
+        chunks.extend(self.chunks(&names, &datname, rows.len(), slow));
+        Ok(chunks)
+    }
+
+    /// Texts are read for identifiers that are new; the server reads its whole file for that, whatever their number.
+    async fn learn_texts(&mut self, session: &Session, rows: &[StatementCountersRow]) -> Result<(), Error> {
+        let new: HashSet<i64> =
+            rows.iter().map(|r| r.queryid).filter(|id| !self.known.contains_key(id)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let new: Vec<i64> = new.into_iter().collect();
+        let mut found = texts(session, &new).await?;
+        for queryid in new {
+            let text = found.remove(&queryid).unwrap_or_default();
+            let own = text.contains("/* pgwright:");
+            self.known.insert(queryid, own);
+            if !own {
+                self.texts.insert(queryid, shortened(&text));
+            }
+        }
+        // What is in the server no more is forgotten here as well.
+        if self.known.len() > 2 * rows.len() + 1000 {
+            let present: HashSet<i64> = rows.iter().map(|r| r.queryid).collect();
+            self.known.retain(|id, _| present.contains(id));
+            self.texts.retain(|id, _| present.contains(id));
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, queryid: i64) -> bool {
+        self.known.get(&queryid).copied().unwrap_or(false)
+    }
+
+    fn take_samples(
+        &mut self,
+        watching: &std::sync::Mutex<latency::Watching>,
+        calls: &HashMap<i64, u64>,
+        stay: &HashSet<i64>,
+    ) {
+        let (mut seen, interval) = latency::take(watching);
+        let earlier = std::mem::take(&mut self.carried);
+        for (queryid, earlier) in earlier.iter().map(|(id, o)| (*id, o)) {
+            let observed = seen.entry(queryid).or_default();
+            observed.tail.merge(&earlier.tail);
+            observed.body.merge(&earlier.body);
+        }
+        let none = Observed::default();
+        let ids: HashSet<i64> = seen.keys().chain(calls.keys()).copied().collect();
+        for queryid in ids {
+            let observed = seen.get(&queryid).unwrap_or(&none);
+            if self.is_own(queryid) {
+                continue;
+            }
+            let name = if stay.contains(&queryid) { queryid.to_string() } else { OTHER.into() };
+            let entry = self.latencies.entry(name).or_default();
+            entry.1 += observed.active as f64 * interval;
+            match calls.get(&queryid) {
+                Some(calls) => {
+                    entry.0.add(&self.fusion.fuse(queryid, *calls, &observed.tail, &observed.body))
+                }
+                // The server counts an execution when it has ended, which may be after this reading.
+                // After another interval it has not, and failed.
+                None if !earlier.contains_key(&queryid)
+                    && observed.tail.samples() + observed.body.samples() > 0 =>
+                {
+                    let carried = Observed { active: 0, ..observed.clone() };
+                    self.carried.insert(queryid, carried);
+                }
+                None => {}
+            }
+        }
+        self.fusion.end_interval();
+    }
+
+    fn chunks(
+        &mut self,
+        names: &BTreeMap<u32, String>,
+        datname: &str,
+        tracked: usize,
+        slow: usize,
+    ) -> Vec<Chunk> {
+        let mut texts: Vec<String> = vec![String::new(); METRICS.len()];
+        let mut put = |dbid: u32, queryid: &str, figures: &Figures| {
+            let Some(datname) = names.get(&dbid) else { return };
+            let mut block = String::new();
+            label("datname", datname, &mut block);
+            label("queryid", queryid, &mut block);
+            for (at, value) in figures.iter().enumerate() {
+                sample(METRICS[at].0, &block, &number(*value), &mut texts[at]);
+            }
+        };
+        for ((dbid, queryid), figures) in &self.ranking.members {
+            put(*dbid, &queryid.to_string(), figures);
+        }
+        self.ranking.others.iter().for_each(|(dbid, figures)| put(*dbid, OTHER, figures));
+        self.own.iter().for_each(|(dbid, figures)| put(*dbid, OWN, figures));
+        for (dbid, queryid) in self.ranking.members.keys() {
+            let (Some(datname), Some(text)) = (names.get(dbid), self.texts.get(queryid)) else { continue };
+            let mut block = String::new();
+            label("datname", datname, &mut block);
+            label("queryid", &queryid.to_string(), &mut block);
+            label("query", text, &mut block);
+            sample(METRICS[INFO].0, &block, "1", &mut texts[INFO]);
+        }
+        let mut block = String::new();
+        label("datname", datname, &mut block);
+        sample(METRICS[TRACKED].0, &block, &tracked.to_string(), &mut texts[TRACKED]);
+        sample(METRICS[SLOW].0, &block, &slow.to_string(), &mut texts[SLOW]);
+        METRICS
+            .iter()
+            .zip(texts)
+            .map(|((name, kind, help), text)| Chunk {
+                name: (*name).into(),
+                kind: *kind,
+                help: (*help).into(),
+                text,
+            })
+            .collect()
+    }
+}
+
+fn key(row: &StatementCountersRow) -> EntryKey {
+    EntryKey { userid: row.userid, dbid: row.dbid, queryid: row.queryid, toplevel: row.toplevel }
+}
+
+fn since(row: &StatementCountersRow) -> Option<i64> {
+    row.stats_since.map(|s| s.timestamp_micros())
+}
+
+/// In the order of [`METRICS`].
+fn figures(row: &StatementCountersRow) -> Figures {
+    [
+        row.calls,
+        row.rows,
+        row.exec_seconds,
+        row.plan_seconds,
+        row.shared_blks_hit,
+        row.shared_blks_read,
+        row.shared_blks_dirtied,
+        row.shared_blks_written,
+        row.temp_blks_read,
+        row.temp_blks_written,
+        row.read_seconds,
+        row.write_seconds,
+        row.wal_bytes,
+    ]
+}
+
+/// On one line, and not longer than a label should be.
+fn shortened(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    match line.char_indices().nth(TEXT_CHARS) {
+        Some((at, _)) => format!("{}…", line[..at].trim_end()),
+        None => line,
+    }
+}

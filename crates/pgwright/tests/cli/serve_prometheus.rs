@@ -1,0 +1,120 @@
+//! Does the real Prometheus read what `serve` says, and do expressions over it give data?
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::User;
+use crate::serve::{Serving, get};
+use crate::world::World;
+
+/// A Prometheus of this test alone.
+struct Prometheus {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Prometheus {
+    fn start(user: &User, scraped: &str) -> Self {
+        let configuration = format!(
+            "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms }}\n\
+             scrape_configs:\n  - job_name: pgwright\n    static_configs: [ {{ targets: [ '{scraped}' ] }} ]\n"
+        );
+        let file = user.write("prometheus.yml", configuration);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", user.file("prometheus").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("prometheus: {e}; scripts/setup.sh test gets it"));
+        Self { process, address }
+    }
+
+    /// The series of an expression, once there is one.
+    fn query(&self, expression: &str) -> Vec<Value> {
+        let encoded: String = url_encoded(expression);
+        let began = Instant::now();
+        loop {
+            let answer = get(&self.address, &format!("/api/v1/query?query={encoded}"), &[]);
+            let body: Value =
+                answer.ok().and_then(|a| serde_json::from_str(&a.body).ok()).unwrap_or_default();
+            let series = body["data"]["result"].as_array().cloned().unwrap_or_default();
+            if !series.is_empty() && series.iter().all(|s| s["value"][1] != "NaN") {
+                return series;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{expression}: {body}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn url_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_scrapes_it_and_gives_percentiles() {
+    let world = World::on(testkit::any_server()).await;
+    let user = User::new();
+    world.sql("select pg_sleep(0)").await;
+    let serving = Serving::start(
+        &user,
+        &world.url,
+        &["--interval", "statements=300ms", "--interval", "databases=300ms", "--interval", "tables=300ms"],
+    );
+    let prometheus = Prometheus::start(&user, &serving.address);
+    let client = testkit::connect(&world.url).await;
+    let work = tokio::spawn(async move {
+        loop {
+            client.batch_execute("select pg_sleep(0.15)").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(120)).await;
+        }
+    });
+    let value = |series: &[Value]| series[0]["value"][1].as_str().unwrap().parse::<f64>().unwrap();
+    assert_eq!(value(&prometheus.query("up{job=\"pgwright\"}")), 1.0);
+    // Every executed panel of the seed, over what is really there.
+    let p99 =
+        "max(histogram_quantile(0.99, sum by (le) (rate(postgres_statement_latency_seconds_bucket[5s]))))";
+    let p99 = value(&prometheus.query(p99));
+    assert!((0.1..=0.25).contains(&p99), "{p99}");
+    for expression in [
+        "postgres_database_size_bytes",
+        "postgres_statements_slow",
+        "sum by (state) (postgres_connections)",
+        "sum(rate(postgres_database_deadlocks_total[5s]))",
+        "sum(rate(postgres_database_blocks_hit_total[5s])) / sum(rate(postgres_database_blocks_hit_total[5s]) + rate(postgres_database_blocks_read_total[5s]))",
+        "topk(5, rate(postgres_statement_execution_seconds_total[5s])) * on (datname, queryid) group_left (query) postgres_statement_info",
+        "sum by (wait_event) (rate(postgres_wait_seconds_total[5s]))",
+        "pgwright_collector_up == 1",
+    ] {
+        assert!(!prometheus.query(expression).is_empty());
+    }
+    work.abort();
+    // And its own judge finds no fault in names, types and help texts.
+    let text = serving.metrics().0;
+    let file = user.write("metrics", text);
+    let checked = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(file).unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && said.is_empty(), "{said}");
+    drop(prometheus);
+    serving.stop();
+}

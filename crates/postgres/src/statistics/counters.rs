@@ -1,0 +1,77 @@
+//! What have statements used so far, and what is the text of those that are new? For who reads often: counters come
+//! without texts, which would be read from a file each time.
+//!
+//! Source: PostgreSQL manual, "pg_stat_statements" (F.32): `pg_stat_statements(showtext boolean)`.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::statements::installed;
+use crate::catalog_query;
+use crate::catalog_query::read_extension;
+use crate::error::Error;
+use crate::password_mask;
+use crate::session::Session;
+
+catalog_query! {
+    /// An entry of `pg_stat_statements`, of any database. Times are in seconds.
+    pub struct StatementCountersRow {
+        userid: u32,
+        dbid: u32,
+        datname: String,
+        queryid: i64,
+        toplevel: bool,
+        calls: f64,
+        rows: f64,
+        exec_seconds: f64,
+        plan_seconds: f64,
+        shared_blks_hit: f64,
+        shared_blks_read: f64,
+        shared_blks_dirtied: f64,
+        shared_blks_written: f64,
+        temp_blks_read: f64,
+        temp_blks_written: f64,
+        read_seconds: f64,
+        write_seconds: f64,
+        wal_bytes: f64,
+        stats_since: Option<DateTime<Utc>>,
+    }
+    name "statement_counters"
+    extension "pg_stat_statements" {
+        1.8 => "statement_counters.sql",
+        1.9 => "statement_counters.since_1_9.sql",
+        1.11 => "statement_counters.since_1_11.sql",
+    }
+}
+
+catalog_query! {
+    /// The text of a statement.
+    pub struct StatementTextRow {
+        queryid: i64,
+        query: String,
+    }
+    name "statement_texts"
+    extension "pg_stat_statements" { 1.8 => "statement_texts.sql" }
+    parameters [INT8_ARRAY]
+}
+
+/// The counters of every entry whose identity the role may see.
+///
+/// # Errors
+/// [`Error::ExtensionMissing`], [`Error::NotPreloaded`], [`Error::PrivilegeDenied`] or another error of the query.
+pub async fn counters(session: &Session) -> Result<Vec<StatementCountersRow>, Error> {
+    let extension = installed(session).await?;
+    read_extension(session, &extension.version, &extension.schema, &[]).await
+}
+
+/// The texts of statements by their `queryid`, passwords masked.
+///
+/// # Errors
+/// As [`counters`].
+pub async fn texts(session: &Session, queryids: &[i64]) -> Result<HashMap<i64, String>, Error> {
+    let extension = installed(session).await?;
+    let rows: Vec<StatementTextRow> =
+        read_extension(session, &extension.version, &extension.schema, &[&queryids]).await?;
+    Ok(rows.into_iter().map(|row| (row.queryid, password_mask::mask(&row.query))).collect())
+}

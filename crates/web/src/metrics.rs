@@ -1,0 +1,37 @@
+//! What does a scrape get?
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use exporter::Format;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::App;
+
+pub(crate) async fn answer(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let accepted = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let format = Format::accepted(accepted(header::ACCEPT));
+    let text = app.exporter.scrape(format);
+    let content_type = (header::CONTENT_TYPE, format.content_type());
+    // Within one machine compressing costs more than it saves.
+    let compressed =
+        accepted(header::ACCEPT_ENCODING).is_some_and(|v| v.contains("gzip")) && !peer.ip().is_loopback();
+    if compressed && let Ok(body) = gzip(text.as_bytes()) {
+        return ([content_type, (header::CONTENT_ENCODING, "gzip")], body).into_response();
+    }
+    ([content_type], text).into_response()
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 10), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
