@@ -37,6 +37,7 @@ async fn main() {
         ("registry", registry.join("\n")),
         ("shop", read("tests/corpus/rewrites/shop.sql")),
         ("types", read("tests/corpus/rewrites/types.sql")),
+        ("company", read("tests/corpus/rewrites/company.sql")),
     ];
     let mut needed: Vec<u32> = Vec::new();
     let (mut missed, mut refuted_valid, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
