@@ -267,6 +267,8 @@ fn near_instant(list: &mut List, text: &str, intervals: &[&str], tells_time: boo
             ("+ interval '3 hours'", 0.5),
             ("- interval '3 hours'", 0.5),
             ("+ interval '1 month'", 0.3),
+            ("- interval '1 month'", 0.3),
+            ("- interval '30 days'", 0.9),
             ("+ interval '1 year'", 0.3),
             ("- interval '1 year'", 0.3),
         ] {
@@ -291,6 +293,19 @@ fn near_instant(list: &mut List, text: &str, intervals: &[&str], tells_time: boo
                     format!("{quoted}::pg_catalog.timestamptz {sign} interval {interval} {offset}"),
                     0.6,
                 );
+            }
+            // As far from the wall-clock time in a zone; on days that are longer or shorter, half an hour decides.
+            for zone in &ZONES[1..] {
+                for (sign, offset) in
+                    [("-", "- interval '30 minutes'"), ("-", "+ interval '30 minutes'"), ("+", "")]
+                {
+                    list.sql(
+                        format!(
+                            "({quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}') {sign} interval {interval} {offset}"
+                        ),
+                        0.4,
+                    );
+                }
             }
         }
     }
@@ -336,6 +351,7 @@ fn documents(list: &mut List, constants: &Constants) {
     }
     for (text, columns) in constants {
         list.columns.clone_from(columns);
+        other_scalars(list, text);
         // The type json keeps a text as it was written.
         if text.starts_with(['{', '[']) {
             list.text(&text.replace(' ', ""), 1.0);
@@ -343,6 +359,33 @@ fn documents(list: &mut List, constants: &Constants) {
         }
     }
     list.columns.clear();
+}
+
+/// An object of a constant with a scalar in another type, which prints the same and is not contained in it.
+fn other_scalars(list: &mut List, text: &str) {
+    let Ok(serde_json::Value::Object(object)) = serde_json::from_str::<serde_json::Value>(text) else {
+        return;
+    };
+    for (key, value) in object.iter().take(6) {
+        let others = match value {
+            serde_json::Value::String(inner) => {
+                let scalar = serde_json::from_str(inner).ok().filter(|v: &serde_json::Value| !v.is_object());
+                vec![scalar, Some(serde_json::Value::Null)]
+            }
+            serde_json::Value::Number(_) | serde_json::Value::Bool(_) => {
+                vec![Some(serde_json::Value::String(value.to_string())), Some(serde_json::Value::Null)]
+            }
+            _ => vec![Some(serde_json::Value::Null)],
+        };
+        for other in others.into_iter().flatten() {
+            let mut changed = object.clone();
+            changed.insert(key.clone(), other);
+            list.text(&serde_json::Value::Object(changed).to_string(), 1.0);
+        }
+        let mut more = object.clone();
+        more.insert(format!("{key}x"), value.clone());
+        list.text(&serde_json::Value::Object(more).to_string(), 0.4);
+    }
 }
 
 fn json_string(text: &str) -> String {
@@ -375,6 +418,9 @@ const NUMBERS: &[(&str, f64)] = &[
     ("2.5", 0.3),
     ("-2.5", 0.3),
     ("1.004", 0.2),
+    ("1.04", 0.25),
+    ("1.4", 0.2),
+    ("0.99", 0.2),
     ("NaN", 0.3),
     ("Infinity", 0.15),
     ("-Infinity", 0.15),
@@ -426,6 +472,9 @@ const INSTANTS: &[(&str, f64)] = &[
     ("-infinity", 0.12),
 ];
 
+/// Of those, the ones around which a day has not 24 hours in New York.
+const CLOCK_CHANGES: &[&str] = &["2024-03-10 06:30:00+00", "2024-11-03 05:30:00+00"];
+
 /// Values that any column of the type may hold.
 fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: bool) {
     match class(facts).as_str() {
@@ -433,6 +482,15 @@ fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: 
         "text" => list.texts(TEXTS),
         "instant" => {
             list.texts(INSTANTS);
+            // Two instants that are an interval apart, across a change of the clocks.
+            for interval in constants.keys().filter(|text| is_interval(text)).take(3) {
+                let interval = quote_literal(interval);
+                for instant in CLOCK_CHANGES {
+                    list.sql(format!("'{instant}'::pg_catalog.timestamptz + interval {interval}"), 1.0);
+                    list.sql(format!("'{instant}'::pg_catalog.timestamptz - interval {interval}"), 0.3);
+                    list.text(instant, 1.2);
+                }
+            }
             if tells_time {
                 for sql in [
                     "now()",
@@ -456,8 +514,8 @@ fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: 
             ("0", 0.8),
             ("1 day", 1.0),
             ("24 hours", 0.8),
-            ("1 mon", 0.6),
-            ("30 days", 0.6),
+            ("1 mon", 1.2),
+            ("30 days", 0.8),
             ("-1 day", 0.4),
             ("90 minutes", 0.8),
         ]),
@@ -490,7 +548,7 @@ fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: 
         ]),
         "macaddr" | "macaddr8" => list.texts(&[("08:00:2b:01:02:03", 1.0), ("08:00:2b:01:02:04", 1.0)]),
         "bit" | "varbit" => {
-            for n in [0, 1, 5] {
+            for n in [0, 1, 5, 9, -1] {
                 list.sql(format!("{n}::pg_catalog.int4::{}", facts.name.replace("bit varying", "bit")), 1.0);
             }
             list.texts(&[("", 0.5), ("1", 0.8), ("01", 0.8)]);

@@ -4,6 +4,7 @@
 //! Source: PostgreSQL manual, "System Catalogs". Read from the local server, where the schema was restored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use model::QualifiedName;
 use tokio_postgres::Client;
@@ -69,6 +70,25 @@ pub(crate) struct Table {
 pub(crate) struct Tables {
     pub(crate) tables: Vec<Table>,
     pub(crate) materialized_views: Vec<QualifiedName>,
+}
+
+impl Tables {
+    /// Stretches of tables that reference each other in a circle: of each, one key at least references a table
+    /// that comes later.
+    pub(crate) fn circles(&self) -> Vec<RangeInclusive<usize>> {
+        let mut found: Vec<RangeInclusive<usize>> = Vec::new();
+        for (at, table) in self.tables.iter().enumerate() {
+            let Some(last) = table.foreign_keys.iter().map(|key| key.table).filter(|to| *to > at).max()
+            else {
+                continue;
+            };
+            match found.last_mut().filter(|before| before.contains(&at)) {
+                Some(before) => *before = *before.start()..=last.max(*before.end()),
+                None => found.push(at..=last),
+            }
+        }
+        found
+    }
 }
 
 /// What a statement reads, as the server understands it.
@@ -226,7 +246,7 @@ UNION ALL
 SELECT i.indrelid, 'u', ARRAY(SELECT a.number FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[])
         WITH ORDINALITY AS a (number, place) WHERE a.place <= i.indnkeyatts ORDER BY a.place), 0::pg_catalog.oid, NULL, NULL
 FROM pg_catalog.pg_index AS i
-WHERE i.indrelid = ANY ($1) AND i.indisunique
+WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indpred IS NULL
 UNION ALL
 SELECT i.indrelid, 'd', NULL, 0::pg_catalog.oid, NULL, NULL
 FROM pg_catalog.pg_index AS i

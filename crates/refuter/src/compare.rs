@@ -80,6 +80,7 @@ impl Refuter {
         }
         let relations: BTreeSet<_> = pair.before.relations() | pair.after.relations();
         let tables = catalog::tables(&self.client, &relations).await?;
+        self.let_circles_be_filled(&tables).await?;
         let mut focus = pair.focus();
         for check in tables.tables.iter().flat_map(|t| &t.checks) {
             focus.add_constants(check);
@@ -117,6 +118,29 @@ impl Refuter {
         };
         let comparison = Comparison { refuter: self, pair: &pair, tables: &tables, focus: &focus };
         comparison.all(&generator).await
+    }
+}
+
+impl Refuter {
+    /// Lets foreign keys between tables of a circle be looked up late. Nothing else changes by it.
+    async fn let_circles_be_filled(&self, tables: &Tables) -> Result<(), Error> {
+        for circle in tables.circles() {
+            let names: Vec<String> = tables
+                .tables
+                .iter()
+                .take(circle.end() + 1)
+                .skip(*circle.start())
+                .map(|t| t.name.to_string())
+                .collect();
+            self.client
+                .execute(
+                    "SELECT /* pgwright:refuter_circles */ pgwright_refuter.make_deferrable($1::pg_catalog.text[])",
+                    &[&names],
+                )
+                .await
+                .map_err(Error::sql("preparing a circle of foreign keys"))?;
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +227,8 @@ impl Comparison<'_> {
     /// The database that is left of a draft.
     async fn surviving(&self, draft: &Database) -> Result<Database, Error> {
         let inserts = draft.filtered_inserts_by_row(self.tables);
-        let survived = survivors(&self.refuter.client, draft, &inserts).await?;
+        let circles = !self.tables.circles().is_empty();
+        let survived = survivors(&self.refuter.client, draft, &inserts, circles).await?;
         let mut survived = survived.into_iter();
         let mut database = draft.clone();
         for (table, rows) in self.tables.tables.iter().zip(&mut database.rows) {
@@ -213,6 +238,7 @@ impl Comparison<'_> {
                 rows.retain(|_| survived.next().unwrap_or(false));
             }
         }
+        database.drop_dangling(self.tables);
         Ok(database)
     }
 

@@ -5,6 +5,7 @@
 //! existing key; what survives is a database that the schema accepts, and is from then on inserted plainly.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use model::{quote_identifier, quote_literal};
 
@@ -65,41 +66,122 @@ impl Database {
         sql
     }
 
-    /// One insertion per table through the filter, or per row where rows reference rows of their own table.
+    /// One insertion per table through the filter, or per row where rows reference rows of their own table; one
+    /// for all tables of a circle, because keys are looked up when a statement ends.
     pub(crate) fn filtered_inserts(&self, tables: &Tables) -> Vec<String> {
         let mut all = Vec::new();
-        for (at, (table, rows)) in tables.tables.iter().zip(&self.rows).enumerate() {
-            let alone = table.foreign_keys.iter().any(|key| key.table == at);
-            match alone {
-                true => all.extend(
-                    rows.iter().filter_map(|row| filtered_insert(tables, table, std::slice::from_ref(row))),
-                ),
-                false => all.extend(filtered_insert(tables, table, rows)),
+        for places in stretches(tables) {
+            let circle = (places.start() != places.end()).then_some(&places);
+            let mut inserts = Vec::new();
+            for at in places.clone() {
+                let (Some(table), Some(rows)) = (tables.tables.get(at), self.rows.get(at)) else { continue };
+                let alone = circle.is_none() && table.foreign_keys.iter().any(|key| key.table == at);
+                match alone {
+                    true => {
+                        inserts.extend(rows.iter().filter_map(|row| {
+                            filtered_insert(tables, table, std::slice::from_ref(row), circle)
+                        }))
+                    }
+                    false => inserts.extend(filtered_insert(tables, table, rows, circle)),
+                }
+            }
+            match circle {
+                Some(_) => all.extend(at_once(inserts)),
+                None => all.extend(inserts),
             }
         }
         all
     }
 
-    /// One insertion per row through the filter, in the order of tables and rows.
+    /// One insertion per row through the filter, in the order of tables and rows. Within a circle no key is
+    /// asked for.
     pub(crate) fn filtered_inserts_by_row(&self, tables: &Tables) -> Vec<String> {
-        let pairs = tables.tables.iter().zip(&self.rows);
-        pairs
-            .flat_map(|(table, rows)| {
-                rows.iter().filter_map(|row| filtered_insert(tables, table, std::slice::from_ref(row)))
-            })
-            .collect()
+        let mut all = Vec::new();
+        for places in stretches(tables) {
+            let circle = (places.start() != places.end()).then_some(&places);
+            for at in places.clone() {
+                let (Some(table), Some(rows)) = (tables.tables.get(at), self.rows.get(at)) else { continue };
+                all.extend(
+                    rows.iter()
+                        .filter_map(|row| filtered_insert(tables, table, std::slice::from_ref(row), circle)),
+                );
+            }
+        }
+        all
     }
 
-    /// Plain insertions, one per table.
+    /// Plain insertions, one per table, one for all tables of a circle.
     pub(crate) fn inserts(&self, tables: &Tables) -> Vec<String> {
-        let pairs = tables.tables.iter().zip(&self.rows);
-        pairs.filter(|(_, rows)| !rows.is_empty()).map(|(table, rows)| insert(table, rows)).collect()
+        self.inserts_by(tables, insert)
+    }
+
+    /// The same in a text of one's own.
+    pub(crate) fn inserts_by(
+        &self,
+        tables: &Tables,
+        insert: impl Fn(&Table, &[Row]) -> String,
+    ) -> Vec<String> {
+        let mut all = Vec::new();
+        for places in stretches(tables) {
+            let filled = places
+                .filter_map(|at| Some((tables.tables.get(at)?, self.rows.get(at)?)))
+                .filter(|(_, rows)| !rows.is_empty());
+            all.extend(at_once(filled.map(|(table, rows)| insert(table, rows)).collect()));
+        }
+        all
+    }
+
+    /// Leaves out rows of circles that reference a row that is not there, until there is none.
+    pub(crate) fn drop_dangling(&mut self, tables: &Tables) {
+        for places in tables.circles() {
+            loop {
+                let before = self.len();
+                for at in places.clone() {
+                    let Some(table) = tables.tables.get(at) else { continue };
+                    for key in table.foreign_keys.iter().filter(|key| places.contains(&key.table)) {
+                        let referenced: Vec<Vec<Cell>> = self.rows[key.table]
+                            .iter()
+                            .map(|row| key.referenced.iter().map(|c| row[*c].clone()).collect())
+                            .collect();
+                        self.rows[at].retain(|row| {
+                            let own: Vec<Cell> = key.columns.iter().map(|c| row[*c].clone()).collect();
+                            own.contains(&Cell::Null) || referenced.contains(&own)
+                        });
+                    }
+                }
+                if self.len() == before {
+                    break;
+                }
+            }
+        }
     }
 
     /// How many rows it holds.
     pub(crate) fn len(&self) -> usize {
         self.rows.iter().map(Vec::len).sum()
     }
+}
+
+/// All tables, those of a circle together.
+fn stretches(tables: &Tables) -> Vec<RangeInclusive<usize>> {
+    let circles = tables.circles();
+    let alone = |at: &usize| !circles.iter().any(|circle| circle.contains(at));
+    let mut all: Vec<RangeInclusive<usize>> =
+        (0..tables.tables.len()).filter(alone).map(|at| at..=at).collect();
+    all.extend(circles.iter().cloned());
+    all.sort_by_key(|places| *places.start());
+    all
+}
+
+/// Insertions as one statement, at whose end the foreign keys are looked up.
+fn at_once(mut inserts: Vec<String>) -> Option<String> {
+    let last = inserts.pop()?;
+    if inserts.is_empty() {
+        return Some(last);
+    }
+    let others: Vec<String> =
+        inserts.iter().enumerate().map(|(at, insert)| format!("filled_{at} AS ({insert})")).collect();
+    Some(format!("WITH {} {last}", others.join(", ")))
 }
 
 fn column_list(table: &Table) -> String {
@@ -119,7 +201,12 @@ fn insert(table: &Table, rows: &[Row]) -> String {
     )
 }
 
-fn filtered_insert(tables: &Tables, table: &Table, rows: &[Row]) -> Option<String> {
+fn filtered_insert(
+    tables: &Tables,
+    table: &Table,
+    rows: &[Row],
+    circle: Option<&RangeInclusive<usize>>,
+) -> Option<String> {
     if rows.is_empty() || table.columns.is_empty() {
         return None;
     }
@@ -145,6 +232,9 @@ fn filtered_insert(tables: &Tables, table: &Table, rows: &[Row]) -> Option<Strin
         }
     }
     for key in &table.foreign_keys {
+        if circle.is_some_and(|circle| circle.contains(&key.table)) {
+            continue;
+        }
         let Some(referenced) = tables.tables.get(key.table) else { continue };
         let own = |at: &usize| table.columns.get(*at).map(|c| format!("v.{}", quote_identifier(&c.name)));
         let other =

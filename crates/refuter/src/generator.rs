@@ -87,6 +87,7 @@ impl Generator<'_> {
                 database.rows[at].extend(row);
             }
         }
+        self.close_circles(&mut rng, &knobs, &mut database);
         self.settings(&mut rng, number, &mut database);
         for (parameter, pool) in self.parameters {
             let cell = self.parameter(&mut rng, *parameter, pool, &database);
@@ -120,6 +121,9 @@ impl Generator<'_> {
                         }
                         if cells.is_empty() || rng.random_bool(0.7) {
                             cells.extend(draw(rng, &pool.choices, knobs.values).into_iter().cloned());
+                        }
+                        if knobs.rows > 1 && rng.random_bool(0.15) {
+                            cells.extend(cells.first().and_then(|cell| neighbour(rng, pool, cell)));
                         }
                         cells
                     })
@@ -202,6 +206,34 @@ impl Generator<'_> {
         Some(row)
     }
 
+    /// Fills references to tables that came later, of which there were no rows yet.
+    fn close_circles(&self, rng: &mut ChaCha8Rng, knobs: &Knobs, database: &mut Database) {
+        let mut circular = false;
+        for (at, table) in self.tables.tables.iter().enumerate() {
+            for key in table.foreign_keys.iter().filter(|key| key.table > at) {
+                circular = true;
+                let mut parents: Vec<Row> = database.rows[key.table].clone();
+                let once = table.keys.iter().any(|unique| unique.iter().all(|c| key.columns.contains(c)));
+                let optional = key.columns.iter().any(|c| !table.columns[*c].not_null);
+                for row in &mut database.rows[at] {
+                    if parents.is_empty() || optional && rng.random_bool(knobs.nulls) {
+                        continue;
+                    }
+                    let chosen = rng.random_range(0..parents.len());
+                    for (own, other) in key.columns.iter().zip(&key.referenced) {
+                        row[*own] = parents[chosen][*other].clone();
+                    }
+                    if once {
+                        parents.swap_remove(chosen);
+                    }
+                }
+            }
+        }
+        if circular {
+            database.drop_dangling(self.tables);
+        }
+    }
+
     fn settings(&self, rng: &mut ChaCha8Rng, number: u32, database: &mut Database) {
         if number < 3 {
             return;
@@ -254,6 +286,30 @@ fn fresh(class: &str, number: usize) -> Option<Cell> {
         _ => return None,
     };
     Some(Cell::Text(text))
+}
+
+/// A value of a pool that comes next to another one, upwards or downwards: what rounding, cutting off, or another
+/// comparison takes for the same.
+fn neighbour(rng: &mut ChaCha8Rng, pool: &Pool, cell: &Cell) -> Option<Cell> {
+    let Cell::Text(text) = cell else { return None };
+    let upwards = rng.random_bool(0.5);
+    let number = (pool.class == "number").then(|| text.parse::<f64>().ok()).flatten();
+    let others = pool.choices.iter().filter_map(|choice| match &choice.cell {
+        Cell::Text(other) if other != text => Some(other),
+        _ => None,
+    });
+    let found = match number {
+        Some(number) => others
+            .filter_map(|other| Some((other, other.parse::<f64>().ok()? - number)))
+            .filter(|(_, distance)| {
+                distance.is_finite() && (*distance == 0.0 || (*distance > 0.0) == upwards)
+            })
+            .min_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()))
+            .map(|(other, _)| other),
+        None if upwards => others.filter(|other| *other > text).min(),
+        None => others.filter(|other| *other < text).max(),
+    };
+    found.cloned().map(Cell::Text)
 }
 
 fn pick<T: Copy>(rng: &mut ChaCha8Rng, from: &[T]) -> T {

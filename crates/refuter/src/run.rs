@@ -55,16 +55,19 @@ pub(crate) async fn run(
     Ok(matches!(filled, Outcome::Rows(_)).then_some(Ran { before, after }))
 }
 
-/// Which insertions have an effect, in this order.
+/// Which insertions have an effect, in this order; with foreign keys that are looked up later, where tables
+/// reference each other in a circle.
 pub(crate) async fn survivors(
     client: &Client,
     database: &Database,
     inserts: &[String],
+    circles: bool,
 ) -> Result<Vec<bool>, Error> {
-    let begin = format!("BEGIN;{}", database.settings_sql());
+    let deferred = if circles { "SET CONSTRAINTS ALL DEFERRED;" } else { "" };
+    let begin = format!("BEGIN;{}{deferred}", database.settings_sql());
     let tries: Vec<String> = inserts
         .iter()
-        .map(|insert| format!("SELECT pgwright_refuter.try({})", model::quote_literal(insert)))
+        .map(|insert| format!("SELECT pgwright_refuter.try({}, {})", model::quote_literal(insert), !circles))
         .collect();
     let messages =
         std::iter::once(begin.as_str()).chain(tries.iter().map(String::as_str)).chain(["ROLLBACK"]);

@@ -124,7 +124,8 @@ impl Refuter {
     }
 }
 
-/// What helps to fill tables: the value of an expression, and an insertion that may fail.
+/// What helps to fill tables: the value of an expression, and an insertion that may fail, and keys
+/// that can be looked up late.
 const FUNCTIONS: &str = "
 CREATE SCHEMA pgwright_refuter;
 CREATE FUNCTION pgwright_refuter.value(expression text, type_name text) RETURNS text LANGUAGE plpgsql AS $$
@@ -136,16 +137,31 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
-CREATE FUNCTION pgwright_refuter.try(statement text) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE FUNCTION pgwright_refuter.try(statement text, looks_up_keys bool) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
     inserted bigint;
 BEGIN
     EXECUTE statement;
     GET DIAGNOSTICS inserted = ROW_COUNT;
-    SET CONSTRAINTS ALL IMMEDIATE;
+    IF looks_up_keys THEN
+        SET CONSTRAINTS ALL IMMEDIATE;
+    END IF;
     RETURN inserted > 0;
 EXCEPTION WHEN OTHERS THEN
     RETURN false;
+END $$;
+CREATE FUNCTION pgwright_refuter.make_deferrable(tables text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT k.conrelid::pg_catalog.regclass AS relation, k.conname FROM pg_catalog.pg_constraint AS k
+        WHERE k.contype = 'f' AND k.conparentid = 0 AND NOT k.condeferrable
+            AND k.conrelid = ANY (tables::pg_catalog.regclass[])
+            AND k.confrelid = ANY (tables::pg_catalog.regclass[])
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE', found.relation, found.conname);
+    END LOOP;
 END $$";
 
 async fn connect(server: &Server, settings: &[(String, String)], options: &Options) -> Result<Client, Error> {

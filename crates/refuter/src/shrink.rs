@@ -238,8 +238,8 @@ impl Comparison<'_> {
     }
 
     fn inserts(&self, database: &Database) -> Vec<String> {
-        let pairs = self.tables.tables.iter().zip(&database.rows);
-        pairs.filter(|(_, rows)| !rows.is_empty()).map(|(table, rows)| self.insert(table, rows)).collect()
+        let inserts = database.inserts_by(self.tables, |table, rows| self.insert(table, rows));
+        inserts.into_iter().map(|insert| format!("{insert};")).collect()
     }
 
     /// An insertion for people: without columns that are NULL and that nobody asks for.
@@ -273,7 +273,7 @@ impl Comparison<'_> {
             })
             .collect();
         format!(
-            "INSERT INTO {} ({}){} VALUES {};",
+            "INSERT INTO {} ({}){} VALUES {}",
             table.name,
             names.join(", "),
             if always { " OVERRIDING SYSTEM VALUE" } else { "" },

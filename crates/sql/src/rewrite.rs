@@ -8,6 +8,7 @@
 
 mod calendar;
 mod changes;
+mod checks;
 #[cfg(test)]
 mod corpus_tests;
 mod dependencies;

@@ -226,3 +226,33 @@ async fn databases_respect_the_schema_on_every_version() {
         }
     }
 }
+
+#[tokio::test]
+async fn circles_of_foreign_keys_are_filled() {
+    let mut refuter = start(
+        "CREATE TABLE team (id integer PRIMARY KEY, captain integer NOT NULL UNIQUE, deputy integer);
+         CREATE TABLE player (id integer PRIMARY KEY, team_id integer NOT NULL REFERENCES team);
+         ALTER TABLE team ADD CONSTRAINT captain_key FOREIGN KEY (captain) REFERENCES player (id);
+         ALTER TABLE team ADD FOREIGN KEY (deputy) REFERENCES player (id);",
+    )
+    .await;
+    let witness = refuted(
+        &mut refuter,
+        "select t.id from team t",
+        "select t.id from team t join player p on p.id = t.captain and p.team_id = t.id",
+    )
+    .await;
+    // Keys are looked up when a statement ends, so one statement it is.
+    let [insert] = witness.inserts.as_slice() else { panic!("{witness:?}") };
+    let client = testkit::connect(&refuter.url()).await;
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute(insert).await.unwrap();
+    assert_eq!(client.query("SELECT FROM public.team", &[]).await.unwrap().len(), witness.before.rows.len());
+    client.batch_execute("ROLLBACK").await.unwrap();
+
+    let within = "select p.id from player p where exists (select 1 from team t where t.captain = p.id)";
+    let joined = "select p.id from player p join team t on t.captain = p.id";
+    let verdict = refuter.compare(within, joined).await.unwrap();
+    let Verdict::Tested { with_rows, .. } = verdict else { panic!("{verdict:?}") };
+    assert!(with_rows > 100, "{with_rows}");
+}

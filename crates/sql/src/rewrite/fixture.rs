@@ -1,6 +1,6 @@
 //! Snapshots for tests, from the DDL that a server would be given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{TimeZone as _, Utc};
 use model::change::{IndexDefinition, IndexKey};
@@ -10,7 +10,7 @@ use model::snapshot::{
 };
 use model::{Bytes, QualifiedName, Snapshot};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{ColumnDef, ConstrType, Constraint as Clause};
+use pg_query::protobuf::{AlterTableType, ColumnDef, ConstrType, Constraint as Clause};
 
 use super::reading::string;
 
@@ -65,6 +65,7 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
     };
     set(&mut snapshot, "TimeZone", "Europe/Berlin");
     let mut domains: BTreeMap<String, String> = BTreeMap::new();
+    let mut enums: BTreeSet<String> = BTreeSet::new();
     let parsed = pg_query::parse(ddl, pg_query::ParserOptions::DEFAULT).unwrap().protobuf;
     for statement in parsed.stmts {
         let node = statement.stmt.unwrap().node.unwrap();
@@ -86,7 +87,7 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                 for element in &create.table_elts {
                     match element.node.as_ref().unwrap() {
                         NodeEnum::ColumnDef(definition) => {
-                            column(&mut snapshot, &table, definition, &domains)
+                            column(&mut snapshot, &table, definition, &domains, &enums)
                         }
                         NodeEnum::Constraint(clause) => constraint(&mut snapshot, &table, clause, None),
                         other => panic!("{other:?}"),
@@ -97,6 +98,9 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                 let table = QualifiedName::new("public", alter.relation.as_ref().unwrap().relname.clone());
                 for command in &alter.cmds {
                     let NodeEnum::AlterTableCmd(command) = command.node.as_ref().unwrap() else { panic!() };
+                    if command.subtype == AlterTableType::AtEnableRowSecurity as i32 {
+                        of(&mut snapshot, &table).row_security = true;
+                    }
                     if let Some(NodeEnum::Constraint(clause)) =
                         command.def.as_ref().and_then(|d| d.node.as_ref())
                     {
@@ -119,7 +123,10 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                     snapshot.indexes.last_mut().unwrap().definition.predicate = Some("true".into());
                 }
             }
-            NodeEnum::CreateEnumStmt(_) | NodeEnum::CompositeTypeStmt(_) => {}
+            NodeEnum::CreateEnumStmt(created) => {
+                enums.extend(created.type_name.last().and_then(string));
+            }
+            NodeEnum::CompositeTypeStmt(_) => {}
             NodeEnum::CreateDomainStmt(domain) => {
                 let name = string(domain.domainname.last().unwrap()).unwrap();
                 let base = string(domain.type_name.as_ref().unwrap().names.last().unwrap()).unwrap();
@@ -185,6 +192,7 @@ fn column(
     table: &QualifiedName,
     definition: &ColumnDef,
     domains: &BTreeMap<String, String>,
+    enums: &BTreeSet<String>,
 ) {
     let type_name = definition.type_name.as_ref().unwrap();
     let mut base = string(type_name.names.last().unwrap()).unwrap();
@@ -199,10 +207,14 @@ fn column(
         attnum: i16::try_from(number).unwrap() + 1,
         name: definition.colname.clone(),
         type_name: base.clone(),
-        type_category: if matches!(base.as_str(), "text" | "varchar" | "bpchar") { 'S' } else { 'U' },
+        type_category: match base.as_str() {
+            "text" | "varchar" | "bpchar" => 'S',
+            name if enums.contains(name) => 'E',
+            _ => 'U',
+        },
         has_btree_opclass: base != "json",
         base_type: QualifiedName::new(
-            if base == "level" || base == "place" { "public" } else { "pg_catalog" },
+            if enums.contains(&base) || base == "place" { "public" } else { "pg_catalog" },
             base,
         ),
         type_length: 8,
@@ -275,8 +287,22 @@ fn constraint(snapshot: &mut Snapshot, table: &QualifiedName, clause: &Clause, c
                 validated: !clause.skip_validation,
             });
         }
+        ConstrType::ConstrCheck => {
+            let condition = crate::idea::expression(*clause.raw_expr.clone().unwrap()).unwrap();
+            snapshot.constraints.push(Constraint {
+                name: format!("{}_check", table.name),
+                table: table.clone(),
+                kind: ConstraintKind::Check,
+                definition: format!(
+                    "CHECK ({condition}){}",
+                    if clause.is_no_inherit { " NO INHERIT" } else { "" }
+                ),
+                columns: Vec::new(),
+                references: None,
+                validated: !clause.skip_validation,
+            });
+        }
         ConstrType::ConstrDefault
-        | ConstrType::ConstrCheck
         | ConstrType::ConstrNull
         | ConstrType::ConstrGenerated
         | ConstrType::ConstrIdentity => {}

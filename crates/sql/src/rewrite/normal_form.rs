@@ -17,6 +17,7 @@ mod exists;
 mod grouping;
 mod joins;
 mod literals;
+mod ranges;
 mod sets;
 
 use std::collections::BTreeSet;
@@ -124,8 +125,10 @@ impl<'f, 'a> Normalizer<'f, 'a> {
     fn at(&mut self, site: &Site<'_, '_>) -> Option<Query> {
         self.unordered(site)
             .or_else(|| self.set_operation(site))
+            .or_else(|| self.member_of_set(site))
             .or_else(|| self.only_existence(site))
             .or_else(|| self.flattened(site))
+            .or_else(|| self.full_to_left(site))
             .or_else(|| self.outer_to_inner(site))
             .or_else(|| self.outer_to_anti(site))
             .or_else(|| self.unused_outer(site))
@@ -274,8 +277,8 @@ impl<'f, 'a> Normalizer<'f, 'a> {
         let mut given = BTreeSet::new();
         let mut total = false;
         for key in &query.order {
-            let constant =
-                key.expr.columns().is_empty() && !key.expr.has_query() && !has_aggregate(&key.expr);
+            let constant = !has_aggregate(&key.expr)
+                && (key.expr.columns().is_empty() && !key.expr.has_query() || pinned(select, &key.expr));
             if total || constant || order.iter().any(|k| k.expr == key.expr) {
                 continue;
             }
@@ -349,6 +352,19 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the filter leaves one value of a column: all rows tie on it.
+fn pinned(select: &Select, expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(_))
+        && !select.is_grouped()
+        && select.filter.iter().any(|condition| match condition {
+            Expr::Operator { name, left: Some(left), right } => {
+                name == "=" && **left == *expr && matches!(**right, Expr::Constant(_) | Expr::Parameter(_))
+            }
+            Expr::Not(inner) => **inner == *expr,
+            other => other == expr,
+        })
 }
 
 /// Whether every group key is listed, so that rows are distinct.

@@ -23,6 +23,13 @@ pub(crate) fn write(query: &Query) -> Option<String> {
     lay_out(&parsed.protobuf)
 }
 
+/// An expression as SQL.
+pub(super) fn expression(expr: &Expr) -> String {
+    let mut writer = Writer::default();
+    writer.expr(expr);
+    writer.out
+}
+
 /// A parse tree as SQL that reads well.
 pub(super) fn lay_out(parsed: &ParseResult) -> Option<String> {
     let options = pg_query::DeparseOptions { pretty_print: true, indent_size: 4, ..Default::default() };

@@ -41,7 +41,9 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
         work.condition(&mut one);
         filter.extend(split_and(one));
     }
-    select.filter = filter.into_iter().filter(|e| *e != Expr::Constant(Constant::Boolean(true))).collect();
+    filter.retain(|e| *e != truth(true));
+    super::ranges::merge(scope, &mut filter);
+    select.filter = filter;
     work.known = BTreeSet::new();
     for item in &mut select.from {
         work.joins(item);
@@ -231,6 +233,11 @@ impl Simplify<'_, '_, '_> {
                     self.value(expr);
                 }
             }
+        }
+        if let Some((settled, proofs)) = super::super::checks::settled(self.scope, expr) {
+            self.used.extend(proofs);
+            *expr = settled;
+            self.value(expr);
         }
     }
 

@@ -79,6 +79,33 @@ impl Normalizer<'_, '_> {
         None
     }
 
+    /// A full join of which rows without one of its sides are not wanted.
+    pub(super) fn full_to_left(&self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        for (n, item) in select.from.iter().enumerate() {
+            let From::Join(join) = item else { continue };
+            if join.kind != JoinKind::Full {
+                continue;
+            }
+            let wanted = |side: &From| {
+                let aliases: BTreeSet<&str> = side.aliases().into_iter().collect();
+                let missing = |c: &Column| aliases.contains(c.source.as_str());
+                select.filter.iter().any(|e| site.level.scope.rejects_null(e, &missing))
+            };
+            let mut changed = (**join).clone();
+            changed.kind = JoinKind::Left;
+            if wanted(&join.right) && !wanted(&join.left) {
+                std::mem::swap(&mut changed.left, &mut changed.right);
+            } else if !wanted(&join.left) {
+                continue;
+            }
+            let mut select = select.clone();
+            select.from[n] = From::Join(Box::new(changed));
+            return Some(site.level.with(select));
+        }
+        None
+    }
+
     /// An outer join of which only the missing rows are wanted.
     pub(super) fn outer_to_anti(&mut self, site: &Site<'_, '_>) -> Option<Query> {
         let select = site.level.select()?;

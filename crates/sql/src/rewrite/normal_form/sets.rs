@@ -10,6 +10,7 @@ use super::super::tree::{
     Body, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp, SortKey, Truth,
 };
 use super::super::walk::has_window;
+use super::comparisons::member;
 use super::{Normalizer, Site};
 
 /// Puts the queries of common table expressions where their names stand. Nothing in them is volatile, so how often they
@@ -173,6 +174,44 @@ impl Normalizer<'_, '_> {
     }
 }
 
+impl Normalizer<'_, '_> {
+    /// `EXCEPT` and `INTERSECT` of values that are never NULL: rows of the first branch that the second one has not,
+    /// or has.
+    pub(super) fn member_of_set(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let query = site.level.query;
+        let Body::Set { op: op @ (SetOp::Except | SetOp::Intersect), all: false, left, right } = &query.body
+        else {
+            return None;
+        };
+        let scope = site.level.scope;
+        let (first, second) = (left.select()?, right.select()?);
+        let plain = |q: &Query, s: &Select| {
+            q.is_bare()
+                && !s.is_grouped()
+                && !matches!(s.distinct, Distinct::On(_))
+                && !s.outputs.iter().any(|o| has_window(&o.expr))
+        };
+        let types = |s: &Select| -> Option<Vec<String>> {
+            s.outputs.iter().map(|o| scope.type_of(&o.expr)).collect()
+        };
+        if !plain(left, first) || !plain(right, second) || types(first)? != types(second)? {
+            return None;
+        }
+        for select in [first, second] {
+            let known = scope.not_null_by_filter(select);
+            for output in &select.outputs {
+                self.used.extend(scope.never_null(&output.expr, &known).ok()?);
+            }
+        }
+        let values: Vec<Expr> = first.outputs.iter().map(|o| o.expr.clone()).collect();
+        let exists = member(scope, &values, "=", right)?;
+        let mut select = first.clone();
+        select.distinct = Distinct::All;
+        select.filter.push(if *op == SetOp::Except { Expr::Not(Box::new(exists)) } else { exists });
+        alone(query, Query::of(select), true)
+    }
+}
+
 /// A union that has one branch only.
 fn alone(query: &Query, mut branch: Query, all: bool) -> Option<Query> {
     let names = query.output_names();
@@ -296,8 +335,15 @@ fn different(scope: &Scope<'_>, of: &Expr, a: &Expr, b: &Expr) -> bool {
         (Some("int2" | "int4" | "int8"), Constant::Integer(a), Constant::Integer(b)) => a != b,
         (Some("text" | "varchar"), Constant::Text(a), Constant::Text(b)) => a != b && scope.equal_is_same(of),
         (Some("bool"), Constant::Boolean(a), Constant::Boolean(b)) => a != b,
+        (Some("numeric"), Constant::Integer(a), Constant::Integer(b)) => a != b,
+        (_, Constant::Text(a), Constant::Text(b)) => a != b && is_enum(scope, of),
         _ => false,
     }
+}
+
+/// Whether an expression is a column of an enum, whose values are its labels.
+fn is_enum(scope: &Scope<'_>, expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if scope.catalog_column(column).is_some_and(|c| c.type_category == 'E'))
 }
 
 /// Whether no row of one branch equals one of the other.
@@ -343,7 +389,8 @@ fn disjoint(scope: &Scope<'_>, first: &Query, second: &Query) -> bool {
     a.outputs.iter().zip(&b.outputs).any(|(x, y)| match (pinned(a, &x.expr), pinned(b, &y.expr)) {
         (Some(Constant::Integer(m)), Some(Constant::Integer(n))) => m != n,
         (Some(Constant::Text(m)), Some(Constant::Text(n))) => {
-            let plain = |e: &Expr| matches!(e, Expr::Constant(_)) || scope.equal_is_same(e);
+            let plain =
+                |e: &Expr| matches!(e, Expr::Constant(_)) || scope.equal_is_same(e) || is_enum(scope, e);
             m != n && plain(&x.expr) && plain(&y.expr)
         }
         _ => false,
