@@ -131,11 +131,11 @@ pub async fn run(args: Args) -> Result<()> {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
-    let mut steps: Vec<(Step, f64)> = Vec::new();
+    let mut steps: Vec<(String, Instant)> = Vec::new();
     let mut held = Vec::new();
     let mut on_event = |event: ConversionEvent| match event {
-        ConversionEvent::Done { step, elapsed } => steps.push((step, elapsed.0)),
-        ConversionEvent::Held { step, time } => held.push((step, time.0)),
+        ConversionEvent::Done { step, .. } => steps.push((step.as_str().replace('_', " "), Instant::now())),
+        ConversionEvent::Held { step, time } => held.push((step.as_str().replace('_', " "), time.0)),
         _ => {}
     };
     convert(&target, &request()?, &options(&args), &mut on_event).await.map_err(said)?;
@@ -143,9 +143,14 @@ pub async fn run(args: Args) -> Result<()> {
     say(&format!("conversion with {} writers: {seconds:.1} s", args.writers));
     tokio::time::sleep(Duration::from_secs(1)).await;
     revert_conversion(&target, &table(), &options(&args), &mut |_| {}).await.map_err(said)?;
+    steps.push(("(taken back)".into(), Instant::now()));
     say("taken back, with what was written since");
-    let resumed_after_kill = killed_and_resumed(&args, &target, &url).await?;
+    // As before the first conversion, so that files of the WAL are there to be used again, as on a server that has run
+    // for a while; making one holds every commit.
+    client.batch_execute("checkpoint").await?;
+    let resumed_after_kill = killed_and_resumed(&args, &target, &url, &mut steps).await?;
     finish_conversion(&target, &table(), &options(&args), &mut |_| {}).await.map_err(said)?;
+    steps.push(("(finished)".into(), Instant::now()));
     stop.store(true, Ordering::Relaxed);
 
     let mut waits = Waits::default();
@@ -160,13 +165,24 @@ pub async fn run(args: Args) -> Result<()> {
     lost += untouched_are_missing(&client, &args).await?;
     if !args.json {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(["step", "seconds", "others waited at most, ms"]);
-        for (step, millis) in &steps {
-            let wait = held.iter().filter(|(s, _)| s == step).map(|(_, t)| *t).fold(0.0, f64::max);
-            let wait = if wait > 0.0 { format!("{wait:.1}") } else { String::new() };
-            table.add_row([step.as_str().replace('_', " "), format!("{:.2}", millis / 1000.0), wait]);
+        table.load_preset(presets::NOTHING).set_header([
+            "step",
+            "seconds",
+            "lock held at most, ms",
+            "longest transaction of a writer, ms",
+        ]);
+        let mut from = began;
+        for (step, to) in &steps {
+            let lock = held.iter().filter(|(s, _)| s == step).map(|(_, t)| *t).fold(0.0, f64::max);
+            table.add_row([
+                step.clone(),
+                format!("{:.2}", (*to - from).as_secs_f64()),
+                if lock > 0.0 { format!("{lock:.1}") } else { String::new() },
+                format!("{:.1}", waits.longest_between(from, *to)),
+            ]);
+            from = *to;
         }
-        for number in [1, 2] {
+        for number in [1, 2, 3] {
             if let Some(column) = table.column_mut(number) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -260,7 +276,12 @@ async fn reference(client: &Client, args: &Args) -> Result<Duration> {
 }
 
 /// Converts in a process of its own, kills it while it copies, and goes on.
-async fn killed_and_resumed(args: &Args, target: &Target, url: &str) -> Result<bool> {
+async fn killed_and_resumed(
+    args: &Args,
+    target: &Target,
+    url: &str,
+    steps: &mut Vec<(String, Instant)>,
+) -> Result<bool> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["convert", "--child", url, "--workers", &args.workers.to_string()])
         .stdout(Stdio::null())
@@ -279,9 +300,15 @@ async fn killed_and_resumed(args: &Args, target: &Target, url: &str) -> Result<b
     }
     child.kill()?;
     child.wait()?;
+    steps.push(("(killed while it copies)".into(), Instant::now()));
+    let mut on_event = |event: ConversionEvent| {
+        if let ConversionEvent::Done { step, .. } = event {
+            steps.push((format!("again: {}", step.as_str().replace('_', " ")), Instant::now()));
+        }
+    };
     // Its lock goes when the server notices.
     loop {
-        match convert(target, &request()?, &options(args), &mut |_| {}).await {
+        match convert(target, &request()?, &options(args), &mut on_event).await {
             Ok(done) => return Ok(done.resumed && done.step == Step::Swapped),
             Err(error)
                 if error.to_string().contains("another pgwright")

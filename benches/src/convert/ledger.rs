@@ -11,9 +11,9 @@ use tokio_postgres::Client;
 /// Rows of writers begin above those that the table was filled with.
 const FIRST_ID: i64 = 1_000_000_000;
 
-/// Times of transactions in milliseconds.
+/// When transactions began, and how many milliseconds they took.
 #[derive(Debug, Default)]
-pub struct Waits(Vec<f64>);
+pub struct Waits(Vec<(Instant, f64)>);
 
 impl Waits {
     /// How many.
@@ -24,18 +24,27 @@ impl Waits {
     /// Takes in another's.
     pub fn add(&mut self, other: &Self) {
         self.0.extend(&other.0);
-        self.0.sort_by(f64::total_cmp);
+        self.0.sort_by(|a, b| a.1.total_cmp(&b.1));
     }
 
     /// The longest.
     pub fn longest(&self) -> f64 {
-        self.0.iter().copied().fold(0.0, f64::max)
+        self.0.iter().map(|(_, time)| *time).fold(0.0, f64::max)
+    }
+
+    /// The longest of those that were under way between two moments.
+    pub fn longest_between(&self, from: Instant, to: Instant) -> f64 {
+        let under_way = self
+            .0
+            .iter()
+            .filter(|(began, time)| *began < to && *began + Duration::from_secs_f64(time / 1000.0) > from);
+        under_way.map(|(_, time)| *time).fold(0.0, f64::max)
     }
 
     /// A percentile, from 0 to 1; of sorted times.
     pub fn percentile(&self, p: f64) -> f64 {
         let at = (self.0.len() as f64 * p) as usize;
-        self.0.get(at.min(self.0.len().saturating_sub(1))).copied().unwrap_or(0.0)
+        self.0.get(at.min(self.0.len().saturating_sub(1))).map_or(0.0, |(_, time)| *time)
     }
 }
 
@@ -122,7 +131,7 @@ impl Writer {
         };
         let began = Instant::now();
         let done = self.client.batch_execute(&sql).await;
-        self.waits.0.push(began.elapsed().as_secs_f64() * 1000.0);
+        self.waits.0.push((began, began.elapsed().as_secs_f64() * 1000.0));
         match (done, row) {
             (Ok(()), Some(row)) => {
                 self.rows.insert(id, row);

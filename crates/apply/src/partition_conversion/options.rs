@@ -75,7 +75,7 @@ impl Default for ConversionOptions {
             list_rows: false,
             max_replication_lag_bytes: 256 << 20,
             max_horizon_age: 50_000_000,
-            max_commit_latency: Duration::from_millis(250),
+            max_commit_latency: Duration::from_millis(50),
             longest_pause: Duration::from_secs(10),
             snapshot_wait: Duration::from_secs(600),
             maintenance_work_mem: None,

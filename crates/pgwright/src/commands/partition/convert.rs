@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, default_value_t = 256, value_name = "MB")]
     max_lag: u32,
     /// Pause while a small commit takes longer.
-    #[arg(long, default_value = "250ms", value_name = "DURATION", value_parser = crate::commands::duration)]
+    #[arg(long, default_value = "50ms", value_name = "DURATION", value_parser = crate::commands::duration)]
     max_latency: Duration,
     #[command(flatten)]
     patience: Patience,
