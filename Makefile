@@ -4,10 +4,11 @@
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 # make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
+# make bench-check  whether a check of unchanged statements ever cries wolf, with every core busy
 # make bench-percentiles  percentiles of samples beside what clients measured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles lint clean
+.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -42,6 +43,11 @@ bench-rewrites:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches rewrites $(BENCH_FLAGS)
+
+bench-check:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches check $(BENCH_FLAGS)
 
 bench-convert:
 	@scripts/setup.sh demo

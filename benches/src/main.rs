@@ -3,6 +3,7 @@
 
 mod advisor;
 mod benchmark_server;
+mod check;
 mod convert;
 mod copy;
 mod cpu;
@@ -48,6 +49,8 @@ enum Benchmark {
     Scale(scale::Args),
     /// Whether a recommended rewrite is ever slower, or another answer: TPC-H, or the demo.
     Rewrites(rewrites::Args),
+    /// Whether `check` ever finds a regression where there is none, with every core busy.
+    Check(check::Args),
     /// A table that is written to becomes a partitioned one: seconds, waits, lost writes.
     Convert(convert::Args),
     /// How long it takes to look after many partition sets.
@@ -64,6 +67,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Percentiles(args) => percentiles::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,
+        Benchmark::Check(args) => check::run(args).await,
         Benchmark::Convert(args) => convert::run(args).await,
         Benchmark::Partitions(args) => partitions::run(args).await,
     };

@@ -17,9 +17,11 @@ use postgres::{ChecksumOptions, Environment, SessionOptions, Target};
 use tokio_postgres::NoTls;
 
 use crate::measurement::{Stopwatch, WithAndWithout};
-use demo::Demo;
-use offers::{Offer, Pgwright};
+pub use demo::Demo;
+use offers::Offer;
+pub use offers::Pgwright;
 use report::{Line, Report};
+pub use schema::demo_statements;
 use schema::{Named, TpchSchema};
 
 /// Arguments.
@@ -87,7 +89,7 @@ pub async fn run(args: Args) -> Result<()> {
         Data::Demo => {
             args.say("loading the demo and letting it advise; its own report is not looked at");
             let demo = Demo::start(&pgwright, args.scale).await?;
-            let report = measure(&args, &pgwright, &demo.url, schema::demo_statements()).await;
+            let report = measure(&args, &pgwright, &demo.url, demo_statements()).await;
             demo.stop()?;
             report?
         }

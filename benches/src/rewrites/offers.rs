@@ -75,18 +75,35 @@ impl Pgwright {
     /// # Errors
     /// When it fails, with what it said.
     pub async fn run(&self, arguments: &[&str]) -> Result<(String, String)> {
-        let output = tokio::process::Command::new(&self.path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .with_context(|| format!("running {}", self.path.display()))?;
+        let output = self.output(arguments).await?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() {
             bail!("pgwright {} failed: {}", arguments.first().unwrap_or(&""), said.trim());
         }
         Ok((String::from_utf8(output.stdout)?, said))
+    }
+
+    /// Runs it and gives what it printed on standard output and its exit code, 0 or 1.
+    ///
+    /// # Errors
+    /// When it ends with another code, with what it said.
+    pub async fn run_to_code(&self, arguments: &[&str]) -> Result<(String, i32)> {
+        let output = self.output(arguments).await?;
+        let Some(code) = output.status.code().filter(|code| matches!(code, 0 | 1)) else {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("pgwright {} failed: {}", arguments.first().unwrap_or(&""), said.trim());
+        };
+        Ok((String::from_utf8(output.stdout)?, code))
+    }
+
+    async fn output(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        tokio::process::Command::new(&self.path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .with_context(|| format!("running {}", self.path.display()))
     }
 
     /// Asks for rewrites of a statement, measured.

@@ -77,6 +77,8 @@ pub struct Surroundings {
     pub indexes: BTreeMap<String, IndexState>,
     /// Settings that bear on plans.
     pub settings: BTreeMap<String, String>,
+    /// `server_version_num`; 0 where it was not stored.
+    pub version_num: i32,
 }
 
 /// A table as far as plans depend on it.
@@ -144,7 +146,12 @@ impl Surroundings {
             snapshot.settings.iter().filter(|(_, s)| bears_on_plans(&s.category)).map(|(name, s)| {
                 (name.clone(), format!("{}{}", s.setting, s.unit.as_deref().unwrap_or_default()))
             });
-        Self { tables: tables.collect(), indexes: indexes.collect(), settings: settings.collect() }
+        Self {
+            tables: tables.collect(),
+            indexes: indexes.collect(),
+            settings: settings.collect(),
+            version_num: snapshot.server.version_num,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub enum CauseKind {
     StatementChanged,
     IndexGone,
     SettingChanged,
+    VersionChanged,
     PruningLost,
     NeverAnalyzed,
     StatisticsStale,
@@ -49,6 +50,7 @@ pub(super) fn find(
     let tables = tables_of(before, after, old, new);
     indexes(found, &tables, old, new, &mut causes);
     settings(found, old, new, &mut causes);
+    causes.extend(version(old.version_num, new.version_num));
     for change in found.of_kind(ChangeKind::Partitions) {
         causes.push(Cause {
             kind: CauseKind::PruningLost,
@@ -152,6 +154,27 @@ fn settings(found: &PlanDiff, old: &Surroundings, new: &Surroundings, causes: &m
             });
         }
     }
+}
+
+/// Another version of the server plans, and counts, in another way.
+fn version(before: i32, after: i32) -> Option<Cause> {
+    if before == after || before == 0 || after == 0 {
+        return None;
+    }
+    let name = |number: i32| format!("{}.{}", number / 10_000, number % 10_000);
+    let undo = match before / 10_000 == after / 10_000 {
+        true => format!("PostgreSQL {}", name(before)),
+        false => format!(
+            "PostgreSQL {}; what-if --major {} shows the plans of a major version before an upgrade",
+            name(before),
+            after / 10_000
+        ),
+    };
+    Some(Cause {
+        kind: CauseKind::VersionChanged,
+        text: format!("the server is PostgreSQL {} instead of {}", name(after), name(before)),
+        undo,
+    })
 }
 
 /// Whether rows of a table came out of a node that expected three times fewer or more.

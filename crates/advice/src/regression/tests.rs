@@ -99,6 +99,19 @@ fn a_setting_that_makes_a_sort_spill() {
 }
 
 #[test]
+fn another_version_of_the_server_is_named() {
+    let at = |version_num| Surroundings { version_num, ..surroundings(true) };
+    let of = |old: i32, new: i32| outcome(BY_INDEX, BY_SCAN, &at(old), &at(new)).causes;
+    let causes = of(150_018, 170_002);
+    assert_eq!(causes[0].kind, CauseKind::VersionChanged);
+    assert_eq!(causes[0].text, "the server is PostgreSQL 17.2 instead of 15.18");
+    assert!(causes[0].undo.contains("what-if --major 17"), "{causes:?}");
+    assert_eq!(of(150_018, 150_019)[0].undo, "PostgreSQL 15.18");
+    // A baseline of before versions were stored says nothing of them.
+    assert!(of(0, 170_002).is_empty() && of(170_002, 170_002).is_empty());
+}
+
+#[test]
 fn milliseconds_advise_and_do_not_decide() {
     let mut slow = measured(BY_INDEX);
     slow.times_ms = vec![9.0, 9.1, 9.2, 9.3, 9.4];

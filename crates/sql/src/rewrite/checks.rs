@@ -26,7 +26,7 @@ pub(crate) fn settled(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proo
     let type_name = scope.type_of(&operand)?;
     let number = matches!(type_name.as_str(), "int2" | "int4" | "int8" | "numeric");
     let text = matches!(type_name.as_str(), "text" | "varchar") && scope.equal_is_same(&operand);
-    if !number && !(text && is_equality(condition)) {
+    if !(number || text && is_equality(condition)) {
         return None;
     }
     let mut bare = condition.clone();
@@ -136,6 +136,22 @@ mod tests {
         assert!(proved("select id from t where rank > 0", "select id from t where rank is not null"));
         assert!(proved("select id from t where rank > 9", "select id from t where false"));
         assert!(proved("select id from t where kind <> 'c' and rank = 5", "select id from t where rank = 5"));
+    }
+
+    #[test]
+    fn labels_of_an_enum_differ() {
+        let snapshot = snapshot(
+            "create type level as enum ('low', 'high'); create table t (id int primary key, level level not null);",
+        );
+        let branches = |op: &str, one: &str, other: &str| {
+            format!(
+                "select id, level from t where level = '{one}' {op} select id, level from t where level = '{other}'"
+            )
+        };
+        let found = Rewriter::new(&snapshot).rewrites(&branches("union", "low", "high")).unwrap();
+        assert!(found.iter().any(|r| r.rule == "union-to-union-all"), "{found:?}");
+        let found = Rewriter::new(&snapshot).rewrites(&branches("union", "low", "low")).unwrap();
+        assert!(found.iter().all(|r| r.rule != "union-to-union-all"), "{found:?}");
     }
 
     #[test]
