@@ -68,6 +68,15 @@ pub enum SetChange {
         /// Where to, and what it was a partition of.
         archive: ArchivePlace,
     },
+    /// Let the server itself make partitions ahead.
+    ScheduleCreation {
+        /// The procedure that makes them.
+        procedure: QualifiedName,
+        /// The partitioned tables.
+        tables: Vec<QualifiedName>,
+        /// When pg_cron calls it; without it, nobody does.
+        schedule: Option<String>,
+    },
     /// Make a table from its archive, and a partition of it again.
     RestorePartition {
         /// The table.
@@ -337,13 +346,14 @@ impl PartitionChange {
 
 impl SetChange {
     /// The tags under which the variants are stored.
-    const TAGS: [&str; 6] = [
+    const TAGS: [&str; 7] = [
         "create_partition",
         "detach_partition",
         "drop_partition",
         "move_partition",
         "archive_partition",
         "restore_partition",
+        "schedule_creation",
     ];
 
     /// The partition that it is about.
@@ -355,6 +365,7 @@ impl SetChange {
             | Self::ArchivePartition { partition, .. }
             | Self::RestorePartition { partition, .. }
             | Self::MovePartition { partition, .. } => partition,
+            Self::ScheduleCreation { procedure, .. } => procedure,
         }
     }
 
@@ -366,6 +377,7 @@ impl SetChange {
             | Self::ArchivePartition { partition, .. }
             | Self::RestorePartition { partition, .. }
             | Self::MovePartition { partition, .. } => partition,
+            Self::ScheduleCreation { procedure, tables, .. } => tables.first().unwrap_or(procedure),
         }
     }
 
@@ -377,6 +389,7 @@ impl SetChange {
                 LockLevel::ShareUpdateExclusive
             }
             Self::ArchivePartition { .. } => LockLevel::Share,
+            Self::ScheduleCreation { .. } => LockLevel::AccessShare,
             Self::DetachPartition { .. } | Self::DropPartition { .. } | Self::MovePartition { .. } => {
                 LockLevel::AccessExclusive
             }
@@ -398,6 +411,7 @@ impl SetChange {
             Self::ArchivePartition { partition, .. } => Some(format!(
                 "on {partition}, which belongs to no table any more; whoever writes to it waits until it is dropped"
             )),
+            Self::ScheduleCreation { .. } => Some("on nothing that is there already".to_owned()),
             Self::RestorePartition { attach, .. } => attach.as_ref().map(|(table, _)| {
                 format!("on {table} for an instant; reads and writes go on, but wait for DEFAULT where there is one")
             }),

@@ -133,6 +133,15 @@ pub enum Error {
         name: String,
     },
 
+    /// Something cannot be done as it was asked for.
+    #[error("could not make {what}")]
+    Unfit {
+        /// What was asked for.
+        what: String,
+        /// Why not, in a sentence fragment.
+        reason: String,
+    },
+
     /// An archive could not be written, read or trusted.
     #[error("{0}")]
     Archive(Box<crate::partition_archive::ArchiveError>),
@@ -303,6 +312,7 @@ impl Error {
             }
             Self::Json { source, .. } => Some(format!("{source}.")),
             Self::Conversion(failure) => failure.detail.clone(),
+            Self::Unfit { reason, .. } => Some(format!("It is not possible: {reason}.")),
             Self::Archive(error) => error.reason().map(|reason| format!("{reason}.")),
             Self::Cancelled { .. } => Some("Steps that were done stay done; the journal lists them.".into()),
             Self::NoEntry { .. } | Self::NoBaseline { .. } | Self::BaselineExists { .. } => None,
@@ -333,6 +343,12 @@ impl Error {
             Self::Query { source, .. } => source.as_db_error().and_then(|e| e.hint().map(sentence)),
             Self::Conversion(failure) => failure.hint.clone(),
             Self::Archive(error) => error.hint(),
+            Self::Unfit { reason, .. } if reason.contains("pg_cron") => Some(
+                "CREATE EXTENSION pg_cron there, or leave --pg-cron out and let another scheduler run \
+                 CALL pgwright_cron.run()."
+                    .into(),
+            ),
+            Self::Unfit { .. } => None,
             Self::Json { .. } | Self::Cancelled { .. } => None,
         }
     }

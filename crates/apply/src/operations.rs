@@ -48,6 +48,7 @@ pub const OPERATIONS: &[&dyn Operation] = &[
     &set_partition::MOVE,
     &set_partition::ARCHIVE,
     &set_partition::RESTORE,
+    &set_partition::SCHEDULE,
 ];
 
 /// What preflight looks through.
@@ -197,6 +198,7 @@ pub fn operation_of(action: &Action) -> &'static dyn Operation {
         Action::Set(SetChange::MovePartition { .. }) => &set_partition::MOVE,
         Action::Set(SetChange::ArchivePartition { .. }) => &set_partition::ARCHIVE,
         Action::Set(SetChange::RestorePartition { .. }) => &set_partition::RESTORE,
+        Action::Set(SetChange::ScheduleCreation { .. }) => &set_partition::SCHEDULE,
     }
 }
 
@@ -322,6 +324,11 @@ mod tests {
                 attach: Some((QualifiedName::new("s", "a\"b.c"), "FOR VALUES FROM ('1') TO ('2')".into())),
                 statements: vec![format!("ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION {name}")],
             },
+            SetChange::ScheduleCreation {
+                procedure: QualifiedName::new("pgwright_cron", "run"),
+                tables: vec![QualifiedName::new("s", "a\"b.c")],
+                schedule: None,
+            },
         ];
         let changes = changes.into_iter().map(Action::Change);
         let parts = parts.into_iter().map(Action::Partition);
@@ -400,6 +407,11 @@ mod tests {
             (
                 "ALTER TABLE s.\"a\"\"b.c\" ATTACH PARTITION s.\"a\"\"b.c_2024\"",
                 "ALTER TABLE s.\"a\"\"b.c\" DETACH PARTITION s.\"a\"\"b.c_2024\"",
+            ),
+            (
+                "CREATE SCHEMA pgwright_cron; CREATE PROCEDURE pgwright_cron.run(…)",
+                "DO $undo$ BEGIN DROP PROCEDURE pgwright_cron.run(timestamptz, integer, integer); \
+                 DROP TABLE pgwright_cron.ahead, pgwright_cron.partition_set; DROP SCHEMA pgwright_cron; END $undo$",
             ),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {

@@ -5,6 +5,7 @@
 //! transaction, which also writes the journal's row, so a death leaves either both or neither, and the next run goes on.
 
 mod run;
+pub mod schedule;
 mod survey;
 
 pub use run::{SetRun, SetRunStep, run};

@@ -159,6 +159,72 @@ pub fn plan(
     Ok(planner.plan)
 }
 
+/// A partition of days to come, and when it is time for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The partition.
+    pub partition: NewPartition,
+    /// The key from which on it is one of those that are kept ahead; the smallest for those that are so now.
+    pub due: Key,
+}
+
+/// The partitions from that of now on, as many as are asked for, each with the key at which it is time to make it. None
+/// for lists and hashes, which do not grow.
+///
+/// # Errors
+/// When the set cannot be laid out.
+pub fn ahead(
+    set: &PartitionSet,
+    trees: &Trees,
+    parent: &PartitionTable,
+    seen: &Seen,
+    at_most: usize,
+) -> Result<Vec<Ahead>, Error> {
+    let grid = Grid::new(&set.division, &set.time_zone, set.naming.as_deref())?;
+    let here = match grid.now(seen.now_micros)?.or(seen.max_key) {
+        Some(here) => here,
+        None if set.division.kind.is_number() => 0,
+        None => return Ok(Vec::new()),
+    };
+    let ranges = |child: crate::tree::Child<'_>| child.bound(set.division.kind)?.range();
+    let mut taken: Vec<(Edge, Edge)> = trees.children(parent).filter_map(ranges).collect();
+    taken.sort_unstable();
+    let mut planner = Planner {
+        set,
+        grid: &grid,
+        names: trees
+            .children(parent)
+            .map(|c| c.table.name.name.clone())
+            .chain(seen.taken.iter().cloned())
+            .collect(),
+        plan: SetPlan { table: set.parent.clone(), steps: Vec::new(), notices: Vec::new() },
+    };
+    let premake = usize::try_from(set.premake).unwrap_or(usize::MAX);
+    let (mut begins, mut all) = (Vec::new(), Vec::new());
+    let mut next = grid.at(here)?;
+    while let Some(part) = next.filter(|_| begins.len() < at_most) {
+        begins.push(match part.bound.range() {
+            Some((Edge::At(lower), _)) => lower,
+            _ => i64::MIN,
+        });
+        // What is to be there while keys fall into the first is due at once.
+        let due = match begins.len().checked_sub(premake.saturating_add(1)) {
+            None | Some(0) => i64::MIN,
+            Some(at) => begins.get(at).copied().unwrap_or(i64::MIN),
+        };
+        for bound in uncovered(&part.bound, &taken) {
+            planner.create(&Part { cell: part.cell, bound }, false)?;
+        }
+        all.extend(planner.plan.steps.drain(..).filter_map(|step| match step {
+            Step::Create(partition) => Some(Ahead { partition, due }),
+            _ => None,
+        }));
+        // The end of the years or numbers that partitions are made for.
+        next = grid.after(&part).ok().flatten();
+    }
+    Ok(all)
+}
+
 struct Planner<'a> {
     set: &'a PartitionSet,
     grid: &'a Grid,

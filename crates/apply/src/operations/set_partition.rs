@@ -21,6 +21,7 @@ use super::{Condition, Inspection, Operation, Site};
 use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::objection::Objection;
+use crate::partition_sets::schedule;
 
 /// See the module.
 pub(super) struct SetPartition {
@@ -68,6 +69,13 @@ pub(super) const RESTORE: SetPartition = SetPartition {
     accepts: |change| matches!(change, SetChange::RestorePartition { .. }),
 };
 
+pub(super) const SCHEDULE: SetPartition = SetPartition {
+    id: "schedule_creation",
+    action: "schedule procedure",
+    undo_action: "drop procedure",
+    accepts: |change| matches!(change, SetChange::ScheduleCreation { .. }),
+};
+
 /// The CHECK that spares ATTACH its scan of the moved rows, as long as the transaction lasts.
 const BOUND: &str = "pgwright_bound";
 
@@ -104,6 +112,9 @@ impl Operation for SetPartition {
             // A partition that was made may hold rows by now, and an empty one is no burden.
             Action::Set(SetChange::DetachPartition { table, partition, bound, .. }) => {
                 Some(format!("ALTER TABLE {table} ATTACH PARTITION {partition} {bound}"))
+            }
+            Action::Set(SetChange::ScheduleCreation { schedule, .. }) => {
+                Some(schedule::undo_sql(schedule.is_some()))
             }
             // Its rows may have changed since, so the table stays.
             Action::Set(SetChange::RestorePartition { partition, attach: Some((table, _)), .. }) => {
@@ -169,7 +180,11 @@ impl Operation for SetPartition {
         async move {
             let mut inspection = Inspection::default();
             let Action::Set(change) = action else { return Ok(inspection) };
-            if let SetChange::DetachPartition { partition, .. } = change {
+            if let SetChange::ScheduleCreation { procedure, .. } = change {
+                if !schedule::is_installed(site.client).await? {
+                    inspection.already = Some(format!("Procedure {procedure} is not there any more."));
+                }
+            } else if let SetChange::DetachPartition { partition, .. } = change {
                 match state(site.client, partition).await? {
                     None => inspection.object_to(Objection::TableMissing { table: partition.clone() }),
                     Some(found) if found.is_partition => {
@@ -211,6 +226,12 @@ impl Operation for SetPartition {
 }
 
 async fn inspect(client: &Client, change: &SetChange) -> Result<Condition, Error> {
+    if let SetChange::ScheduleCreation { .. } = change {
+        return Ok(match schedule::is_installed(client).await? {
+            true => Condition::Done { made: None },
+            false => Condition::NotDone,
+        });
+    }
     let found = state(client, change.partition()).await?;
     Ok(match (change, found) {
         (SetChange::DropPartition { .. }, None) => Condition::Done { made: None },
@@ -309,6 +330,7 @@ fn statements(change: &SetChange) -> Vec<String> {
             archive.folder, archive.stem
         )],
         SetChange::RestorePartition { statements, .. } => statements.clone(),
+        SetChange::ScheduleCreation { schedule, .. } => schedule::shown(schedule.as_deref()),
         SetChange::MovePartition { partition, tablespace } => {
             vec![format!("ALTER TABLE {partition} SET TABLESPACE {}", quote_identifier(tablespace))]
         }

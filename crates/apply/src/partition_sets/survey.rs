@@ -85,9 +85,9 @@ pub async fn survey(session: &Session, settings: &[SetSettings]) -> Result<Surve
     Ok(Survey { sets })
 }
 
-type Planned<'a> = Option<(&'a PartitionTable, Seen, SetPlan)>;
+pub(super) type Planned<'a> = Option<(&'a PartitionTable, Seen, SetPlan)>;
 
-async fn look<'a>(
+pub(super) async fn look<'a>(
     session: &Session,
     trees: &'a Trees,
     settings: &SetSettings,
@@ -231,7 +231,7 @@ async fn look_into_default(
     Ok(())
 }
 
-async fn taken_names(
+pub(super) async fn taken_names(
     client: &Client,
     schemas: &[String],
     names: &[String],
@@ -352,7 +352,7 @@ async fn finish(
     Ok(())
 }
 
-fn creation(
+pub(super) fn creation(
     session: &Session,
     parent: &PartitionTable,
     set: &PartitionSet,

@@ -13,6 +13,7 @@ mod happy_path;
 mod locks;
 mod partition_archive;
 mod partition_deaths;
+mod partition_schedule;
 mod partition_sets;
 mod partitions;
 mod pooler;

@@ -5,6 +5,7 @@ mod convert;
 mod list;
 mod restore;
 mod run;
+mod schedule;
 mod sets;
 
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ enum Action {
     Run(run::RunArgs),
     /// Take over sets that pg_partman, pgslice or somebody's hand made: write them down as they are.
     Adopt(adopt::Args),
+    /// Let the server make partitions ahead by itself, called by pg_cron, while pgwright does not run.
+    Schedule(schedule::Args),
     /// Bring back a partition that was archived; without a name, list the archives.
     Restore(restore::Args),
     /// Make a partitioned table of an ordinary one while it is written to.
@@ -47,6 +50,7 @@ pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> Comm
         Action::Plan(args) => run::plan(context, args).await,
         Action::Run(args) => run::run(context, args).await,
         Action::Adopt(args) => adopt::run(context, args, config).await,
+        Action::Schedule(args) => schedule::run(context, args).await,
         Action::Restore(args) => restore::run(context, args).await,
         Action::Convert(args) => convert::run(context, *args).await,
     }

@@ -126,3 +126,31 @@ async fn an_old_partition_is_archived_listed_and_brought_back() {
             .tells("a table of its own");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_told_to_make_partitions_by_itself() {
+    let user = User::new();
+    let world = World::new().await;
+    world.load(METRICS).await;
+    let url = world.url.as_str();
+    let set = ["partition", "schedule", "\"Sys.metrics\"", "--interval", "month"];
+    let with = |more: &[&'static str]| -> Vec<String> {
+        set.iter().chain(more).map(|word| (*word).to_owned()).chain([url.to_owned()]).collect()
+    };
+    let run = |words: Vec<String>| user.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let before = world.schema_dump().await;
+    let shown = run(with(&["--partitions", "20"])).exits(0).tells("nothing was run");
+    assert!(shown.stdout.contains("some scheduler has to run CALL pgwright_cron.run()"), "{}", shown.stdout);
+    assert_eq!(world.schema_dump().await, before);
+    run(with(&["--pg-cron", "--execute"])).fails(2).tells("pg_cron is not in this database");
+    assert_eq!(world.schema_dump().await, before);
+    let done = run(with(&["--partitions", "20", "--execute", "--json"])).exits(0);
+    let json = done.json("partition_schedule");
+    assert_eq!(json["schedule"]["sets"][0]["partitions"], 20);
+    world.sql("call pgwright_cron.run()").await;
+    let count = "select count(*) from pg_inherits where inhparent = 'metrics.\"Sys.metrics\"'::regclass";
+    assert_eq!(world.value(count).await, "7");
+    user.run(&["undo", "--execute", url]).exits(0);
+    assert_eq!(world.value("select to_regnamespace('pgwright_cron') is null").await, "true");
+    assert_eq!(world.value(count).await, "7");
+}
