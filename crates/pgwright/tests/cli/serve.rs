@@ -349,3 +349,19 @@ fn what_cannot_be_used_is_said() {
     let listed = user.run(&["serve", "--list"]).exits(0);
     assert!(listed.stdout.contains("postgres_statement_latency_seconds"), "{listed}");
 }
+
+#[test]
+fn the_page_of_metrics_is_what_is_listed() {
+    let listed = User::new().run(&["serve", "--list", "--json"]).exits(0).json("metrics");
+    let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().to_owned();
+    let rows: Vec<String> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("| `{}` | {} | {} |", text(row, "name"), text(row, "type"), text(row, "help")))
+        .collect();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let written: Vec<&str> = page.lines().filter(|l| l.starts_with("| `")).collect();
+    assert_eq!(written, rows);
+}
