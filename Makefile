@@ -6,9 +6,10 @@
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
 # make bench-check  whether a check of unchanged statements ever cries wolf, with every core busy
 # make bench-percentiles  percentiles of samples beside what clients measured
+# make bench-exporter  what a scrape costs, beside postgres_exporter (Debian package prometheus-postgres-exporter)
 
 .DEFAULT_GOAL := help
-.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles lint clean
+.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -58,6 +59,11 @@ bench-percentiles:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches percentiles $(BENCH_FLAGS)
+
+bench-exporter:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches exporter $(BENCH_FLAGS)
 
 lint:
 	cargo fmt --all --check

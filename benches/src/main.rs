@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod copy;
 mod cpu;
+mod exporter;
 mod fidelity;
 mod logs;
 mod measurement;
@@ -43,6 +44,8 @@ enum Benchmark {
     Upkeep(upkeep::Args),
     /// How fast logs are read, beside pgBadger.
     Logs(logs::Args),
+    /// What a scrape costs, beside postgres_exporter: CPU, memory, series.
+    Exporter(exporter::Args),
     /// How near percentiles of samples are to the client's truth, and what they cost.
     Percentiles(percentiles::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
@@ -64,6 +67,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Twin(args) => twin_build::run(args).await,
         Benchmark::Upkeep(args) => upkeep::run(args).await,
         Benchmark::Logs(args) => logs::run(args).await,
+        Benchmark::Exporter(args) => exporter::run(args).await,
         Benchmark::Percentiles(args) => percentiles::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,
