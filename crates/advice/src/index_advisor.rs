@@ -6,6 +6,7 @@ mod candidates;
 pub(crate) mod combinations;
 mod evaluation;
 pub(crate) mod local_search;
+mod mending;
 pub(crate) mod naming;
 mod options;
 mod plan_space;
@@ -185,7 +186,7 @@ pub async fn advise<M: CostModel>(
 
     let definitions: Vec<_> =
         generated.list.iter().map(|c| (c.definition.clone(), c.statements.clone())).collect();
-    for (number, reason) in evaluator.register(&definitions, &workload).await? {
+    for (number, reason) in evaluator.register(snapshot, &definitions, &workload).await? {
         let (definition, statements) = definitions[number].clone();
         let reason = format!("PostgreSQL refuses it: {reason}");
         ruled_out.push(RuledOut { definition, statements, reason });
@@ -253,6 +254,7 @@ pub async fn advise<M: CostModel>(
     let mut chosen = selected.chosen;
     selection.drop_marginal(&mut chosen).await?;
     selection.drop_unused(&mut chosen).await?;
+    let mended = selection.mend_slower(&mut chosen).await?;
 
     let decision = Decision {
         snapshot,
@@ -267,11 +269,12 @@ pub async fn advise<M: CostModel>(
     };
     let mut advice = recommend::write(&decision, &mut selection).await?;
     advice.findings.extend(no_index_helps(&decision, &mut selection).await?);
+    advice.findings.extend(mended.findings(&workload));
     upkeep::add(snapshot, &workload, &mut advice);
     advice.skipped = workload.skipped.clone();
     advice.candidates = candidate_count;
     advice.planner_calls = evaluator.planner_calls() - calls_before;
-    advice.bound = selected.bound;
+    advice.bound = selected.bound.map(|bound| mended.bound(bound));
     advice.curve = selected.curve;
     advice.stopped_early = options.control.is_stopped();
     Ok(advice)

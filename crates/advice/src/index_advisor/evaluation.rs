@@ -10,6 +10,7 @@
 mod decompose;
 mod early_stop;
 mod exploration;
+mod heap_visits;
 mod unscanned;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use sql::KeyExpression;
 
 use self::decompose::{Access, Parts};
 pub(super) use self::exploration::Effort;
+use self::heap_visits::Heaps;
 use self::unscanned::Scans;
 use super::options::Control;
 use super::plan_space::{Choice, PlanSpace, Template};
@@ -74,6 +76,8 @@ struct Known {
     cost: f64,
     /// As the planner says, by which it chooses: more indexes never make this higher.
     planner_cost: f64,
+    /// What visits of tables cost beyond that.
+    visits: f64,
     /// The plan taken apart.
     parts: Parts,
 }
@@ -114,6 +118,8 @@ pub(super) struct StatementCost {
     pub cost: f64,
     /// The same as the planner says; with every candidate on, no set can be below it.
     pub planner_cost: f64,
+    /// What visits of tables cost in truth beyond that (`heap_visits.rs`).
+    pub visits: f64,
     /// Candidates that at least one execution uses.
     pub used: BTreeSet<CandidateId>,
 }
@@ -127,6 +133,7 @@ pub(super) struct Evaluator<'a, M> {
     /// Candidates by handle.
     pub candidates: BTreeMap<CandidateId, Ready>,
     by_name: BTreeMap<String, CandidateId>,
+    heaps: Heaps,
     executions: Vec<Vec<Execution>>,
     /// Candidates that could matter, by statement.
     pub relevant: Vec<BTreeSet<CandidateId>>,
@@ -152,6 +159,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             keys,
             candidates,
             by_name,
+            heaps: Heaps::of(snapshot),
             executions: Vec::new(),
             relevant: Vec::new(),
             statements: BTreeMap::new(),
@@ -279,12 +287,14 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     fn known(&self, planned: &Planned, on: BTreeSet<CandidateId>, ordered: bool) -> Known {
         let mut names = BTreeSet::new();
         decompose::index_names(&planned.explain, &mut names);
+        let parts = decompose::decompose(&planned.explain, ordered, &self.heaps);
         Known {
             on,
             used: names.iter().filter_map(|name| self.by_name.get(name).copied()).collect(),
             cost: early_stop::robust_cost(planned, &self.keys),
             planner_cost: planned.total_cost,
-            parts: decompose::decompose(&planned.explain, ordered),
+            visits: parts.visits(),
+            parts,
         }
     }
 
@@ -296,9 +306,11 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     /// Makes candidates known; gives those that PostgreSQL refused with its message.
     pub async fn register(
         &mut self,
+        snapshot: &Snapshot,
         definitions: &[(IndexDefinition, BTreeSet<usize>)],
         workload: &Workload,
     ) -> Result<Vec<(usize, String)>, CostError> {
+        self.heaps.learn(snapshot, definitions.iter().map(|(d, _)| (d.name.as_str(), d)));
         let list: Vec<IndexDefinition> = definitions.iter().map(|(d, _)| d.clone()).collect();
         self.tell("creating candidates", 0, list.len());
         let answers = self.model.register(&list).await?;
@@ -331,6 +343,20 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         Ok(refused)
     }
 
+    /// Makes these candidates matter to every statement that reads their tables: an index that holds all columns of a
+    /// statement may be read as a whole in place of the table, whatever its first key is.
+    pub fn widen(&mut self, set: &BTreeSet<CandidateId>, workload: &Workload) {
+        for id in set {
+            let Some(ready) = self.candidates.get(id) else { continue };
+            for (s, statement) in workload.statements.iter().enumerate() {
+                if statement.analysis.relations.iter().any(|r| r.name == ready.definition.table) {
+                    self.relevant[s].insert(*id);
+                    self.statements.entry(*id).or_default().insert(s);
+                }
+            }
+        }
+    }
+
     /// The statements for which one of these candidates could matter.
     pub fn statements_of<'c>(
         &self,
@@ -352,6 +378,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             let known = self.plan(statement, number, &on).await?;
             total.cost += weight * known.cost;
             total.planner_cost += weight * known.planner_cost;
+            total.visits += weight * known.visits;
             total.used.extend(&known.used);
         }
         Ok(total)
@@ -368,6 +395,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             if let Some(known) = execution.answer(&on) {
                 total.cost += weight * known.cost;
                 total.planner_cost += weight * known.planner_cost;
+                total.visits += weight * known.visits;
                 total.used.extend(&known.used);
                 continue;
             }
@@ -378,6 +406,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             let mask = space.mask(&on);
             let mut cheapest = space.cheapest(mask);
             total.used.extend(space.used(mask));
+            total.visits += weight * space.visits(&cheapest, mask);
             if let Some(Follows { slope, offset, .. }) = follows {
                 cheapest.planner_cost = offset + slope * cheapest.planner_cost;
                 cheapest.cost = offset + slope * cheapest.cost;
@@ -411,6 +440,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                         used: BTreeSet::new(),
                         cost: f64::MAX,
                         planner_cost: f64::MAX,
+                        visits: 0.0,
                         parts,
                     };
                     Known { on: on.clone(), ..base.unwrap_or(none) }
@@ -543,7 +573,12 @@ fn templates(
         .map(|(origin, known)| {
             let leaves = known.parts.slots.iter().enumerate().map(|(leaf, slot)| {
                 let own = candidates(&slot.access.indexes);
-                let mut choices = vec![Choice { indexes: own.clone(), cost: slot.times * slot.access.cost }];
+                let choice = |indexes: BTreeSet<CandidateId>, access: &Access| Choice {
+                    indexes,
+                    cost: slot.times * access.cost,
+                    visits: slot.visits(access),
+                };
+                let mut choices = vec![choice(own.clone(), &slot.access)];
                 for access in &accesses[&(slot.alias.as_str(), slot.given.as_slice(), slot.rows)] {
                     let indexes = candidates(&access.indexes);
                     let in_order = !slot.ordered
@@ -552,7 +587,7 @@ fn templates(
                             (Some(other), Some(own)) if other.starts_with(own)
                         );
                     if indexes != own && in_order && !refuted.contains(&(origin, leaf, indexes.clone())) {
-                        choices.push(Choice { indexes, cost: slot.times * access.cost });
+                        choices.push(choice(indexes, access));
                     }
                 }
                 (slot.alias.clone(), choices)
@@ -561,6 +596,7 @@ fn templates(
                 origin,
                 internal: known.parts.internal,
                 doubt: known.cost - known.planner_cost,
+                visits: known.parts.fixed_visits,
                 required: known.parts.fixed.iter().filter_map(|name| by_name.get(name).copied()).collect(),
                 leaves: leaves.collect(),
             }

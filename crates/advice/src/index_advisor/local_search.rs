@@ -49,6 +49,16 @@ pub(super) struct Unit {
     known: RefCell<HashMap<Mask, f64>>,
     /// What it costs with everything, in milliseconds: no set is below it.
     least_ms: f64,
+    guard: Option<Guard>,
+}
+
+/// What it counts when an execution becomes slower, visits of tables that the planner does not charge included.
+#[derive(Clone, Copy, Debug)]
+struct Guard {
+    /// The cost that it may have.
+    most: f64,
+    /// What each unit of cost above that counts in addition.
+    penalty: f64,
 }
 
 impl Unit {
@@ -57,7 +67,13 @@ impl Unit {
         if let Some(known) = self.known.borrow().get(&mask) {
             return *known;
         }
-        let cost = self.scale * self.space.cheapest(mask).cost;
+        let cheapest = self.space.cheapest(mask);
+        let mut cost = cheapest.cost;
+        if let Some(guard) = &self.guard {
+            let slower = cost + self.space.visits(&cheapest, mask) - guard.most;
+            cost += guard.penalty * slower.max(0.0);
+        }
+        let cost = self.scale * cost;
         let mut known = self.known.borrow_mut();
         if known.len() >= MAX_REMEMBERED {
             known.clear();
@@ -124,13 +140,32 @@ impl Problem {
                 }
             }
             let least_ms = scale * space.least_cost();
-            units.push(Unit { scale, space, items: of_bits, known: RefCell::default(), least_ms });
+            units.push(Unit {
+                scale,
+                space,
+                items: of_bits,
+                known: RefCell::default(),
+                least_ms,
+                guard: None,
+            });
         }
         let credits = credits
             .iter()
             .map(|(ms, ids)| (*ms, ids.iter().filter_map(|id| position.get(id).copied()).collect()))
             .collect();
         Self { items, units, fixed_ms, credits }
+    }
+
+    /// The same when it has a penalty that an execution costs more than so many times what it costs without any of
+    /// the candidates, visits of tables counted.
+    pub fn guarded(mut self, slower: f64, penalty: f64) -> Self {
+        for unit in &mut self.units {
+            let now = unit.space.cheapest(0);
+            let most = slower * (now.cost + unit.space.visits(&now, 0));
+            unit.guard = Some(Guard { most, penalty });
+            unit.known.borrow_mut().clear();
+        }
+        self
     }
 }
 
@@ -537,4 +572,59 @@ pub(super) fn search<'p>(
     }
     let best = best.unwrap_or_else(|| State::empty(problem, limits));
     if closely { best.turn_each(&bundles, control) } else { best }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan_space::{Choice, Template};
+    use super::*;
+
+    /// A table that can be read as it stands, by an index whose visits of it the planner does not charge, and by a
+    /// dearer one that needs none; the last stand in a leaf, or inside of a plan of their own.
+    fn problem(inside: bool) -> Problem {
+        let set = |ids: &[u32]| ids.iter().copied().map(CandidateId).collect::<BTreeSet<_>>();
+        let choice = |ids: &[u32], cost: f64, visits: f64| Choice { indexes: set(ids), cost, visits };
+        let template = |origin, internal, required, visits, choices| Template {
+            origin,
+            internal,
+            doubt: 0.0,
+            visits,
+            required,
+            leaves: vec![("i".to_owned(), choices)],
+        };
+        let seq = choice(&[], 100.0, 0.0);
+        let templates = if inside {
+            let by = |origin, id: u32, cost: f64, visits: f64| {
+                template(origin, cost, set(&[id]), visits, vec![choice(&[], 0.0, 0.0)])
+            };
+            vec![template(0, 0.0, set(&[]), 0.0, vec![seq]), by(1, 1, 20.0, 200.0), by(2, 2, 60.0, 0.0)]
+        } else {
+            let choices = vec![seq, choice(&[1], 20.0, 200.0), choice(&[2], 60.0, 0.0)];
+            vec![template(0, 0.0, set(&[]), 0.0, choices)]
+        };
+        let facts = |bytes| Facts { bytes, price_ms: 1.0, write_ms: 0.0, table: 0 };
+        let facts = BTreeMap::from([(CandidateId(1), facts(10)), (CandidateId(2), facts(40))]);
+        Problem::new(vec![(1.0, PlanSpace::new(&templates))], &facts, &[], 0.0)
+    }
+
+    fn found(problem: &Problem, starts: &[BTreeSet<CandidateId>]) -> BTreeSet<CandidateId> {
+        let limits = Limits { bytes: Some(100), ..Limits::default() };
+        search(problem, limits, &[], starts, true, &Control::default()).set()
+    }
+
+    #[test]
+    fn a_plan_that_is_slower_than_the_planner_says_is_avoided_where_that_is_asked_for() {
+        for inside in [false, true] {
+            let believed = found(&problem(inside), &[]);
+            assert_eq!(believed, BTreeSet::from([CandidateId(1)]), "{inside}");
+            let guarded = problem(inside).guarded(1.2, 4.0);
+            assert_eq!(
+                found(&guarded, std::slice::from_ref(&believed)),
+                BTreeSet::from([CandidateId(2)]),
+                "{inside}"
+            );
+            // What is not slower than today counts as the planner says.
+            assert_eq!(found(&problem(inside).guarded(3.0, 4.0), &[]), believed, "{inside}");
+        }
+    }
 }

@@ -19,6 +19,8 @@ const MAX_CANDIDATES: usize = Mask::BITS as usize;
 pub(super) struct Choice {
     pub indexes: BTreeSet<CandidateId>,
     pub cost: f64,
+    /// What its visits of the table cost beyond that.
+    pub visits: f64,
 }
 
 /// A plan with open leaves.
@@ -30,6 +32,8 @@ pub(super) struct Template {
     pub internal: f64,
     /// Doubt about an early stop, not part of the planner's cost.
     pub doubt: f64,
+    /// What visits of tables cost beyond the planner's cost where nothing can be exchanged.
+    pub visits: f64,
     /// Candidates that stand where nothing can be exchanged.
     pub required: BTreeSet<CandidateId>,
     /// Each leaf's alias with the ways to read its table; the first is the plan's own.
@@ -41,6 +45,7 @@ struct Compiled {
     origin: usize,
     internal: f64,
     doubt: f64,
+    visits: f64,
     required: Mask,
     leaves: Vec<Leaf>,
 }
@@ -57,6 +62,7 @@ struct Leaf {
 struct Access {
     needs: Mask,
     cost: f64,
+    visits: f64,
     /// Whether it is the one of the known plan.
     own: bool,
 }
@@ -118,7 +124,8 @@ impl PlanSpace {
                             .iter()
                             .enumerate()
                             .filter_map(|(choice, c)| {
-                                Some(Access { needs: mask(&c.indexes)?, cost: c.cost, own: choice == 0 })
+                                let Choice { cost, visits, .. } = *c;
+                                Some(Access { needs: mask(&c.indexes)?, cost, visits, own: choice == 0 })
                             })
                             .collect();
                         accesses.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.own.cmp(&a.own)));
@@ -130,8 +137,8 @@ impl PlanSpace {
                     })
                     .collect();
                 let required = mask(&template.required)?;
-                let (origin, internal, doubt) = (template.origin, template.internal, template.doubt);
-                Some(Compiled { origin, internal, doubt, required, leaves })
+                let Template { origin, internal, doubt, visits, .. } = *template;
+                Some(Compiled { origin, internal, doubt, visits, required, leaves })
             })
             .collect();
         let mut space = Self { aliases: aliases.len(), ids, templates: compiled };
@@ -179,6 +186,13 @@ impl PlanSpace {
             .iter()
             .map(|t| 1 + t.leaves.iter().map(|leaf| leaf.accesses.len()).sum::<usize>())
             .sum()
+    }
+
+    /// What visits of tables cost beyond what the planner says, in the cheapest plan under a set.
+    pub fn visits(&self, cheapest: &Cheapest, on: Mask) -> f64 {
+        let Some(template) = self.templates.get(cheapest.template) else { return 0.0 };
+        let of_leaves = template.leaves.iter().filter_map(|leaf| Some(leaf.best(on)?.visits));
+        template.visits + of_leaves.sum::<f64>()
     }
 
     /// The candidates that the cheapest plan under a set uses.

@@ -278,7 +278,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     }
 
     /// Time and price of a set, by the planner.
-    async fn objective(&mut self, set: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
+    pub async fn objective(&mut self, set: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
         let mut sum = self.price(set);
         for s in 0..self.base.len() {
             let cost = self.evaluator.cost(s, set).await?.cost;
@@ -287,7 +287,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         Ok(sum)
     }
 
-    fn facts(&self) -> BTreeMap<CandidateId, Facts> {
+    pub fn facts(&self) -> BTreeMap<CandidateId, Facts> {
         let mut tables = BTreeMap::new();
         self.evaluator
             .candidates
@@ -304,7 +304,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     }
 
     /// The workload as far as known plans tell.
-    fn problem(&mut self, facts: &BTreeMap<CandidateId, Facts>) -> Problem {
+    pub fn problem(&mut self, facts: &BTreeMap<CandidateId, Facts>) -> Problem {
         let (mut spaces, mut fixed_ms) = (Vec::new(), 0.0);
         for s in 0..self.base.len() {
             if self.base[s] <= 0.0 {

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::heap_visits::{Grouped, Heaps, Order, Visits};
+
 /// Beyond this many children an Append is not taken apart.
 const MAX_APPENDED: usize = 8;
 
@@ -31,6 +33,8 @@ pub(super) struct Slot {
     pub times: f64,
     /// Whether what stands above needs its order.
     pub ordered: bool,
+    /// What a hash aggregate right above puts its rows into.
+    pub grouped: Option<Grouped>,
     /// What stands there now.
     pub access: Access,
 }
@@ -42,6 +46,10 @@ pub(super) struct Access {
     pub indexes: Vec<String>,
     /// Cost of one execution.
     pub cost: f64,
+    /// What one execution does to the table.
+    pub visits: Option<Visits>,
+    /// The order in which rows come.
+    pub order: Order,
 }
 
 /// A plan taken apart.
@@ -52,26 +60,56 @@ pub(super) struct Parts {
     pub fixed: BTreeSet<String>,
     /// The cost of everything but the slots.
     pub internal: f64,
+    /// What visits of tables cost beyond what the planner says where nothing can be exchanged.
+    pub fixed_visits: f64,
+}
+
+/// How often a node is executed, and whether scans below it can be exchanged.
+#[derive(Clone, Copy)]
+struct Times {
+    count: f64,
+    open: bool,
+}
+
+impl Slot {
+    /// What the visits of an access in this place cost beyond what the planner says.
+    pub fn visits(&self, access: &Access) -> f64 {
+        let visits = access.visits.map_or(0.0, |visits| visits.not_charged(self.times));
+        visits + self.grouped.as_ref().map_or(0.0, |grouped| grouped.not_charged(&access.order, self.times))
+    }
+}
+
+impl Parts {
+    /// What visits of tables cost beyond what the planner says.
+    pub fn visits(&self) -> f64 {
+        self.fixed_visits + self.slots.iter().map(|slot| slot.visits(&slot.access)).sum::<f64>()
+    }
 }
 
 /// Takes a plan apart. `ordered` tells whether the statement asks for an order.
-pub(super) fn decompose(explain: &Json, ordered: bool) -> Parts {
+pub(super) fn decompose(explain: &Json, ordered: bool, heaps: &Heaps) -> Parts {
     let mut parts = Parts::default();
     let Some(plan) = explain.get("Plan") else { return parts };
-    visit(plan, Some(1.0), ordered, &mut parts);
+    visit(plan, Times { count: 1.0, open: true }, (ordered, None), heaps, &mut parts);
     let in_slots: f64 = parts.slots.iter().map(|s| s.times * s.access.cost).sum();
     parts.internal = cost(plan) - in_slots;
     if parts.internal < -1e-6 * cost(plan) {
         // Something ends early in a way that is not understood here: nothing can be exchanged.
         let slots = std::mem::take(&mut parts.slots);
+        parts.fixed_visits += slots.iter().map(|slot| slot.visits(&slot.access)).sum::<f64>();
         parts.fixed.extend(slots.into_iter().flat_map(|s| s.access.indexes));
         parts.internal = cost(plan);
     }
     parts
 }
 
-/// `times` is `None` where nothing can be exchanged.
-fn visit(node: &Json, times: Option<f64>, ordered: bool, parts: &mut Parts) {
+fn visit(
+    node: &Json,
+    times: Times,
+    (ordered, above): (bool, Option<&Json>),
+    heaps: &Heaps,
+    parts: &mut Parts,
+) {
     let kind = kind(node);
     if let Some(alias) = text(node, "Alias").filter(|_| is_scan(kind)) {
         let mut indexes = BTreeSet::new();
@@ -80,19 +118,29 @@ fn visit(node: &Json, times: Option<f64>, ordered: bool, parts: &mut Parts) {
         }
         indexes.extend(text(node, "Index Name").map(str::to_owned));
         let simple = !children(node).iter().any(|c| relationship(c) == "SubPlan");
-        match times.filter(|_| simple) {
-            Some(times) => parts.slots.push(Slot {
-                alias: alias.to_owned(),
-                given: given(node, alias),
-                rows: node.get("Plan Rows").and_then(Json::as_f64).unwrap_or(1.0) as u64,
-                times,
-                ordered: ordered && matches!(kind, "Index Scan" | "Index Only Scan"),
-                access: Access { indexes: indexes.into_iter().collect(), cost: cost(node) },
-            }),
-            None => parts.fixed.extend(indexes),
+        let slot = Slot {
+            alias: alias.to_owned(),
+            given: given(node, alias),
+            rows: number(node, "Plan Rows").unwrap_or(1.0) as u64,
+            times: times.count,
+            ordered: ordered && matches!(kind, "Index Scan" | "Index Only Scan"),
+            grouped: above.and_then(|above| heaps.grouped(above, node)),
+            access: Access {
+                indexes: indexes.into_iter().collect(),
+                cost: cost(node),
+                visits: heaps.visits(node),
+                order: heaps.order(node),
+            },
+        };
+        if times.open && simple {
+            parts.slots.push(slot);
+        } else {
+            parts.fixed_visits += slot.visits(&slot.access);
+            parts.fixed.extend(slot.access.indexes);
         }
         for child in children(node).iter().filter(|c| !self::kind(c).starts_with("Bitmap")) {
-            visit(child, times.map(|t| t * share(node, kind, child)), false, parts);
+            let times = Times { count: times.count * share(node, kind, child), ..times };
+            visit(child, times, (false, None), heaps, parts);
         }
         return;
     }
@@ -101,8 +149,9 @@ fn visit(node: &Json, times: Option<f64>, ordered: bool, parts: &mut Parts) {
     let inputs: f64 = children(node).iter().filter(|c| relationship(c) != "SubPlan").map(cost).sum();
     let ends_early = kind == "Merge Join" && cost(node) < inputs;
     for child in children(node) {
-        let times = times.filter(|_| !many && !ends_early).map(|t| t * share(node, kind, child));
-        visit(child, times, asks_order(node, kind, child, ordered), parts);
+        let open = times.open && !many && !ends_early;
+        let times = Times { count: times.count * share(node, kind, child), open };
+        visit(child, times, (asks_order(node, kind, child, ordered), Some(node)), heaps, parts);
     }
 }
 
@@ -228,19 +277,23 @@ fn relationship(node: &Json) -> &str {
     text(node, "Parent Relationship").unwrap_or("")
 }
 
-fn kind(node: &Json) -> &str {
+pub(super) fn kind(node: &Json) -> &str {
     text(node, "Node Type").unwrap_or("")
 }
 
-fn text<'j>(node: &'j Json, name: &str) -> Option<&'j str> {
+pub(super) fn text<'j>(node: &'j Json, name: &str) -> Option<&'j str> {
     node.get(name).and_then(Json::as_str)
 }
 
-fn cost(node: &Json) -> f64 {
-    node.get("Total Cost").and_then(Json::as_f64).unwrap_or(0.0)
+pub(super) fn cost(node: &Json) -> f64 {
+    number(node, "Total Cost").unwrap_or(0.0)
 }
 
-fn children(node: &Json) -> &[Json] {
+pub(super) fn number(node: &Json, name: &str) -> Option<f64> {
+    node.get(name).and_then(Json::as_f64)
+}
+
+pub(super) fn children(node: &Json) -> &[Json] {
     node.get("Plans").and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -249,6 +302,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn taken_apart(explain: &Json, ordered: bool) -> Parts {
+        decompose(explain, ordered, &Heaps::of(&crate::fixture::snapshot()))
+    }
 
     #[test]
     fn a_nested_loop_counts_its_inner_side_per_outer_row() {
@@ -259,7 +316,7 @@ mod tests {
                  "Index Cond": "(l_partkey = p.p_partkey)", "Filter": "(note = 'a.b'::text)", "Parent Relationship": "Inner"}
             ]}
         ]}});
-        let parts = decompose(&plan, true);
+        let parts = taken_apart(&plan, true);
         assert_eq!(parts.slots.len(), 2);
         assert_eq!((parts.slots[0].times, parts.slots[0].ordered), (1.0, false));
         assert_eq!((parts.slots[1].times, parts.slots[1].ordered), (90.0, false));
@@ -272,15 +329,15 @@ mod tests {
     fn what_an_order_rests_on_is_known() {
         let scan = json!({"Node Type": "Index Scan", "Alias": "t", "Index Name": "i", "Total Cost": 50.0, "Plan Rows": 1000});
         let limit = json!({"Plan": {"Node Type": "Limit", "Total Cost": 5.0, "Plans": [scan.clone()]}});
-        let parts = decompose(&limit, true);
+        let parts = taken_apart(&limit, true);
         assert!(parts.slots[0].ordered);
         assert!((parts.slots[0].times - 0.1).abs() < 1e-9);
-        assert!(!decompose(&limit, false).slots[0].ordered);
+        assert!(!taken_apart(&limit, false).slots[0].ordered);
         let first = json!({"Node Type": "Limit", "Total Cost": 5.0, "Parent Relationship": "InitPlan", "Plans": [scan.clone()]});
         let largest = json!({"Plan": {"Node Type": "Result", "Total Cost": 5.1, "Plans": [first]}});
-        assert!(decompose(&largest, false).slots[0].ordered);
+        assert!(taken_apart(&largest, false).slots[0].ordered);
         let merge = json!({"Plan": {"Node Type": "Merge Join", "Total Cost": 70.0, "Plans": [scan]}});
-        assert!(decompose(&merge, false).slots[0].ordered);
+        assert!(taken_apart(&merge, false).slots[0].ordered);
     }
 
     #[test]
@@ -288,7 +345,7 @@ mod tests {
         let plan = json!({"Plan": {"Node Type": "Seq Scan", "Alias": "o", "Total Cost": 500.0, "Plans": [
             {"Node Type": "Index Scan", "Alias": "t", "Index Name": "i", "Total Cost": 5.0, "Parent Relationship": "SubPlan"}
         ]}});
-        let parts = decompose(&plan, false);
+        let parts = taken_apart(&plan, false);
         assert_eq!(parts.slots.len(), 1, "the scan that runs the subplan stays inside");
         assert_eq!((parts.slots[0].alias.as_str(), parts.slots[0].times), ("t", 100.0));
         assert_eq!(parts.internal, 0.0);
@@ -300,7 +357,7 @@ mod tests {
             .map(|n| json!({"Node Type": "Index Scan", "Alias": format!("t_{n}"), "Index Name": "i", "Total Cost": 5.0}))
             .collect();
         let parts =
-            decompose(&json!({"Plan": {"Node Type": "Append", "Total Cost": 50.0, "Plans": scans}}), false);
+            taken_apart(&json!({"Plan": {"Node Type": "Append", "Total Cost": 50.0, "Plans": scans}}), false);
         assert!(parts.slots.is_empty());
         assert_eq!(parts.fixed, BTreeSet::from(["i".to_owned()]));
         assert_eq!(parts.internal, 50.0);

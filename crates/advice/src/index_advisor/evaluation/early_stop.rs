@@ -13,6 +13,8 @@ use model::cost_model::Planned;
 use model::{IndexKey, KeyTarget};
 use serde_json::Value as Json;
 
+use super::decompose::{children, cost, kind};
+
 /// The share of the skipped cost that is counted.
 const DOUBT: f64 = 0.2;
 
@@ -62,18 +64,6 @@ fn skips_a_key(condition: &str, keys: &[IndexKey]) -> bool {
     };
     let open = keys.iter().position(|k| !mentioned(k)).unwrap_or(keys.len());
     keys.iter().skip(open).any(mentioned)
-}
-
-fn kind(node: &Json) -> &str {
-    node.get("Node Type").and_then(Json::as_str).unwrap_or("")
-}
-
-fn cost(node: &Json) -> f64 {
-    node.get("Total Cost").and_then(Json::as_f64).unwrap_or(0.0)
-}
-
-fn children(node: &Json) -> &[Json] {
-    node.get("Plans").and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
