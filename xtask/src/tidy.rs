@@ -29,6 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("sampling", &["model"]),
     ("exporter", &["model", "postgres", "sampling"]),
     ("web", &["model", "exporter"]),
+    ("monitoring", &[]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -50,6 +51,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "sampling",
             "exporter",
             "web",
+            "monitoring",
         ],
     ),
 ];

@@ -1,6 +1,6 @@
 SELECT /* pgwright:metrics_jobs */
     j.jobid::pg_catalog.text AS jobid,
-    coalesce(j.jobname, '') AS job,
+    coalesce(j.jobname, '') AS job_name,
     j.active::pg_catalog.int4 AS active,
     (r.status = 'succeeded')::pg_catalog.int4 AS last_succeeded,
     extract(epoch FROM r.start_time)::pg_catalog.float8 AS last_start,

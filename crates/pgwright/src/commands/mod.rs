@@ -14,6 +14,7 @@ mod journal;
 mod latency;
 mod lint;
 mod logs;
+mod monitoring;
 mod partition;
 mod profile;
 mod report;
@@ -83,6 +84,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Watch a server, and answer Prometheus: metrics, latency histograms, waits.
     Serve(serve::Args),
+    /// Alerts and dashboards over what serve tells, as files for Prometheus and Grafana.
+    Monitoring(monitoring::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
     /// Generate a slow database, make it fast, and prove it.
@@ -116,6 +119,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
         Command::Serve(args) => serve::run(&context, args).await,
+        Command::Monitoring(args) => monitoring::run(&context, args),
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

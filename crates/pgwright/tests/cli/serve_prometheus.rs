@@ -3,6 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use monitoring::alerts::alerts;
+use monitoring::dashboards::dashboards;
 use serde_json::Value;
 
 use crate::program::User;
@@ -43,14 +45,18 @@ impl Prometheus {
         Self { process, address }
     }
 
+    /// The answer to an expression.
+    fn ask(&self, expression: &str) -> Value {
+        let path = format!("/api/v1/query?query={}", url_encoded(expression));
+        let answer = get(&self.address, &path, &[]);
+        answer.ok().and_then(|a| serde_json::from_str(&a.body).ok()).unwrap_or_default()
+    }
+
     /// The series of an expression, once there is one.
     fn query(&self, expression: &str) -> Vec<Value> {
-        let encoded: String = url_encoded(expression);
         let began = Instant::now();
         loop {
-            let answer = get(&self.address, &format!("/api/v1/query?query={encoded}"), &[]);
-            let body: Value =
-                answer.ok().and_then(|a| serde_json::from_str(&a.body).ok()).unwrap_or_default();
+            let body = self.ask(expression);
             let series = body["data"]["result"].as_array().cloned().unwrap_or_default();
             if !series.is_empty() && series.iter().all(|s| s["value"][1] != "NaN") {
                 return series;
@@ -71,11 +77,20 @@ fn url_encoded(text: &str) -> String {
 async fn prometheus_scrapes_it_and_gives_percentiles() {
     let world = World::on(testkit::any_server()).await;
     let user = User::new();
-    world.sql("select pg_sleep(0)").await;
+    world.load("create table t (id int primary key); insert into t select generate_series(1, 1000)").await;
     let serving = Serving::start(
         &user,
         &world.url,
-        &["--interval", "statements=300ms", "--interval", "databases=300ms", "--interval", "tables=300ms"],
+        &[
+            "--interval",
+            "statements=300ms",
+            "--interval",
+            "databases=300ms",
+            "--interval",
+            "tables=300ms",
+            "--interval",
+            "indexes=300ms",
+        ],
     );
     let prometheus = Prometheus::start(&user, &serving.address);
     let client = testkit::connect(&world.url).await;
@@ -101,8 +116,31 @@ async fn prometheus_scrapes_it_and_gives_percentiles() {
         "topk(5, rate(postgres_statement_execution_seconds_total[5s])) * on (datname, queryid) group_left (query) postgres_statement_info",
         "sum by (wait_event) (rate(postgres_wait_seconds_total[5s]))",
         "pgwright_collector_up == 1",
+        "rate(postgres_table_sequential_rows_read_total[5s])",
+        "postgres_index_scans_total == 0",
     ] {
         assert!(!prometheus.query(expression).is_empty());
+    }
+    // Every panel is computed without a complaint, and those that such a server has something for give data.
+    let mut empty = Vec::new();
+    for board in dashboards() {
+        for panel in board.rows.iter().flat_map(|(_, panels)| *panels) {
+            for (expression, _) in panel.targets {
+                let expression = expression.replace("$instance", ".+").replace("$__rate_interval", "5s");
+                let answer = prometheus.ask(&expression);
+                assert_eq!(answer["status"], "success", "{expression}: {answer}");
+                let given = answer["data"]["result"].as_array().is_some_and(|r| !r.is_empty());
+                if !given {
+                    empty.push(panel.title);
+                }
+            }
+        }
+    }
+    // No table was updated.
+    assert!(empty.iter().all(|t| *t == "HOT updates"), "{empty:?}");
+    for alert in alerts() {
+        let answer = prometheus.ask(alert.expression);
+        assert_eq!(answer["status"], "success", "{}: {answer}", alert.expression);
     }
     work.abort();
     // And its own judge finds no fault in names, types and help texts.

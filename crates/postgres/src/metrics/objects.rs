@@ -163,7 +163,7 @@ pub(super) const JOBS: MetricQuery = MetricQuery {
     pace: Pace::Seldom,
     extension: Some("pg_cron"),
     variants: variants! { 13 => "metrics_jobs.sql" },
-    labels: &["jobid", "job"],
+    labels: &["jobid", "job_name"],
     metrics: &[
         gauge("active", "postgres_job_active", "Whether the job of pg_cron is scheduled"),
         gauge(

@@ -1,0 +1,66 @@
+//! The alerts as a rule file of Prometheus.
+//!
+//! Source: Prometheus documentation, "Alerting rules".
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::alerts::{Alert, alerts};
+
+#[derive(Serialize)]
+struct File {
+    groups: Vec<Group>,
+}
+
+#[derive(Serialize)]
+struct Group {
+    name: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Serialize)]
+struct Rule {
+    alert: &'static str,
+    expr: &'static str,
+    #[serde(rename = "for")]
+    hold: &'static str,
+    labels: BTreeMap<&'static str, &'static str>,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+/// The rule file. With `runbooks`, the address of a page, every alert has a link `ADDRESS#name` to its procedure.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub fn rules(runbooks: Option<&str>) -> Result<String, serde_norway::Error> {
+    let mut groups: Vec<Group> = Vec::new();
+    for alert in alerts() {
+        let name = format!("pgwright-{}", alert.group);
+        let rule = rule(alert, runbooks);
+        match groups.iter_mut().find(|g| g.name == name) {
+            Some(group) => group.rules.push(rule),
+            None => groups.push(Group { name, rules: vec![rule] }),
+        }
+    }
+    serde_norway::to_string(&File { groups })
+}
+
+fn rule(alert: &Alert, runbooks: Option<&str>) -> Rule {
+    let mut annotations: BTreeMap<&str, String> = [
+        ("summary", alert.summary.to_owned()),
+        ("description", alert.meaning.to_owned()),
+        ("action", alert.action.to_owned()),
+    ]
+    .into();
+    if let Some(page) = runbooks {
+        annotations.insert("runbook_url", format!("{page}#{}", alert.name.to_ascii_lowercase()));
+    }
+    Rule {
+        alert: alert.name,
+        expr: alert.expression,
+        hold: alert.hold,
+        labels: [("severity", alert.severity.as_str())].into(),
+        annotations,
+    }
+}
