@@ -49,7 +49,7 @@ async fn archived(world: &World, set: &SetSettings) -> apply::partition_sets::Se
     let done = run(&world.target, std::slice::from_ref(set), &quick(), &mut |_| {})
         .await
         .unwrap_or_else(|e| panic!("{}", shown(&e)));
-    for (table, error) in &done.failures {
+    if let Some((table, error)) = done.failures.first() {
         panic!("{table}: {}", shown(error));
     }
     assert_eq!(done.survey.sets[0].problem, None);
