@@ -134,8 +134,8 @@ pub async fn run(args: Args) -> Result<()> {
     let mut steps: Vec<(String, Instant)> = Vec::new();
     let mut held = Vec::new();
     let mut on_event = |event: ConversionEvent| match event {
-        ConversionEvent::Done { step, .. } => steps.push((step.as_str().replace('_', " "), Instant::now())),
-        ConversionEvent::Held { step, time } => held.push((step.as_str().replace('_', " "), time.0)),
+        ConversionEvent::Done { step, .. } => steps.push((named(step), Instant::now())),
+        ConversionEvent::Held { step, time } => held.push((named(step), time.0)),
         _ => {}
     };
     convert(&target, &request()?, &options(&args), &mut on_event).await.map_err(said)?;
@@ -205,6 +205,10 @@ pub async fn run(args: Args) -> Result<()> {
     println!("{}", serde_json::to_string(&line)?);
     server.stop()?;
     Ok(())
+}
+
+fn named(step: Step) -> String {
+    step.as_str().replace('_', " ")
 }
 
 /// An error of the library with what it says beyond its first line.
@@ -303,7 +307,7 @@ async fn killed_and_resumed(
     steps.push(("(killed while it copies)".into(), Instant::now()));
     let mut on_event = |event: ConversionEvent| {
         if let ConversionEvent::Done { step, .. } = event {
-            steps.push((format!("again: {}", step.as_str().replace('_', " ")), Instant::now()));
+            steps.push((format!("again: {}", named(step)), Instant::now()));
         }
     };
     // Its lock goes when the server notices.

@@ -86,6 +86,20 @@ pub struct RunStep {
     pub elapsed: Millis,
 }
 
+impl RunStep {
+    /// A step that has not begun.
+    pub(crate) fn of(step: &PlannedStep, step_id: i64) -> Self {
+        Self {
+            step_id,
+            change: step.change.clone(),
+            sql: step.sql.clone(),
+            status: Status::Planned,
+            attempts: 0,
+            elapsed: Millis(0.0),
+        }
+    }
+}
+
 /// Carries out a plan.
 ///
 /// # Errors
@@ -213,18 +227,7 @@ async fn execute_locked(
 
 /// The steps of a run, none of them begun.
 fn run_steps(planned: &[PlannedStep], step_ids: Vec<i64>) -> Vec<RunStep> {
-    planned
-        .iter()
-        .zip(step_ids)
-        .map(|(step, step_id)| RunStep {
-            step_id,
-            change: step.change.clone(),
-            sql: step.sql.clone(),
-            status: Status::Planned,
-            attempts: 0,
-            elapsed: Millis(0.0),
-        })
-        .collect()
+    planned.iter().zip(step_ids).map(|(step, step_id)| RunStep::of(step, step_id)).collect()
 }
 
 /// How often it is looked for partitions that came while an index was made.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Millis;
 use rand::Rng as _;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::cancellation::Cancellation;
+use crate::event::{Event, OnEvent};
 use crate::store::Baseline;
 
 /// What to do with a session of a dead run that still works.
@@ -79,6 +82,35 @@ impl ExecuteOptions {
     /// that two who collided do not collide again.
     pub(crate) fn pause_after(&self, attempt: u32) -> Duration {
         pause(self.backoff, self.longest_backoff, attempt, rand::rng().random())
+    }
+
+    /// Whether a transaction that failed so at this try (from 1) is tried again: somebody else held a lock, and there
+    /// are tries left.
+    pub(crate) fn tries_again(&self, attempt: u32, code: Option<&SqlState>) -> bool {
+        let held = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+        code.is_some_and(|code| held.contains(code))
+            && attempt < self.tries
+            && !self.cancellation.is_cancelled()
+    }
+
+    /// Tells of a try that failed and waits before the next.
+    pub(crate) async fn back_off(
+        &self,
+        step_id: i64,
+        attempt: u32,
+        code: Option<&SqlState>,
+        on_event: OnEvent<'_>,
+    ) {
+        let pause = self.pause_after(attempt);
+        on_event(Event::Retrying {
+            step_id,
+            attempt,
+            of: self.tries,
+            sqlstate: code.map_or_else(String::new, |c| c.code().to_owned()),
+            pause: Millis(pause.as_secs_f64() * 1000.0),
+            blockers: Vec::new(),
+        });
+        tokio::time::sleep(pause).await;
     }
 }
 

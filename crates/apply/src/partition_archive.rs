@@ -70,6 +70,9 @@ pub enum ArchiveError {
     /// It cannot be done, for a reason in a sentence fragment.
     #[error("{0}")]
     Unfit(String),
+    /// It cannot become a partition again, for a reason in a sentence fragment.
+    #[error("{0}")]
+    Homeless(String),
 }
 
 impl ArchiveError {
@@ -98,7 +101,7 @@ impl ArchiveError {
                 Some(source.as_db_error().map_or_else(|| source.to_string(), |d| d.message().to_owned()))
             }
             Self::NoManifest { reason, .. } => Some(reason.clone()),
-            Self::Differs(_) | Self::Unfit(_) => None,
+            Self::Differs(_) | Self::Unfit(_) | Self::Homeless(_) => None,
         }
     }
 
@@ -108,7 +111,7 @@ impl ArchiveError {
             Self::Differs(_) => {
                 Some("Nothing was dropped or made; look at the disk and the file.".to_owned())
             }
-            Self::Unfit(reason) if reason.contains("any more") => {
+            Self::Homeless(_) => {
                 Some("With --no-attach it becomes a table of its own, as it was.".to_owned())
             }
             _ => None,

@@ -45,6 +45,21 @@ pub struct PlannedRecommendation {
     pub(crate) changes: Vec<Change>,
 }
 
+impl PlannedRecommendation {
+    /// Steps that no recommendation promises anything of.
+    pub(crate) fn of_steps(recommendation_id: String, title: String, steps: Vec<PlannedStep>) -> Self {
+        Self {
+            recommendation_id,
+            title,
+            lock_duration: String::new(),
+            promise: Promise::default(),
+            steps,
+            resumes: None,
+            changes: Vec::new(),
+        }
+    }
+}
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedStep {

@@ -119,16 +119,10 @@ async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mut
 }
 
 fn sample_of(row: SessionSampleRow) -> Option<Sample> {
-    let activity = match row.state.as_deref()? {
-        "active" => Activity::Active,
-        "idle" | "idle in transaction" => Activity::Idle,
-        // An aborted transaction's last statement failed, and is no call.
-        _ => return None,
-    };
     Some(Sample {
         pid: row.pid?,
         query_id: row.query_id?,
-        activity,
+        activity: Activity::of_state(row.state.as_deref()?)?,
         query_start_us: row.query_start?.timestamp_micros(),
         state_change_us: row.state_change?.timestamp_micros(),
         wait: None,

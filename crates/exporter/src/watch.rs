@@ -27,8 +27,9 @@ pub(crate) struct Shared {
     pub sampler: SharedWatching,
 }
 
-/// For how many intervals samples are handed out.
+/// For how many intervals samples are handed out, and how long at least.
 const KEPT_FOR: u32 = 3;
+const KEPT_AT_LEAST: Duration = Duration::from_secs(30);
 /// How long a cancelled query may take to end.
 const CANCELLING: Duration = Duration::from_secs(5);
 /// A collector that takes too long runs at most so many times less often.
@@ -85,6 +86,13 @@ struct Collector {
     due: Instant,
     slowed_down: u32,
     work: Work,
+}
+
+impl Collector {
+    /// For how long its samples are handed out.
+    fn keep(&self) -> Duration {
+        (self.interval * KEPT_FOR).max(KEPT_AT_LEAST)
+    }
 }
 
 /// Watches one database until `stop`; a server that is away is tried again and again.
@@ -206,9 +214,8 @@ async fn work_off(
             Ok(Some(done)) => {
                 collector.slowed_down = 1;
                 shared.health.succeeded(datname, &collector.name, took, done.duplicates, done.summed);
-                let keep = (interval * KEPT_FOR).max(Duration::from_secs(30));
-                let conflicts = shared.board.publish((database, collector.number), done.chunks, keep);
-                shared.health.conflicts(conflicts.len());
+                let source = (database, collector.number);
+                shared.health.conflicts(shared.board.publish(source, done.chunks, collector.keep()));
             }
             Err(Failure::Lost(reason)) => {
                 shared.health.failed(datname, &collector.name, took, "connection");
@@ -279,8 +286,8 @@ async fn run(
                 Ok(chunks) => chunks,
                 Err(failure) => {
                     // What sessions wait for is known without the extension.
-                    let keep = (collector.interval * KEPT_FOR).max(Duration::from_secs(30));
-                    shared.board.publish((database, collector.number), waits.into_iter().collect(), keep);
+                    let source = (database, collector.number);
+                    shared.board.publish(source, waits.into_iter().collect(), collector.keep());
                     return Err(failure);
                 }
             };

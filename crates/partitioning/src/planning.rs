@@ -17,7 +17,7 @@ use crate::bound::{Bound, Edge, Key, key_text};
 use crate::error::Error;
 use crate::grid::{Grid, Part};
 use crate::naming::{MAX_NAME_BYTES, fitted};
-use crate::tree::Trees;
+use crate::tree::{Child, Trees};
 
 /// At most so many partitions are made at once for one set.
 pub const MOST_AT_ONCE: usize = 1000;
@@ -108,16 +108,7 @@ pub fn plan(
 ) -> Result<SetPlan, Error> {
     let kind = set.division.kind;
     let grid = Grid::new(&set.division, &set.time_zone, set.naming.as_deref())?;
-    let mut planner = Planner {
-        set,
-        grid: &grid,
-        names: trees
-            .children(parent)
-            .map(|c| c.table.name.name.clone())
-            .chain(seen.taken.iter().cloned())
-            .collect(),
-        plan: SetPlan { table: set.parent.clone(), steps: Vec::new(), notices: Vec::new() },
-    };
+    let mut planner = Planner::new(set, &grid, trees.children(parent), seen);
     let mut present: Vec<(Bound, &PartitionTable)> = Vec::new();
     for child in trees.children(parent) {
         match child.bound(kind) {
@@ -186,19 +177,10 @@ pub fn ahead(
         None if set.division.kind.is_number() => 0,
         None => return Ok(Vec::new()),
     };
-    let ranges = |child: crate::tree::Child<'_>| child.bound(set.division.kind)?.range();
+    let ranges = |child: Child<'_>| child.bound(set.division.kind)?.range();
     let mut taken: Vec<(Edge, Edge)> = trees.children(parent).filter_map(ranges).collect();
     taken.sort_unstable();
-    let mut planner = Planner {
-        set,
-        grid: &grid,
-        names: trees
-            .children(parent)
-            .map(|c| c.table.name.name.clone())
-            .chain(seen.taken.iter().cloned())
-            .collect(),
-        plan: SetPlan { table: set.parent.clone(), steps: Vec::new(), notices: Vec::new() },
-    };
+    let mut planner = Planner::new(set, &grid, trees.children(parent), seen);
     let premake = usize::try_from(set.premake).unwrap_or(usize::MAX);
     let (mut begins, mut all) = (Vec::new(), Vec::new());
     let mut next = grid.at(here)?;
@@ -232,7 +214,21 @@ struct Planner<'a> {
     plan: SetPlan,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new<'t>(
+        set: &'a PartitionSet,
+        grid: &'a Grid,
+        children: impl Iterator<Item = Child<'t>>,
+        seen: &Seen,
+    ) -> Self {
+        Self {
+            set,
+            grid,
+            names: children.map(|c| c.table.name.name.clone()).chain(seen.taken.iter().cloned()).collect(),
+            plan: SetPlan { table: set.parent.clone(), steps: Vec::new(), notices: Vec::new() },
+        }
+    }
+
     fn notice(&mut self, text: String) {
         self.plan.notices.push(text);
     }

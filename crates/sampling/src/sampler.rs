@@ -13,6 +13,18 @@ pub enum Activity {
     Idle,
 }
 
+impl Activity {
+    /// What `state` of `pg_stat_activity` says; `None` for what has no statement, as an aborted transaction: its last
+    /// one failed, and is no call.
+    pub fn of_state(state: &str) -> Option<Self> {
+        match state {
+            "active" => Some(Self::Active),
+            "idle" | "idle in transaction" => Some(Self::Idle),
+            _ => None,
+        }
+    }
+}
+
 /// A row of `pg_stat_activity`. Times are microseconds since any one instant on the server's clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {

@@ -27,7 +27,7 @@ use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::event::{Event, OnEvent};
 use crate::executor::begin;
-use crate::journal::{self, Promise, Record, Status};
+use crate::journal::{self, Record, Status};
 use crate::options::ExecuteOptions;
 use crate::plan::{PlannedRecommendation, PlannedStep};
 use crate::recovery::{Recovered, recover_locked, unlock};
@@ -85,9 +85,8 @@ pub async fn plan_restore(session: &Session, manifest: &Path, attach: bool) -> R
 async fn planned(session: &Session, path: &Path, attach: bool) -> Result<RestorePlan, ArchiveError> {
     let archive = read_manifest(path)?;
     let name = archive.partition.clone();
-    let unfit = |text: String| Err(ArchiveError::Unfit(text));
     if subject::read(session, &name).await?.is_some() {
-        return unfit(format!("there is a table {name} already"));
+        return Err(ArchiveError::Unfit(format!("there is a table {name} already")));
     }
     let columns = column_list(&archive.columns);
     let (mut making, mut attaching, mut notices) = (Vec::new(), Vec::new(), Vec::new());
@@ -99,12 +98,13 @@ async fn planned(session: &Session, path: &Path, attach: bool) -> Result<Restore
             .map_err(|e| ArchiveError::Unfit(e.to_string()))?;
         let trees = Trees::new(tables);
         let Some(parent) = trees.find(table).filter(|t| t.key.is_some()) else {
-            return unfit(format!("there is no partitioned table {table} any more"));
+            return Err(ArchiveError::Homeless(format!("there is no partitioned table {table} any more")));
         };
         let now = subject::read(session, table).await?;
         let known = now.as_ref().map(|s| s.stored()).unwrap_or_default();
         if let Some(gone) = archive.columns.iter().find(|c| !known.iter().any(|k| k.name == c.name)) {
-            return unfit(format!("{table} has no column {} any more", quote_identifier(&gone.name)));
+            let gone = quote_identifier(&gone.name);
+            return Err(ArchiveError::Homeless(format!("{table} has no column {gone} any more")));
         }
         for new in known.iter().filter(|k| !archive.columns.iter().any(|c| c.name == k.name)) {
             notices.push(format!(
@@ -191,15 +191,11 @@ pub async fn restore(
             statements: plan.statements.clone(),
         }));
         let title = format!("restore {} from its archive", plan.archive.partition);
-        let planned = PlannedRecommendation {
-            recommendation_id: format!("restore {}", plan.archive.partition),
-            title: title.clone(),
-            lock_duration: String::new(),
-            promise: Promise::default(),
-            steps: vec![step.clone()],
-            resumes: None,
-            changes: Vec::new(),
-        };
+        let planned = PlannedRecommendation::of_steps(
+            format!("restore {}", plan.archive.partition),
+            title.clone(),
+            vec![step.clone()],
+        );
         let run_id = options.run_id.unwrap_or_else(Uuid::new_v4);
         let (entry_id, steps) = journal::write_plan(&session, run_id, 0, &planned).await?;
         let step_id = steps.first().copied().unwrap_or_default();

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use model::{Bytes, Millis, QualifiedName};
+use model::{Bytes, QualifiedName};
 use postgres::{Session, Target};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use super::digest::{Tally, Total};
 use super::files::{Paths, Writing, agrees, read_back, read_manifest, remove_manifest, write_manifest};
@@ -221,24 +220,10 @@ pub(super) async fn patiently(
     loop {
         let Err(error) = client.batch_execute(sql).await else { return Ok(()) };
         let _ = client.batch_execute(back).await;
-        let retry = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-        let code = error.code().cloned();
-        if code.as_ref().is_none_or(|code| !retry.contains(code))
-            || attempt >= options.tries
-            || options.cancellation.is_cancelled()
-        {
+        if !options.tries_again(attempt, error.code()) {
             return Err(ArchiveError::server("lock a table, or change it")(error));
         }
-        let pause = options.pause_after(attempt);
-        on_event(Event::Retrying {
-            step_id,
-            attempt,
-            of: options.tries,
-            sqlstate: code.map_or_else(String::new, |c| c.code().to_owned()),
-            pause: Millis(pause.as_secs_f64() * 1000.0),
-            blockers: Vec::new(),
-        });
-        tokio::time::sleep(pause).await;
+        options.back_off(step_id, attempt, error.code(), on_event).await;
         attempt += 1;
     }
 }

@@ -6,7 +6,6 @@ use model::Millis;
 use partitioning::settings::SetSettings;
 use postgres::{Session, Target};
 use serde::Serialize;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::survey::{Survey, Surveyed, survey};
@@ -14,7 +13,7 @@ use crate::action::{Action, SetChange};
 use crate::error::{Error, StepFailure};
 use crate::event::{Event, OnEvent};
 use crate::executor::{RunStep, StepSite, begin};
-use crate::journal::{self, Promise, Record, Status};
+use crate::journal::{self, Record, Status};
 use crate::operations::{is_still_detached, marked, operation_of};
 use crate::options::ExecuteOptions;
 use crate::partition_archive::{Hold, hold_and_archive, probe};
@@ -124,15 +123,11 @@ async fn journal_all(
     let mut all = Vec::new();
     for (position, set) in (0_i32..).zip(sets) {
         let title = format!("look after the partitions of {}", set.table);
-        let planned = PlannedRecommendation {
-            recommendation_id: format!("partitions {}", set.table),
-            title: title.clone(),
-            lock_duration: String::new(),
-            promise: Promise::default(),
-            steps: set.steps.clone(),
-            resumes: None,
-            changes: Vec::new(),
-        };
+        let planned = PlannedRecommendation::of_steps(
+            format!("partitions {}", set.table),
+            title.clone(),
+            set.steps.clone(),
+        );
         match journal::write_plan(session, run_id, position, &planned).await {
             Ok((entry_id, step_ids)) => {
                 on_event(Event::Journaled { entry_id, recommendation_id: planned.recommendation_id, title });
@@ -206,14 +201,7 @@ async fn one(
             Status::Failed
         }
         None => {
-            let mut steps = [RunStep {
-                step_id,
-                change: step.change.clone(),
-                sql: step.sql.clone(),
-                status: Status::Planned,
-                attempts: 0,
-                elapsed: Millis(0.0),
-            }];
+            let mut steps = [RunStep::of(step, step_id)];
             site.run_steps(&mut steps, failure, on_event).await?;
             steps.first().map_or(Status::Skipped, |s| s.status)
         }
@@ -311,28 +299,17 @@ async fn create(
         let Err(error) = session.batch_execute(&script).await else { return Ok(()) };
         on_event(Event::Answered { step_id });
         let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
-        let db = error.as_db_error();
-        let code = db.map(|d| d.code().clone());
-        let retry = matches!(&code, Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code));
-        if !retry || attempt >= options.tries || options.cancellation.is_cancelled() {
+        if !options.tries_again(attempt, error.code()) {
+            let message = error.as_db_error().map_or_else(|| error.to_string(), |d| d.message().to_owned());
             return Err(StepFailure {
-                sqlstate: code.map(|c| c.code().to_owned()),
+                sqlstate: error.code().map(|c| c.code().to_owned()),
                 attempts: attempt,
                 timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
                 cancelled: options.cancellation.is_cancelled(),
-                ..StepFailure::of(change, db.map_or_else(|| error.to_string(), |d| d.message().to_owned()))
+                ..StepFailure::of(change, message)
             });
         }
-        let pause = options.pause_after(attempt);
-        on_event(Event::Retrying {
-            step_id,
-            attempt,
-            of: options.tries,
-            sqlstate: code.map_or_else(String::new, |c| c.code().to_owned()),
-            pause: Millis(pause.as_secs_f64() * 1000.0),
-            blockers: Vec::new(),
-        });
-        tokio::time::sleep(pause).await;
+        options.back_off(step_id, attempt, error.code(), on_event).await;
         attempt += 1;
     }
 }

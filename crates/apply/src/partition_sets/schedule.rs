@@ -24,7 +24,7 @@ use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::event::{Event, OnEvent};
 use crate::executor::begin;
-use crate::journal::{self, Promise};
+use crate::journal;
 use crate::operations::operation_of;
 use crate::options::ExecuteOptions;
 use crate::plan::{PlannedRecommendation, PlannedStep};
@@ -256,15 +256,11 @@ pub async fn schedule(
             schedule: cron.map(str::to_owned),
         });
         let title = "let the server make partitions ahead".to_owned();
-        let planned = PlannedRecommendation {
-            recommendation_id: "schedule partitions".to_owned(),
-            title: title.clone(),
-            lock_duration: String::new(),
-            promise: Promise::default(),
-            steps: vec![PlannedStep::new(change)],
-            resumes: None,
-            changes: Vec::new(),
-        };
+        let planned = PlannedRecommendation::of_steps(
+            "schedule partitions".to_owned(),
+            title.clone(),
+            vec![PlannedStep::new(change)],
+        );
         let run_id = options.run_id.unwrap_or_else(Uuid::new_v4);
         session
             .batch_execute("begin /* pgwright:schedule_begin */")

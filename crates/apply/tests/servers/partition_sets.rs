@@ -34,7 +34,7 @@ fn hostile() -> SetSettings {
     }
 }
 
-async fn looked_after(world: &World, sets: &[SetSettings], options: &ExecuteOptions) -> SetRun {
+pub async fn looked_after(world: &World, sets: &[SetSettings], options: &ExecuteOptions) -> SetRun {
     let done =
         run(&world.target, sets, options, &mut |_| {}).await.unwrap_or_else(|e| panic!("{}", shown(&e)));
     if let Some((table, error)) = done.failures.first() {

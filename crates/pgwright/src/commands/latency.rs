@@ -135,12 +135,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
                     hidden += 1;
                     return None;
                 };
-                let activity = match state {
-                    "active" => Activity::Active,
-                    "idle" | "idle in transaction" => Activity::Idle,
-                    // An aborted transaction's last statement failed, and is no call.
-                    _ => return None,
-                };
+                let activity = Activity::of_state(state)?;
                 let Some(query_id) = row.query_id else {
                     watched.without_id += u64::from(activity == Activity::Active);
                     return None;

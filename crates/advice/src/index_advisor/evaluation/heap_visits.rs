@@ -2,7 +2,7 @@
 //!
 //! The planner charges for pages that an index scan reads of its table once for all of its executions: a page that
 //! stays in the cache costs nothing at the next visit (`index_pages_fetched` in `src/backend/optimizer/path/costsize.c`,
-//! after Mackert and Lohman: *Index Scans Using a Finite LRU Buffer*, TODS 1989). Two things are left out.
+//! after Mackert and Lohman: *Index Scans Using a Finite LRU Buffer*, TODS 1989). Three things are left out.
 //!
 //! - For the inner side of a nested loop it divides the pages by the number of executions that it expects, which it
 //!   takes to be the rows of the smallest table on the outer side, before their conditions (`get_loop_count`). When a
