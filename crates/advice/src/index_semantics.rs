@@ -6,7 +6,7 @@
 //! implies; `ri_triggers.c` for the queries of a foreign key.
 
 use model::snapshot::Index;
-use model::{IndexDefinition, IndexKey, KeyTarget};
+use model::{IndexDefinition, IndexKey, KeyTarget, QualifiedName, quote_identifier};
 
 /// How two runs of keys relate in direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,19 @@ fn same_target(one: &IndexKey, other: &IndexKey) -> bool {
     }
 }
 
+/// Whether two keys have one operator class: `varchar` and `cidr` have no classes of their own, only other names for
+/// those of `text` and `inet`, which are the default of both.
+fn same_class(one: &IndexKey, other: &IndexKey) -> bool {
+    let class = |key: &IndexKey| {
+        let class = key.opclass.clone().filter(|class| {
+            class.schema != "pg_catalog" || !matches!(class.name.as_str(), "varchar_ops" | "cidr_ops")
+        })?;
+        let alias = class.schema == "pg_catalog" && class.name == "varchar_pattern_ops";
+        Some(if alias { QualifiedName::new("pg_catalog", "text_pattern_ops") } else { class })
+    };
+    class(one) == class(other)
+}
+
 /// Whether `wanted` is answered by a leading part of `existing`, forwards or backwards.
 fn is_prefix(existing: &[IndexKey], wanted: &[IndexKey], ordered: bool) -> bool {
     if wanted.len() > existing.len() {
@@ -39,7 +52,7 @@ fn is_prefix(existing: &[IndexKey], wanted: &[IndexKey], ordered: bool) -> bool 
     }
     let mut direction = None;
     for (have, want) in existing.iter().zip(wanted) {
-        if have.opclass != want.opclass || have.collation != want.collation || !same_target(have, want) {
+        if !same_class(have, want) || have.collation != want.collation || !same_target(have, want) {
             return false;
         }
         if ordered {
@@ -134,12 +147,15 @@ pub fn redundancy(index: &Index, by: &Index) -> Option<Redundancy> {
         && !index.exclusion
         && index.definition.access_method == by.definition.access_method
         && replaces(&by.definition, &index.definition)
-        && (!index.definition.unique || index.nulls_not_distinct == by.nulls_not_distinct)
+        // One that is checked late stops less, and serves neither ON CONFLICT nor a foreign key.
+        && (!index.definition.unique
+            || (index.nulls_not_distinct == by.nulls_not_distinct && (index.deferrable || !by.deferrable)))
         && same_class_parameters(index, by);
     if !comparable {
         return None;
     }
     let mutual = index.definition.keys.len() == by.definition.keys.len()
+        && index.deferrable == by.deferrable
         && index.definition.unique == by.definition.unique
         && replaces(&index.definition, &by.definition);
     Some(if mutual { Redundancy::Duplicate } else { Redundancy::Prefix })
@@ -163,9 +179,9 @@ fn same_class_parameters(one: &Index, other: &Index) -> bool {
 
 /// Whether an index supports a foreign key: finding the rows that reference a key needs no scan.
 ///
-/// The columns may stand in any order, at the front; a predicate may only leave NULLs out, which a
-/// check never looks for. BRIN does not count: it cannot find single rows. GIN does not answer for equality of a
-/// column. A collation other than the column's is one that the check does not ask for.
+/// The columns may stand in any order, at the front; a predicate may only leave out rows in which one of them is
+/// NULL, which a check never looks for. BRIN does not count: it cannot find single rows. GIN does not answer for equality
+/// of a column. A collation other than the column's is one that the check does not ask for.
 pub fn supports_foreign_key(index: &IndexDefinition, columns: &[String]) -> bool {
     let front: Option<Vec<&str>> = index
         .keys
@@ -180,12 +196,13 @@ pub fn supports_foreign_key(index: &IndexDefinition, columns: &[String]) -> bool
     let method = match index.access_method.as_str() {
         // Scalar types have a default class for GiST only from btree_gist, which knows equality.
         "btree" | "gist" => true,
-        "hash" => columns.len() == 1,
+        // Of SP-GiST the classes of all types that can be a key (texts, addresses, ranges) know equality.
+        "hash" | "spgist" => columns.len() == 1,
         _ => false,
     };
-    let predicate = index.predicate.as_deref().is_none_or(|p| {
-        sql::not_null_columns(p).is_some_and(|named| named.iter().all(|c| columns.contains(c)))
-    });
+    let looked_for: Vec<String> =
+        columns.iter().map(|c| format!("{} IS NOT NULL", quote_identifier(c))).collect();
+    let predicate = implied(index.predicate.as_deref(), Some(&looked_for.join(" AND ")));
     method && predicate && front.len() == columns.len() && columns.iter().all(|c| front.contains(&c.as_str()))
 }
 
@@ -206,6 +223,7 @@ fn answers_equality(key: &IndexKey) -> bool {
                 | "text_pattern_ops"
                 | "varchar_pattern_ops"
                 | "bpchar_pattern_ops"
+                | "cidr_ops"
         )
 }
 
@@ -228,8 +246,6 @@ fn same_predicate(one: Option<&str>, other: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::QualifiedName;
-
     use super::*;
 
     fn index(spec: &str) -> IndexDefinition {
@@ -318,6 +334,8 @@ mod tests {
             ("a", false),
             ("a, c, b", false),
             ("a, b | where a is not null", true),
+            ("a, b | where a is not null or c = 1", true),
+            ("a, b | where c is not null", false),
             ("a, b | where (c > 1)", false),
             ("a, b | brin", false),
             ("a, b | hash", false),

@@ -410,6 +410,20 @@ pub struct Index {
     pub constraint: Option<String>,
     /// Whether it is the table's replica identity.
     pub replica_identity: bool,
+    /// `indisclustered`: the order that a bare `CLUSTER` of the table goes by. False in files of before.
+    #[serde(default)]
+    pub clustered: bool,
+    /// Not `indimmediate`: duplicates are looked for at the end of a statement or transaction, so that neither
+    /// `ON CONFLICT` nor a foreign key can use it. False in files of before.
+    #[serde(default)]
+    pub deferrable: bool,
+    /// Whether a foreign key references the table by it (`pg_constraint.conindid`), so that it cannot be dropped.
+    /// False in files of before.
+    #[serde(default)]
+    pub referenced: bool,
+    /// Whether a concurrent build of it ran while the snapshot was taken. False in files of before.
+    #[serde(default)]
+    pub building: bool,
     /// The partitioned index it is attached to.
     pub parent: Option<QualifiedName>,
     /// `pg_class.relpages`.

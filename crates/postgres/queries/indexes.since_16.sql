@@ -11,6 +11,20 @@ SELECT /* pgwright:indexes */
     i.indisvalid AS valid,
     i.indnullsnotdistinct AS nulls_not_distinct,
     i.indisreplident AS replica_identity,
+    i.indisclustered AS clustered,
+    NOT i.indimmediate AS deferrable,
+    EXISTS (
+        SELECT
+        FROM pg_catalog.pg_constraint AS f
+        WHERE f.contype = 'f' AND f.conindid = i.indexrelid
+    ) AS referenced,
+    -- REINDEX CONCURRENTLY builds the indexes of a table one after the other.
+    EXISTS (
+        SELECT
+        FROM pg_catalog.pg_stat_progress_create_index AS b
+        WHERE b.datid = d.oid
+            AND (b.index_relid = i.indexrelid OR (b.relid = i.indrelid AND b.command LIKE 'REINDEX%'))
+    ) AS building,
     i.indnkeyatts AS key_count,
     k.columns,
     k.expressions,
@@ -39,6 +53,7 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
 JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
 JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database()
 CROSS JOIN LATERAL (
     -- One element per column of the index, included ones too; opclass, collation and options are
     -- those of key columns only, so they are shorter vectors.

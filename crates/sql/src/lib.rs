@@ -43,7 +43,7 @@ pub use ingredients::{Ingredients, expression_ingredients};
 pub use input::{InputError, Place, single_statement, statements};
 pub use lexemes::{Lexeme, LexemeKind, lexemes, string_value};
 pub use ordering::{Order, RANK};
-pub use predicate::{always_true, equivalent, implies, not_null_columns, same_expression};
+pub use predicate::{always_true, equivalent, implies, same_expression};
 pub use rewrite::{Condition, Proof, REWRITES, Rewrite, RewriteError, Rewriter, Rule, Standing};
 pub use safety::{Body, Safety, function_body, statement_safety};
 pub use script::{Ignore, Mistake, Passage, Position, Script, ScriptStatement};

@@ -77,32 +77,9 @@ pub fn always_true(condition: &str, not_null: &[&str]) -> bool {
     parse(condition).is_some_and(|c| holds(&c, not_null))
 }
 
-/// The columns of which a condition says no more than that they are not NULL; `None` when it says anything else.
-pub fn not_null_columns(condition: &str) -> Option<Vec<String>> {
-    fn collect(condition: &Condition, found: &mut Vec<String>) -> bool {
-        match condition {
-            Condition::And(parts) => parts.iter().all(|p| collect(p, found)),
-            Condition::IsNotNull(key) => {
-                found.push(unquoted(key));
-                true
-            }
-            _ => false,
-        }
-    }
-    let mut found = Vec::new();
-    collect(&parse(condition)?, &mut found).then_some(found)
-}
-
 /// Whether two expressions are the same, however they are written.
 pub fn same_expression(one: &str, other: &str) -> bool {
     one == other || matches!((canonical_text(one), canonical_text(other)), (Some(a), Some(b)) if a == b)
-}
-
-fn unquoted(identifier: &str) -> String {
-    match identifier.strip_prefix('"').and_then(|i| i.strip_suffix('"')) {
-        Some(inner) => inner.replace("\"\"", "\""),
-        None => identifier.to_owned(),
-    }
 }
 
 pub(crate) fn parse_node(text: &str) -> Option<Node> {
@@ -538,10 +515,5 @@ mod tests {
         assert!(always_true("(\"Id x\" IS NOT NULL) AND true", &["Id x"]));
         assert!(!always_true("id IS NOT NULL", &["other"]));
         assert!(!always_true("id > 0", &["id"]));
-        assert_eq!(
-            not_null_columns("a is not null and \"B\" is not null"),
-            Some(vec!["a".into(), "B".into()])
-        );
-        assert_eq!(not_null_columns("a is not null and b = 1"), None);
     }
 }

@@ -2,8 +2,8 @@
 //! that are missing.
 //!
 //! An index is dropped only when another valid one gives all that it gives. Never dropped: primary
-//! keys, constraints, replica identities, parts of partitioned indexes, and unique indexes whose
-//! uniqueness nothing else enforces. That an index was never scanned is no reason: counters are reset,
+//! keys, constraints, replica identities, parts of partitioned indexes, what `CLUSTER` goes by, what a foreign key
+//! depends on, and unique indexes whose uniqueness nothing else enforces. That an index was never scanned is no reason: counters are reset,
 //! and replicas count for themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,8 @@ pub(crate) fn is_removable(snapshot: &Snapshot, index: &Index) -> bool {
         || index.exclusion
         || index.constraint.is_some()
         || index.replica_identity
+        || index.clustered
+        || index.referenced
         || index.parent.is_some()
         || owned)
 }

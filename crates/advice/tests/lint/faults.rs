@@ -404,7 +404,7 @@ async fn every_check_finds_its_fault_and_what_it_says_mends_it() {
 }
 
 /// Counters of this session reach the others at the latest when it says so, before 15 with a delay.
-async fn wait_for_counters(client: &Client) {
+pub(crate) async fn wait_for_counters(client: &Client) {
     let _ = client.batch_execute("select pg_stat_force_next_flush()").await;
     if client
         .batch_execute("select 1 where current_setting('server_version_num')::int >= 150000")

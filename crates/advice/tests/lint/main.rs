@@ -7,6 +7,7 @@
 mod bloat;
 mod faults;
 mod migrations;
+mod scans;
 mod traps;
 
 use advice::schema::{Beside, LintFinding, Settings, Thresholds, lint};

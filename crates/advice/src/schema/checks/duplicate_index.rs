@@ -54,13 +54,11 @@ fn constraints(facts: &Facts<'_>) -> Vec<LintFinding> {
             let wanted = index.constraint.as_ref()?;
             facts.constraints(&index.definition.table).iter().copied().find(|c| c.name == *wanted)
         };
-        // A deferrable constraint allows what another forbids, and a foreign key refers to one of the two.
-        let deferrable = |index: &Index| constraint_of(index).is_some_and(|c| c.definition.contains("DEFERRABLE"));
         let same = facts.tables.indexes(&index.definition.table).find(|other| {
             other.constraint.is_some()
                 && redundancy(index, other) == Some(Redundancy::Duplicate)
-                && deferrable(index) == deferrable(other)
-                && (other.primary || other.name < index.name)
+                // Of two that are alike the one stays that a foreign key depends on.
+                && (other.primary || (other.referenced, &index.name) > (index.referenced, &other.name))
         });
         let Some(other) = same else { continue };
         let referenced = constraint_of(index).is_some_and(|c| {

@@ -1,8 +1,9 @@
 //! Is there an index that is not valid?
 //!
 //! `CREATE INDEX CONCURRENTLY` or `REINDEX CONCURRENTLY` failed or was interrupted (`pg_index.indisvalid`). No query
-//! uses the index, every write pays for it. A build that runs at this moment looks the same. A partitioned index is
-//! invalid until every partition has its part.
+//! uses the index, every write pays for it. One that is being built at this moment (`pg_stat_progress_create_index`) is
+//! left alone; a role that may not see others' progress takes it for one that failed. A partitioned index is invalid
+//! until every partition has its part.
 
 use model::snapshot::{Index, RelationKind};
 use model::{Change, LockLevel, Severity};
@@ -20,7 +21,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
-    facts.snapshot.indexes.iter().filter(|i| !i.valid).map(|index| judge(facts, index)).collect()
+    facts.snapshot.indexes.iter().filter(|i| !i.valid && !i.building).map(|index| judge(facts, index)).collect()
 }
 
 fn judge(facts: &Facts<'_>, index: &Index) -> LintFinding {

@@ -1,8 +1,8 @@
 //! Has a foreign key no index on the referencing side?
 //!
 //! PostgreSQL indexes the referenced side only. Deleting or updating a referenced row then reads the whole referencing
-//! table, row by row. What supports it: a valid B-tree, GiST or (for one column) hash index whose first keys are the
-//! columns in any order, whole or partial on `IS NOT NULL`. What does not: other partial indexes, BRIN, GIN, another
+//! table, row by row. What supports it: a valid B-tree, GiST or (for one column) hash or SP-GiST index whose first keys are the
+//! columns in any order, whole or partial on `IS NOT NULL` of them. What does not: other partial indexes, BRIN, GIN, another
 //! collation, an index with another column first. A partitioned table needs one on every partition.
 
 use model::snapshot::{Constraint, ForeignKeyTarget, Relation};
@@ -82,7 +82,7 @@ fn near_miss(index: &model::snapshot::Index, columns: &[String]) -> Option<Strin
         "is not valid"
     } else if index.definition.predicate.is_some() {
         "is partial"
-    } else if matches!(index.definition.access_method.as_str(), "brin" | "gin" | "spgist") {
+    } else if matches!(index.definition.access_method.as_str(), "brin" | "gin") {
         "is of a method that does not find single rows"
     } else if first.collation.is_some() {
         "has another collation"

@@ -2,8 +2,9 @@
 //!
 //! `idx_scan` = 0 since the counters were reset, on this server and on the replicas whose snapshots were given, over
 //! `unused_min_days` at least. Never named: what implements a constraint or enforces uniqueness, a replica identity,
-//! and the only index that supports a foreign key, whose checks are not always seen in the counters. A partitioned
-//! index is judged by all of its parts.
+//! what `CLUSTER` goes by, and the only index that supports a foreign key, whose checks are not always seen in the
+//! counters. A partitioned index is judged by all of its parts. A standby alone tells nothing: the primary and other
+//! standbys count for themselves.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,9 @@ pub(super) const CHECK: Check = Check {
 
 fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
     let snapshot = facts.snapshot;
+    if snapshot.server.in_recovery && facts.beside.replicas.is_empty() {
+        return Vec::new();
+    }
     // Counters survive a clean restart, so the time of a reset counts; without one, what is known for sure is the
     // time since the start.
     let since = snapshot.server.stats_reset.or(snapshot.server.started_at);
@@ -105,13 +109,25 @@ fn scans(facts: &Facts<'_>, index: &Index) -> i64 {
     index.idx_scan + replicas.sum::<i64>() + i64::from(index.last_idx_scan.is_some())
 }
 
-/// Whether it is the only index that supports a foreign key.
+/// Whether it is the only index that supports a foreign key, of its table or of one that its table is a partition of.
 fn is_needed(facts: &Facts<'_>, index: &Index) -> bool {
-    facts.foreign_keys().filter(|(key, _)| key.table == index.definition.table).any(|(key, _)| {
+    let table = &index.definition.table;
+    let mut tables = vec![table];
+    // A circle in a broken file ends.
+    while let Some(above) = tables
+        .last()
+        .and_then(|t| facts.tables.relation(t))
+        .filter(|r| r.partition_bound.is_some())
+        .and_then(|r| r.parent.as_ref())
+        .filter(|above| !tables.contains(above))
+    {
+        tables.push(above);
+    }
+    facts.foreign_keys().filter(|(key, _)| tables.contains(&&key.table)).any(|(key, _)| {
         covers_foreign_key(index, &key.columns)
             && !facts
                 .tables
-                .indexes(&key.table)
+                .indexes(table)
                 .any(|other| other.name != index.name && covers_foreign_key(other, &key.columns))
     })
 }

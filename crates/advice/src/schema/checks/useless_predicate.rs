@@ -1,7 +1,7 @@
 //! Does the predicate of a partial index leave anything out?
 //!
 //! Either it holds for every row by the table's own constraints (`IS NOT NULL` of a NOT NULL column), or the index
-//! holds nearly as many rows as the table (`pg_class.reltuples` of both). Queries that do not repeat the predicate
+//! holds nearly as many rows as the table (`pg_class.reltuples` of both) and is not unique. Queries that do not repeat the predicate
 //! cannot use the index, for nothing.
 
 use model::snapshot::{Index, Relation};
@@ -36,7 +36,8 @@ fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFi
     // Both counts come from the same ANALYZE or VACUUM; without one there is no telling.
     let known = relation.reltuples >= 10_000.0 && index.reltuples > 0.0;
     let share = if known { index.reltuples / relation.reltuples } else { 0.0 };
-    if !always && share < facts.thresholds.predicate_share {
+    // Of a unique index the predicate says which rows must differ, however many they are.
+    if !always && (definition.unique || share < facts.thresholds.predicate_share) {
         return None;
     }
     let finding = CHECK
@@ -48,14 +49,13 @@ fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFi
             } else {
                 format!(
                     "The index holds {} of the rows. Only queries that imply the predicate can use it, and it saves \
-                     next to nothing. If a unique index is partial on purpose, this is no fault.",
+                     next to nothing.",
                     percent(share.min(1.0))
                 )
             },
         )
         .with("predicate", predicate);
-    // Uniqueness of a part is not uniqueness of the whole, unless the predicate always holds.
-    if (definition.unique && !always) || !is_removable(facts.snapshot, index) {
+    if !is_removable(facts.snapshot, index) {
         return Some(finding);
     }
     let full = IndexDefinition {
