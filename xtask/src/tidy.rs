@@ -24,12 +24,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("partitioning", &["model"]),
     ("trial", &["model", "cluster", "schema"]),
     ("advice", &["model", "sql", "plan", "partitioning"]),
-    ("apply", &["model", "postgres", "partitioning"]),
+    ("apply", &["model", "postgres", "partitioning", "history"]),
     ("logs", &["model"]),
     ("sampling", &["model"]),
     ("exporter", &["model", "postgres", "sampling"]),
-    ("web", &["model", "exporter"]),
+    ("web", &["model", "exporter", "history"]),
     ("monitoring", &[]),
+    ("history", &["model", "postgres", "sampling"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -52,6 +53,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "exporter",
             "web",
             "monitoring",
+            "history",
         ],
     ),
 ];

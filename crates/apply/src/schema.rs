@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/1.sql"),
     include_str!("../migrations/2.sql"),
     include_str!("../migrations/3.sql"),
+    include_str!("../migrations/4.sql"),
 ];
 
 /// The version that this program writes.
@@ -145,6 +146,15 @@ pub(crate) async fn drop_schema(client: &Client) -> Result<bool, Error> {
              drop /* pgwright:purge */ table if exists pgwright.measured_index; \
              drop /* pgwright:purge */ table if exists pgwright.conversion_history, pgwright.conversion_task, \
                pgwright.conversion; \
+             drop /* pgwright:purge */ table if exists \
+               pgwright.history_interval_raw, pgwright.history_interval_minute, pgwright.history_interval_hour, \
+               pgwright.history_interval_day, pgwright.history_statement_raw, pgwright.history_statement_minute, \
+               pgwright.history_statement_hour, pgwright.history_statement_day, pgwright.history_wait_raw, \
+               pgwright.history_wait_minute, pgwright.history_wait_hour, pgwright.history_wait_day, \
+               pgwright.history_value_raw, pgwright.history_value_minute, pgwright.history_value_hour, \
+               pgwright.history_value_day, pgwright.history_series_counter, pgwright.history_counter, \
+               pgwright.history_series, pgwright.history_event, pgwright.history_text, pgwright.history_statement, \
+               pgwright.history_level, pgwright.history_source; \
              drop /* pgwright:purge */ table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
                pgwright.baseline, pgwright.journal_step, pgwright.journal, pgwright.schema_version; \
              drop /* pgwright:purge */ schema pgwright restrict;",

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 
+#[path = "latency_bytes.rs"]
+mod bytes;
+
 /// Buckets per doubling, as a power of two: schema 5.
 const BUCKETS_PER_DOUBLING: f64 = 32.0;
 

@@ -1,0 +1,196 @@
+//! What is asked of history, and how is it answered quickly? One session that only reads; each answer reads a bounded
+//! number of buckets, because the length of the window chooses how long those are.
+
+mod figures;
+mod overview;
+mod sources;
+mod statement;
+mod statements;
+mod values;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use postgres::tokio_postgres::Row;
+use postgres::tokio_postgres::types::{FromSql, ToSql, Type};
+use postgres::{Session, SessionOptions, Target};
+use tokio::sync::Mutex;
+
+use crate::level::{Extents, Piece};
+
+pub use figures::{Figures, Spent, StatementKey};
+pub use overview::{Overview, StatementChange};
+pub use sources::Source;
+pub use statement::{StatementBucket, StatementHistory, StatementWait};
+pub use statements::{Sort, Statements};
+pub use values::{Line, Point, Series, WaitBucket, Waits};
+
+/// At most so many buckets are summed for a list of all statements, each of which has a row in each.
+const BUCKETS_OF_ALL: f64 = 96.0;
+/// At most so many buckets make up a line.
+const BUCKETS_OF_ONE: f64 = 750.0;
+
+/// Why nothing was answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store could not be asked.
+    #[error(transparent)]
+    Store(#[from] postgres::Error),
+    /// Nobody keeps history there.
+    #[error("there is no history in {store}")]
+    NoHistory {
+        /// Where it was looked for.
+        store: String,
+    },
+    /// That server is not watched.
+    #[error("there is no history of \"{wanted}\"")]
+    NoSource {
+        /// The name that was asked for.
+        wanted: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// History of several servers, and none was chosen.
+    #[error("there is history of several servers")]
+    SeveralSources {
+        /// Their names.
+        known: Vec<String>,
+    },
+    /// No such figure.
+    #[error("there is no series \"{name}\"")]
+    NoSeries {
+        /// What was asked for.
+        name: String,
+    },
+    /// No such statement.
+    #[error("there is no history of statement {queryid}")]
+    NoStatement {
+        /// What was asked for.
+        queryid: i64,
+    },
+}
+
+impl Error {
+    /// What is known beyond the message.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.detail(),
+            Self::NoSource { known, .. } if known.is_empty() => Some("No server is watched yet.".into()),
+            Self::NoSource { known, .. } | Self::SeveralSources { known } => {
+                Some(format!("There are {}.", known.join(", ")))
+            }
+            Self::NoSeries { .. } => {
+                let names: Vec<&str> = crate::series::SERIES.iter().map(|s| s.name).collect();
+                Some(format!("There are {}.", names.join(", ")))
+            }
+            Self::NoHistory { .. } | Self::NoStatement { .. } => None,
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::NoHistory { .. } => Some("Run \"pgwright serve --history\" beside the server.".into()),
+            Self::SeveralSources { .. } => Some("Choose one with --source.".into()),
+            Self::NoSource { .. } => Some("Name one of them with --source.".into()),
+            Self::NoSeries { .. } => None,
+            Self::NoStatement { .. } => Some(
+                "It was never among those that took most time, or has not run since the history began."
+                    .into(),
+            ),
+        }
+    }
+}
+
+/// A source, and how far its levels reach.
+#[derive(Clone, Debug)]
+struct Known {
+    source_id: i16,
+    extents: Extents,
+}
+
+/// Answers what is asked of the history of one server.
+#[derive(Debug)]
+pub struct Reader {
+    store: Target,
+    source: Option<String>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Reader {
+    /// A reader of the history that is kept in `store`, of the named source or else of the only one. Nothing is
+    /// connected yet, and a lost connection is made again.
+    pub fn new(store: Target, source: Option<String>) -> Self {
+        Self { store, source, session: Mutex::new(None) }
+    }
+
+    async fn session(&self) -> Result<Arc<Session>, Error> {
+        let mut held = self.session.lock().await;
+        if let Some(session) = held.as_ref().filter(|s| !s.is_closed()) {
+            return Ok(session.clone());
+        }
+        let options = SessionOptions {
+            application_name: "pgwright history".into(),
+            statement_timeout: Some(Duration::from_secs(10)),
+            lock_timeout: Some(Duration::from_secs(2)),
+            read_only: true,
+            ..SessionOptions::default()
+        };
+        let session = Arc::new(self.store.connect(&options).await?);
+        *held = Some(session.clone());
+        Ok(session)
+    }
+}
+
+/// Runs a query of the store.
+async fn ask(
+    session: &Session,
+    name: &str,
+    sql: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<Row>, Error> {
+    session
+        .query_typed(sql, parameters)
+        .await
+        .map_err(|e| Error::Store(postgres::Error::from_query(name, &e)))
+}
+
+/// A column of a row.
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
+    row.try_get(column).map_err(|error| Error::Store(postgres::Error::from_query("history", &error)))
+}
+
+/// `select … union all select …` over the tables of the pieces, and the instants that are its parameters, the first of
+/// them `$first`. `$1` is the source.
+fn union(columns: &str, kind: &str, pieces: &[Piece], first: usize) -> (String, Vec<DateTime<Utc>>) {
+    let (mut sql, mut instants) = (String::new(), Vec::new());
+    for piece in pieces {
+        if !sql.is_empty() {
+            sql.push_str(" union all ");
+        }
+        let (from, to) = (first + instants.len(), first + instants.len() + 1);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            sql,
+            "select {columns} from pgwright.history_{kind}_{} t where t.source_id = $1 and t.at >= ${from} and t.at < ${to}",
+            piece.level.name()
+        );
+        instants.extend([piece.window.from, piece.window.to]);
+    }
+    (sql, instants)
+}
+
+/// The parameters of a query over a [`union`]: the source, others, and the instants.
+fn parameters<'a>(
+    source_id: &'a i16,
+    others: &[(&'a (dyn ToSql + Sync), Type)],
+    instants: &'a [DateTime<Utc>],
+) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    let mut all: Vec<(&'a (dyn ToSql + Sync), Type)> = vec![(source_id, Type::INT2)];
+    all.extend(others.iter().cloned());
+    all.extend(instants.iter().map(|at| (at as &(dyn ToSql + Sync), Type::TIMESTAMPTZ)));
+    all
+}
