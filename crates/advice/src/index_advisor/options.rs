@@ -99,6 +99,9 @@ pub struct Options {
     /// The share of the same time that indexes as large as the whole database would have to save for their
     /// bytes alone.
     pub database_size_worth: f64,
+    /// The share of the same time that indexes which double the work of all inserts and updates would have to save for
+    /// that alone, in a workload of nothing but writes: how fast rows can come in is a good of its own.
+    pub write_worth: f64,
     /// The share of the same time that each has to save for being one more: people look after it.
     pub index_worth: f64,
     /// The most key columns.
@@ -175,6 +178,7 @@ impl Default for Options {
             min_share_of_rest: 0.02,
             min_speedup: 0.08,
             database_size_worth: 0.05,
+            write_worth: 1.0,
             index_worth: 0.001,
             max_key_columns: 4,
             max_include_columns: 6,

@@ -73,6 +73,8 @@ pub(crate) struct Pricing<'a> {
     ms_per_byte: f64,
     /// Milliseconds that any index must save.
     ms_per_index: f64,
+    /// Milliseconds that an index must save for each microsecond of work that it adds to the writes.
+    ms_per_write_us: f64,
 }
 
 /// What is known of the writes to one table.
@@ -82,6 +84,8 @@ struct Written<'a> {
     existing_us: f64,
     /// What it costs there beyond the caches.
     existing_pages_us: f64,
+    /// The work of all its inserts and updates on a server that has nothing else to do, in microseconds.
+    own_us: f64,
     /// How much dearer entries of inserts are than those of a statement of many rows.
     alone: f64,
     /// Time here over time on a server that has nothing else to do.
@@ -104,13 +108,14 @@ impl<'a> Pricing<'a> {
             .map(|(table, of)| (table, Written::new(snapshot, &tables, table, of, (&memory, seconds))))
             .collect();
         fill_in_slowness(&mut writes);
+        let ms_per_write_us = options.write_worth * yardstick_ms * worth_of_writes(&writes, workload);
         let mut calls: BTreeMap<&QualifiedName, f64> = BTreeMap::new();
         for statement in &workload.statements {
             for relation in statement.analysis.tables() {
                 *calls.entry(relation).or_default() += statement.calls.max(0) as f64;
             }
         }
-        Self { snapshot, tables, writes, calls, memory, seconds, ms_per_byte, ms_per_index }
+        Self { snapshot, tables, writes, calls, memory, seconds, ms_per_byte, ms_per_index, ms_per_write_us }
     }
 
     pub fn price(&self, index: &IndexDefinition, bytes: u64) -> CandidatePrice {
@@ -156,6 +161,7 @@ impl<'a> Pricing<'a> {
         let pages_us = cost.pages_us(&self.memory, entries / self.seconds.max(1.0));
         let us = rows_written * cost.row_us + entry_us + entries * pages_us;
         price.write_ms = us * table.slowness / 1e3;
+        price.space_ms += self.ms_per_write_us * us;
         price
     }
 }
@@ -183,8 +189,29 @@ impl<'a> Written<'a> {
         let expected_us =
             STATEMENT_US / rows_per_statement + ROW_US + existing_us * alone + existing_pages_us;
         let measured = writes.insert_ms.map(|ms| (ms * 1e3 / expected_us).clamp(SLOWNESS.0, SLOWNESS.1));
-        Self { writes, existing_us, existing_pages_us, alone, slowness: measured.unwrap_or(f64::NAN) }
+        let versions: f64 = writes.updated.iter().map(|(_, n)| n * (1.0 - writes.hot_share)).sum();
+        let updated: f64 = writes.updated.iter().map(|(_, n)| n).sum();
+        let own_us = writes.inserted * expected_us
+            + updated * (STATEMENT_US + ROW_US)
+            + versions * (existing_us * UPDATED + existing_pages_us);
+        let slowness = measured.unwrap_or(f64::NAN);
+        Self { writes, existing_us, existing_pages_us, own_us, alone, slowness }
     }
+}
+
+/// What a microsecond of more work at writes is worth, as a share of the worth of doubling that work.
+///
+/// How fast rows can come in is a good of its own: when a thousand times as many come on one day, it decides whether
+/// the server keeps up. So far the time alone was counted that writes took, which is little as long as they are few. The
+/// more of what clients ask for is writing, the more it is worth; where hardly anything is written, it is worth nothing.
+fn worth_of_writes(tables: &BTreeMap<&QualifiedName, Written<'_>>, workload: &Workload) -> f64 {
+    let rows: f64 = tables
+        .values()
+        .map(|t| t.writes.inserted + t.writes.updated.iter().map(|(_, n)| n).sum::<f64>())
+        .sum();
+    let own_us: f64 = tables.values().map(|t| t.own_us).sum();
+    let reads: f64 = workload.statements.iter().map(|s| s.calls.max(0) as f64).sum();
+    if own_us > 0.0 { rows / (rows + reads).max(1.0) / own_us } else { 0.0 }
 }
 
 /// A table whose inserts were not measured is as slow as the others, by the rows that went into them.

@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 /// Limits of the advice.
-#[derive(clap::Args, Clone, Debug, Default)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Limits {
     /// No more than this many bytes of new indexes: 500MB, 2GB.
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -64,6 +64,10 @@ pub struct Limits {
     /// Upkeep of new indexes may make writes no more than this much dearer: 10%.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_write_overhead: Option<f64>,
+    /// What quick writes are worth beside the time that they take now: indexes that double the work of all writes, in a
+    /// workload of nothing else, have to save so many times what indexes can well save. 0 counts time alone.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = worth)]
+    pub write_worth: f64,
     /// Show what the best set within each of these budgets saves, beside the recommended one. Without
     /// sizes: from a hundredth of the tables to all of them.
     #[arg(long, value_name = "SIZE,…", value_parser = size, value_delimiter = ',', num_args = 0..)]
@@ -71,6 +75,19 @@ pub struct Limits {
     /// What makes a statement weigh more than another.
     #[arg(long, value_enum, default_value = "time")]
     pub weigh_by: Weight,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: None,
+            max_indexes: None,
+            max_write_overhead: None,
+            write_worth: Options::default().write_worth,
+            budget: None,
+            weigh_by: Weight::default(),
+        }
+    }
 }
 
 /// What statements are weighed by.
@@ -104,6 +121,7 @@ impl Limits {
             max_bytes: self.max_bytes,
             max_count: self.max_indexes,
             max_write_overhead: self.max_write_overhead,
+            write_worth: self.write_worth,
             budgets,
             control,
             ..Options::default()
@@ -119,6 +137,14 @@ fn usual_budgets(snapshot: &Snapshot) -> Vec<Bytes> {
         .map(|percent| Bytes(tables / 100 * percent))
         .filter(|b| b.0 > 0)
         .collect()
+}
+
+/// Parses a number that is not negative.
+fn worth(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err(format!("\"{text}\" is not a number from 0 on")),
+    }
 }
 
 /// Parses `500MB`, `2GB` or a number of bytes, in PostgreSQL's units of 1024.

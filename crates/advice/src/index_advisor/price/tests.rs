@@ -153,6 +153,33 @@ fn an_update_that_is_not_hot_any_more_pays_for_every_index() {
     assert_eq!((of(100, 100, 150_000, &brin).1, of(100, 100, 160_000, &brin).1), (1e6, 0.0));
 }
 
+#[test]
+fn quick_writes_are_worth_the_more_the_larger_a_part_of_the_workload_they_are() {
+    let beside = |reads: i64, index: &IndexDefinition| {
+        let snapshot = runs(vec![
+            statement(1, INSERT_ONE, 1_000_000, 0.02, 1),
+            statement(2, "SELECT at FROM runs WHERE id = $1", reads, 0.02, 1),
+        ]);
+        let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
+        let of = |write_worth: f64| {
+            let options = Options { write_worth, ..Options::default() };
+            Pricing::new(&snapshot, &workload, &options, 1e6).price(index, 40 << 20)
+        };
+        assert_eq!(of(0.0).write_ms, of(1.0).write_ms);
+        (of(1.0).space_ms - of(0.0).space_ms) / 1e6
+    };
+    // An entry at a random place is more than half of the work of a row that has one such entry already.
+    let alone = beside(0, &btree(&["id"]));
+    assert!((0.4..0.7).contains(&alone), "{alone}");
+    check(beside(1_000_000, &btree(&["id"])), alone / 2.0);
+    assert!(beside(1_000_000_000, &btree(&["id"])) < 0.001 * alone + 1e-6);
+    // One at the right edge hardly matters.
+    assert!(beside(0, &btree(&["at"])) < 0.3 * alone);
+    // What is only read, or filled once, has no writes to keep quick.
+    let still = IndexDefinition { table: name("waiting"), ..btree(&["id"]) };
+    assert_eq!(beside(0, &still), 0.0);
+}
+
 fn setting(value: &str) -> Setting {
     Setting {
         setting: value.into(),
