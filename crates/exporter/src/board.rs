@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::exposition::{Format, Kind, head};
+use crate::reading::{self, Sample};
 
 /// Where samples come from: the database by its number, and the collector by its.
 pub type Source = (usize, usize);
@@ -100,6 +101,24 @@ impl Board {
             out.push_str(&chunk.text);
         }
         out
+    }
+
+    /// What is still valid of a metric; see [`crate::Exporter::samples`].
+    pub fn samples(&self, name: &str) -> Vec<Sample> {
+        let now = Instant::now();
+        let families = self.lock();
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let family = families.get(name).or_else(|| {
+            let family = families.get(of_histogram?)?;
+            (family.kind == Kind::Histogram).then_some(family)
+        });
+        let mut found = Vec::new();
+        for (until, text) in family.into_iter().flat_map(|f| f.texts.values()) {
+            if *until >= now {
+                reading::read(name, text, &mut found);
+            }
+        }
+        found
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Family>> {

@@ -17,6 +17,7 @@ mod latency;
 mod options;
 mod process;
 mod ranking;
+mod reading;
 mod statements;
 mod watch;
 
@@ -30,6 +31,7 @@ pub use board::Board;
 pub use error::Error;
 pub use exposition::Format;
 pub use options::{Options, Paces};
+pub use reading::Sample;
 
 use health::Health;
 
@@ -80,6 +82,24 @@ impl Exporter {
         self.health.scraped(began.elapsed());
         exposition::end(format, &mut text);
         text
+    }
+
+    /// The last samples of a metric, those of pgwright's own among them. Of a histogram the name ends in `_bucket`,
+    /// `_sum` or `_count`. Nothing where nothing is known, or not any more.
+    pub fn samples(&self, name: &str) -> Vec<Sample> {
+        if name.starts_with("pgwright_") {
+            let mut found = Vec::new();
+            for chunk in self.health.chunks(&self.options.version).iter().filter(|c| c.name == name) {
+                reading::read(name, &chunk.text, &mut found);
+            }
+            return found;
+        }
+        self.board.samples(name)
+    }
+
+    /// What is sampled, and how often.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Whether every database is connected, and why not.

@@ -6,6 +6,7 @@ mod access;
 mod activity;
 mod functions;
 mod indexes;
+mod inspection;
 mod partitions;
 mod relations;
 mod schema;
@@ -21,6 +22,10 @@ pub use functions::{
     volatile_functions,
 };
 pub use indexes::IndexRow;
+pub use inspection::{
+    IndexFactsRow, LockWaitRow, TableColumnRow, TableConstraintRow, TableFactsRow, TableIndexRow,
+    TableInspection, index_facts, inspect_table, lock_waits,
+};
 pub use partitions::{
     ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, clock, partition_details, partition_tables,
     partman_sets,
@@ -80,4 +85,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     SequenceRow::QUERY,
     HeapSpaceRow::QUERY,
     IndexSpaceRow::QUERY,
+    IndexFactsRow::QUERY,
+    LockWaitRow::QUERY,
+    TableFactsRow::QUERY,
+    TableColumnRow::QUERY,
+    TableIndexRow::QUERY,
+    TableConstraintRow::QUERY,
 ];

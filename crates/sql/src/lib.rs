@@ -47,7 +47,7 @@ pub use predicate::{always_true, equivalent, implies, same_expression};
 pub use rewrite::{Condition, Proof, REWRITES, Rewrite, RewriteError, Rewriter, Rule, Standing};
 pub use safety::{Body, Safety, function_body, statement_safety};
 pub use script::{Ignore, Mistake, Passage, Position, Script, ScriptStatement};
-pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility};
+pub use statement::{ParsedStatement, StatementKind, fingerprint, is_utility, laid_out};
 pub use text::Value;
 pub use views::View;
 pub use written_statistics::{WrittenStatistics, written_statistics};

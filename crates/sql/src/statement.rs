@@ -102,6 +102,24 @@ impl ParsedStatement {
     }
 }
 
+/// What is longer is not laid out.
+const LAID_OUT_BYTES: usize = 32 << 10;
+
+/// A statement over several lines with indentation, for a person to read; `None` when the grammar does not take the text
+/// as it is, or when what would be written says something else.
+pub fn laid_out(statement: &str) -> Option<String> {
+    if statement.len() > LAID_OUT_BYTES {
+        return None;
+    }
+    let parsed = pg_query::parse(statement, pg_query::ParserOptions::DEFAULT).ok()?;
+    if parsed.protobuf.stmts.len() != 1 {
+        return None;
+    }
+    let options = pg_query::DeparseOptions { pretty_print: true, indent_size: 2, ..Default::default() };
+    let text = parsed.deparse(options).ok()?;
+    (fingerprint(statement).ok()? == fingerprint(&text).ok()?).then_some(text)
+}
+
 /// The fingerprint of a statement: equal for texts that differ in constants and spacing only.
 ///
 /// # Errors
@@ -127,5 +145,26 @@ pub fn is_utility(statement: &str) -> bool {
             "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TABLE"
         ),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_laid_out_over_lines_and_says_the_same() {
+        let text =
+            laid_out("select a, \"b.C\" from t join u on t.id = u.id where a = $1 order by 2 limit $2")
+                .unwrap();
+        assert!(text.lines().count() > 3 && text.contains("\"b.C\""), "{text}");
+        for (what, statement) in [
+            ("invalid after normalisation", "select interval $1"),
+            ("two", "select 1; select 2"),
+            ("cut off", "select a from"),
+            ("long", &format!("select {}1", "1 + ".repeat(20_000))),
+        ] {
+            assert_eq!(laid_out(statement), None, "{what}");
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! Who may read? Whoever has the token, or a user with a password, of which only an Argon2 hash is known.
+//! Who may read, and who may change? Whoever has the token reads; users with a password, of which only an Argon2 hash is
+//! known, read or change as their role says.
 //!
 //! Source: RFC 6750 (bearer tokens), RFC 7617 (basic authentication), the PHC string format.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::rand_core::OsRng;
@@ -17,14 +18,48 @@ const TOKEN_CHARS: usize = 16;
 /// So many credentials that were right are remembered.
 const REMEMBERED: usize = 1000;
 
-/// Who may read.
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Read.
+    #[default]
+    Viewer,
+    /// Read, and change the database.
+    Operator,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Somebody who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The user, or `token`.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+#[derive(Clone, Debug)]
+struct User {
+    hash: String,
+    role: Role,
+}
+
+/// Who may read and change.
 #[derive(Debug, Default)]
 pub struct Access {
     token: Option<[u8; 32]>,
-    /// Argon2 hashes by user.
-    users: BTreeMap<String, String>,
+    users: BTreeMap<String, User>,
     /// Digests of credentials that were right: a scraper comes every few seconds, and Argon2 is slow on purpose.
-    admitted: Mutex<HashSet<[u8; 32]>>,
+    admitted: Mutex<HashMap<[u8; 32], Who>>,
 }
 
 /// A token or a file of users that cannot be used.
@@ -33,8 +68,8 @@ pub enum Error {
     /// Too easy to guess.
     #[error("the token is shorter than {TOKEN_CHARS} characters")]
     ShortToken,
-    /// A line that is not `user:hash`.
-    #[error("line {0} of the users is not \"user:hash\" with an Argon2 hash")]
+    /// A line that is not `user:hash` or `user:hash:operator`.
+    #[error("line {0} of the users is not \"user:hash\" or \"user:hash:operator\" with an Argon2 hash")]
     Line(usize),
     /// A file without any.
     #[error("there are no users in the file")]
@@ -58,7 +93,8 @@ impl Access {
         Ok(self)
     }
 
-    /// Asks for one of these users: lines `user:hash`, as [`hash_password`] gives it; `#` begins a comment.
+    /// Asks for one of these users: lines `user:hash`, as [`hash_password`] gives it, for who may read, and
+    /// `user:hash:operator` for who may change the database; `#` begins a comment.
     ///
     /// # Errors
     /// [`Error::Line`] and [`Error::NoUsers`].
@@ -68,12 +104,18 @@ impl Access {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (user, hash) = line.split_once(':').ok_or(Error::Line(number + 1))?;
+            let (user, rest) = line.split_once(':').ok_or(Error::Line(number + 1))?;
+            // There is no colon in a hash.
+            let (hash, role) = match rest.split_once(':') {
+                None | Some((_, "viewer")) => (rest.trim_end_matches(":viewer"), Role::Viewer),
+                Some((hash, "operator")) => (hash, Role::Operator),
+                Some(_) => return Err(Error::Line(number + 1)),
+            };
             let is_argon2 = PasswordHash::new(hash).is_ok_and(|h| h.algorithm.as_str().starts_with("argon2"));
             if user.is_empty() || !is_argon2 {
                 return Err(Error::Line(number + 1));
             }
-            self.users.insert(user.to_owned(), hash.to_owned());
+            self.users.insert(user.to_owned(), User { hash: hash.to_owned(), role });
         }
         if self.users.is_empty() { Err(Error::NoUsers) } else { Ok(self) }
     }
@@ -83,45 +125,75 @@ impl Access {
         self.token.is_none() && self.users.is_empty()
     }
 
-    /// Whether the value of an `Authorization` header is right. Takes some tens of milliseconds for a password that was
-    /// not seen before.
-    pub fn admits(&self, authorization: Option<&str>) -> bool {
-        if self.is_open() {
-            return true;
-        }
-        let Some((scheme, given)) = authorization.and_then(|a| a.split_once(' ')) else { return false };
-        let given = given.trim();
-        if scheme.eq_ignore_ascii_case("bearer") {
-            // Of digests, how far they are equal says nothing about the token.
-            return self.token.is_some_and(|token| token == digest(given));
-        }
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return false;
-        }
-        let remembered = digest(given);
-        if self.lock().contains(&remembered) {
-            return true;
-        }
-        let decoded = BASE64.decode(given).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some((user, password)) = decoded.as_deref().and_then(|d| d.split_once(':')) else { return false };
-        let right = self
-            .users
-            .get(user)
-            .and_then(|hash| PasswordHash::new(hash).ok())
-            .is_some_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-        if right {
-            let mut admitted = self.lock();
-            if admitted.len() >= REMEMBERED {
-                admitted.clear();
-            }
-            admitted.insert(remembered);
-        }
-        right
+    /// Whether there are users, and not only a token.
+    pub fn has_users(&self) -> bool {
+        !self.users.is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
+    /// Who has sent the value of an `Authorization` header. Takes some tens of milliseconds for a password that was
+    /// not seen before, and says so by [`Self::is_quick`].
+    pub fn identify(&self, authorization: &str) -> Option<Who> {
+        let (scheme, given) = authorization.split_once(' ')?;
+        let given = given.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return self.with_right_token(given);
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let remembered = digest(given);
+        if let Some(who) = self.lock().get(&remembered) {
+            return Some(who.clone());
+        }
+        let decoded = BASE64.decode(given).ok().and_then(|bytes| String::from_utf8(bytes).ok())?;
+        let (user, password) = decoded.split_once(':')?;
+        let who = self.with_right_password(user, password)?;
+        let mut admitted = self.lock();
+        if admitted.len() >= REMEMBERED {
+            admitted.clear();
+        }
+        admitted.insert(remembered, who.clone());
+        Some(who)
+    }
+
+    /// Whether [`Self::identify`] answers at once.
+    pub fn is_quick(&self, authorization: &str) -> bool {
+        let Some((scheme, given)) = authorization.split_once(' ') else { return true };
+        !scheme.eq_ignore_ascii_case("basic") || self.lock().contains_key(&digest(given.trim()))
+    }
+
+    /// Who signs in with a user and a password, or with the token and no user. Takes some tens of milliseconds, for
+    /// users that do not exist as well.
+    pub fn sign_in(&self, user: &str, password: &str) -> Option<Who> {
+        if user.is_empty() {
+            self.with_right_token(password.trim())
+        } else {
+            self.with_right_password(user, password)
+        }
+    }
+
+    fn with_right_token(&self, given: &str) -> Option<Who> {
+        // Of digests, how far they are equal says nothing about the token.
+        (self.token? == digest(given)).then(|| Who { name: "token".into(), role: Role::Viewer })
+    }
+
+    fn with_right_password(&self, name: &str, password: &str) -> Option<Who> {
+        let user = self.users.get(name);
+        let nobodys = nobodys_hash();
+        let hash = PasswordHash::new(user.map_or(nobodys, |u| u.hash.as_str())).ok()?;
+        let right = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
+        user.filter(|_| right).map(|u| Who { name: name.to_owned(), role: u.role })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Who>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the password of a user who does not exist is compared with, so that it takes as long.
+fn nobodys_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash_password("nobody's").unwrap_or_default())
 }
 
 /// The Argon2id hash of a password, for a file of users.
@@ -134,7 +206,7 @@ pub fn hash_password(password: &str) -> Result<String, Error> {
     hash.map(|h| h.to_string()).map_err(|e| Error::Hash(e.to_string()))
 }
 
-fn digest(text: &str) -> [u8; 32] {
+pub(crate) fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
@@ -148,33 +220,48 @@ mod tests {
         assert!(hash.starts_with("$argon2id$"));
         let access = Access::default()
             .with_token("0123456789abcdef\n")
-            .and_then(|a| a.with_users(&format!("# who\nada:{hash}\n")))
+            .and_then(|a| {
+                a.with_users(&format!("# who\nada:{hash}:operator\nbob:{hash}\neve:{hash}:viewer\n"))
+            })
             .unwrap();
         let basic = |credentials: &str| format!("Basic {}", BASE64.encode(credentials));
         let right = basic("ada:correct horse: battery");
+        assert!(!access.is_quick(&right));
         // The second time it is remembered.
         for _ in 0..2 {
-            assert!(access.admits(Some(&right)));
+            assert_eq!(access.identify(&right), Some(Who { name: "ada".into(), role: Role::Operator }));
         }
-        assert!(access.admits(Some("bearer 0123456789abcdef")));
+        assert!(access.is_quick(&right));
+        assert_eq!(access.identify("bearer 0123456789abcdef").unwrap().role, Role::Viewer);
+        for user in ["bob", "eve"] {
+            assert_eq!(access.sign_in(user, "correct horse: battery").unwrap().role, Role::Viewer);
+        }
+        assert_eq!(access.sign_in("", " 0123456789abcdef ").unwrap().name, "token");
+        for (user, password) in
+            [("", "0123"), ("ada", "0123456789abcdef"), ("nobody's", "nobody's"), ("", "")]
+        {
+            assert_eq!(access.sign_in(user, password), None, "{user}");
+        }
         for wrong in [
             "Bearer 0123456789abcdee",
             "Bearer",
             "Basic ???",
             &basic("ada:wrong"),
-            &basic("bob:x"),
+            &basic("nobody:nobody's"),
             "Digest x",
+            "",
         ] {
-            assert!(!access.admits(Some(wrong)), "{wrong}");
+            assert_eq!(access.identify(wrong), None, "{wrong}");
         }
-        assert!(!access.admits(None) && Access::default().admits(None));
     }
 
     #[test]
     fn what_cannot_protect_is_refused() {
         assert_eq!(Access::default().with_token("short").unwrap_err(), Error::ShortToken);
         assert_eq!(Access::default().with_users("# nobody\n").unwrap_err(), Error::NoUsers);
-        for line in ["ada", "ada:plain", ":x"] {
+        let hash = hash_password("x").unwrap();
+        for line in ["ada", "ada:plain", ":x", &format!("ada:{hash}:root"), &format!("ada:{hash}:operator:")]
+        {
             assert_eq!(Access::default().with_users(line).unwrap_err(), Error::Line(1), "{line}");
         }
     }

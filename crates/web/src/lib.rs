@@ -2,11 +2,18 @@
 //!
 //! - `/metrics`: what [`exporter`] has sampled.
 //! - `/healthz`: whether every database is connected; open to everybody, because it says nothing else.
+//! - everything else: pages for people, in `pages`.
 //!
-//! Off the loopback interface nothing is served without a token or a password.
+//! Off the loopback interface nothing is served without a token or a password. Who changes something is a user with role
+//! operator, whom a password has let in.
 
 pub mod access;
+mod failure;
+mod guard;
+mod live;
 mod metrics;
+mod pages;
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,19 +24,70 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chrono::{DateTime, Utc};
 use exporter::Exporter;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-pub use access::Access;
+pub use access::{Access, Role};
+pub use failure::Failure;
+
+use live::Live;
+use session::{Attempts, Sessions, secret};
+
+/// So many passwords are checked at a time.
+const HASHING: usize = 2;
 
 /// What pages are made of.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Samples and their state.
     pub exporter: Arc<Exporter>,
-    /// Who may read.
+    /// Who may read and change.
     pub access: Arc<Access>,
+}
+
+/// What requests share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub app: App,
+    pub began_at: DateTime<Utc>,
+    pub sessions: Sessions,
+    pub attempts: Attempts,
+    pub hashing: Semaphore,
+    /// What forms must send back where nobody is asked who they are.
+    pub open_csrf: String,
+    pub live: Live,
+    pub kept: pages::Keeping,
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Site {
+    fn new(app: App, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            app,
+            began_at: Utc::now(),
+            sessions: Sessions::default(),
+            attempts: Attempts::default(),
+            hashing: Semaphore::new(HASHING),
+            open_csrf: secret(),
+            live: Live::new(),
+            kept: pages::Keeping::default(),
+            stop,
+        }
+    }
+
+    /// For how long statements have been watched: counters of series begin at zero with pgwright.
+    pub fn watched_seconds(&self) -> f64 {
+        ((Utc::now() - self.began_at).num_milliseconds() as f64 / 1000.0).max(1.0)
+    }
+
+    /// When anything was sampled last.
+    pub fn last_sample(&self) -> Option<DateTime<Utc>> {
+        let samples = self.app.exporter.samples("pgwright_collector_last_success_timestamp_seconds");
+        let last = samples.iter().map(|s| s.value).fold(f64::NEG_INFINITY, f64::max);
+        last.is_finite().then(|| pages::figures::moment(last)).flatten()
+    }
 }
 
 /// What keeps it from serving.
@@ -89,7 +147,8 @@ pub async fn listen(address: SocketAddr, access: &Access) -> Result<TcpListener,
 /// # Errors
 /// When the port can no longer be read.
 pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
-    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let site = Arc::new(Site::new(app, stop.clone()));
+    let router = router(&site).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             let _ = stop.wait_for(|stop| *stop).await;
@@ -97,50 +156,41 @@ pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bo
         .await
 }
 
-fn router(app: App) -> Router {
-    let guarded = Router::new()
+fn router(site: &Arc<Site>) -> Router {
+    let programs = Router::new()
         .route("/metrics", get(metrics::answer))
-        .route_layer(middleware::from_fn_with_state(app.clone(), guard));
+        .route_layer(middleware::from_fn_with_state(site.clone(), guard::programs));
     Router::new()
         .route("/healthz", get(health))
-        .merge(guarded)
+        .merge(programs)
+        .merge(pages::router(site))
         .layer(middleware::from_fn(harden))
-        .with_state(app)
+        .with_state(site.clone())
 }
 
-async fn health(State(app): State<App>) -> Response {
-    match app.exporter.ready() {
+async fn health(State(site): State<Arc<Site>>) -> Response {
+    match site.app.exporter.ready() {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         // Why is for those who may read.
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a database is not connected\n").into_response(),
     }
 }
 
-async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let access = app.access.clone();
-    // Checking a password takes long on purpose; meanwhile others are answered.
-    let admitted =
-        tokio::task::spawn_blocking(move || access.admits(given.as_deref())).await.unwrap_or(false);
-    if admitted {
-        return next.run(request).await;
-    }
-    let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"pgwright\", charset=\"UTF-8\"")];
-    (StatusCode::UNAUTHORIZED, challenge, "authentication is needed\n").into_response()
-}
-
-/// Nothing is loaded from elsewhere, nothing runs, nobody may frame it.
+/// Nothing is loaded from elsewhere, nothing runs but the own script, nobody may frame it.
 async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

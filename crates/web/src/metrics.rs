@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,16 +11,16 @@ use exporter::Format;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::App;
+use crate::Site;
 
 pub(crate) async fn answer(
-    State(app): State<App>,
+    State(site): State<Arc<Site>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
     let accepted = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let format = Format::accepted(accepted(header::ACCEPT));
-    let text = app.exporter.scrape(format);
+    let text = site.app.exporter.scrape(format);
     let content_type = (header::CONTENT_TYPE, format.content_type());
     // Within one machine compressing costs more than it saves.
     let compressed =

@@ -23,6 +23,7 @@ mod regressions;
 mod rewrite;
 mod rewrite_check;
 mod serve;
+mod serve_pages;
 mod serve_prometheus;
 mod statistics;
 mod unreachable;

@@ -1,0 +1,261 @@
+//! Do the pages of `serve` show what is there, to whom they may, and does nothing of it run in a browser?
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::program::User;
+use crate::serve::{Answer, Serving};
+use crate::world::World;
+
+/// A table whose name is markup.
+const HOSTILE: &str = "a\"b.c<script>";
+
+/// Sends a form.
+pub fn post(address: &str, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Answer {
+    let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let body = body.join("&");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Percent-encodes everything that is not a letter or digit.
+pub fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+/// The value of a header.
+pub fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.head.lines().find_map(|line| {
+        let (n, value) = line.split_once(": ")?;
+        n.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+/// What a form of a page sends back to show that it is one.
+pub fn csrf(page: &str) -> &str {
+    page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap()
+}
+
+/// Signs in; gives the cookie.
+pub fn sign_in(serving: &Serving, user: &str, password: &str) -> String {
+    let answer =
+        post(&serving.address, "/sign-in", &[], &[("user", user), ("password", password), ("to", "/tables")]);
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    assert_eq!(header(&answer, "location"), Some("/tables"));
+    let cookie = header(&answer, "set-cookie").unwrap();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+/// Asks again until a page holds a text.
+pub fn until(serving: &Serving, path: &str, headers: &[(&str, &str)], text: &str) -> Answer {
+    let began = Instant::now();
+    loop {
+        let answer = serving.get(path, headers);
+        if answer.body.contains(text) {
+            return answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{path} never showed {text}:\n{}", answer.body);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_answers_and_what_is_hostile_is_text() {
+    let world = World::on(testkit::any_server()).await;
+    world
+        .load(
+            "create table \"a\"\"b.c<script>\" (\"i<d>\" int primary key, v text default '<b>'); \
+             comment on table \"a\"\"b.c<script>\" is 'said </main>'; \
+             create index \"<i>\" on \"a\"\"b.c<script>\" ((v || '<i>')); \
+             insert into \"a\"\"b.c<script>\" select generate_series(1, 1000)",
+        )
+        .await;
+    let user = User::new();
+    let intervals =
+        ["--interval", "statements=300ms", "--interval", "tables=300ms", "--interval", "indexes=300ms"];
+    let serving = Serving::start(&user, &world.url, &intervals);
+    until(&serving, "/statements", &[], "statements</span>");
+    world.repeat("select count(*) from \"a\"\"b.c<script>\" where v = '<u>'", 5).await;
+    let escaped = "&quot;a&quot;&quot;b.c&lt;script&gt;&quot;";
+    until(&serving, "/tables", &[], escaped);
+    let statements = until(&serving, "/statements?sort=calls&order=desc", &[], "b.c&lt;script&gt;");
+    let table = format!("/table?database={}&schema=public&name={}", world.name, encoded(HOSTILE));
+    let statement =
+        statements.body.split("href=\"/statement?").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let statement = format!("/statement?{}", statement.replace("&amp;", "&"));
+    until(&serving, "/indexes", &[], "&lt;i&gt;");
+    for path in [
+        "/",
+        "/statements",
+        "/tables",
+        "/indexes",
+        "/locks",
+        &table,
+        &statement,
+        "/indexes?only=unused",
+        "/tables?q=zzz",
+    ] {
+        let answer = serving.get(path, &[]);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(header(&answer, name), Some(value), "{path}");
+        }
+        let policy = header(&answer, "content-security-policy").unwrap();
+        for part in
+            ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"]
+        {
+            assert!(policy.contains(part) && !policy.contains("unsafe"), "{path}: {policy}");
+        }
+        let body = &answer.body;
+        assert!(
+            body.contains("href=\"#content\"")
+                && body.contains("<h1>")
+                && body.contains("aria-current=\"page\""),
+            "{path}: {body}"
+        );
+        for never in ["c<script>", "<i>", "<u>", "said </main>", " style=", " onclick="] {
+            assert!(!body.contains(never), "{path} holds {never}: {body}");
+        }
+    }
+    let table = serving.get(&table, &[]).body;
+    for text in ["said &lt;/main&gt;", "i&lt;d&gt;", "CREATE INDEX", "unused", "PRIMARY KEY"] {
+        assert!(table.contains(text), "{text} is not in {table}");
+    }
+    // Laid out over lines.
+    assert!(serving.get(&statement, &[]).body.contains("<code>"));
+    for (path, status) in [
+        ("/none", 404),
+        ("/table?database=x&schema=y&name=z", 404),
+        ("/statement?database=x&queryid=1", 404),
+        ("/statement?database=x&queryid=%00", 400),
+        ("/statement", 400),
+        ("/tables?sort=%3Cscript%3E&page=99999999999999999999&order=x", 200),
+    ] {
+        assert_eq!(serving.get(path, &[]).status, status, "{path}");
+    }
+    for (path, kind) in [
+        ("/static/style.css", "text/css"),
+        ("/static/live.js", "text/javascript"),
+        ("/static/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = serving.get(path, &[]);
+        assert_eq!(answer.status, 200);
+        assert!(header(&answer, "content-type").unwrap().starts_with(kind), "{path}");
+    }
+    // A name of another site that leads here is not the same site.
+    let answer = serving.get("/", &[("Host", "evil.example")]);
+    assert_eq!(answer.status, 421, "{}", answer.body);
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_whom_is_shown_and_sent() {
+    let world = World::on(testkit::any_server()).await;
+    world.load("create table t (id int)").await;
+    let user = User::new();
+    let serving = Serving::start(&user, &world.url, &[]);
+    until(&serving, "/locks", &[], "Nobody waits");
+    let (holder, waiter) = (testkit::connect(&world.url).await, testkit::connect(&world.url).await);
+    holder.batch_execute("begin; lock table t in access exclusive mode; select '<u>'").await.unwrap();
+    let waiting = tokio::spawn(async move { waiter.batch_execute("select * from t").await });
+    let page = until(&serving, "/locks", &[], "1 session waits").body;
+    assert!(page.contains("AccessShareLock") && page.contains("public.t"), "{page}");
+    assert!(page.contains("idle within a transaction") && page.contains("&lt;u&gt;"), "{page}");
+    // The same comes as events, and again when it changes.
+    let mut stream = TcpStream::connect(&serving.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    write!(stream, "GET /locks/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    let mut read_until = |text: &str| {
+        let mut buffer = [0; 4096];
+        while !seen.contains(text) {
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "it ended: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    };
+    read_until("1 session waits");
+    holder.batch_execute("commit").await.unwrap();
+    waiting.await.unwrap().unwrap();
+    read_until("Nobody waits");
+    assert!(seen.contains("content-type: text/event-stream"), "{seen}");
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_in_who_may_not() {
+    let world = World::new().await;
+    let user = User::new();
+    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
+    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
+    let users = user.write("users", lines).display().to_string();
+    let token = user.write("token", "0123456789abcdef0123\n").display().to_string();
+    let serving = Serving::start(&user, &world.url, &["--users-file", &users, "--token-file", &token]);
+    let refused = serving.get("/statement?database=a%22&queryid=1", &[]);
+    assert_eq!(refused.status, 303);
+    assert_eq!(
+        header(&refused, "location"),
+        Some("/sign-in?to=%2fstatement%3fdatabase%3da%2522%26queryid%3d1")
+    );
+    let form = serving.get("/sign-in?to=%2Ftables", &[]);
+    assert!(form.status == 200 && form.body.contains("value=\"/tables\""), "{}", form.body);
+    assert!(serving.get("/sign-in?to=https://evil.example", &[]).body.contains("name=\"to\" value=\"/\""));
+    assert_eq!(serving.get("/locks/events", &[]).status, 303);
+    // A header is enough to read, as with the metrics.
+    let bearer = ("Authorization", "Bearer 0123456789abcdef0123");
+    assert_eq!(serving.get("/tables", &[bearer]).status, 200);
+    let from_elsewhere = [("Origin", "https://evil.example")];
+    let right = [("user", "ada"), ("password", "secret words")];
+    assert_eq!(post(&serving.address, "/sign-in", &from_elsewhere, &right).status, 403);
+    let cookie = sign_in(&serving, "ada", "secret words");
+    let page = serving.get("/", &[("Cookie", &cookie)]);
+    assert!(page.status == 200 && page.body.contains("ada (operator)"), "{}", page.body);
+    assert!(
+        serving
+            .get("/", &[("Cookie", &sign_in(&serving, "bob", "secret words"))])
+            .body
+            .contains("bob (viewer)")
+    );
+    // Signing out needs what only the page knows.
+    let csrf = csrf(&page.body).to_owned();
+    let out = |headers: &[(&str, &str)], csrf: &str| {
+        post(&serving.address, "/sign-out", headers, &[("csrf", csrf)]).status
+    };
+    assert_eq!(out(&[("Cookie", &cookie)], "wrong"), 403);
+    assert_eq!(out(&[("Cookie", &cookie)], ""), 403);
+    assert_eq!(out(&[("Cookie", &cookie), ("Sec-Fetch-Site", "cross-site")], &csrf), 403);
+    assert_eq!(out(&[bearer], &csrf), 403);
+    assert_eq!(out(&[("Cookie", &cookie)], &csrf), 303);
+    assert_eq!(serving.get("/", &[("Cookie", &cookie)]).status, 303);
+    // After five wrong attempts not even the right password is looked at.
+    for _ in 0..5 {
+        let wrong = post(&serving.address, "/sign-in", &[], &[("user", "ada"), ("password", "wrong")]);
+        assert!(wrong.status == 401 && wrong.body.contains("User or password are wrong"), "{}", wrong.body);
+    }
+    let limited = post(&serving.address, "/sign-in", &[], &right);
+    assert_eq!(limited.status, 429);
+    assert!(header(&limited, "retry-after").and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= 61));
+    assert_eq!(serving.get("/healthz", &[]).status / 100, 2);
+    serving.stop();
+}

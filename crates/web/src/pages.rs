@@ -1,0 +1,113 @@
+//! What do people see? One file per page; each gives the part between head and foot.
+
+pub(crate) mod figures;
+mod indexes;
+mod layout;
+mod listing;
+mod locks;
+mod overview;
+mod samples;
+mod sign_in;
+mod statements;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use maud::Markup;
+use postgres::catalog::{IndexFactsRow, LockWaitRow};
+
+use crate::guard::{self, Identity};
+use crate::live::Kept;
+use crate::{Failure, Site};
+use layout::Page;
+use listing::Wanted;
+
+/// Answers of the server that pages share.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    pub index_facts: Kept<Arc<Vec<IndexFactsRow>>>,
+    pub lock_waits: Kept<Arc<Vec<LockWaitRow>>>,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self {
+            index_facts: Kept::new(Duration::from_secs(30)),
+            lock_waits: Kept::new(Duration::from_millis(900)),
+        }
+    }
+}
+
+/// An address with a query string.
+pub(crate) fn link(path: &str, parts: &[(&str, &str)]) -> String {
+    if parts.is_empty() {
+        return path.to_owned();
+    }
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parts).finish();
+    format!("{path}?{query}")
+}
+
+/// What the handler of a page knows.
+pub(crate) struct Visit {
+    pub site: Arc<Site>,
+    pub identity: Identity,
+    pub wanted: Wanted,
+}
+
+impl Visit {
+    /// The page as an answer.
+    fn show(&self, page: &Page<'_>, body: &Markup) -> Response {
+        layout::page(&self.site, &self.identity, page, body).into_response()
+    }
+
+    /// A page on which something went wrong.
+    fn fail(&self, status: StatusCode, page: &Page<'_>, failure: &Failure) -> Response {
+        (status, layout::page(&self.site, &self.identity, page, &layout::failure(failure))).into_response()
+    }
+}
+
+impl axum::extract::FromRequestParts<Arc<Site>> for Visit {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        site: &Arc<Site>,
+    ) -> Result<Self, Self::Rejection> {
+        let identity = parts.extensions.get::<Identity>().cloned().ok_or(StatusCode::UNAUTHORIZED)?;
+        Ok(Self { site: site.clone(), identity, wanted: Wanted::parse(parts.uri.query()) })
+    }
+}
+
+/// All pages.
+pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
+    let forms =
+        Router::new().route("/sign-out", post(sign_in::end)).route_layer(middleware::from_fn(guard::forms));
+    let known = Router::new()
+        .route("/", get(overview::show))
+        .route("/statements", get(statements::list))
+        .route("/statement", get(statements::one))
+        .route("/tables", get(tables::list))
+        .route("/table", get(tables::one))
+        .route("/indexes", get(indexes::list))
+        .route("/locks", get(locks::show))
+        .route("/locks/events", get(locks::events))
+        .merge(forms)
+        .fallback(missing)
+        .layer(middleware::from_fn_with_state(site.clone(), guard::pages));
+    Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::begin))
+        .route("/static/style.css", get(layout::style))
+        .route("/static/live.js", get(layout::script))
+        .route("/static/icon.svg", get(layout::icon))
+        .merge(known)
+}
+
+async fn missing(visit: Visit) -> Response {
+    let failure = Failure::new("there is no such page").hint("The pages are those of the navigation.");
+    visit.fail(StatusCode::NOT_FOUND, &Page { title: "Not found", place: "", live: false }, &failure)
+}
