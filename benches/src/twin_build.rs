@@ -138,9 +138,10 @@ async fn measure(server: &Server, schema: Schema, args: &Args) -> Result<Measure
     std::fs::remove_dir_all(&folder)?;
     drop(snapshot_again);
 
-    let first = TwinOptions::default();
-    let kept =
-        TwinOptions { template_dir: Some(repository().join(".cache/templates")), ..TwinOptions::default() };
+    // A plan of every partition takes longer than a user would wait for it.
+    let patient = TwinOptions { statement_timeout: Duration::from_secs(60), ..TwinOptions::default() };
+    let first = patient.clone();
+    let kept = TwinOptions { template_dir: Some(repository().join(".cache/templates")), ..patient };
     let start = Instant::now();
     Twin::build(&snapshot, server.binaries(), first).await?.stop().await?;
     let first_build_s = start.elapsed().as_secs_f64();
