@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::DateTime;
 use postgres::catalog::SessionSampleRow;
 use postgres::{Session, Target};
 use sampling::{Activity, Observed, Sample, Sampler};
@@ -96,7 +97,8 @@ async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mut
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let looking = postgres::catalog::session_samples(session, session.version_num());
+        let quiet = lock(watching).sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
+        let looking = postgres::catalog::session_samples(session, session.version_num(), quiet);
         let Ok(Ok(rows)) = tokio::time::timeout(shared.options.timeout, looking).await else { return };
         let mut watching = lock(watching);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());

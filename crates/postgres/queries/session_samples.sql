@@ -9,8 +9,19 @@ SELECT /* pgwright:session_samples */
     a.wait_event,
     c.now
 -- One row without a session when there is none: the time is always wanted.
-FROM (SELECT pg_catalog.clock_timestamp() AS now) AS c
-LEFT JOIN pg_catalog.pg_stat_activity AS a
-  ON a.datname = pg_catalog.current_database()
+FROM (
+    SELECT
+        pg_catalog.clock_timestamp() AS now,
+        (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) AS datid
+) AS c
+-- The view on this function joins names of users and databases, which takes as long as the rest.
+LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) AS a
+  ON a.datid = c.datid
   AND a.backend_type = 'client backend'
   AND a.pid <> pg_catalog.pg_backend_pid()
+  AND (
+      $1::pg_catalog.timestamptz IS NULL
+      OR a.state IS NULL
+      OR a.state = 'active'
+      OR a.state_change >= $1
+  )

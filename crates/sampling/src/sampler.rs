@@ -111,7 +111,15 @@ impl Sampler {
         self.sessions.values().filter(|s| s.active_at_us == Some(self.last_us)).count()
     }
 
-    /// Takes what one look at `now_us` has shown: all sessions.
+    /// Sessions that have been idle since before this need not be shown to the next look: whatever they ended was seen.
+    /// `None` before the first look, which has to see everything.
+    pub fn quiet_before_us(&self) -> Option<i64> {
+        // A session tells that it is idle a little after the time that it tells for it.
+        const TOLD_WITHIN_US: i64 = 1_000_000;
+        self.began_us.map(|_| self.last_us - TOLD_WITHIN_US.max(self.interval_us))
+    }
+
+    /// Takes what one look at `now_us` has shown: all sessions but those of [`Self::quiet_before_us`].
     pub fn look(&mut self, now_us: i64, samples: &[Sample]) {
         let began = *self.began_us.get_or_insert(now_us);
         if self.looks > 0 && now_us - self.last_us > self.interval_us * 3 / 2 {

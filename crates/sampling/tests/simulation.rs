@@ -34,11 +34,16 @@ fn play(
         .collect()
 }
 
-/// Looks at them, now and then late.
+/// Looks at them as often as the interval says, at sessions that are idle for long only when they come to be.
 fn looked_at(played: &[Session], seconds: i64) -> Sampler {
+    look_at(played, seconds, true)
+}
+
+fn look_at(played: &[Session], seconds: i64, leave_out_quiet: bool) -> Sampler {
     let mut sampler = Sampler::new(INTERVAL_US);
     for look in 0..seconds * 10 {
         let now = look * INTERVAL_US;
+        let quiet_before = sampler.quiet_before_us().filter(|_| leave_out_quiet);
         let samples: Vec<Sample> = played
             .iter()
             .zip(1..)
@@ -49,10 +54,27 @@ fn looked_at(played: &[Session], seconds: i64) -> Sampler {
                     if now < end { (Activity::Active, begin) } else { (Activity::Idle, end) };
                 Some(Sample { pid, query_id, activity, query_start_us: begin, state_change_us, wait: None })
             })
+            .filter(|s| {
+                s.activity == Activity::Active || quiet_before.is_none_or(|us| s.state_change_us >= us)
+            })
             .collect();
         sampler.look(now, &samples);
     }
     sampler
+}
+
+#[test]
+fn sessions_that_are_quiet_for_long_need_not_be_looked_at() {
+    let played = play(
+        40,
+        60,
+        5,
+        |rng| (rng.random_range(1..4), exponential(rng, 60_000.0)),
+        |rng| exponential(rng, 900_000.0),
+    );
+    let (few, all) = (look_at(&played, 60, true), look_at(&played, 60, false));
+    assert!(all.statements[&1].body.count() > 100);
+    assert_eq!(few.statements, all.statements);
 }
 
 /// The truth of one statement within the time that was looked at, in ms, ascending.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use advice::profiling::{Delta, StatementFigures};
+use chrono::DateTime;
 use clap::Args as ClapArgs;
 use model::Millis;
 use postgres::Session;
@@ -123,7 +124,8 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
             _ = tokio::signal::ctrl_c() => break,
         }
         let looked = Instant::now();
-        let rows = postgres::catalog::session_samples(session, session.version_num()).await?;
+        let quiet = watched.sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
+        let rows = postgres::catalog::session_samples(session, session.version_num(), quiet).await?;
         watched.looks.record(looked.elapsed().as_secs_f64() * 1000.0);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut hidden = 0;

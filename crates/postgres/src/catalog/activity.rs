@@ -54,14 +54,20 @@ catalog_query! {
     }
     name "session_samples"
     server { 13 => "session_samples.sql", 14 => "session_samples.since_14.sql" }
+    parameters [TIMESTAMPTZ]
 }
 
-/// What every client session of this database but the own one does.
+/// What every client session of this database but the own one does; those left out that have been idle since before
+/// `quiet_before`.
 ///
 /// # Errors
 /// When the query fails.
-pub async fn session_samples(client: &Client, version_num: i32) -> Result<Vec<SessionSampleRow>, Error> {
-    read(client, version_num, &[]).await
+pub async fn session_samples(
+    client: &Client,
+    version_num: i32,
+    quiet_before: Option<DateTime<Utc>>,
+) -> Result<Vec<SessionSampleRow>, Error> {
+    read(client, version_num, &[&quiet_before]).await
 }
 
 /// What the process `pid` waits for; `None` when there is no such process.
