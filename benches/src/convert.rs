@@ -4,6 +4,7 @@
 //! conversion with writers who keep a ledger of what was acknowledged; and a conversion that is killed while it
 //! copies and gone on with. The table and the peers' figures are those of `docs/reference/benchmarks.md`.
 
+mod attach;
 mod ledger;
 
 use std::process::{Command, Stdio};
@@ -28,7 +29,7 @@ use crate::benchmark_server::search;
 use crate::peers::PEERS_MAJOR;
 
 /// Arguments.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Rows of the table.
     #[arg(long, default_value_t = 5_000_000)]
@@ -54,6 +55,9 @@ pub struct Args {
     /// Print nothing but the JSON line.
     #[arg(long)]
     json: bool,
+    /// Make the table the first partition, at two sizes, and copy nothing.
+    #[arg(long)]
+    attach: bool,
     /// Convert the table of this database and end: the process that is killed.
     #[arg(long, hide = true)]
     child: Option<String>,
@@ -115,6 +119,11 @@ pub async fn run(args: Args) -> Result<()> {
             .set("maintenance_work_mem", "256MB")
             .set("checkpoint_timeout", "30min"),
     )?;
+    if args.attach {
+        attach::run(&args, &server).await?;
+        server.stop()?;
+        return Ok(());
+    }
     let url = server.url("postgres");
     let client = connect(&url).await?;
     say(&format!("PostgreSQL {}: filling {} rows over {} months", args.major, args.rows, args.months));
