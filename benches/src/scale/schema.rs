@@ -218,6 +218,7 @@ fn add_table(
         relallvisible: pages * 9 / 10,
         pages,
         table_bytes: Bytes::from_pages(pages as u64),
+        toast_pages: 0,
         indexes_bytes: Bytes::from_pages(key_pages as u64),
         options: Vec::new(),
         unlogged: false,

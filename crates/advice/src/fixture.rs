@@ -59,6 +59,7 @@ pub fn table(table: &str, rows: f64, columns: &[&str]) -> Relation {
         relallvisible: pages,
         pages,
         table_bytes: Bytes::from_pages(pages as u64),
+        toast_pages: 0,
         indexes_bytes: Bytes(0),
         options: Vec::new(),
         unlogged: false,

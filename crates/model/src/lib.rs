@@ -9,6 +9,7 @@ pub mod change;
 pub mod cost_model;
 pub mod estimate;
 pub mod finding;
+pub mod hash_index;
 pub mod latency;
 pub mod lock;
 pub mod name;

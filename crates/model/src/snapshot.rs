@@ -147,6 +147,9 @@ pub struct Relation {
     pub pages: i64,
     /// Size of main fork, maps and TOAST.
     pub table_bytes: Bytes,
+    /// The current length of the main fork of its TOAST table in pages. 0 without one and in files of before.
+    #[serde(default)]
+    pub toast_pages: i64,
     /// Size of all its indexes.
     pub indexes_bytes: Bytes,
     /// `pg_class.reloptions`.

@@ -8,6 +8,8 @@ SELECT /* pgwright:relations */
     c.relallvisible,
     coalesce(pg_catalog.pg_relation_size(c.oid), 0) AS main_bytes,
     coalesce(pg_catalog.pg_table_size(c.oid), 0) AS table_bytes,
+    CASE WHEN c.reltoastrelid <> 0 THEN coalesce(pg_catalog.pg_relation_size(c.reltoastrelid), 0) ELSE 0 END
+        AS toast_bytes,
     coalesce(pg_catalog.pg_indexes_size(c.oid), 0) AS indexes_bytes,
     coalesce(c.reloptions, '{}') AS options,
     c.relpersistence = 'u' AS unlogged,

@@ -17,7 +17,7 @@ use crate::error::Error;
 const DATABASE: &str = "trial";
 const OWNER: &str = "pgwright_trial";
 /// The schema of the samples.
-const SCHEMA: &str = "pgwright_trial";
+pub(crate) const SCHEMA: &str = "pgwright_trial";
 
 /// How trials are made.
 #[derive(Clone, Debug)]
@@ -115,6 +115,10 @@ impl Trial {
             settings.retain(|(name, _)| name != "default_statistics_target");
             settings.push(("default_statistics_target".into(), target.to_owned()));
         }
+        // How values are stored and how indexes are built, which decides sizes.
+        for name in ["default_toast_compression", "maintenance_work_mem"] {
+            settings.extend(snapshot.setting(name).map(|value| (name.to_owned(), value.to_owned())));
+        }
         let client = connect(&server, &settings, &options).await?;
         pipeline::one(&client, &format!("CREATE SCHEMA {SCHEMA}"))
             .await
@@ -203,18 +207,25 @@ impl Trial {
                 return message(error, what).map(Err);
             }
         }
-        let copied = async {
-            let sink = self.client.copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN")).await?;
-            let mut sink = std::pin::pin!(sink);
-            for chunk in &source.data {
-                sink.feed(chunk.clone()).await?;
-            }
-            sink.as_mut().finish().await
-        };
-        match copied.await {
-            Ok(_) => Ok(Ok(Loaded { table, facts: source.facts })),
+        match self.copy(&table, &source.data).await {
+            Ok(()) => Ok(Ok(Loaded { table, facts: source.facts })),
             Err(error) => message(error, what).map(Err),
         }
+    }
+
+    /// Fills a table with rows in the text format of COPY.
+    pub(crate) async fn copy(
+        &self,
+        table: &QualifiedName,
+        data: &[Bytes],
+    ) -> Result<(), tokio_postgres::Error> {
+        let sink = self.client.copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN")).await?;
+        let mut sink = std::pin::pin!(sink);
+        for chunk in data {
+            sink.feed(chunk.clone()).await?;
+        }
+        sink.as_mut().finish().await?;
+        Ok(())
     }
 
     /// Drops what [`Self::load`] has made.

@@ -4,14 +4,16 @@
 //! holds, how many pages that makes. Sources: `heap_compute_data_size` and `heap_form_tuple` (`heaptuple.c`) for
 //! rows, `raw_heap_insert` (`rewriteheap.c`) for how `VACUUM FULL` fills pages, `nbtsort.c` and `nbtdedup.c` for how
 //! `REINDEX` fills a B-tree. Alignment and NULLs are counted column by column, because both decide where the next
-//! column begins; equal keys of a B-tree are merged into lists of six bytes a row, as deduplication does.
+//! column begins; equal keys of a B-tree are merged into lists of six bytes a row, as deduplication does. A hash index
+//! is what `model::hash_index` says of its values.
 //!
 //! The exact way reads the relation with the extension pgstattuple; [`from_heap_figures`] and [`from_index_figures`]
-//! turn its figures into the same answer.
+//! turn its figures into the same answer. For TOAST, GIN, GiST and SP-GiST a sample is rewritten in a local server
+//! (`trial`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::snapshot::{Column, ColumnStatistics, Index, Relation, RelationKind};
+use model::snapshot::{Column, ColumnStatistics, ExtendedStatistics, Index, Relation, RelationKind};
 use model::{Bytes, KeyTarget, QualifiedName};
 use serde::{Deserialize, Serialize};
 
@@ -47,19 +49,29 @@ impl Bloat {
         if self.pages <= 0.0 { 0.0 } else { (1.0 - self.fresh_pages / self.pages).clamp(0.0, 1.0) }
     }
 
+    /// Of two together.
+    #[must_use]
+    pub fn plus(&self, other: Self) -> Self {
+        Self { pages: self.pages + other.pages, fresh_pages: self.fresh_pages + other.fresh_pages }
+    }
+
     /// What a rewrite gives back.
     pub fn wasted(&self) -> Bytes {
         Bytes::from_pages((self.pages - self.fresh_pages).max(0.0) as u64)
     }
 }
 
-/// Bloat of one relation as pgstattuple measured it.
+/// Bloat of one relation as it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The table or index.
     pub name: QualifiedName,
     /// What was measured.
     pub bloat: Bloat,
+    /// That of the table's TOAST, where it was measured.
+    pub toast: Option<Bloat>,
+    /// By what, in a few words.
+    pub how: String,
 }
 
 /// A value that is somewhere in a row: its bytes as stored, and whether it begins at a multiple of its alignment.
@@ -95,10 +107,11 @@ fn row_bytes(relation: &Relation) -> Option<(f64, bool)> {
         return None;
     }
     let values: Vec<Values> = relation.columns.iter().map(values_of_column).collect();
-    // Dropped columns keep their bit in the bitmap.
+    // Dropped columns keep their bit in the bitmap, and a rewrite makes them NULL.
     let attributes = relation.columns.iter().map(|c| c.attnum).max().unwrap_or(0);
+    let dropped = usize::try_from(attributes).is_ok_and(|last| last > relation.columns.len());
     Some(tuple_bytes(&values, |any_null| {
-        let bitmap = if any_null { (f64::from(attributes) / 8.0).ceil() } else { 0.0 };
+        let bitmap = if any_null || dropped { (f64::from(attributes) / 8.0).ceil() } else { 0.0 };
         align_up(23.0 + bitmap, 8.0)
     }))
 }
@@ -121,9 +134,15 @@ fn heap_pages(rows: f64, tuple: f64, fixed: bool, fillfactor: f64) -> f64 {
     (rows * item / (space - item / 2.0).max(item)).ceil()
 }
 
-/// The estimate for a B-tree index; `None` for other methods, or when statistics are missing.
-pub fn of_index(index: &Index, relation: &Relation) -> Option<Bloat> {
+/// The estimate for a B-tree or hash index; `None` for other methods, or when statistics are missing or do not tell.
+///
+/// `extended` are the statistics objects of the database: how many combinations of several columns there are decides
+/// how much of an index on them is merged.
+pub fn of_index(index: &Index, relation: &Relation, extended: &[ExtendedStatistics]) -> Option<Bloat> {
     let definition = &index.definition;
+    if definition.access_method == "hash" {
+        return of_hash(index, relation);
+    }
     if definition.access_method != "btree"
         || !index.valid
         || index.reltuples < 0.0
@@ -150,11 +169,46 @@ pub fn of_index(index: &Index, relation: &Relation) -> Option<Bloat> {
     let (tuple, _) = tuple_bytes(&values, header);
     let (pivot, _) = tuple_bytes(&values[..keys], header);
     let (present, _) = tuple_bytes(&without_nulls(&values), header);
-    let merged =
-        deduplicates(index, relation).then(|| merged_bytes(index, relation, rows, present)).flatten();
+    let merged = deduplicates(index, relation)
+        .then(|| merged_bytes(index, relation, extended, rows, present))
+        .flatten();
     let fillfactor = parameter(index, "fillfactor").unwrap_or(90.0);
     let fresh_pages = btree_pages(rows, tuple, pivot, merged, fillfactor);
+    // Columns that hang together have fewer combinations, and those are merged: there is no telling how many.
+    let together = keys > 1 && known_combinations(index, relation, extended).is_none();
+    if together && deduplicates(index, relation) && fresh_pages > 1.02 * index.pages as f64 {
+        return None;
+    }
     Some(Bloat { pages: index.pages.max(0) as f64, fresh_pages })
+}
+
+/// The estimate for a hash index.
+fn of_hash(index: &Index, relation: &Relation) -> Option<Bloat> {
+    if !index.valid || index.reltuples < 0.0 || relation.reltuples < 0.0 {
+        return None;
+    }
+    let statistics = match &index.definition.keys.first()?.target {
+        KeyTarget::Column(name) => crate::tables::statistics(relation, relation.column(name)?)?,
+        KeyTarget::Expression(_) => index.expression_statistics.get(&1)?,
+    };
+    let rows = match index.definition.predicate {
+        Some(_) => index.reltuples,
+        None => live_rows(relation),
+    };
+    let common = statistics.common_values();
+    let mut classes: Vec<(f64, f64)> =
+        common.iter().map(|(_, frequency)| (f64::from(*frequency), 1.0)).collect();
+    let others = (statistics.distinct(relation.reltuples.max(1.0)) - common.len() as f64).max(1.0);
+    let common_share: f64 = classes.iter().map(|(share, _)| share).sum();
+    let rest = (1.0 - f64::from(statistics.null_frac) - common_share).max(0.0);
+    classes.push((rest / others, others));
+    let fresh_pages = model::hash_index::pages(
+        rows,
+        live_rows(relation).max(rows),
+        parameter(index, "fillfactor"),
+        &classes,
+    );
+    Some(Bloat { pages: index.pages.max(0) as f64, fresh_pages: fresh_pages.ceil() })
 }
 
 fn btree_pages(rows: f64, tuple: f64, pivot: f64, merged: Option<f64>, fillfactor: f64) -> f64 {
@@ -205,7 +259,13 @@ fn deduplicates(index: &Index, relation: &Relation) -> bool {
 
 /// Bytes of all leaf tuples when equal keys are merged; `None` when keys do not repeat. `tuple` is what one without
 /// NULLs takes.
-fn merged_bytes(index: &Index, relation: &Relation, rows: f64, tuple: f64) -> Option<f64> {
+fn merged_bytes(
+    index: &Index,
+    relation: &Relation,
+    extended: &[ExtendedStatistics],
+    rows: f64,
+    tuple: f64,
+) -> Option<f64> {
     let of_key = |position: usize| -> Option<&ColumnStatistics> {
         match &index.definition.keys.get(position)?.target {
             KeyTarget::Column(name) => crate::tables::statistics(relation, relation.column(name)?),
@@ -235,14 +295,19 @@ fn merged_bytes(index: &Index, relation: &Relation, rows: f64, tuple: f64) -> Op
             of_key(position).map(|s| s.distinct(table_rows) + if s.null_frac > 0.0 { 1.0 } else { 0.0 })
         })
         .try_fold(1.0_f64, |product, distinct| Some((product * distinct?).min(1e15)))?;
-    let groups = known_combinations(index, relation).unwrap_or(combinations);
+    let known = known_combinations(index, relation, extended);
+    if let Some(groups) = known.filter(|groups| *groups < 0.95 * rows) {
+        return Some(groups * group_bytes(rows / groups.max(1.0), tuple));
+    }
+    let groups = known.unwrap_or(combinations);
     // Of the combinations that could occur, those that do when rows are spread over them at random.
     let occupied = groups * -(-rows / groups.max(1.0)).exp_m1();
     (occupied < 0.95 * rows).then(|| occupied * group_bytes(rows / occupied.max(1.0), tuple))
 }
 
-/// A unique column among the keys: every combination occurs once.
-fn known_combinations(index: &Index, relation: &Relation) -> Option<f64> {
+/// How many combinations of the keys there are, where that is known: with a unique column among them every one occurs
+/// once, else extended statistics may tell.
+fn known_combinations(index: &Index, relation: &Relation, extended: &[ExtendedStatistics]) -> Option<f64> {
     let unique = index.definition.keys.iter().any(|key| match &key.target {
         KeyTarget::Column(name) => relation
             .column(name)
@@ -250,7 +315,23 @@ fn known_combinations(index: &Index, relation: &Relation) -> Option<f64> {
             .is_some_and(|s| s.n_distinct == -1.0 && s.null_frac == 0.0),
         KeyTarget::Expression(_) => false,
     });
-    unique.then_some(1e15)
+    if unique {
+        return Some(1e15);
+    }
+    let number = |key: &model::IndexKey| match &key.target {
+        KeyTarget::Column(name) => relation.column(name).map(|c| c.attnum),
+        KeyTarget::Expression(_) => None,
+    };
+    let keys: Option<BTreeSet<i16>> = index.definition.keys.iter().map(number).collect();
+    let keys = keys?;
+    let of_table = extended.iter().filter(|s| s.table == relation.name).flat_map(|s| &s.data);
+    of_table.filter(|data| !data.inherited).find_map(|data| {
+        let counted: BTreeMap<String, f64> = serde_json::from_str(data.n_distinct.as_deref()?).ok()?;
+        counted.into_iter().find_map(|(columns, distinct)| {
+            let columns: Option<BTreeSet<i16>> = columns.split(',').map(|c| c.trim().parse().ok()).collect();
+            (columns? == keys).then_some(distinct)
+        })
+    })
 }
 
 /// Bytes of the leaf tuples of one key that so many rows have, line pointers included.
@@ -433,18 +514,24 @@ pub fn from_heap_figures(pages: f64, rows: f64, bytes: f64, relation: &Relation)
 }
 
 /// What `pgstatindex` says of a B-tree: leaf pages, their density in percent, and pages of every kind.
+///
+/// A rewrite also merges lists of equal keys that have become short, which density does not show: where the estimate
+/// has fewer pages it counts, within a quarter, because what was read is sure.
 pub fn from_index_figures(
     pages: f64,
     leaf_pages: f64,
     density: f64,
     internal_pages: f64,
     index: &Index,
+    estimate: Option<Bloat>,
 ) -> Bloat {
     let fillfactor = parameter(index, "fillfactor").unwrap_or(90.0);
     // Pages that are deleted or empty are not leaf pages: a rewrite leaves all of them out.
     let leaves = if density.is_finite() { (leaf_pages * density / fillfactor).ceil() } else { 0.0 };
     let inner = if leaf_pages > 0.0 { (internal_pages * leaves / leaf_pages).ceil() } else { 0.0 };
-    Bloat { pages, fresh_pages: (1.0 + leaves + inner).min(pages) }
+    let read = (1.0 + leaves + inner).min(pages);
+    let fresh_pages = estimate.map_or(read, |e| read.min(e.fresh_pages.max(0.75 * read)));
+    Bloat { pages, fresh_pages }
 }
 
 #[cfg(test)]

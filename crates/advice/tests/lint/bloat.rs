@@ -3,6 +3,8 @@
 //! Tables and indexes of many kinds are made, aged, analyzed and estimated; pgstattuple measures them; then they are
 //! rewritten, and what is gone is the truth.
 
+use std::collections::BTreeMap;
+
 use advice::schema::bloat;
 use postgres::statistics::space::{heap_space, index_space};
 use postgres::{Environment, SessionOptions, Target};
@@ -107,6 +109,121 @@ const CASES: &[Case] = &[
          insert into t select n, repeat('z', 1500) from generate_series(1, 4000) n; delete from t where id % 2 = 0"),
 ];
 
+/// Cases that were written after the estimate, to see whether it holds for what it was not made with.
+const HELD_OUT: &[Case] = &[
+    case(
+        "every_kind",
+        "create table t (a smallint, b char(7), c uuid, d inet, e numeric(12, 3), f bytea, g interval, h date, i float4, j time, k bit(11));
+         insert into t select n % 30000, 'c' || n % 900, md5(n::text)::uuid, ('10.0.' || n % 200 || '.' || n % 250)::inet,
+            n * 7.125, decode(repeat('ab', n % 23), 'hex'), n * interval '1 minute', date '2020-01-01' + n % 1000, n, '10:00', b'10101010101'
+            from generate_series(1, 30000) n;
+         create index on t (c); create index on t (d); create index on t (e); create index on t (h); create index on t (b, h);
+         create index on t (g); delete from t where a % 5 < 2",
+    ),
+    case(
+        "hang_together",
+        "create table t (id int, city text, zip int, street int); insert into t select n, 'city ' || n % 400, n % 1600, n % 6400
+            from generate_series(1, 50000) n; create statistics t_cities (ndistinct) on city, zip, street from t;
+         create index on t (city, zip); create index on t (zip, street, city); create index on t (city) where zip < 800;
+         delete from t where id % 3 = 0",
+    ),
+    case(
+        "documents",
+        "create table t (id int primary key, doc jsonb, tags text[], numbers int[]);
+         insert into t select n, jsonb_build_object('user', n % 977, 'name', repeat('n', n % 40), 'deep', jsonb_build_object('at', n)),
+            array['t' || n % 7, 't' || n % 311], array(select generate_series(1, n % 9)) from generate_series(1, 25000) n;
+         create index on t ((doc ->> 'user')); create index on t (((doc ->> 'user')::int)); create index on t (tags);
+         delete from t where id % 3 = 0",
+    ),
+    case(
+        "dropped_columns",
+        "create table t (id int, gone text, b int, also_gone numeric, c int, d int, e int, f int, g int, h int);
+         insert into t select n, repeat('g', 50), n, n, n, n, n, n, n, n from generate_series(1, 30000) n;
+         alter table t drop column gone; alter table t drop column also_gone",
+    ),
+    case(
+        "added_columns",
+        "create table t (id int, a int); insert into t select n, n from generate_series(1, 40000) n;
+         alter table t add column b bigint default 7; alter table t add column c text; update t set c = 'x' where id % 2 = 0",
+    ),
+    case(
+        "twenty_columns",
+        "create table t (id int, a int, b text, c bool, d int, e text, f timestamptz, g int, h int, i int, j numeric, k text, l bool,
+            m int, n bigint, o text, p int, q int, r date, s int);
+         insert into t select x, x, 'b' || x % 11, x % 2 = 0, nullif(x % 3, 0), case when x % 4 = 0 then repeat('e', x % 30) end,
+            case when x % 10 > 0 then now() end, null, x, null, x % 100 / 7.0, 'k', null, x, x, case when x % 50 = 0 then 'rare' end,
+            nullif(x % 2, 0), x, current_date, nullif(x % 5, 1) from generate_series(1, 25000) x;
+         create index on t (d); create index on t (e); create index on t (r, c); create index on t (o);
+         create index on t (d, g, p); delete from t where id % 7 in (1, 2, 3)",
+    ),
+    case(
+        "other_letters",
+        "create table t (id int, s text, c varchar(200) collate \"C\"); insert into t select n, repeat('äöü€', n % 17), 'Straße ' || n % 4000
+            from generate_series(1, 30000) n; create index on t (s); create index on t (c); create index on t (upper(c));
+         delete from t where id % 2 = 1",
+    ),
+    case(
+        "compressed",
+        "create table t (id int, s text); insert into t select n, repeat('compressible ', 100 + n % 200) from generate_series(1, 20000) n;
+         delete from t where id % 3 = 1",
+    ),
+    case(
+        "pointers_to_toast",
+        "create table t (id int primary key, s text, n int); alter table t alter s set storage external;
+         insert into t select n, repeat(md5(n::text), 80), n from generate_series(1, 6000) n; create index on t (n, id);
+         update t set n = n + 1; update t set n = n + 1; delete from t where id % 2 = 0",
+    ),
+    case(
+        "statuses",
+        "create table t (id bigint generated always as identity primary key, status text, at timestamptz, day date, account int);
+         insert into t (status, at, day, account) select (array['new', 'paid', 'sent', 'done', 'done', 'done'])[1 + n % 6],
+            timestamptz '2024-01-01' + n * interval '90 seconds', date '2024-01-01' + n / 960, (n * 7919) % 3001 from generate_series(1, 60000) n;
+         create index on t (status, at); create index on t (day); create index on t (account, day); create index on t (at);
+         create index on t (account) where status = 'new'; create index on t (status) with (fillfactor = 70);
+         update t set status = 'done' where id % 4 = 0; delete from t where id % 10 in (0, 3, 7)",
+    ),
+    case(
+        "nearly_empty",
+        "create table t (id int, k int, s text); insert into t select n, n % 5000, 'text ' || n from generate_series(1, 60000) n;
+         create index on t (id); create index on t (k); create index on t (s); delete from t where id % 20 > 0",
+    ),
+    case(
+        "grown_and_shrunk",
+        "create table t (id int, k int); create index on t (k); create index on t (id);
+         insert into t select n, (n * 7919) % 100003 from generate_series(1, 30000) n; delete from t where k % 2 = 0; vacuum t;
+         insert into t select n, (n * 10473) % 100003 from generate_series(1, 30000) n; delete from t where k % 3 = 0; vacuum t;
+         insert into t select n, n % 1000 from generate_series(1, 10000) n",
+    ),
+    case(
+        "filled_to_ninety",
+        "create table t (id int primary key with (fillfactor = 100), n int, s text) with (fillfactor = 90);
+         insert into t select n, n, repeat('f', 10 + n % 100) from generate_series(1, 25000) n; create index on t (n) with (fillfactor = 100);
+         update t set n = n + 1 where id % 2 = 0; delete from t where id % 3 = 0",
+    ),
+    case(
+        "long_keys",
+        "create table t (id int, url text); insert into t select n, 'https://example.com/' || repeat('path/', 20 + n % 30) || n
+            from generate_series(1, 15000) n; create index on t (url); create index on t (url, id); delete from t where id % 5 > 1",
+    ),
+    case(
+        "hash_unique",
+        "create table t (id int, u uuid); insert into t select n, md5(n::text)::uuid from generate_series(1, 120000) n;
+         create index on t using hash (u); create index on t using hash (id); delete from t where id % 3 > 0",
+    ),
+    case(
+        "hash_repeated",
+        "create table t (id int, k int, s text, n int); insert into t select n, n % 300, 'value ' || n % 7, nullif(n % 4, 0) * n
+            from generate_series(1, 80000) n;
+         create index on t using hash (k); create index on t using hash (s); create index on t using hash (n);
+         create index on t using hash (id) with (fillfactor = 40); create index on t using hash (id) where k < 30;
+         delete from t where id % 8 < 5",
+    ),
+    case(
+        "hash_grown",
+        "create table t (id int); create index on t using hash (id); insert into t select generate_series(1, 150000); delete from t where id > 40000",
+    ),
+];
+
 async fn value(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
 }
@@ -120,11 +237,22 @@ async fn truth(client: &Client, relation: &str, before: f64, rewrite: &str) -> f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_estimate_is_within_five_points_of_a_rewrite() {
+    judge(CASES, 60, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_for_cases_that_it_was_not_made_with() {
+    // Two columns that hang together, of which nothing says how.
+    judge(HELD_OUT, 90, &["every_kind.t_b_h_idx"]).await;
+}
+
+/// Judges tables and indexes, at least so many; of some indexes statistics tell nothing.
+async fn judge(cases: &[Case], at_least: usize, without_estimate: &[&str]) {
     let server = testkit::any_server();
     let database = testkit::database(server).await;
     let client = testkit::connect(&database.url).await;
     client.batch_execute("create extension pgstattuple").await.unwrap();
-    for case in CASES {
+    for case in cases {
         let schema = format!("create schema {0}; set search_path = {0}, public", case.name);
         client.batch_execute(&schema).await.unwrap();
         // One by one: VACUUM does not run within several.
@@ -142,10 +270,12 @@ async fn the_estimate_is_within_five_points_of_a_rewrite() {
     let extension = snapshot.extensions.iter().find(|e| e.name == "pgstattuple").unwrap();
     let target = Target::parse(Some(&database.url), &Environment::default()).unwrap();
     let session = target.connect(&SessionOptions::default()).await.unwrap();
-    let mut wrong = Vec::new();
-    let mut judged = 0;
+    let (mut wrong, mut untold) = (Vec::new(), Vec::new());
+    // By way: how many, and the worst.
+    let mut worst: BTreeMap<String, (usize, f64)> = BTreeMap::new();
     let mut judge = |name: String, way: &str, said: f64, truth: f64| {
-        judged += 1;
+        let so_far = worst.entry(way.to_owned()).or_default();
+        *so_far = (so_far.0 + 1, so_far.1.max((said - truth).abs()));
         println!("{name:60} {way:10} {said:5.1} {truth:5.1} {:+5.1}", said - truth);
         if (said - truth).abs() > TOLERANCE {
             wrong.push(format!("{name} {way}: {said:.1} against {truth:.1}"));
@@ -161,25 +291,38 @@ async fn the_estimate_is_within_five_points_of_a_rewrite() {
             relation,
         );
         for index in snapshot.indexes_of(&relation.name) {
-            let estimate = bloat::of_index(index, relation).unwrap();
-            let space = index_space(&session, extension, index.oid).await.unwrap().unwrap();
-            let measured = bloat::from_index_figures(
-                space.index_size as f64 / 8192.0,
-                space.leaf_pages as f64,
-                space.avg_leaf_density,
-                space.internal_pages as f64,
-                index,
-            );
+            let estimate = bloat::of_index(index, relation, &snapshot.extended_statistics);
             let name = index.name.to_string();
+            let measured = if index.definition.access_method == "btree" {
+                let space = index_space(&session, extension, index.oid).await.unwrap().unwrap();
+                Some(bloat::from_index_figures(
+                    space.index_size as f64 / 8192.0,
+                    space.leaf_pages as f64,
+                    space.avg_leaf_density,
+                    space.internal_pages as f64,
+                    index,
+                    estimate,
+                ))
+            } else {
+                None
+            };
             let truth = truth(&client, &name, index.pages as f64, &format!("reindex index {name}")).await;
-            judge(name.clone(), "estimated", estimate.share() * 100.0, truth);
-            judge(name, "measured", measured.share() * 100.0, truth);
+            match estimate {
+                Some(estimate) => judge(name.clone(), "estimated", estimate.share() * 100.0, truth),
+                None => untold.push(name.clone()),
+            }
+            if let Some(measured) = measured {
+                judge(name, "measured", measured.share() * 100.0, truth);
+            }
         }
         let name = relation.name.to_string();
         let truth = truth(&client, &name, relation.pages as f64, &format!("vacuum full {name}")).await;
         judge(name.clone(), "estimated", estimate.share() * 100.0, truth);
         judge(name, "measured", measured.share() * 100.0, truth);
     }
-    assert!(judged > 60, "{judged}");
+    println!("{worst:.1?}");
+    assert_eq!(untold, without_estimate);
+    let judged: usize = worst.values().map(|(number, _)| number).sum();
+    assert!(judged > at_least, "{judged}");
     assert!(wrong.is_empty(), "{} of {judged}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -170,6 +170,7 @@ fn relation(table: &QualifiedName) -> Relation {
         relallvisible: 10,
         pages: 10,
         table_bytes: Bytes(80_000),
+        toast_pages: 0,
         indexes_bytes: Bytes(0),
         options: Vec::new(),
         unlogged: false,

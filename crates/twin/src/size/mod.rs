@@ -275,6 +275,7 @@ pub(crate) mod tests {
             relallvisible: 0,
             pages: 10_000,
             table_bytes: Bytes(0),
+            toast_pages: 0,
             indexes_bytes: Bytes(0),
             options: Vec::new(),
             unlogged: false,

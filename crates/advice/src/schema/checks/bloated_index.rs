@@ -1,7 +1,9 @@
 //! Is an index much larger than its entries?
 //!
-//! Measured with pgstattuple where asked for (`--exact`: density of the leaves plus deleted pages), else estimated
-//! from the statistics for B-trees: entries with alignment and NULLs, equal keys merged, the index's fill factor.
+//! Measured where asked for (`--exact`): B-trees with pgstattuple, by the density of the leaves and deleted pages; GIN,
+//! GiST and SP-GiST by building the index on a sample in a local server. Else estimated from the statistics: B-trees by
+//! entries with alignment and NULLs, equal keys merged, the index's fill factor; hash indexes by buckets and the pages
+//! that frequent values add to them.
 
 use model::{LockLevel, Millis, Severity};
 
@@ -22,8 +24,9 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
     let mut found = Vec::new();
     for relation in facts.stored() {
         for index in facts.tables.indexes(&relation.name).filter(|i| i.valid) {
-            let measured = facts.beside.measured.iter().find(|m| m.name == index.name).map(|m| m.bloat);
-            let Some(bloat) = measured.or_else(|| bloat::of_index(index, relation)) else { continue };
+            let measured = facts.beside.measured.iter().find(|m| m.name == index.name);
+            let estimate = || bloat::of_index(index, relation, &facts.snapshot.extended_statistics);
+            let Some(bloat) = measured.map(|m| m.bloat).or_else(estimate) else { continue };
             let wasted = bloat.wasted();
             if bloat.share() < facts.thresholds.bloat_share || wasted.0 < facts.thresholds.bloat_min_bytes {
                 continue;
@@ -35,7 +38,7 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
                     format!("{} of index {} is free space ({wasted})", percent(bloat.share()), index.name),
                     "Scans read and the cache holds pages that are nearly empty. Building it anew gives the space back.",
                 )
-                .with("how", if measured.is_some() { "measured" } else { "estimated from statistics" })
+                .with("how", measured.map_or("estimated from statistics", |m| m.how.as_str()))
                 .with("pages", bloat.pages)
                 .with("pages after a rewrite", bloat.fresh_pages);
             found.push(finding.mended_by(Remedy::sql(

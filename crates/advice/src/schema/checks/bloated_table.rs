@@ -2,7 +2,7 @@
 //!
 //! Measured with pgstattuple where asked for (`--exact`), else estimated from the statistics: the size of the rows
 //! with alignment and NULLs, and how many of them a page holds at the table's fill factor. The space is used again
-//! by later rows; it costs scans and cache until then. TOAST is not looked at.
+//! by later rows; it costs scans and cache until then. TOAST is measured only, by rewriting a sample in a local server.
 
 use model::{Change, LockLevel, Severity};
 
@@ -22,8 +22,10 @@ pub(super) const CHECK: Check = Check {
 fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
     let mut found = Vec::new();
     for relation in facts.stored() {
-        let measured = facts.beside.measured.iter().find(|m| m.name == relation.name).map(|m| m.bloat);
-        let Some(bloat) = measured.or_else(|| bloat::of_table(relation)) else { continue };
+        let measured = facts.beside.measured.iter().find(|m| m.name == relation.name);
+        let Some(own) = measured.map(|m| m.bloat).or_else(|| bloat::of_table(relation)) else { continue };
+        let toast = measured.and_then(|m| m.toast);
+        let bloat = toast.map_or(own, |toast| own.plus(toast));
         let wasted = bloat.wasted();
         if bloat.share() < facts.thresholds.bloat_share || wasted.0 < facts.thresholds.bloat_min_bytes {
             continue;
@@ -43,10 +45,16 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
                      out; pg_repack and pg_squeeze do the same with a short lock at the end."
                 },
             )
-            .with("how", if measured.is_some() { "measured" } else { "estimated from statistics" })
+            .with("how", measured.map_or("estimated from statistics", |m| m.how.as_str()))
             .with("pages", bloat.pages)
             .with("pages after a rewrite", bloat.fresh_pages)
             .with("dead rows", dead);
+        let finding = match toast {
+            Some(toast) => {
+                finding.with("of these, TOAST", toast.pages).with("TOAST after a rewrite", toast.fresh_pages)
+            }
+            None => finding,
+        };
         found.push(finding.mended_by(if many_dead {
             Remedy::changes(
                 facts,
