@@ -6,10 +6,11 @@
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
 # make bench-check  whether a check of unchanged statements ever cries wolf, with every core busy
 # make bench-percentiles  percentiles of samples beside what clients measured
+# make bench-web       how long each page of serve takes
 # make bench-exporter  what a scrape costs, beside postgres_exporter (Debian package prometheus-postgres-exporter)
 
 .DEFAULT_GOAL := help
-.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter lint clean
+.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter bench-web lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -59,6 +60,11 @@ bench-percentiles:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches percentiles $(BENCH_FLAGS)
+
+bench-web:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches web $(BENCH_FLAGS)
 
 bench-exporter:
 	@scripts/setup.sh demo

@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need. Safe to run again: what is there is left alone.
 #
 #   scripts/setup.sh demo   PostgreSQL server and contrib, client programs, libclang
-#   scripts/setup.sh test   the same, and PostgreSQL 16, 17 and 18, PgBouncer, HypoPG and Prometheus for the tests
+#   scripts/setup.sh test   the same, and PostgreSQL 16, 17 and 18, PgBouncer, HypoPG, Prometheus and Chromium for the tests
 set -euo pipefail
 
 purpose=${1:-demo}
@@ -50,6 +50,7 @@ install_with_apt() {
     if [ "$purpose" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
         have promtool || packages+=(prometheus)
+        have chromedriver || packages+=(chromium chromium-driver)
         have npm || packages+=(npm)
         python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
         hypopg_present || packages+=("$(hypopg_package)")

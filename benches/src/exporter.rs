@@ -122,7 +122,7 @@ pub async fn run(args: Args) -> Result<()> {
         .set("max_locks_per_transaction", "1000");
     let server = Server::start(&binaries, options)?;
     let url = server.url("postgres");
-    fill(&args, &url).await?;
+    fill(args.tables, args.indexes, args.statements, &url).await?;
     let folder = std::env::temp_dir().join(format!("pgwright-exporter-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let measured = measure(&args, &server, &url, &folder);
@@ -164,26 +164,26 @@ pub async fn run(args: Args) -> Result<()> {
 }
 
 /// Makes tables, indexes and statements.
-async fn fill(args: &Args, url: &str) -> Result<()> {
+pub async fn fill(tables: u32, indexes: u32, statements: u32, url: &str) -> Result<()> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute("create extension pg_stat_statements").await?;
-    for table in 0..args.tables {
+    for table in 0..tables {
         let mut sql = format!(
             "create table t{table} (id int primary key, a int, b text, c timestamptz); \
              insert into t{table} select i, i, i::text, now() from generate_series(1, 100) i;"
         );
-        for index in 1..args.indexes {
+        for index in 1..indexes {
             let column = ["a", "b", "c"][(index as usize - 1) % 3];
             sql.push_str(&format!("create index t{table}_i{index} on t{table} ({column});"));
         }
         client.batch_execute(&sql).await?;
     }
     client.batch_execute("analyze; select pg_stat_statements_reset()").await?;
-    for statement in 0..args.statements {
+    for statement in 0..statements {
         // Another table and another form each: each is a statement of its own.
-        let table = statement % args.tables.max(1);
-        let form = statement / args.tables.max(1);
+        let table = statement % tables.max(1);
+        let form = statement / tables.max(1);
         let columns = vec!["a"; form as usize + 1].join(", ");
         client.batch_execute(&format!("select {columns} from t{table} where id = {statement}")).await?;
     }
@@ -268,7 +268,7 @@ fn scraped(args: &Args, server: &Server, mut command: Command, port: u16, taken:
 }
 
 /// Ends a program with its value.
-struct Ended(Child);
+pub struct Ended(pub Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -289,7 +289,8 @@ fn get(port: u16) -> Result<String> {
     Ok(body.to_owned())
 }
 
-fn free_port() -> Result<u16> {
+/// A port of this machine that nobody listens on.
+pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -23,6 +23,7 @@ mod tpcds;
 mod tpch;
 mod twin_build;
 mod upkeep;
+mod web;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Benchmark {
     Logs(logs::Args),
     /// What a scrape costs, beside postgres_exporter: CPU, memory, series.
     Exporter(exporter::Args),
+    /// How long each page of serve takes.
+    Web(web::Args),
     /// How near percentiles of samples are to the client's truth, and what they cost.
     Percentiles(percentiles::Args),
     /// Advice on thousands of statements and tables: seconds, memory, planner calls.
@@ -68,6 +71,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Upkeep(args) => upkeep::run(args).await,
         Benchmark::Logs(args) => logs::run(args).await,
         Benchmark::Exporter(args) => exporter::run(args).await,
+        Benchmark::Web(args) => web::run(args).await,
         Benchmark::Percentiles(args) => percentiles::run(args).await,
         Benchmark::Scale(args) => scale::run(args).await,
         Benchmark::Rewrites(args) => rewrites::run(args).await,

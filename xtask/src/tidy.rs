@@ -28,7 +28,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("sampling", &["model"]),
     ("exporter", &["model", "postgres", "sampling"]),
-    ("web", &["model", "sql", "postgres", "exporter", "history"]),
+    ("web", &["model", "sql", "postgres", "apply", "sampling", "exporter", "history"]),
     ("monitoring", &[]),
     ("history", &["model", "postgres", "sampling"]),
     ("redaction", &["model", "sql"]),

@@ -23,8 +23,8 @@ pub use functions::{
 };
 pub use indexes::IndexRow;
 pub use inspection::{
-    IndexFactsRow, LockWaitRow, TableColumnRow, TableConstraintRow, TableFactsRow, TableIndexRow,
-    TableInspection, index_facts, inspect_table, lock_waits,
+    CatalogueRow, IndexFactsRow, LockWaitRow, TableColumnRow, TableConstraintRow, TableFactsRow,
+    TableIndexRow, TableInspection, index_facts, inspect_table, lock_waits,
 };
 pub use partitions::{
     ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, clock, partition_details, partition_tables,
@@ -86,6 +86,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     HeapSpaceRow::QUERY,
     IndexSpaceRow::QUERY,
     IndexFactsRow::QUERY,
+    CatalogueRow::QUERY,
     LockWaitRow::QUERY,
     TableFactsRow::QUERY,
     TableColumnRow::QUERY,

@@ -38,3 +38,15 @@ impl From<postgres::Error> for Failure {
         Self { message: error.to_string(), detail: error.detail(), hint: error.hint() }
     }
 }
+
+impl From<apply::Error> for Failure {
+    fn from(error: apply::Error) -> Self {
+        Self { message: error.to_string(), detail: error.detail(), hint: error.hint() }
+    }
+}
+
+impl From<history::Error> for Failure {
+    fn from(error: history::Error) -> Self {
+        Self { message: error.to_string(), detail: error.detail(), hint: error.hint() }
+    }
+}

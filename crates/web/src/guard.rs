@@ -29,6 +29,18 @@ pub(crate) struct Identity {
     pub csrf: Option<String>,
 }
 
+impl Identity {
+    /// Whether it may have advice computed, which costs this machine something and changes nothing.
+    pub fn may_ask_for_advice(&self) -> bool {
+        self.csrf.is_some() && (self.role == Role::Operator || self.name.is_none())
+    }
+
+    /// Whether it may change the database.
+    pub fn may_change(&self) -> bool {
+        self.csrf.is_some() && self.role == Role::Operator
+    }
+}
+
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -14,6 +14,7 @@ mod live;
 mod metrics;
 mod pages;
 mod session;
+mod workshop;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,9 +32,11 @@ use tokio::sync::{Semaphore, watch};
 
 pub use access::{Access, Role};
 pub use failure::Failure;
+pub use workshop::{Advised, Task, Tell, Workshop};
 
 use live::Live;
 use session::{Attempts, Sessions, secret};
+use workshop::Bench;
 
 /// So many passwords are checked at a time.
 const HASHING: usize = 2;
@@ -45,6 +48,10 @@ pub struct App {
     pub exporter: Arc<Exporter>,
     /// Who may read and change.
     pub access: Arc<Access>,
+    /// Who makes advice and changes.
+    pub workshop: Arc<dyn Workshop>,
+    /// What was kept of the past, where it is.
+    pub history: Option<Arc<history::Reader>>,
 }
 
 /// What requests share.
@@ -59,6 +66,8 @@ pub(crate) struct Site {
     pub open_csrf: String,
     pub live: Live,
     pub kept: pages::Keeping,
+    pub advice: Bench<Advised>,
+    pub changes: Bench<String>,
     pub stop: watch::Receiver<bool>,
 }
 
@@ -73,6 +82,8 @@ impl Site {
             open_csrf: secret(),
             live: Live::new(),
             kept: pages::Keeping::default(),
+            advice: Bench::new(),
+            changes: Bench::new(),
             stop,
         }
     }

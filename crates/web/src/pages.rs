@@ -1,11 +1,21 @@
 //! What do people see? One file per page; each gives the part between head and foot.
 
+mod catalogue;
+mod changed;
+mod chart;
 pub(crate) mod figures;
 mod indexes;
+mod jobs;
+mod journal;
 mod layout;
 mod listing;
 mod locks;
+mod maintenance;
 mod overview;
+mod partitions;
+mod past;
+mod recommendations;
+mod replication;
 mod samples;
 mod sign_in;
 mod statements;
@@ -18,8 +28,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
-use maud::Markup;
-use postgres::catalog::{IndexFactsRow, LockWaitRow};
+use maud::{Markup, html};
+use postgres::catalog::{CatalogueRow, IndexFactsRow, LockWaitRow};
 
 use crate::guard::{self, Identity};
 use crate::live::Kept;
@@ -32,6 +42,7 @@ use listing::Wanted;
 pub(crate) struct Keeping {
     pub index_facts: Kept<Arc<Vec<IndexFactsRow>>>,
     pub lock_waits: Kept<Arc<Vec<LockWaitRow>>>,
+    pub catalogue: Kept<Arc<Vec<CatalogueRow>>>,
 }
 
 impl Default for Keeping {
@@ -39,6 +50,7 @@ impl Default for Keeping {
         Self {
             index_facts: Kept::new(Duration::from_secs(30)),
             lock_waits: Kept::new(Duration::from_millis(900)),
+            catalogue: Kept::new(Duration::from_secs(30)),
         }
     }
 }
@@ -71,6 +83,13 @@ impl Visit {
     }
 }
 
+impl Visit {
+    /// The hidden part of a form that changes something.
+    fn csrf(&self) -> Markup {
+        html! { @if let Some(csrf) = &self.identity.csrf { input type="hidden" name="csrf" value=(csrf); } }
+    }
+}
+
 impl axum::extract::FromRequestParts<Arc<Site>> for Visit {
     type Rejection = StatusCode;
 
@@ -85,8 +104,12 @@ impl axum::extract::FromRequestParts<Arc<Site>> for Visit {
 
 /// All pages.
 pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
-    let forms =
-        Router::new().route("/sign-out", post(sign_in::end)).route_layer(middleware::from_fn(guard::forms));
+    let forms = Router::new()
+        .route("/sign-out", post(sign_in::end))
+        .route("/recommendations", post(recommendations::begin))
+        .route("/recommendations/apply", post(recommendations::apply))
+        .route("/journal/undo", post(journal::undo))
+        .route_layer(middleware::from_fn(guard::forms));
     let known = Router::new()
         .route("/", get(overview::show))
         .route("/statements", get(statements::list))
@@ -96,6 +119,17 @@ pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/indexes", get(indexes::list))
         .route("/locks", get(locks::show))
         .route("/locks/events", get(locks::events))
+        .route("/recommendations", get(recommendations::list))
+        .route("/recommendations/events", get(recommendations::events))
+        .route("/recommendations/apply", get(recommendations::confirm))
+        .route("/maintenance", get(maintenance::show))
+        .route("/partitions", get(partitions::list))
+        .route("/replication", get(replication::show))
+        .route("/catalogue", get(catalogue::list))
+        .route("/changes", get(journal::change))
+        .route("/changes/events", get(journal::events))
+        .route("/journal", get(journal::list))
+        .route("/journal/undo", get(journal::confirm))
         .merge(forms)
         .fallback(missing)
         .layer(middleware::from_fn_with_state(site.clone(), guard::pages));

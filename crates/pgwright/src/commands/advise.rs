@@ -189,7 +189,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         None => Some(context.target()?),
     };
     let target_name = target.as_ref().map(kept_advice::target_name);
-    let advised = advised(context, &snapshot, target.as_ref(), &args).await;
+    let how = How { engine: args.what_if, limits: &args.limits, sampling: &args.sampling };
+    let advised = advised(context, &snapshot, target.as_ref(), how).await;
     let advice = match advised {
         Ok((advice, notes)) => {
             snapshot.notes.extend(notes);
@@ -259,19 +260,41 @@ pub async fn compute(
     compute_with(context, snapshot, &mut model, limits).await
 }
 
+/// How advice is made.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    engine: Engine,
+    limits: &'a Limits,
+    sampling: &'a Sampling,
+}
+
+/// What the command recommends without options on the server of a snapshot, and what could not be done.
+///
+/// # Errors
+/// As the command.
+pub async fn usual(
+    context: &Context,
+    snapshot: &Snapshot,
+    target: &postgres::Target,
+) -> Result<(Advice, Vec<String>), CommandError> {
+    let (limits, sampling) = (Limits::default(), Sampling::default());
+    let how = How { engine: Engine::Twin, limits: &limits, sampling: &sampling };
+    advised(context, snapshot, Some(target), how).await
+}
+
 /// Advice on indexes and on statistics, and what could not be done.
 async fn advised(
     context: &Context,
     snapshot: &Snapshot,
     target: Option<&postgres::Target>,
-    args: &Args,
+    how: How<'_>,
 ) -> Result<(Advice, Vec<String>), CommandError> {
-    let mut model = context.start_model(args.what_if, snapshot).await?;
-    let mut advice = compute_with(context, snapshot, &mut model, &args.limits).await?;
+    let mut model = context.start_model(how.engine, snapshot).await?;
+    let mut advice = compute_with(context, snapshot, &mut model, how.limits).await?;
     let mut notes = Vec::new();
     if !advice.stopped_early {
         let mut site = statistics::Site { context, snapshot, target, notes: &mut notes };
-        statistics::add_to_advice(&mut site, &mut model, &args.sampling, &mut advice).await?;
+        statistics::add_to_advice(&mut site, &mut model, how.sampling, &mut advice).await?;
     }
     Ok((advice, notes))
 }

@@ -94,17 +94,6 @@ impl Narrator {
     /// Shows one event.
     pub fn tell(&mut self, event: &Event) {
         match event {
-            Event::Recovered(recovered) => self.line(&recovered_line(recovered)),
-            Event::Notice { text } => self.line(&format!("note: {}", plain(text))),
-            Event::Orphan { pid, .. } => {
-                self.line(&format!("a session of an earlier run (pid {pid}) still works; waiting for it"));
-            }
-            // What has not been shown with the plan is shown before it runs.
-            Event::Replanned { statements } => {
-                for sql in statements {
-                    self.line(&format!("will run: {};", plain(sql)));
-                }
-            }
             Event::Started { sql, .. } => {
                 self.began = Instant::now();
                 self.bar.set_position(0);
@@ -115,19 +104,7 @@ impl Narrator {
                     self.bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
                 }
             }
-            Event::Retrying { attempt, of, sqlstate, pause, blockers, .. } => {
-                let who: Vec<String> = blockers.iter().map(|b| plain(&b.to_string())).collect();
-                let who =
-                    if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
-                self.line(&format!(
-                    "try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}"
-                ));
-            }
-            Event::Mending { sql, .. } => self.line(&format!("cleaning up: {}", plain(sql))),
-            // What needs no statement is told in a notice.
-            Event::Finished { sql, .. } if sql.is_empty() => {}
-            Event::Finished { sql, elapsed, .. } => self.line(&format!("done in {elapsed}: {}", plain(sql))),
-            _ => {}
+            other => lines_of(other).iter().for_each(|line| self.line(line)),
         }
     }
 
@@ -138,6 +115,32 @@ impl Narrator {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// What is told of an event, in lines.
+pub fn lines_of(event: &Event) -> Vec<String> {
+    match event {
+        Event::Recovered(recovered) => vec![recovered_line(recovered)],
+        Event::Notice { text } => vec![format!("note: {}", plain(text))],
+        Event::Orphan { pid, .. } => {
+            vec![format!("a session of an earlier run (pid {pid}) still works; waiting for it")]
+        }
+        // What has not been shown with the plan is shown before it runs.
+        Event::Replanned { statements } => {
+            statements.iter().map(|sql| format!("will run: {};", plain(sql))).collect()
+        }
+        Event::Retrying { attempt, of, sqlstate, pause, blockers, .. } => {
+            let who: Vec<String> = blockers.iter().map(|b| plain(&b.to_string())).collect();
+            let who =
+                if who.is_empty() { String::new() } else { format!("; in the way: {}", who.join(", ")) };
+            vec![format!("try {attempt} of {of} gave way (SQLSTATE {sqlstate}), again in {pause}{who}")]
+        }
+        Event::Mending { sql, .. } => vec![format!("cleaning up: {}", plain(sql))],
+        // What needs no statement is told in a notice.
+        Event::Finished { sql, .. } if sql.is_empty() => Vec::new(),
+        Event::Finished { sql, elapsed, .. } => vec![format!("done in {elapsed}: {}", plain(sql))],
+        _ => Vec::new(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `crates/exporter/README.md` tells how it is laid out.
 
+mod workshop;
+
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::net::SocketAddr;
@@ -96,7 +98,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         let (exporter, stopping) = (exporter.clone(), stopping.clone());
         async move { exporter.run(stopping).await }
     });
-    let app = App { exporter, access: Arc::new(access) };
+    let workshop = workshop::Workshop::new(context);
+    let app = App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history: None };
     let mut serving = tokio::spawn(web::serve(listener, app, stopping));
     context.printer.status(&format!("serving http://{address}/metrics; stop with Ctrl-C"));
     let mut terminated = signal(SignalKind::terminate())
@@ -107,6 +110,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         _ = terminated.recv() => None,
     };
     let _ = stop.send(true);
+    workshop.close().await;
     let ended = match early {
         Some(ended) => ended,
         None => {

@@ -60,6 +60,13 @@ pub struct Sampling {
     pub sample_timeout: Duration,
 }
 
+impl Default for Sampling {
+    /// As without options.
+    fn default() -> Self {
+        Self { no_sample: false, sample_rows: 100_000, sample_timeout: Duration::from_secs(10) }
+    }
+}
+
 #[derive(Serialize)]
 struct Output<'a> {
     notes: &'a [String],

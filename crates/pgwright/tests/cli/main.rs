@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod explained;
 mod interruptions;
 mod latency;
@@ -23,6 +24,7 @@ mod regressions;
 mod rewrite;
 mod rewrite_check;
 mod serve;
+mod serve_browser;
 mod serve_pages;
 mod serve_prometheus;
 mod statistics;

@@ -106,6 +106,13 @@ async fn every_page_answers_and_what_is_hostile_is_text() {
         "/tables",
         "/indexes",
         "/locks",
+        "/recommendations",
+        "/changes",
+        "/journal",
+        "/maintenance",
+        "/partitions",
+        "/replication",
+        "/catalogue",
         &table,
         &statement,
         "/indexes?only=unused",
@@ -257,5 +264,87 @@ async fn nobody_gets_in_who_may_not() {
     assert_eq!(limited.status, 429);
     assert!(header(&limited, "retry-after").and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= 61));
     assert_eq!(serving.get("/healthz", &[]).status / 100, 2);
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_applies_what_is_recommended_and_takes_it_back() {
+    let world = World::new().await;
+    world
+        .load("create table t (id int primary key, k int, v text); insert into t select n, n % 5000, repeat('x', 200) from generate_series(1, 50000) n")
+        .await;
+    world.repeat("select v from t where k = 7", 30).await;
+    let user = User::new();
+    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
+    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
+    let users = user.write("users", lines).display().to_string();
+    let serving = Serving::start(&user, &world.url, &["--users-file", &users]);
+    let (ada, bob) = (sign_in(&serving, "ada", "secret words"), sign_in(&serving, "bob", "secret words"));
+    let (ada, bob) = ([("Cookie", ada.as_str())], [("Cookie", bob.as_str())]);
+    until(&serving, "/locks", &ada, "Nobody waits");
+    let empty = serving.get("/recommendations", &bob).body;
+    assert!(!empty.contains("<button type=\"submit\">Compute"), "{empty}");
+    let token_of = |cookie: &[(&str, &str)]| csrf(&serving.get("/journal", cookie).body).to_owned();
+    let (csrf_ada, csrf_bob) = (token_of(&ada), token_of(&bob));
+    let send = |path: &str, cookie: &[(&str, &str)], form: &[(&str, &str)]| {
+        post(&serving.address, path, cookie, form)
+    };
+    assert_eq!(send("/recommendations", &bob, &[("csrf", &csrf_bob)]).status, 403);
+    // A token is of one session.
+    assert_eq!(send("/recommendations", &ada, &[("csrf", &csrf_bob)]).status, 403);
+    assert_eq!(send("/recommendations", &ada, &[("csrf", &csrf_ada)]).status, 303);
+    let page = until(&serving, "/recommendations", &ada, "As of ").body;
+    assert!(page.contains("CREATE INDEX CONCURRENTLY") && page.contains("What undoes it"), "{page}");
+    let link = page.split("href=\"/recommendations/apply?id=").nth(1).unwrap();
+    let id = link.split('"').next().unwrap().to_owned();
+    let confirm = format!("/recommendations/apply?id={id}");
+    assert!(!serving.get("/recommendations", &bob).body.contains("/recommendations/apply"));
+    assert_eq!(serving.get(&confirm, &bob).status, 403);
+    let asked = serving.get(&confirm, &ada);
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    assert!(
+        asked.body.contains("CREATE INDEX CONCURRENTLY") && asked.body.contains("lock: "),
+        "{}",
+        asked.body
+    );
+    let plan =
+        asked.body.split("name=\"plan\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let form = [("csrf", csrf_ada.as_str()), ("id", &id), ("plan", plan)];
+    // Not by who may not, not from elsewhere, and nothing else than was shown.
+    assert_eq!(
+        send("/recommendations/apply", &bob, &[("csrf", &csrf_bob), ("id", &id), ("plan", plan)]).status,
+        403
+    );
+    assert_eq!(
+        send("/recommendations/apply", &[ada[0], ("Origin", "https://evil.example")], &form).status,
+        403
+    );
+    assert_eq!(send("/recommendations/apply", &ada, &form[1..]).status, 403);
+    assert_eq!(send("/recommendations/apply", &ada, &[form[0], form[1], ("plan", "0")]).status, 409);
+    assert!(!world.indexes().await.contains("(k)"));
+    assert_eq!(send("/recommendations/apply", &ada, &form).status, 303);
+    let done = until(&serving, "/changes", &ada, "<span class=\"good\">done</span>").body;
+    assert!(done.contains("done in "), "{done}");
+    assert!(world.indexes().await.contains("(k)"), "{}", world.indexes().await);
+    assert!(serving.get("/recommendations", &ada).body.contains("(done)"));
+    let journal = serving.get("/journal", &ada).body;
+    let entry = journal
+        .split("/journal/undo?entry=")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap()
+        .to_owned();
+    assert!(!serving.get("/journal", &bob).body.contains("/journal/undo"));
+    let confirm = format!("/journal/undo?entry={entry}");
+    assert_eq!(serving.get(&confirm, &bob).status, 403);
+    assert!(serving.get(&confirm, &ada).body.contains("DROP INDEX CONCURRENTLY"));
+    assert_eq!(serving.get("/journal/undo?entry=99999", &ada).status, 409);
+    assert_eq!(send("/journal/undo", &bob, &[("csrf", &csrf_bob), ("entry", &entry)]).status, 403);
+    assert_eq!(send("/journal/undo", &ada, &[("csrf", &csrf_ada), ("entry", &entry)]).status, 303);
+    until(&serving, "/changes", &ada, "undone: ");
+    assert!(!world.indexes().await.contains("(k)"));
+    assert!(serving.get("/journal", &bob).body.contains("(undone)"));
+    // The same advice is there for the command line.
+    user.run(&["apply", &world.url]).exits(0).says("CREATE INDEX CONCURRENTLY");
     serving.stop();
 }

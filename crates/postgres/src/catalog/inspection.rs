@@ -116,6 +116,22 @@ catalog_query! {
     parameters [TEXT, TEXT]
 }
 
+catalog_query! {
+    /// A table, view or the like, as a list has it.
+    pub struct CatalogueRow {
+        schema: String,
+        name: String,
+        relkind: String,
+        owner: String,
+        column_count: i16,
+        reltuples: f64,
+        is_partition: bool,
+        comment: Option<String>,
+    }
+    name "catalogue"
+    server { 13 => "catalogue.sql" }
+}
+
 /// Everything about one table that a person looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableInspection {
@@ -146,6 +162,14 @@ pub async fn lock_waits(client: &Client, version_num: i32) -> Result<Vec<LockWai
 /// # Errors
 /// When the query fails.
 pub async fn index_facts(client: &Client, version_num: i32) -> Result<Vec<IndexFactsRow>, Error> {
+    read(client, version_num, &[]).await
+}
+
+/// Every table and view.
+///
+/// # Errors
+/// When the query fails.
+pub async fn catalogue(client: &Client, version_num: i32) -> Result<Vec<CatalogueRow>, Error> {
     read(client, version_num, &[]).await
 }
 

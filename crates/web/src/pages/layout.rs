@@ -20,6 +20,12 @@ const PAGES: &[(&str, &str)] = &[
     ("/tables", "Tables"),
     ("/indexes", "Indexes"),
     ("/locks", "Locks"),
+    ("/recommendations", "Recommendations"),
+    ("/journal", "Journal"),
+    ("/maintenance", "Maintenance"),
+    ("/partitions", "Partitions"),
+    ("/replication", "Replication"),
+    ("/catalogue", "Catalogue"),
 ];
 
 /// One page.

@@ -43,9 +43,18 @@ impl Wanted {
         self.others.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
+    /// The column that it is to be sorted by.
+    pub fn sort(&self) -> Option<&str> {
+        self.sort.as_deref()
+    }
+
+    /// Everything that is not of the listing.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.others.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     fn link(&self, path: &str, changed: &[(&str, &str)]) -> String {
-        let mut parts: Vec<(&str, &str)> =
-            self.others.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut parts: Vec<(&str, &str)> = self.others().collect();
         if !self.word.is_empty() {
             parts.push(("q", &self.word));
         }

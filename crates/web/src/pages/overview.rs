@@ -5,10 +5,11 @@ use exporter::Exporter;
 use maud::{Markup, html};
 
 use super::figures::{bar, bytes, count, percent, rate, seconds};
-use super::layout::Page;
+use super::layout::{self, Page};
+use super::past::{self, Past};
 use super::samples::{sum, value};
 use super::statements;
-use super::{Visit, tables};
+use super::{Visit, changed, tables};
 use crate::Site;
 
 /// Statements and waits that are shown.
@@ -16,9 +17,22 @@ const SHOWN: usize = 10;
 
 pub(crate) async fn show(visit: Visit) -> Response {
     let site = &visit.site;
+    let past = past::reader(site).await;
+    let compared = match &past {
+        Ok(Some((reader, to))) => changed::show(&visit, reader, &Past::of(&visit.wanted, *to)).await,
+        Ok(None) if site.app.history.is_some() => {
+            html! { p.note { "History begins to be kept: the first interval is not over yet." } }
+        }
+        Ok(None) => html! {
+            p.note { "pgwright keeps no history here, so there is nothing to compare with: \"pgwright serve --history\" does. \
+                      Below is what is known since it began to watch." }
+        },
+        Err(failure) => layout::failure(failure),
+    };
     let body = html! {
         (attention(site))
         (cards(site))
+        (compared)
         h2 { "Where time goes" }
         (busiest(site))
         h2 { "What sessions wait for" }
@@ -104,8 +118,7 @@ fn busiest(site: &Site) -> Markup {
     rows.sort_by(|a, b| b.seconds_per_hour.total_cmp(&a.seconds_per_hour));
     html! {
         p.dim {
-            "The last " (seconds(site.watched_seconds())) ", since pgwright began to watch. "
-            "Without a history there is nothing to compare with."
+            "The last " (seconds(site.watched_seconds())) ", since pgwright began to watch."
         }
         @if rows.is_empty() { p { "The statements were not read yet." } }
         @else {

@@ -94,6 +94,32 @@ mod tests {
     use super::Histogram;
 
     #[test]
+    fn every_metric_that_pages_read_is_one_that_is_sampled() {
+        let known: Vec<&str> = exporter::Exporter::metrics().iter().map(|m| m.0).collect();
+        let pages = [
+            include_str!("../lib.rs"),
+            include_str!("indexes.rs"),
+            include_str!("locks.rs"),
+            include_str!("maintenance.rs"),
+            include_str!("overview.rs"),
+            include_str!("partitions.rs"),
+            include_str!("replication.rs"),
+            include_str!("samples.rs"),
+            include_str!("statements.rs"),
+            include_str!("tables.rs"),
+        ];
+        let words = pages.iter().flat_map(|page| page.split('"'));
+        let read: Vec<&str> = words
+            .filter(|word| word.starts_with("postgres_") || word.starts_with("pgwright_"))
+            .map(|word| word.strip_suffix("_bucket").unwrap_or(word))
+            .collect();
+        assert!(read.len() > 50, "{read:?}");
+        let unknown: Vec<&&str> =
+            read.iter().filter(|name| name.len() > 9 && !known.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
     fn quantiles_lie_within_their_bucket_and_need_enough() {
         let mut histogram = Histogram::default();
         for (bound, below) in [(0.1, 0.0), (0.2, 100.0), (f64::INFINITY, 200.0)] {

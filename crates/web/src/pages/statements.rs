@@ -2,12 +2,15 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use history::{Sort, Spent, StatementBucket, StatementKey};
 use maud::{Markup, html};
 use postgres::statistics::counters::texts;
 
-use super::figures::{bytes, count, percent, rate, seconds};
-use super::layout::Page;
-use super::listing::{Column, Listing, by};
+use super::chart::{Chart, Line};
+use super::figures::{bar, bytes, count, percent, rate, seconds};
+use super::layout::{self, Page};
+use super::listing::{Column, Listing, Wanted, by};
+use super::past::{self, Past};
 use super::samples::{Rows, histograms};
 use super::{Visit, link};
 use crate::{Failure, Site};
@@ -17,8 +20,10 @@ const PLACE: &str = "/statements";
 const TEXT_CHARS: usize = 160;
 /// A block of PostgreSQL's.
 const BLOCK_BYTES: f64 = 8192.0;
+/// Waits that have a line of their own.
+const WAITS: usize = 7;
 
-/// A statement with what it did since pgwright began to watch.
+/// A statement with what it did in some time.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub datname: String,
@@ -26,8 +31,7 @@ pub(super) struct Row {
     pub text: String,
     /// Executions per second.
     pub calls_per_second: f64,
-    pub calls: f64,
-    pub rows: f64,
+    pub rows_per_hour: f64,
     /// Execution time per hour, in seconds.
     pub seconds_per_hour: f64,
     pub share: f64,
@@ -36,9 +40,9 @@ pub(super) struct Row {
     pub p99_seconds: f64,
     /// Blocks found in shared buffers among those looked for.
     pub hit_ratio: f64,
-    pub read_bytes: f64,
-    pub temp_bytes: f64,
-    pub wal_bytes: f64,
+    pub read_bytes_per_hour: f64,
+    pub temp_bytes_per_hour: f64,
+    pub wal_bytes_per_hour: f64,
 }
 
 impl Row {
@@ -129,11 +133,11 @@ const COLUMNS: &[Column<Row>] = &[
     },
     Column {
         key: "rows",
-        title: "Rows/call",
-        meaning: "Rows returned or changed by an execution",
+        title: "Rows/h",
+        meaning: "Rows returned or changed within an hour",
         figures: true,
-        order: |a, b| by(a.rows / a.calls, b.rows / b.calls),
-        cell: |r| html! { (rate(r.rows / r.calls)) },
+        order: |a, b| by(a.rows_per_hour, b.rows_per_hour),
+        cell: |r| html! { (count(r.rows_per_hour)) },
     },
     Column {
         key: "hit",
@@ -145,27 +149,27 @@ const COLUMNS: &[Column<Row>] = &[
     },
     Column {
         key: "read",
-        title: "Read/call",
-        meaning: "What was not found in shared buffers, per execution",
+        title: "Read/h",
+        meaning: "What was not found in shared buffers, within an hour",
         figures: true,
-        order: |a, b| by(a.read_bytes / a.calls, b.read_bytes / b.calls),
-        cell: |r| html! { (bytes(r.read_bytes / r.calls)) },
+        order: |a, b| by(a.read_bytes_per_hour, b.read_bytes_per_hour),
+        cell: |r| html! { (bytes(r.read_bytes_per_hour)) },
     },
     Column {
         key: "temp",
-        title: "Temp/call",
-        meaning: "What was written to temporary files, per execution",
+        title: "Temp/h",
+        meaning: "Temporary files within an hour",
         figures: true,
-        order: |a, b| by(a.temp_bytes / a.calls, b.temp_bytes / b.calls),
-        cell: |r| html! { (bytes(r.temp_bytes / r.calls)) },
+        order: |a, b| by(a.temp_bytes_per_hour, b.temp_bytes_per_hour),
+        cell: |r| html! { (bytes(r.temp_bytes_per_hour)) },
     },
     Column {
         key: "wal",
-        title: "WAL/call",
-        meaning: "Write-ahead log per execution",
+        title: "WAL/h",
+        meaning: "Write-ahead log within an hour",
         figures: true,
-        order: |a, b| by(a.wal_bytes / a.calls, b.wal_bytes / b.calls),
-        cell: |r| html! { (bytes(r.wal_bytes / r.calls)) },
+        order: |a, b| by(a.wal_bytes_per_hour, b.wal_bytes_per_hour),
+        cell: |r| html! { (bytes(r.wal_bytes_per_hour)) },
     },
 ];
 
@@ -192,6 +196,7 @@ pub(super) fn since_begun(site: &Site) -> Vec<Row> {
     }
     let histograms = histograms(exporter);
     let watched_seconds = site.watched_seconds();
+    let hours = watched_seconds / 3600.0;
     let total: f64 = figures.rows.values().map(|f| f[2]).sum();
     figures
         .rows
@@ -202,17 +207,16 @@ pub(super) fn since_begun(site: &Site) -> Vec<Row> {
             Row {
                 text: texts.remove(&key).unwrap_or_default(),
                 calls_per_second: calls / watched_seconds,
-                calls,
-                rows,
-                seconds_per_hour: exec / watched_seconds * 3600.0,
+                rows_per_hour: rows / hours,
+                seconds_per_hour: exec / hours,
                 share: exec / total,
                 mean_seconds: exec / calls,
                 p50_seconds: quantile(0.5),
                 p99_seconds: quantile(0.99),
                 hit_ratio: hit / (hit + read),
-                read_bytes: read * BLOCK_BYTES,
-                temp_bytes: temp * BLOCK_BYTES,
-                wal_bytes: wal,
+                read_bytes_per_hour: read * BLOCK_BYTES / hours,
+                temp_bytes_per_hour: temp * BLOCK_BYTES / hours,
+                wal_bytes_per_hour: wal / hours,
                 datname: key[0].clone(),
                 queryid: key[1].clone(),
             }
@@ -220,8 +224,46 @@ pub(super) fn since_begun(site: &Site) -> Vec<Row> {
         .collect()
 }
 
+/// Statements that are read of history.
+const OF_HISTORY: usize = 200;
+
+/// The order of the store that a column asks for.
+fn order(wanted: &Wanted) -> Sort {
+    match wanted.sort() {
+        Some("calls") => Sort::Calls,
+        Some("mean") => Sort::Mean,
+        Some("p99") => Sort::P99,
+        Some("rows") => Sort::Rows,
+        Some("read") => Sort::Read,
+        Some("temp") => Sort::Temp,
+        Some("wal") => Sort::Wal,
+        _ => Sort::Time,
+    }
+}
+
+/// A statement of history as a row.
+fn row_of(key: StatementKey, text: Option<String>, spent: &Spent, seconds: f64, total: f64) -> Row {
+    let (f, hours) = (&spent.figures, seconds / 3600.0);
+    Row {
+        datname: key.datname,
+        queryid: if key.queryid == 0 { "other".into() } else { key.queryid.to_string() },
+        text: text.unwrap_or_default(),
+        calls_per_second: spent.calls_per_hour / 3600.0,
+        rows_per_hour: f.rows / hours,
+        seconds_per_hour: spent.seconds_per_hour,
+        share: spent.seconds_per_hour / total,
+        mean_seconds: spent.mean_ms.unwrap_or(f64::NAN) / 1000.0,
+        p50_seconds: past::value(spent.percentiles.p50),
+        p99_seconds: past::value(spent.percentiles.p99),
+        hit_ratio: f.blocks_hit / (f.blocks_hit + f.blocks_read),
+        read_bytes_per_hour: f.blocks_read * BLOCK_BYTES / hours,
+        temp_bytes_per_hour: f.temp_blocks * BLOCK_BYTES / hours,
+        wal_bytes_per_hour: f.wal_bytes / hours,
+    }
+}
+
 pub(crate) async fn list(visit: Visit) -> Response {
-    let rows = since_begun(&visit.site);
+    let page = Page { title: "Statements", place: PLACE, live: false };
     let listing = Listing {
         path: PLACE,
         what: "statements",
@@ -230,14 +272,50 @@ pub(crate) async fn list(visit: Visit) -> Response {
         wanted: &visit.wanted,
         text: |r| format!("{} {} {}", r.shown(), r.datname, r.queryid),
     };
-    let body = html! {
-        p.dim {
-            "What statements did in the last " (seconds(visit.site.watched_seconds())) ", since pgwright began to watch. "
-            "The ones on which most time was spent are told apart, the others are summed."
+    let history = match past::reader(&visit.site).await {
+        Ok(Some((reader, to))) => {
+            let past = Past::of(&visit.wanted, to);
+            let found = reader.statements(past.window, order(&visit.wanted), OF_HISTORY).await;
+            Some((past, found.map_err(Failure::from)))
         }
-        @if rows.is_empty() { (nothing(&visit.site)) } @else { (listing.show(rows)) }
+        Ok(None) => None,
+        Err(failure) => return visit.fail(StatusCode::SERVICE_UNAVAILABLE, &page, &failure),
     };
-    visit.show(&Page { title: "Statements", place: PLACE, live: false }, &body)
+    let body = match history {
+        Some((past, Ok(found))) => {
+            let (total, seconds) = (found.statements_total, found.seconds);
+            let sum: f64 = found.statements.iter().map(|(_, _, spent)| spent.seconds_per_hour).sum();
+            let rows: Vec<Row> = found
+                .statements
+                .into_iter()
+                .map(|(key, text, spent)| row_of(key, text, &spent, seconds, sum))
+                .collect();
+            html! {
+                (past.choices(PLACE, &visit.wanted, false))
+                p.dim {
+                    (past::told(&found.window)) ". "
+                    @if total > rows.len() {
+                        "The " (rows.len()) " statements of " (total) " with most of what they are sorted by; shares are of these."
+                    }
+                }
+                (listing.show(rows))
+            }
+        }
+        Some((past, Err(failure))) => {
+            html! { (past.choices(PLACE, &visit.wanted, false)) (layout::failure(&failure)) }
+        }
+        None => {
+            let rows = since_begun(&visit.site);
+            html! {
+                p.dim {
+                    "What statements did in the last " (seconds(visit.site.watched_seconds())) ", since pgwright began to watch. "
+                    "The ones on which most time was spent are told apart, the others are summed."
+                }
+                @if rows.is_empty() { (nothing(&visit.site)) } @else { (listing.show(rows)) }
+            }
+        }
+    };
+    visit.show(&page, &body)
 }
 
 /// Why no statement is known.
@@ -276,14 +354,17 @@ pub(crate) async fn one(visit: Visit) -> Response {
         _ => row.as_ref().map(|r| r.text.as_str()),
     };
     let laid_out = text.and_then(sql::laid_out);
+    let over_time = over_time(&visit, number, database).await;
     let body = html! {
         p.dim { "queryid " (queryid) " in database " (database) }
-        @if let Err(failure) = &full { (super::layout::failure(failure)) }
+        @if let Err(failure) = &full { (layout::failure(failure)) }
         @if let Some(text) = laid_out.as_deref().or(text) { pre tabindex="0" { code { (text) } } }
         @match &row {
             Some(row) => (facts(&visit.site, row)),
             None => p { "It did nothing since pgwright began to watch, or not enough to be told apart from the others." },
         }
+        (advice(&visit.site, number))
+        (over_time)
     };
     visit.show(&page, &body)
 }
@@ -294,18 +375,93 @@ async fn full_text(visit: &Visit, queryid: i64) -> Result<Option<String>, Failur
 }
 
 fn facts(site: &Site, row: &Row) -> Markup {
+    let calls_per_hour = row.calls_per_second * 3600.0;
     html! {
         h2 { "Since pgwright began to watch, " (seconds(site.watched_seconds())) " ago" }
         ul.cards {
             li { "Time per hour" b { (seconds(row.seconds_per_hour)) } span.dim { (percent(row.share)) " of all" } }
-            li { "Calls" b { (count(row.calls)) } span.dim { (rate(row.calls_per_second)) " per second" } }
+            li { "Calls per second" b { (rate(row.calls_per_second)) } }
             li { "Mean" b { (seconds(row.mean_seconds)) } span.dim { "without the commit" } }
             li { "P50" b { (seconds(row.p50_seconds)) } span.dim { "with the commit" } }
             li { "P99" b { (seconds(row.p99_seconds)) } span.dim { "with the commit" } }
-            li { "Rows per call" b { (rate(row.rows / row.calls)) } }
-            li { "Cache hits" b { (percent(row.hit_ratio)) } span.dim { (bytes(row.read_bytes / row.calls)) " read per call" } }
-            li { "Temporary files" b { (bytes(row.temp_bytes / row.calls)) } span.dim { "per call" } }
-            li { "WAL" b { (bytes(row.wal_bytes / row.calls)) } span.dim { "per call" } }
+            li { "Rows per call" b { (rate(row.rows_per_hour / calls_per_hour)) } }
+            li { "Cache hits" b { (percent(row.hit_ratio)) } span.dim { (bytes(row.read_bytes_per_hour / calls_per_hour)) " read per call" } }
+            li { "Temporary files" b { (bytes(row.temp_bytes_per_hour / calls_per_hour)) } span.dim { "per call" } }
+            li { "WAL" b { (bytes(row.wal_bytes_per_hour / calls_per_hour)) } span.dim { "per call" } }
+        }
+    }
+}
+
+/// Its history, where one is kept.
+async fn over_time(visit: &Visit, queryid: i64, database: &str) -> Markup {
+    let (reader, to) = match past::reader(&visit.site).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return html! {},
+        Err(failure) => return layout::failure(&failure),
+    };
+    let past = Past::of(&visit.wanted, to);
+    let choices = past.choices("/statement", &visit.wanted, false);
+    let history = match reader.statement(queryid, Some(database), past.window).await {
+        Ok(history) => history,
+        Err(error) => return html! { h2 { "Over time" } (choices) (layout::failure(&error.into())) },
+    };
+    let gap = past.gap(history.level);
+    let line = |name: &str, part: &dyn Fn(&StatementBucket) -> f64| Line {
+        name: name.to_owned(),
+        // Where it was not called there is nothing to tell.
+        points: history.buckets.iter().map(|b| (b.at, part(b))).filter(|p| p.1.is_finite()).collect(),
+    };
+    let latency = vec![
+        line("P50", &|b| past::value(b.spent.percentiles.p50)),
+        line("P95", &|b| past::value(b.spent.percentiles.p95)),
+        line("P99", &|b| past::value(b.spent.percentiles.p99)),
+        line("mean, without the commit", &|b| b.spent.mean_ms.unwrap_or(f64::NAN) / 1000.0),
+    ];
+    let waits = history
+        .waits
+        .iter()
+        .take(WAITS)
+        .map(|wait| line(&wait.event, &|b| b.active_sessions.get(&wait.event).copied().unwrap_or(0.0)));
+    let waited: f64 = history.waits.iter().map(|w| w.active_seconds).sum();
+    html! {
+        h2 { "Over time" }
+        (choices)
+        p.dim { (past::told(&history.window)) "; by users " (history.users.join(", ")) "." }
+        div.charts {
+            (Chart { title: "Latency", lines: latency, write: seconds, gap, mark: None }.draw())
+            (Chart { title: "Time per hour", lines: vec![line("execution", &|b| b.spent.seconds_per_hour)], write: seconds, gap, mark: None }.draw())
+            (Chart { title: "Calls per second", lines: vec![line("calls", &|b| b.spent.calls_per_hour / 3600.0)], write: rate, gap, mark: None }.draw())
+            (Chart { title: "Sessions that ran it, by what they waited for", lines: waits.collect(), write: rate, gap, mark: None }.draw())
+        }
+        @if !history.waits.is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Waits" { table {
+                thead { tr { th scope="col" { "Waits for" } th.right scope="col" { "Session time" } th scope="col" { "Share" } } }
+                tbody { @for wait in &history.waits { tr {
+                    th scope="row" { (wait.event) } td.right { (seconds(wait.active_seconds)) }
+                    td { (bar(wait.active_seconds / waited)) " " (percent(wait.active_seconds / waited)) }
+                } } }
+            } }
+        }
+    }
+}
+
+/// What is recommended that changes this statement.
+fn advice(site: &Site, queryid: i64) -> Markup {
+    let advised = site.advice.result();
+    let found: Vec<_> = advised
+        .iter()
+        .flat_map(|a| &a.recommendations)
+        .filter_map(|r| Some((r, r.statements.iter().find(|s| s.queryid == queryid)?)))
+        .collect();
+    html! {
+        h2 { "Advice" }
+        @match (&advised, found.is_empty()) {
+            (None, _) => p { a href="/recommendations" { "Recommendations" } " were not computed yet." },
+            (Some(_), true) => p { "Nothing is recommended for it." },
+            (Some(_), false) => ul { @for (r, effect) in found { li {
+                a href={ "/recommendations#r-" (r.id) } { (r.title) }
+                ": mean from " (effect.mean_ms) " to an expected " (effect.expected_ms)
+            } } },
         }
     }
 }

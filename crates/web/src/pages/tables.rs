@@ -298,7 +298,8 @@ fn facts(row: &Row) -> Markup {
     }
 }
 
-fn kind(relkind: &str) -> &'static str {
+/// What a kind of relation is called.
+pub(super) fn kind(relkind: &str) -> &'static str {
     match relkind {
         "p" => "partitioned table",
         "m" => "materialized view",

@@ -1,0 +1,282 @@
+//! What got slower since when, what does it cost, and why may that be? Statements of two windows of history side by side.
+
+use apply::JournalEntry;
+use history::{Overview, Reader, Spent, StatementChange};
+use maud::{Markup, html};
+
+use super::chart::{Chart, Line};
+use super::figures::{ago, bytes, count, percent, rate, seconds, written};
+use super::past::{Past, percentile, told};
+use super::{Visit, layout, link};
+use crate::{Failure, Site};
+
+/// Statements that are shown.
+const SHOWN: usize = 12;
+/// Waits that have a line of their own.
+const WAITS: usize = 7;
+/// How much more of something is worth telling.
+const MORE: f64 = 1.3;
+
+/// The screen of the overview for who keeps history.
+pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup {
+    let overview = reader.overview(past.window, past.reference(), SHOWN).await.map_err(Failure::from);
+    let journal = apply::journal(&visit.site.app.exporter.options().target).await.unwrap_or_default();
+    html! {
+        (past.choices("/", &visit.wanted, true))
+        @match &overview {
+            Ok(overview) => (compared(&visit.site, overview, &journal)),
+            Err(failure) => (layout::failure(failure)),
+        }
+        h2 { "Over time" }
+        (charts(&visit.site, reader, past).await)
+    }
+}
+
+fn compared(site: &Site, overview: &Overview, journal: &[JournalEntry]) -> Markup {
+    let (now, before) = (overview.seconds_per_hour, overview.reference_seconds_per_hour);
+    let changed: Vec<&JournalEntry> = journal
+        .iter()
+        .filter(|e| e.created_at >= overview.reference.from && e.created_at < overview.window.to)
+        .collect();
+    html! {
+        h2 { "What got slower" }
+        p {
+            "Statements take " strong { (seconds(now)) } " per hour"
+            @if overview.reference_seconds > 0.0 {
+                ", " (seconds(before)) " before"
+                @if before > 0.0 { " (" (signed(now / before - 1.0)) ")" }
+            }
+            ". " span.dim { (told(&overview.window)) ", compared with " (told(&overview.reference)) "." }
+        }
+        @if overview.reference_seconds == 0.0 { p.note { "There is no history of the time that it is to be compared with." } }
+        @if !changed.is_empty() {
+            p { "Changed by pgwright in that time: "
+                @for entry in changed {
+                    a href={ "/journal#entry-" (entry.entry_id) } { (entry.title) } " (" (entry.status) ", " (ago(entry.created_at)) ") "
+                }
+            }
+        }
+        @if overview.statements.is_empty() { p { "No statement was seen in either." } }
+        @else { (table(site, overview)) }
+    }
+}
+
+fn signed(share: f64) -> String {
+    if share >= 0.0 { format!("+{}", percent(share)) } else { format!("−{}", percent(-share)) }
+}
+
+/// Seconds per hour, with their sign.
+fn lost(value: f64) -> Markup {
+    let class = match value {
+        v if v >= 0.05 => Some("bad"),
+        v if v <= -0.05 => Some("good"),
+        _ => None,
+    };
+    let sign = if value < 0.0 { "−" } else { "+" };
+    html! { span class=[class] { (sign) (seconds(value.abs())) } }
+}
+
+fn table(site: &Site, overview: &Overview) -> Markup {
+    let advised = site.advice.result();
+    let fix = |queryid: i64| {
+        let recommendations = advised.iter().flat_map(|a| &a.recommendations);
+        recommendations.filter(move |r| r.statements.iter().any(|s| s.queryid == queryid)).take(1)
+    };
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="What got slower" { table {
+            thead { tr {
+                th scope="col" { "Statement" }
+                th.right scope="col" title="Seconds of execution per hour lost to longer executions, at the calls of now" { "Slower, per hour" }
+                th.right scope="col" title="Seconds of execution per hour due to more or fewer calls" { "More calls, per hour" }
+                th scope="col" title="Since when executions are longer or shorter" { "Since" }
+                th.right scope="col" { "Mean before → now" }
+                th.right scope="col" { "P50 before → now" }
+                th.right scope="col" { "P99 before → now" }
+                th.right scope="col" { "Calls/h before → now" }
+                th scope="col" { "Likely cause" }
+                th scope="col" { "Fix" }
+            } }
+            tbody { @for change in &overview.statements { tr {
+                th scope="row" { (named(change)) }
+                td.right { @match change.slower_seconds_per_hour { Some(value) => (lost(value)), None => "new" } }
+                td.right { (lost(change.more_calls_seconds_per_hour)) }
+                td { @match change.since {
+                    Some(at) => time datetime=(at.to_rfc3339()) title=(written(at)) { (at.format("%d %b %H:%M")) },
+                    None => "",
+                } }
+                td.right { (pair(change, |s| html! { (seconds(s.mean_ms.unwrap_or(f64::NAN) / 1000.0)) })) }
+                td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
+                td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
+                td.right { (pair(change, |s| html! { (rate(s.calls_per_hour)) })) }
+                td { (cause(change).unwrap_or_default()) }
+                td {
+                    @for r in fix(change.key.queryid) { a href={ "/recommendations#r-" (r.id) } { (r.title) } span.dim { @if r.reversible { " (can be undone)" } } }
+                    @if advised.is_none() { a href="/recommendations" { "not computed" } }
+                }
+            } } }
+        } }
+        @if overview.statements_total > overview.statements.len() {
+            p.dim { "Those with the largest change of " (overview.statements_total) ". " a href="/statements" { "All statements" } }
+        }
+    }
+}
+
+fn named(change: &StatementChange) -> Markup {
+    let text: String = change.query.as_deref().unwrap_or_default().chars().take(140).collect();
+    let to = link(
+        "/statement",
+        &[("database", &change.key.datname), ("queryid", &change.key.queryid.to_string())],
+    );
+    html! {
+        @if change.key.queryid == 0 { span.dim { "statements too small to be told apart" } }
+        @else if text.is_empty() { a.sql href=(to) { "statement " (change.key.queryid) } }
+        @else { a.sql href=(to) { (text) } }
+    }
+}
+
+fn pair(change: &StatementChange, part: impl Fn(&Spent) -> Markup) -> Markup {
+    html! { @if let Some(before) = &change.before { (part(before)) " → " } (part(&change.now)) }
+}
+
+/// Why executions may take longer, from what the server counts beside the time. The first that is the case.
+fn cause(change: &StatementChange) -> Option<String> {
+    let (now, before) = (&change.now, change.before.as_ref()?);
+    let (calls, calls_before) = (now.figures.calls, before.figures.calls);
+    let (mean, mean_before) = (now.mean_ms?, before.mean_ms?);
+    if mean < MORE * mean_before || calls <= 0.0 || calls_before <= 0.0 {
+        return None;
+    }
+    let per_call = |part: fn(&history::Figures) -> f64| {
+        (part(&now.figures) / calls, part(&before.figures) / calls_before)
+    };
+    let times = |(now, before): (f64, f64)| if before > 0.0 { now / before } else { f64::INFINITY };
+    let rows = per_call(|f| f.rows);
+    let temp = per_call(|f| f.temp_blocks);
+    let blocks = per_call(|f| f.blocks_hit + f.blocks_read);
+    let read = per_call(|f| f.blocks_read);
+    if temp.0 >= 1.0 && times(temp) >= MORE {
+        return Some(format!(
+            "writes {} to temporary files per call, {} before: sorts or hashes outgrew work_mem",
+            bytes(temp.0 * 8192.0),
+            bytes(temp.1 * 8192.0)
+        ));
+    }
+    if rows.0 >= 1.0 && times(rows) >= MORE {
+        return Some(format!(
+            "{} rows per call, {} before: other parameters, or more data",
+            rate(rows.0),
+            rate(rows.1)
+        ));
+    }
+    if blocks.0 >= 8.0 && times(blocks) >= MORE {
+        return Some(format!(
+            "{} blocks per call for as many rows, {} before: another plan, an index that is gone, or bloat",
+            count(blocks.0),
+            count(blocks.1)
+        ));
+    }
+    if read.0 >= 1.0 && times(read) >= MORE {
+        return Some(format!(
+            "{} blocks per call not in the cache, {} before: the data outgrew it, or it was pushed out",
+            rate(read.0),
+            rate(read.1)
+        ));
+    }
+    Some("the same work takes longer: it waits, or the machine is busy; its page says for what".into())
+}
+
+/// The server over time.
+async fn charts(site: &Site, reader: &Reader, past: &Past) -> Markup {
+    let here = site.app.exporter.options().target.database();
+    let (waits, commits, read, connections, wal) = tokio::join!(
+        reader.waits(past.window),
+        reader.series("transactions_committed", past.window),
+        reader.series("blocks_read", past.window),
+        reader.series("connections", past.window),
+        reader.series("wal_bytes", past.window),
+    );
+    let series = |title: &'static str,
+                  series: Result<history::Series, history::Error>,
+                  write: fn(f64) -> String,
+                  of: Option<&str>| {
+        match series {
+            Ok(series) => {
+                let lines =
+                    series.lines.iter().filter(|l| of.is_none_or(|name| l.label == name)).map(|line| Line {
+                        name: if line.label.is_empty() { "server".into() } else { line.label.clone() },
+                        points: line.points.iter().map(|p| (p.at, p.value)).collect(),
+                    });
+                let chart =
+                    Chart { title, lines: lines.collect(), write, gap: past.gap(series.level), mark: None };
+                chart.draw()
+            }
+            Err(error) => layout::failure(&error.into()),
+        }
+    };
+    html! {
+        div.charts {
+            @match waits {
+                Ok(waits) => {
+                    @let lines = waits.events.iter().enumerate().take(WAITS).map(|(at, event)| Line {
+                        name: event.clone(),
+                        points: waits.buckets.iter().map(|b| (b.at, b.active_sessions.get(at).copied().unwrap_or(0.0))).collect(),
+                    }).collect();
+                    (Chart { title: "Active sessions by what they wait for", lines, write: rate, gap: past.gap(waits.level), mark: None }.draw())
+                },
+                Err(error) => (layout::failure(&error.into())),
+            }
+            (series("Transactions committed per second", commits, rate, Some(here)))
+            (series("Blocks read per second, not in shared buffers", read, rate, Some(here)))
+            (series("Client sessions by state", connections, rate, None))
+            (series("WAL per second", wal, bytes, None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use history::{Figures, Latency, StatementKey};
+
+    use super::*;
+
+    fn change(before: Figures, now: Figures) -> StatementChange {
+        let spent = |figures| Spent::new(figures, 3600.0, &Latency::default());
+        StatementChange {
+            key: StatementKey { datname: "d".into(), queryid: 1 },
+            query: None,
+            now: spent(now),
+            before: Some(spent(before)),
+            slower_seconds_per_hour: Some(1.0),
+            more_calls_seconds_per_hour: 0.0,
+            since: None,
+        }
+    }
+
+    #[test]
+    fn the_likely_cause_is_what_grew_with_the_time() {
+        let before = Figures {
+            calls: 100.0,
+            exec_ms: 100.0,
+            rows: 1000.0,
+            blocks_hit: 2000.0,
+            blocks_read: 200.0,
+            ..Figures::default()
+        };
+        let slower = Figures { exec_ms: 1000.0, ..before };
+        for (now, expected) in [
+            (Figures { exec_ms: 110.0, ..before }, None),
+            (slower, Some("the same work takes longer")),
+            (Figures { rows: 5000.0, blocks_hit: 9000.0, ..slower }, Some("50.0 rows per call, 10.0 before")),
+            (Figures { blocks_hit: 90_000.0, ..slower }, Some("another plan")),
+            (Figures { blocks_hit: 0.0, blocks_read: 2200.0, ..slower }, Some("not in the cache")),
+            (
+                Figures { temp_blocks: 500.0, ..slower },
+                Some("40.0 kB to temporary files per call, 0 bytes before"),
+            ),
+        ] {
+            let found = cause(&change(before, now));
+            assert!(found.as_deref().unwrap_or("").contains(expected.unwrap_or("")), "{found:?}");
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+        }
+    }
+}
