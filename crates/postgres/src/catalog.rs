@@ -24,7 +24,7 @@ pub use functions::{
 pub use indexes::IndexRow;
 pub use inspection::{
     CatalogueRow, IndexFactsRow, LockWaitRow, TableColumnRow, TableConstraintRow, TableFactsRow,
-    TableIndexRow, TableInspection, index_facts, inspect_table, lock_waits,
+    TableIndexRow, TableInspection, catalogue, index_facts, inspect_table, lock_waits,
 };
 pub use partitions::{
     ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, clock, partition_details, partition_tables,

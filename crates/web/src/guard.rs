@@ -115,9 +115,9 @@ pub(crate) async fn forms(request: Request, next: Next) -> Response {
 
 /// Whether a browser says that another site has sent this.
 pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
-    if site.is_some_and(|s| s != "same-origin" && s != "none") {
-        return true;
+    // Browsers send this to who they trust: over TLS, and on the machine itself.
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
     }
     let (Some(origin), Some(host)) = (text(headers, header::ORIGIN), text(headers, header::HOST)) else {
         return false;
@@ -133,7 +133,8 @@ async fn identify(
 ) -> Result<Option<Identity>, Response> {
     if site.app.access.is_open() {
         // Another site can give its name this machine's address, and would then be taken for the same one.
-        if !text(headers, header::HOST).is_none_or(is_loopback) {
+        let hosts = headers.get_all(header::HOST);
+        if !hosts.iter().all(|host| host.to_str().is_ok_and(is_loopback)) {
             let told = "this name is not one of the machine itself\n\
                         Ask for 127.0.0.1 or localhost, or have pgwright ask who you are (--token-file, --users-file).\n";
             return Err((StatusCode::MISDIRECTED_REQUEST, told).into_response());
@@ -222,6 +223,7 @@ mod tests {
             (false, &[("host", "a:1"), ("origin", "http://a:1"), ("sec-fetch-site", "same-origin")][..]),
             (true, &[("host", "a:1"), ("origin", "http://b:1")][..]),
             (true, &[("host", "a:1"), ("origin", "null")][..]),
+            (false, &[("host", "a:1"), ("origin", "null"), ("sec-fetch-site", "same-origin")][..]),
             (true, &[("host", "a:1"), ("sec-fetch-site", "cross-site")][..]),
             (true, &[("host", "a:1"), ("sec-fetch-site", "same-site")][..]),
         ] {

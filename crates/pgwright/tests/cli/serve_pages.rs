@@ -123,7 +123,7 @@ async fn every_page_answers_and_what_is_hostile_is_text() {
         for (name, value) in [
             ("content-type", "text/html; charset=utf-8"),
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("cache-control", "no-store"),
         ] {
             assert_eq!(header(&answer, name), Some(value), "{path}");
@@ -243,6 +243,12 @@ async fn nobody_gets_in_who_may_not() {
             .get("/", &[("Cookie", &sign_in(&serving, "bob", "secret words"))])
             .body
             .contains("bob (viewer)")
+    );
+    let proxied = post(&serving.address, "/sign-in", &[("X-Forwarded-Proto", "https")], &right);
+    assert!(
+        header(&proxied, "set-cookie").is_some_and(|cookie| cookie.ends_with("; Secure")),
+        "{}",
+        proxied.head
     );
     // Signing out needs what only the page knows.
     let csrf = csrf(&page.body).to_owned();

@@ -109,16 +109,20 @@ pub(crate) async fn list(visit: Visit) -> Response {
         ],
     );
     let now = Utc::now().timestamp() as f64;
-    let row = |([datname, schema, table], [partitions, rows, bytes, default_rows, covered_until])| Row {
-        datname,
-        schema,
-        table,
-        partitions,
-        rows,
-        bytes,
-        default_rows,
-        covered_until,
-        ahead_seconds: covered_until - now,
+    let row = |(key, figures): ([String; 3], [f64; 5])| {
+        let ([datname, schema, table], [partitions, rows, bytes, default_rows, covered_until]) =
+            (key, figures);
+        Row {
+            datname,
+            schema,
+            table,
+            partitions,
+            rows,
+            bytes,
+            default_rows,
+            covered_until,
+            ahead_seconds: covered_until - now,
+        }
     };
     let rows: Vec<Row> = figures.rows.into_iter().map(row).collect();
     let listing = Listing {

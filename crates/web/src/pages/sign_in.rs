@@ -37,6 +37,12 @@ fn own(to: &str) -> &str {
     if own { to } else { "/" }
 }
 
+/// Whether a proxy in front says that it was asked over TLS. Who says so without one gets a cookie that it does not send
+/// back, and nothing else.
+fn over_tls(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
+}
+
 pub(crate) async fn show(State(site): State<Arc<Site>>, Query(place): Query<Place>) -> Response {
     if site.app.access.is_open() {
         return Redirect::to("/").into_response();
@@ -63,7 +69,7 @@ pub(crate) async fn begin(
     match who {
         Ok(Some(who)) => {
             let cookie = site.sessions.begin(who);
-            let cookie = cookie_header(Some(&cookie), false);
+            let cookie = cookie_header(Some(&cookie), over_tls(&headers));
             ([(header::SET_COOKIE, cookie)], Redirect::to(own(&given.to))).into_response()
         }
         Ok(None) => again(StatusCode::UNAUTHORIZED, "User or password are wrong."),
@@ -83,7 +89,8 @@ pub(crate) async fn end(State(site): State<Arc<Site>>, headers: HeaderMap) -> Re
     if let Some(cookies) = headers.get(header::COOKIE).and_then(|v| v.to_str().ok()) {
         site.sessions.end(cookies);
     }
-    ([(header::SET_COOKIE, cookie_header(None, false))], Redirect::to("/sign-in")).into_response()
+    ([(header::SET_COOKIE, cookie_header(None, over_tls(&headers)))], Redirect::to("/sign-in"))
+        .into_response()
 }
 
 #[cfg(test)]
