@@ -6,6 +6,7 @@
 pub mod index_advisor;
 pub mod index_semantics;
 pub mod migration;
+pub mod partitions;
 pub mod profiling;
 pub mod regression;
 pub mod rewriting;

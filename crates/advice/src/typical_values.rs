@@ -57,6 +57,8 @@ pub(crate) struct Evidence<'a> {
     pub analysis: &'a Analysis,
     /// Values it was seen with.
     pub observed: &'a [ObservedValues],
+    /// Whether `now()` becomes the time of the snapshot in the text.
+    pub stops_clock: bool,
 }
 
 /// One possibility for a group of parameters that belong together.
@@ -128,7 +130,7 @@ pub(crate) fn bindings(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Binding
     if !evidence.observed.is_empty() {
         combined = observed(evidence);
     }
-    let clock = evidence.clock();
+    let clock = evidence.stops_clock.then(|| evidence.clock());
     let mut bindings: Vec<Binding> = Vec::new();
     for choice in combined {
         let mut values = choice.values;
@@ -148,7 +150,7 @@ pub(crate) fn bindings(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Binding
                 }
             }
         }
-        let variants = variants(evidence, &values, &unknown, &clock);
+        let variants = variants(evidence, &values, &unknown, clock.as_deref());
         match bindings.iter_mut().find(|b| b.variants == variants) {
             Some(same) => same.weight += choice.weight,
             None => bindings.push(Binding { variants, weight: choice.weight }),
@@ -167,7 +169,7 @@ fn variants(
     evidence: Evidence<'_>,
     values: &BTreeMap<u32, Value>,
     unknown: &BTreeSet<u32>,
-    clock: &str,
+    clock: Option<&str>,
 ) -> Vec<String> {
     let computed: BTreeSet<u32> =
         values.iter().filter(|(_, v)| matches!(v, Value::Computed { .. })).map(|(n, _)| *n).collect();
@@ -178,7 +180,7 @@ fn variants(
         for filler in fillers {
             let mut all = values.clone();
             all.extend(unknown.iter().map(|number| (*number, filler.clone())));
-            let text = evidence.parsed.bind(&all, Some(clock));
+            let text = evidence.parsed.bind(&all, clock);
             if !variants.contains(&text) {
                 variants.push(text);
             }

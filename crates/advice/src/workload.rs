@@ -108,6 +108,16 @@ pub struct Workload {
 impl Workload {
     /// Reads the workload out of a snapshot.
     pub fn from_snapshot(snapshot: &Snapshot, observed: &BTreeMap<i64, Vec<ObservedValues>>) -> Self {
+        Self::read(snapshot, observed, true)
+    }
+
+    /// The workload with `now()` as it is written: partitions that it excludes are excluded when a plan is started,
+    /// and not while it is made.
+    pub fn with_running_clock(snapshot: &Snapshot) -> Self {
+        Self::read(snapshot, &BTreeMap::new(), false)
+    }
+
+    fn read(snapshot: &Snapshot, observed: &BTreeMap<i64, Vec<ObservedValues>>, stops_clock: bool) -> Self {
         let catalog = SnapshotCatalog::new(snapshot);
         let tables = Tables::new(snapshot);
         let mut loads = Loads::default();
@@ -122,7 +132,14 @@ impl Workload {
         let none = Vec::new();
         for statement in &snapshot.statements {
             let seen = observed.get(&statement.queryid).unwrap_or(&none);
-            let source = Reading { snapshot, tables: &tables, catalog: &catalog, statement, observed: seen };
+            let source = Reading {
+                snapshot,
+                tables: &tables,
+                catalog: &catalog,
+                statement,
+                observed: seen,
+                stops_clock,
+            };
             match read_statement(&source, &mut workload, &mut loads) {
                 Ok(read) => workload.statements.push(read),
                 Err(reason) => {
@@ -265,6 +282,7 @@ struct Reading<'a> {
     catalog: &'a SnapshotCatalog<'a>,
     statement: &'a Statement,
     observed: &'a [ObservedValues],
+    stops_clock: bool,
 }
 
 /// Rows that came in bulk, by table.
@@ -306,7 +324,7 @@ fn read_statement(
     workload: &mut Workload,
     loads: &mut Loads,
 ) -> Result<WorkloadStatement, String> {
-    let Reading { snapshot, tables, catalog, statement, observed } = *source;
+    let Reading { snapshot, tables, catalog, statement, observed, stops_clock } = *source;
     if sql::is_utility(&statement.query) {
         record_copy(statement, catalog, workload, loads);
         return Err("it is a utility statement, which the planner never sees".into());
@@ -332,7 +350,8 @@ fn read_statement(
     if parsed.kind() == StatementKind::Insert && analysis.relations.len() <= 1 {
         return Err("it inserts given rows and searches nothing; it counts as a write".into());
     }
-    let evidence = Evidence { snapshot, tables, statement, parsed: &parsed, analysis: &analysis, observed };
+    let evidence =
+        Evidence { snapshot, tables, statement, parsed: &parsed, analysis: &analysis, observed, stops_clock };
     let assumed = typical_values::assume(evidence);
     let bindings = typical_values::bindings(evidence, &assumed);
     let rows_are_evidence = evidence.rows_are_evidence() && observed.is_empty();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::IndexDefinition;
 use crate::name::QualifiedName;
-use crate::units::Bytes;
+use crate::units::{Bytes, Millis};
 
 /// A candidate index known to a cost model, by its number in the order of registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +70,15 @@ pub struct Planned {
     pub total_cost: f64,
     /// The object under `[0]` of `EXPLAIN (FORMAT JSON)`: `{"Plan": …}`.
     pub explain: serde_json::Value,
+}
+
+/// How long planning a statement takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanningTimes {
+    /// The first time in a session, which has to read the catalog; the median of several sessions.
+    pub first: Millis,
+    /// Again in the same session; the median of several times.
+    pub again: Millis,
 }
 
 /// How many different values several columns of a table have together.
@@ -149,6 +158,26 @@ pub trait CostModel {
             });
         }
         Ok(plans)
+    }
+
+    /// Plans a prepared statement by the plan that serves every value of its parameters, which are NULL here. What
+    /// starting a plan leaves out is left out by NULLs too.
+    ///
+    /// # Errors
+    /// [`CostError::Statement`] when PostgreSQL refuses the statement, or the model plans no prepared ones.
+    async fn plan_generic(&mut self, _sql: &str) -> Result<Planned, CostError> {
+        Err(CostError::Statement {
+            message: "this engine plans no prepared statements".into(),
+            sqlstate: None,
+        })
+    }
+
+    /// Measures how long planning a statement takes, values in place of parameters, as the median of several times.
+    ///
+    /// # Errors
+    /// [`CostError::Statement`] when PostgreSQL refuses the statement, or the model measures nothing.
+    async fn time_planning(&mut self, _sql: &str) -> Result<PlanningTimes, CostError> {
+        Err(CostError::Statement { message: "this engine measures no planning".into(), sqlstate: None })
     }
 
     /// How many times the planner has been called.

@@ -19,6 +19,7 @@ mod extended;
 mod files;
 mod index_facts;
 mod names;
+mod preparing;
 mod session;
 mod size;
 mod statistics;

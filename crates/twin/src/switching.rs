@@ -130,6 +130,11 @@ impl Switches {
         if scanned.is_none() && change.len() > MANY { Step::Learn } else { Step::Switch(change) }
     }
 
+    /// What has to be switched for the database as it is.
+    pub(crate) fn flipped(&self) -> BTreeSet<Oid> {
+        self.flipped.clone()
+    }
+
     /// Notes what has been switched.
     pub(crate) fn switched(&mut self, change: &BTreeSet<Oid>) {
         self.flipped = self.flipped.symmetric_difference(change).copied().collect();

@@ -8,7 +8,9 @@ use std::time::Duration;
 use cluster::{Binaries, Server};
 use model::QualifiedName;
 use model::change::IndexDefinition;
-use model::cost_model::{CandidateId, Combination, Configuration, CostError, CostModel, Planned, Registered};
+use model::cost_model::{
+    CandidateId, Combination, Configuration, CostError, CostModel, Planned, PlanningTimes, Registered,
+};
 use model::snapshot::{Relation, RelationKind, Snapshot};
 use schema::{explain, pipeline, settings};
 use serde_json::Value;
@@ -352,7 +354,10 @@ impl Twin {
     }
 
     /// Makes a plan of what `EXPLAIN` answered.
-    fn read_plan(&self, answer: Result<Vec<Row>, tokio_postgres::Error>) -> Result<Planned, CostError> {
+    pub(crate) fn read_plan(
+        &self,
+        answer: Result<Vec<Row>, tokio_postgres::Error>,
+    ) -> Result<Planned, CostError> {
         let rows = answer.map_err(|e| match e.as_db_error() {
             Some(_) => {
                 let (message, sqlstate) = explain(&e);
@@ -468,6 +473,20 @@ impl CostModel for Twin {
         }
         let missing = || Err(CostError::Model { message: "a statement was not planned".into() });
         Ok(plans.into_iter().map(|planned| planned.unwrap_or_else(missing)).collect())
+    }
+
+    async fn plan_generic(&mut self, sql: &str) -> Result<Planned, CostError> {
+        match self.stops_clock {
+            true => crate::preparing::plan_generic(self, &clock::stop(sql)).await,
+            false => crate::preparing::plan_generic(self, sql).await,
+        }
+    }
+
+    async fn time_planning(&mut self, sql: &str) -> Result<PlanningTimes, CostError> {
+        match self.stops_clock {
+            true => crate::preparing::time_planning(self, &clock::stop(sql)).await,
+            false => crate::preparing::time_planning(self, sql).await,
+        }
     }
 
     fn planner_calls(&self) -> u64 {

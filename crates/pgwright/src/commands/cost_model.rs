@@ -2,7 +2,9 @@
 //! server. Commands ask either through the same [`CostModel`].
 
 use cluster::Binaries;
-use model::cost_model::{Combination, Configuration, CostError, CostModel, Planned, Registered};
+use model::cost_model::{
+    Combination, Configuration, CostError, CostModel, Planned, PlanningTimes, Registered,
+};
 use model::{IndexDefinition, QualifiedName, Snapshot, quote_identifier};
 use postgres::{HypoPg, HypoPgOptions, SearchPath};
 use twin::{Twin, TwinOptions};
@@ -105,6 +107,20 @@ impl CostModel for Model {
         match self {
             Self::Twin(twin) => twin.plan_many(requests).await,
             Self::HypoPg(hypopg) => hypopg.plan_many(requests).await,
+        }
+    }
+
+    async fn plan_generic(&mut self, sql: &str) -> Result<Planned, CostError> {
+        match self {
+            Self::Twin(twin) => twin.plan_generic(sql).await,
+            Self::HypoPg(hypopg) => hypopg.plan_generic(sql).await,
+        }
+    }
+
+    async fn time_planning(&mut self, sql: &str) -> Result<PlanningTimes, CostError> {
+        match self {
+            Self::Twin(twin) => twin.time_planning(sql).await,
+            Self::HypoPg(hypopg) => hypopg.time_planning(sql).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! `pgwright partition …`: one file per action.
 
 mod adopt;
+mod check;
 mod convert;
 mod list;
 mod restore;
@@ -26,6 +27,8 @@ pub struct Args {
 enum Action {
     /// How are the partitioned tables: sizes, bounds, gaps, DEFAULT, what is missing.
     List(list::Args),
+    /// Which partitions does each statement read, why not fewer, and which text would?
+    Check(check::Args),
     /// What is to be done for the sets of pgwright.toml?
     Plan(run::PlanArgs),
     /// Make partitions ahead, close gaps, empty DEFAULT, retire what is old; shown first, done with --execute.
@@ -47,6 +50,7 @@ enum Action {
 pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> CommandResult {
     match args.action {
         Action::List(args) => list::run(context, args).await,
+        Action::Check(args) => check::run(context, args).await,
         Action::Plan(args) => run::plan(context, args).await,
         Action::Run(args) => run::run(context, args).await,
         Action::Adopt(args) => adopt::run(context, args, config).await,

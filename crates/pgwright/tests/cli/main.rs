@@ -13,6 +13,7 @@ mod logs;
 mod main_loop;
 mod other_shapes;
 mod outputs;
+mod partition_check;
 mod partition_convert;
 mod partition_sets;
 mod partitioned_tables;

@@ -1,0 +1,241 @@
+//! What does a plan say of the partitions that it reads?
+//!
+//! A plan names the partitions that are left after planning. What is left out when it is started is told as `Subplans
+//! Removed`. What is left out row by row cannot be seen before it runs: there the key is compared with a column of
+//! another table, or with a subquery's result, within each partition's scan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::quote_identifier;
+use serde_json::Value as Json;
+
+use super::sets::SetOfPartitions;
+
+/// What a plan reads of one occurrence of a set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Read {
+    /// Scans of partitions in the plan, as it was made.
+    pub planned: usize,
+    /// Those that were left out when the plan was started.
+    pub removed: usize,
+    /// Whether every scan that is left compares the key with what is known row by row.
+    pub row_by_row: bool,
+    /// Whether a condition casts the key.
+    pub casts_key: bool,
+}
+
+/// For which values a plan was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// For those in the text: what is written `$0` comes from a subquery.
+    ForTheseValues,
+    /// For all: what is written `$1` is given when the plan is started.
+    ForAllValues,
+}
+
+/// What a plan reads of the occurrences of a set, by their names in the statement.
+pub(super) fn read(
+    explain: &Json,
+    made: Made,
+    set: &SetOfPartitions,
+    aliases: &BTreeSet<&str>,
+) -> BTreeMap<String, Read> {
+    let mut reads: BTreeMap<String, Read> =
+        aliases.iter().map(|a| ((*a).to_owned(), Read { row_by_row: true, ..Read::default() })).collect();
+    let mut walk = Walk { set, made, aliases, reads: &mut reads, nowhere: 0 };
+    walk.node(explain.get("Plan").unwrap_or(explain));
+    let nowhere = walk.nowhere;
+    // Of a plan whose partitions were all left out, none is named: it belongs to the occurrence that has no scan.
+    if nowhere > 0 {
+        let empty = reads.values_mut().find(|r| r.planned == 0);
+        if let Some(read) = empty {
+            read.planned += nowhere;
+            read.removed += nowhere;
+        }
+    }
+    for read in reads.values_mut() {
+        read.row_by_row &= read.planned > read.removed;
+    }
+    reads
+}
+
+struct Walk<'a> {
+    set: &'a SetOfPartitions,
+    made: Made,
+    aliases: &'a BTreeSet<&'a str>,
+    reads: &'a mut BTreeMap<String, Read>,
+    /// Partitions left out of nodes that have no scan of the set left.
+    nowhere: usize,
+}
+
+impl Walk<'_> {
+    /// The occurrences that are scanned at and below a node.
+    fn node(&mut self, node: &Json) -> BTreeSet<String> {
+        let mut below = BTreeSet::new();
+        if let Some(alias) = self.scan(node) {
+            below.insert(alias);
+        }
+        for child in node.get("Plans").and_then(Json::as_array).into_iter().flatten() {
+            below.extend(self.node(child));
+        }
+        let removed = node.get("Subplans Removed").and_then(Json::as_u64).unwrap_or(0);
+        let removed = usize::try_from(removed).unwrap_or(usize::MAX);
+        if removed > 0 {
+            match below.first().and_then(|alias| self.reads.get_mut(alias)) {
+                Some(read) => {
+                    read.planned += removed;
+                    read.removed += removed;
+                }
+                // One whose partitions are all left out, or another set's.
+                None if below.is_empty() && !scans_anything(node) => self.nowhere += removed,
+                None => {}
+            }
+        }
+        below
+    }
+
+    /// The occurrence whose partition a node scans.
+    fn scan(&mut self, node: &Json) -> Option<String> {
+        let text = |key: &str| node.get(key).and_then(Json::as_str);
+        let relation = text("Relation Name")?;
+        if text("Node Type") == Some("ModifyTable") || !self.set.names.contains(relation) {
+            return None;
+        }
+        let alias = occurrence(text("Alias").unwrap_or(relation), self.aliases)?;
+        let conditions: Vec<&str> =
+            ["Index Cond", "Recheck Cond", "Filter", "TID Cond"].into_iter().filter_map(text).collect();
+        let below = node.get("Plans").and_then(Json::as_array).into_iter().flatten();
+        let of_bitmap: Vec<&str> = below.filter_map(|n| n.get("Index Cond").and_then(Json::as_str)).collect();
+        let mut all = conditions.iter().chain(&of_bitmap);
+        let read = self.reads.get_mut(&alias)?;
+        read.planned += 1;
+        read.casts_key |= self.set.key_columns.iter().any(|key| {
+            let cast = format!("({})::", quote_identifier(key));
+            all.clone().any(|c| c.contains(&cast))
+        });
+        read.row_by_row &=
+            all.any(|c| self.set.key_columns.iter().any(|key| compares_row_by_row(c, key, self.made)));
+        Some(alias)
+    }
+}
+
+/// Whether there is a scan of anything at or below a node.
+fn scans_anything(node: &Json) -> bool {
+    node.get("Relation Name").is_some()
+        || node.get("Plans").and_then(Json::as_array).into_iter().flatten().any(scans_anything)
+}
+
+/// The name in the statement of what a plan calls `events_3`.
+fn occurrence(alias: &str, aliases: &BTreeSet<&str>) -> Option<String> {
+    let numbered = |known: &&&str| {
+        alias.strip_prefix(**known).is_some_and(|rest| {
+            rest.is_empty()
+                || rest
+                    .strip_prefix('_')
+                    .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
+        })
+    };
+    let longest = aliases.iter().filter(numbered).max_by_key(|known| known.len());
+    // An inherited name may be cut at 63 bytes; of a single occurrence there is no doubt.
+    longest.or_else(|| aliases.first().filter(|_| aliases.len() == 1)).map(|known| (*known).to_owned())
+}
+
+/// Whether a condition compares a column with a column of another table, or with what a subquery gives.
+fn compares_row_by_row(condition: &str, column: &str, made: Made) -> bool {
+    let column = quote_identifier(column);
+    let bare = without_strings(condition);
+    // What stands in one arm of an OR leaves nothing out.
+    bare.split(" AND ").filter(|part| !part.contains(" OR ")).any(|part| {
+        let part = part.trim_matches(['(', ')', ' ']);
+        [" = ", " < ", " <= ", " > ", " >= "].into_iter().any(|operator| {
+            part.split_once(operator).is_some_and(|(left, right)| {
+                let is_key = |side: &str| side.trim_matches(['(', ')', ' ']) == column;
+                (is_key(left) && is_of_others(right, made)) || (is_key(right) && is_of_others(left, made))
+            })
+        })
+    })
+}
+
+/// Whether a side of a comparison names a column of another table (`m.id`) or a subquery (`$0`, `InitPlan 1`).
+fn is_of_others(side: &str, made: Made) -> bool {
+    let qualified = side.match_indices('.').any(|(at, _)| {
+        let head = side.get(..at).unwrap_or_default();
+        let word = head.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+        head.ends_with('"') || word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+    });
+    // Parameters that are given at the start are counted from 1.
+    let subquery = if made == Made::ForTheseValues { "$" } else { "$0" };
+    qualified || side.contains(subquery) || side.contains("InitPlan")
+}
+
+/// A condition without what stands in single quotes.
+fn without_strings(condition: &str) -> String {
+    let mut quoted = false;
+    condition
+        .chars()
+        .filter(|c| {
+            let is_quote = *c == '\'';
+            quoted ^= is_quote;
+            !quoted && !is_quote
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::QualifiedName;
+    use serde_json::json;
+
+    fn set() -> SetOfPartitions {
+        SetOfPartitions {
+            table: QualifiedName::new("public", "e"),
+            key: "RANGE (at)".into(),
+            key_columns: BTreeSet::from(["at".to_owned()]),
+            partitions: ["p1", "p2", "p3"].into_iter().map(|n| QualifiedName::new("public", n)).collect(),
+            names: ["p1", "p2", "p3"].into_iter().map(str::to_owned).collect(),
+            rows: 0.0,
+            pages: 0,
+        }
+    }
+
+    #[test]
+    fn scans_are_counted_by_occurrence() {
+        let scan =
+            |name: &str, alias: &str| json!({"Node Type": "Seq Scan", "Relation Name": name, "Alias": alias});
+        let plan = json!({"Plan": {"Node Type": "Hash Join", "Plans": [
+            {"Node Type": "Append", "Subplans Removed": 1, "Plans": [scan("p1", "a_1"), scan("p2", "a_2")]},
+            {"Node Type": "Hash", "Plans": [scan("p3", "b"), scan("other", "o")]}]}});
+        let reads = read(&plan, Made::ForTheseValues, &set(), &BTreeSet::from(["a", "b"]));
+        assert_eq!((reads["a"].planned, reads["a"].removed), (3, 1));
+        assert_eq!((reads["b"].planned, reads["b"].removed), (1, 0));
+        let none = json!({"Plan": {"Node Type": "Append", "Subplans Removed": 3}});
+        let reads = read(&none, Made::ForTheseValues, &set(), &BTreeSet::from(["e"]));
+        assert_eq!((reads["e"].planned, reads["e"].removed), (3, 3));
+    }
+
+    #[test]
+    fn parameters_of_a_plan_for_all_values_are_given_at_the_start() {
+        assert!(!compares_row_by_row("(at = $1)", "at", Made::ForAllValues));
+        assert!(compares_row_by_row("(at = m.at)", "at", Made::ForAllValues));
+        assert!(compares_row_by_row("(at = $0)", "at", Made::ForAllValues));
+    }
+
+    #[test]
+    fn what_is_known_row_by_row_is_told_from_constants() {
+        for (condition, expected) in [
+            ("(at = m.at)", true),
+            ("((at >= m1.since) AND (id = 5))", true),
+            ("(at = $0)", true),
+            ("(at > (InitPlan 1).col1)", true),
+            ("(at = \"M x\".at)", true),
+            ("(at > '2024-01-01 00:00:00.5+00'::timestamp with time zone)", false),
+            ("(at = 1.5)", false),
+            ("((at > '2024-01-01'::date) AND (id = m.id))", false),
+            ("(at > (now() - '7 days'::interval))", false),
+            ("((at = m.at) OR (kind = 'a'::text))", false),
+        ] {
+            assert_eq!(compares_row_by_row(condition, "at", Made::ForTheseValues), expected, "{condition}");
+        }
+    }
+}
