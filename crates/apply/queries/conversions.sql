@@ -6,6 +6,8 @@ select /* pgwright:conversions */
     coalesce(t.batches, 0) as batches,
     extract(epoch from coalesce(t.last_done, now()) - h.began_at)::double precision as copy_seconds,
     v.plan -> 'kept' ->> 'name' as kept,
+    coalesce(p.steps, '{}') as steps,
+    coalesce(p.began, '{}') as began,
     coalesce(
         to_regclass(format('pgwright.conversion_%s_log', v.conversion_id)),
         to_regclass(format('pgwright.conversion_%s_back_log', v.conversion_id)))::text as log,
@@ -20,4 +22,7 @@ left join lateral (
 left join lateral (
     select max(b.began_at) as began_at
     from pgwright.conversion_history b where b.conversion_id = v.conversion_id and b.step = 'copy') h on true
+left join lateral (
+    select array_agg(s.step order by s.began_at) as steps, array_agg(s.began_at order by s.began_at) as began
+    from pgwright.conversion_history s where s.conversion_id = v.conversion_id) p on true
 order by v.conversion_id desc

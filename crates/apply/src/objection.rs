@@ -27,6 +27,13 @@ pub enum Objection {
     Partitioned { table: QualifiedName, reason: String },
     /// A unique index is wanted where some partitions are foreign tables.
     ForeignPartitions { index: QualifiedName, partitions: Vec<QualifiedName> },
+    /// A unique index is wanted that does not hold the whole partition key.
+    UniqueWithoutKey {
+        index: QualifiedName,
+        table: QualifiedName,
+        columns: Vec<String>,
+        missing: Vec<String>,
+    },
     /// Columns are gone or were renamed.
     ColumnsMissing { table: QualifiedName, columns: Vec<String> },
     /// Another relation has the name.
@@ -80,6 +87,9 @@ impl Objection {
             O::ForeignPartitions { index, .. } => {
                 format!("index {index} cannot be unique over foreign partitions")
             }
+            O::UniqueWithoutKey { index, table, .. } => {
+                format!("index {index} cannot be unique over the partitions of {table}")
+            }
             O::ColumnsMissing { table, columns } => {
                 format!("table {table} has no column {}", list(columns))
             }
@@ -131,6 +141,10 @@ impl Objection {
                 let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
                 format!("These partitions are foreign tables, which have no indexes: {}.", names.join(", "))
             }
+            O::UniqueWithoutKey { missing, .. } => format!(
+                "A unique index is kept partition by partition, so it has to hold the whole partition key; it lacks {}.",
+                missing.join(", ")
+            ),
             O::ColumnsMissing { .. } => "The table may have been changed since the advice was given.".into(),
             O::NameTaken { .. } => "Indexes, tables, views and sequences of a schema share one space of \
                 names."
@@ -186,6 +200,12 @@ impl Objection {
             | O::StatisticsChanged { .. }
             | O::ParameterChanged { .. }
             | O::IndexChanged { .. } => "Run \"pgwright advise\" again.".into(),
+            O::UniqueWithoutKey { columns, missing, .. } => format!(
+                "Make it on ({}), which allows equal values in different partitions; keep the values in a table of their \
+                 own that is not partitioned, with a unique index, and write both in one transaction; or make the index \
+                 without UNIQUE where a sequence or random UUIDs keep them apart.",
+                columns.iter().chain(missing).map(String::as_str).collect::<Vec<_>>().join(", ")
+            ),
             O::NameTaken { name, .. } => {
                 format!("Rename the other relation, or advise again so that {name} gets another name.")
             }

@@ -38,4 +38,4 @@ pub use options::{ConversionOptions, ConversionRequest};
 pub use plan::{ConversionPlan, ConversionStep, Method, NewPartition};
 pub use run::{Converted, convert, finish_conversion, revert_conversion};
 pub(crate) use state::none_is_open;
-pub use state::{Conversion, Step, conversions};
+pub use state::{Conversion, PassedStep, Step, conversions};

@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 mod check;
+mod layout;
 mod world;

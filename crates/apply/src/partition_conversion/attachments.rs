@@ -216,7 +216,10 @@ fn indexes(judge: &mut Judge, subject: &Subject, column: &str, weaken_unique: bo
                 kind,
                 name,
                 format!("A unique key over partitions must hold the partition column {column}."),
-                format!("Allow {column} to be added to it with --weaken-unique, or drop it."),
+                format!(
+                    "Allow {column} to be added to it with --weaken-unique; keep its values unique in a table of their own \
+                     that is not partitioned, written in the same transaction; or drop it."
+                ),
             );
         }
     }

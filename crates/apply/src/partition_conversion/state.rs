@@ -168,6 +168,17 @@ pub struct Conversion {
     pub backlog: Option<i64>,
     /// Where the old table is after the swap.
     pub kept: Option<QualifiedName>,
+    /// The steps that it went through, in order; one that was gone on with stands there again.
+    pub passed: Vec<PassedStep>,
+}
+
+/// A step of a conversion, and when it was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PassedStep {
+    /// Which.
+    pub step: Step,
+    /// When.
+    pub began_at: DateTime<Utc>,
 }
 
 const STORED: &str = "select /* pgwright:conversion_open */ conversion_id, step, plan from pgwright.conversion \
@@ -288,6 +299,13 @@ async fn shown(session: &Session, row: &Row) -> Result<Conversion, Error> {
         let left = seconds.filter(|_| batches_done > 0 && batches_done < batches);
         let step = Step::parse(&step).unwrap_or(Step::Swapped);
         let kept: Option<String> = row.try_get("kept")?;
+        let steps: Vec<String> = row.try_get("steps")?;
+        let began: Vec<DateTime<Utc>> = row.try_get("began")?;
+        let passed = steps
+            .iter()
+            .zip(began)
+            .filter_map(|(step, began_at)| Some(PassedStep { step: Step::parse(step)?, began_at }))
+            .collect();
         Ok(Conversion {
             conversion_id: row.try_get("conversion_id")?,
             table: QualifiedName::new(&schema_name, row.try_get::<_, String>("table_name")?),
@@ -306,6 +324,7 @@ async fn shown(session: &Session, row: &Row) -> Result<Conversion, Error> {
             seconds_left: left.map(|s| s * (batches - batches_done) as f64 / batches_done as f64),
             backlog: None,
             kept: kept.filter(|_| step.is_swapped()).map(|name| QualifiedName::new(schema_name, name)),
+            passed,
         })
     };
     let mut conversion = get().map_err(doing())?;

@@ -188,6 +188,21 @@ pub(crate) async fn missing(site: &Site<'_>, mut wanted: Wanted) -> Result<Expan
         });
         return Ok(expansion);
     }
+    if wanted.shape.unique && existing.is_none() {
+        let held: Vec<&str> =
+            wanted.shape.columns.iter().take(wanted.shape.key_count).flatten().map(String::as_str).collect();
+        let mut missing = tree::key_columns(site.client, &tree).await?;
+        missing.retain(|column| !held.contains(&column.as_str()));
+        if !missing.is_empty() {
+            expansion.objections.push(Objection::UniqueWithoutKey {
+                index: wanted.root.index.clone(),
+                table: wanted.root.table.clone(),
+                columns: held.into_iter().map(str::to_owned).collect(),
+                missing,
+            });
+            return Ok(expansion);
+        }
+    }
     // An index made ON ONLY never becomes valid with a foreign partition, which cannot be attached.
     let whole_at_once = !foreign.is_empty() && existing.is_none();
     let parts = parts_of(&tree, root, existing, &wanted, whole_at_once);

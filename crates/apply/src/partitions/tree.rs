@@ -206,6 +206,26 @@ pub(crate) struct IndexPart {
     pub constraint: Option<String>,
 }
 
+/// The columns, quoted, of the keys of a tree's partitioned tables, each once. An expression has no column; what it
+/// stands for no unique index can hold.
+pub(crate) async fn key_columns(client: &Client, tree: &Tree) -> Result<Vec<String>, Error> {
+    let doing = || Error::query("read the keys of a partitioned table");
+    let partitioned: Vec<u32> = tree.nodes.iter().filter(|n| n.is_partitioned()).map(|n| n.oid).collect();
+    let rows = client
+        .query(include_str!("../../queries/partition_key_columns.sql"), &[&partitioned])
+        .await
+        .map_err(doing())?;
+    let mut columns: Vec<String> = Vec::new();
+    for row in rows {
+        let column: Option<String> = row.try_get("column_name").map_err(doing())?;
+        let column = column.map_or_else(|| "an expression".to_owned(), |c| model::quote_identifier(&c));
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    Ok(columns)
+}
+
 /// Reads an index and all that are attached to it, parents first; nothing when there is none.
 pub(crate) async fn index_parts(client: &Client, index: &QualifiedName) -> Result<Vec<IndexPart>, Error> {
     let doing = || Error::query("read the parts of a partitioned index");

@@ -395,6 +395,36 @@ async fn foreign_partitions_are_passed_over_as_postgresql_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn unique_keys_without_the_partition_key_are_refused_with_the_ways_out() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        world
+            .sql(
+                "create table \"u.t\" (id integer, \"a\"\"t\" integer, part integer) partition by range (\"a\"\"t\"); \
+                 create table u1 partition of \"u.t\" for values from (0) to (10); \
+                 create table u2 partition of \"u.t\" for values from (10) to (20) partition by list (part); \
+                 create table u21 partition of u2 for values in (1)",
+            )
+            .await;
+        let before = world.schema_dump().await;
+        let on = |columns: &[&str]| {
+            let index = IndexDefinition { unique: true, ..index(public("u.t"), "u_id", columns) };
+            plan_of("u", vec![Change::CreateIndex { index }])
+        };
+        let error = execute(&world, &on(&["id"]), &quick()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "index public.u_id cannot be unique over the partitions of public.\"u.t\""
+        );
+        assert!(error.detail().unwrap().contains("it lacks \"a\"\"t\", part."), "{}", shown(&error));
+        assert!(error.hint().unwrap().contains("Make it on (id, \"a\"\"t\", part)"), "{}", shown(&error));
+        assert_eq!(world.schema_dump().await, before);
+        // What the hint says can be done.
+        execute(&world, &on(&["id", "a\"t", "part"]), &quick()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_undo_can_restore_is_used_rather_than_built() {
     for server in testkit::servers() {
         let world = World::on(server).await;

@@ -1,6 +1,8 @@
 //! `pgwright journal`: what was done to this database, step by step.
 
 use apply::JournalEntry;
+use apply::partition_conversion::{Conversion, Step, conversions};
+use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 
 use super::Context;
@@ -46,15 +48,25 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         .into_iter()
         .filter(|e| args.id.as_ref().is_none_or(|id| &e.recommendation_id == id))
         .collect();
+    let mut converted = match &args.id {
+        None => conversions(&target).await?,
+        Some(_) => Vec::new(),
+    };
+    converted.sort_by_key(|c| c.created_at);
     if context.printer.json {
-        context.printer.json("journal", &serde_json::json!({ "entries": entries }))?;
+        let output = serde_json::json!({ "entries": entries, "conversions": converted });
+        context.printer.json("journal", &output)?;
         return Ok(Exit::Done);
     }
-    if entries.is_empty() {
+    if entries.is_empty() && converted.is_empty() {
         context.printer.status("the journal is empty");
     }
-    for entry in &entries {
-        context.printer.out(&text(entry))?;
+    // Both in the order of time.
+    let mut lines: Vec<(DateTime<Utc>, String)> = entries.iter().map(|e| (e.created_at, text(e))).collect();
+    lines.extend(converted.iter().map(|c| (c.created_at, conversion_text(c))));
+    lines.sort_by_key(|(at, _)| *at);
+    for (_, text) in &lines {
+        context.printer.out(text)?;
     }
     if apply::interrupted(&target).await? {
         context.printer.status(
@@ -63,6 +75,43 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         );
     }
     Ok(Exit::Done)
+}
+
+/// A conversion of a table, step by step with the time that each took.
+fn conversion_text(conversion: &Conversion) -> String {
+    let state = match conversion.step {
+        Step::Swapped => "applied",
+        Step::Finished => "finished",
+        Step::Reverted => "undone",
+        _ if conversion.running => "running",
+        _ => "interrupted",
+    };
+    let mut out = format!(
+        "   -  {}  conversion {}  {state}  partition {} by the method {}\n",
+        conversion.created_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        conversion.conversion_id,
+        plain(&conversion.table.to_string()),
+        conversion.method.as_str()
+    );
+    let ends = conversion.passed.iter().skip(1).map(|p| Some(p.began_at)).chain([conversion.ended_at]);
+    for (passed, ended_at) in conversion.passed.iter().zip(ends) {
+        if matches!(passed.step, Step::Swapped | Step::Finished | Step::Reverted) {
+            continue;
+        }
+        let elapsed = ended_at.map_or_else(
+            || "-".to_owned(),
+            |end| model::Millis((end - passed.began_at).num_milliseconds() as f64).to_string(),
+        );
+        let done = if ended_at.is_some() { "done" } else { "running" };
+        out.push_str(&format!("      {done:<8} {elapsed:>9}  {}\n", passed.step.as_str().replace('_', " ")));
+    }
+    if matches!(conversion.step, Step::Swapped) {
+        out.push_str(&format!(
+            "      undo: pgwright partition convert revert {} --execute\n",
+            plain(&conversion.table.to_string())
+        ));
+    }
+    out
 }
 
 fn text(entry: &JournalEntry) -> String {

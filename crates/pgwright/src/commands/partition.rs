@@ -1,6 +1,7 @@
 //! `pgwright partition …`: one file per action.
 
 mod adopt;
+mod advise;
 mod check;
 mod convert;
 mod list;
@@ -29,6 +30,8 @@ enum Action {
     List(list::Args),
     /// Which partitions does each statement read, why not fewer, and which text would?
     Check(check::Args),
+    /// Which tables deserve partitions, by what, and what would it do? Tried on the planner twin.
+    Advise(advise::Args),
     /// What is to be done for the sets of pgwright.toml?
     Plan(run::PlanArgs),
     /// Make partitions ahead, close gaps, empty DEFAULT, retire what is old; shown first, done with --execute.
@@ -51,6 +54,7 @@ pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> Comm
     match args.action {
         Action::List(args) => list::run(context, args).await,
         Action::Check(args) => check::run(context, args).await,
+        Action::Advise(args) => advise::run(context, args).await,
         Action::Plan(args) => run::plan(context, args).await,
         Action::Run(args) => run::run(context, args).await,
         Action::Adopt(args) => adopt::run(context, args, config).await,

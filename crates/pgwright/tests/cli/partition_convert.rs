@@ -50,7 +50,15 @@ async fn shown_done_taken_back_and_made_final() {
         .exits(0)
         .says("2 changes are carried back");
     let revert = ["partition", "convert", "revert", "events", "--execute", "--max-lock", "20s", &world.url];
+    user.run(&["journal", &world.url])
+        .exits(0)
+        .says("conversion 1  applied  partition public.events by the method rewrite")
+        .says("  copy\n")
+        .says("undo: pgwright partition convert revert public.events --execute");
     user.run(&revert).exits(0).says("taken back");
+    let journal = user.run(&["journal", "--json", &world.url]).exits(0).json("journal");
+    assert_eq!(journal["conversions"][0]["step"], "reverted");
+    assert_eq!(journal["conversions"][0]["passed"][0]["step"], "not_null");
     assert_eq!(world.value(rows).await, after);
     assert_eq!(world.schema_dump().await, dump);
     let error = user.run(&revert).fails(3);

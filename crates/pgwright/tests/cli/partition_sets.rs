@@ -1,5 +1,7 @@
 //! Does a user who describes a set in five lines get partitions, as the pages say?
 
+use std::os::unix::fs::{MetadataExt as _, chown};
+
 use crate::program::User;
 use crate::world::World;
 
@@ -153,4 +155,105 @@ async fn the_server_is_told_to_make_partitions_by_itself() {
     user.run(&["undo", "--execute", url]).exits(0);
     assert_eq!(world.value("select to_regnamespace('pgwright_cron') is null").await, "true");
     assert_eq!(world.value(count).await, "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_pg_partman_is_taken_over_with_what_pg_partman_says_of_it() {
+    let mut tried = 0;
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        let version = world
+            .value("select default_version from pg_available_extensions where name = 'pg_partman'")
+            .await;
+        let Some(major) = version.split('.').next().and_then(|v| v.parse::<u32>().ok()) else { continue };
+        tried += 1;
+        let native = if major < 5 { "'native', " } else { "" };
+        world
+            .load(&format!(
+                "create schema partman; create extension pg_partman schema partman;
+                 create table public.logs (at timestamptz not null, note text) partition by range (at);
+                 create index on public.logs (at);
+                 select partman.create_parent('public.logs', 'at', {native}'1 day', p_premake := 3);
+                 update partman.part_config set retention = '30 days', retention_keep_table = false;
+                 insert into public.logs values (now(), 'one')"
+            ))
+            .await;
+        let user = User::new();
+        let url = world.url.as_str();
+        let before = world.schema_dump().await;
+        user.run(&["partition", "adopt", "--write", url]).exits(0).tells("pg_partman looks after it as well");
+        let written = std::fs::read_to_string(user.file("pgwright.toml")).unwrap();
+        for line in [
+            "table = \"public.logs\"",
+            "interval = \"1 day\"",
+            "premake = 3",
+            "retention = \"30 days\"",
+            "then = \"drop\"",
+        ] {
+            assert!(written.contains(line), "{line} is not in\n{written}");
+        }
+        assert_eq!(world.schema_dump().await, before);
+        // It goes on where pg_partman stopped: one more ahead, under a name as pg_partman gives it.
+        let more = written.replace("premake = 3", "premake = 5");
+        user.write("pgwright.toml", more);
+        let partitions = "select count(*) from pg_inherits where inhparent = 'public.logs'::regclass";
+        let count: u32 = world.value(partitions).await.parse().unwrap();
+        user.run(&["partition", "run", "--execute", url]).exits(0);
+        let after: u32 = world.value(partitions).await.parse().unwrap();
+        assert!(after > count, "{count} before, {after} after");
+        let strange = format!("{partitions} and inhrelid::regclass::text !~ '^logs_(p|default)'");
+        assert_eq!(world.value(&strange).await, "0");
+        user.run(&["partition", "plan", url]).exits(0).tells("there is nothing to do");
+        assert_eq!(world.value("select count(*) from logs").await, "1");
+    }
+    if tried == 0 {
+        eprintln!("skipped: no server of this machine has pg_partman; scripts/setup.sh test gets it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_partitions_move_to_the_tablespace_of_their_age() {
+    let server = crate::world::oldest();
+    let world = World::on(server).await;
+    // A path that the server's account may pass through, and a directory of its own.
+    let folder = tempfile::Builder::new().prefix("pgwright_cold_").tempdir_in("/tmp").unwrap();
+    let owner = std::fs::metadata(server.data_dir()).unwrap().uid();
+    let space = format!("cold \"{}", world.name);
+    let quoted = format!("\"{}\"", space.replace('"', "\"\""));
+    let location = folder.path().join("space");
+    std::fs::create_dir(&location).unwrap();
+    for path in [folder.path(), &location] {
+        chown(path, Some(owner), Some(owner)).unwrap();
+    }
+    world.sql(&format!("create tablespace {quoted} location '{}'", location.display())).await;
+    world
+        .sql(
+            "create table logs (at timestamptz not null, x int, primary key (at, x)) partition by range (at); \
+             do $$ begin for n in 0..3 loop execute format('create table %I partition of logs for values from (%L) to (%L)', \
+               'logs_' || to_char(date_trunc('month', now()) - n * interval '1 month', 'YYYY_MM'), \
+               date_trunc('month', now()) - n * interval '1 month', \
+               date_trunc('month', now()) - (n - 1) * interval '1 month'); end loop; end $$; \
+             insert into logs select date_trunc('month', now()) - n * interval '1 month', n from generate_series(0, 3) n; \
+             analyze logs",
+        )
+        .await;
+    let user = User::new();
+    let url = world.url.as_str();
+    user.write(
+        "pgwright.toml",
+        format!("[[partition_set]]\ntable = \"logs\"\ninterval = \"1 month\"\npremake = 0\ntablespace_by_age = {{ \"1 month\" = '{space}' }}\n"),
+    );
+    let shown = user.run(&["partition", "plan", url]).exits(0);
+    // The partitions of two and three months before this one have been full for a month or more.
+    assert_eq!(shown.stdout.matches(&format!(" SET TABLESPACE {quoted}")).count(), 2, "{}", shown.stdout);
+    user.run(&["partition", "run", "--execute", url]).exits(0);
+    let moved = "select string_agg(c.relname, ' ' order by c.relname) from pg_class c \
+                 join pg_tablespace s on s.oid = c.reltablespace where s.spcname ~ '^cold' and c.relkind = 'r'";
+    let expected = "select string_agg('logs_' || to_char(date_trunc('month', now()) - n * interval '1 month', 'YYYY_MM'), \
+                    ' ' order by n desc) from generate_series(2, 3) n";
+    assert_eq!(world.value(moved).await, world.value(expected).await);
+    assert_eq!(world.value("select count(*) from logs").await, "4");
+    user.run(&["partition", "plan", url]).exits(0).tells("there is nothing to do");
+    world.sql("drop table logs").await;
+    world.sql(&format!("drop tablespace {quoted}")).await;
 }

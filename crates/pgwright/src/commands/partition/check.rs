@@ -4,15 +4,23 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use advice::partitions::{CheckOptions, PruningReport, check, findings, partitioned_sets};
+use advice::partitions::{
+    CheckOptions, PruningReport, SetOfPartitions, TriedInterval, check, divide, findings, judge_intervals,
+    neighbours, partitioned_sets, touching, trees,
+};
 use clap::Args as ClapArgs;
+use cluster::Binaries;
+use model::partition_set::Division;
 use model::{Finding, QualifiedName, Severity, Snapshot};
+use partitioning::inference::infer;
 use serde::Serialize;
+use twin::Twin;
 
 use crate::commands::Context;
 use crate::commands::context::SnapshotSource;
-use crate::commands::cost_model::Engine;
+use crate::commands::cost_model::{Engine, Model};
 use crate::commands::doctor::FailOn;
+use crate::commands::partition::advise;
 use crate::error::{CommandError, CommandResult, Exit};
 
 /// Arguments.
@@ -32,6 +40,9 @@ pub struct Args {
     /// Of how many statements the planning time is measured, the most time first.
     #[arg(long, default_value_t = 10, value_name = "N")]
     timed: usize,
+    /// Do not try longer and shorter partitions.
+    #[arg(long)]
+    skip_intervals: bool,
     /// How many statements are shown.
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
     limit: usize,
@@ -42,6 +53,8 @@ struct Output<'a> {
     notes: &'a [String],
     #[serde(flatten)]
     report: &'a PruningReport,
+    /// Sets with longer and shorter partitions.
+    intervals: &'a [TriedInterval],
     findings: &'a [Finding],
 }
 
@@ -75,12 +88,23 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let report =
         check(&snapshot, &mut model, &options, &mut moved).await.map_err(advice::AdviceError::from)?;
     bar.finish_and_clear();
-    let findings = findings(&report);
+    let mut findings = findings(&report);
+    let mut intervals = Vec::new();
+    if !args.skip_intervals {
+        for set in report.sets.iter().take(MOST_SETS) {
+            intervals.extend(try_intervals(context, &snapshot, set, &mut model).await?);
+        }
+        let partitions = |table: &QualifiedName| {
+            report.sets.iter().find(|s| &s.table == table).map_or(0, |s| s.partitions.len())
+        };
+        findings.extend(judge_intervals(&intervals, partitions));
+    }
     if context.printer.json {
-        let output = Output { notes: &snapshot.notes, report: &report, findings: &findings };
+        let output =
+            Output { notes: &snapshot.notes, report: &report, intervals: &intervals, findings: &findings };
         context.printer.json("partition_check", &output)?;
     } else {
-        context.printer.out(&text::answer(&context.printer, &report, &findings, args.limit))?;
+        context.printer.out(&text::answer(&context.printer, &report, &intervals, &findings, args.limit))?;
     }
     let worst = findings.iter().map(|f| f.severity).max();
     Ok(match (args.fail_on.map(Severity::from), worst) {
@@ -89,11 +113,61 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     })
 }
 
+/// Of how many sets other intervals are tried.
+const MOST_SETS: usize = 3;
+
+/// Tries longer and shorter partitions of a set on twins.
+async fn try_intervals(
+    context: &Context,
+    snapshot: &Snapshot,
+    set: &SetOfPartitions,
+    model: &mut Model,
+) -> Result<Vec<TriedInterval>, CommandError> {
+    let trees = trees(snapshot);
+    let zone = snapshot.setting("TimeZone").unwrap_or("UTC").to_owned();
+    let now_micros = snapshot.taken_at.timestamp_micros();
+    // What follows no rule has no neighbours.
+    let inferred = trees.find(&set.table).and_then(|table| infer(&trees, table, &zone, now_micros).ok());
+    let Some(inferred) = inferred else { return Ok(Vec::new()) };
+    let rule = inferred.set;
+    let only = touching(snapshot, &set.table);
+    if only.statements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let available = Binaries::discover(&context.search());
+    let (binaries, _) = Twin::choose_binaries(snapshot, &available)?;
+    let (longer, shorter) = neighbours(&rule.division.interval, rule.division.kind);
+    let mut tried = Vec::new();
+    for (interval, longer) in [(longer, true), (shorter, false)] {
+        let Some(interval) = interval else { continue };
+        let division = Division { interval: interval.clone(), ..rule.division.clone() };
+        let mut outcome = TriedInterval {
+            table: set.table.clone(),
+            current: rule.division.interval.clone(),
+            interval,
+            longer,
+            trial: None,
+            problem: None,
+        };
+        match divide(&only, &set.table, &division, &rule.time_zone, rule.premake) {
+            Err(problem) => outcome.problem = Some(problem),
+            Ok(divided) => {
+                let shown = advise::text::division(&division, &rule.time_zone);
+                let done =
+                    advise::tried_on_twin(context, &only, &set.table, shown, &divided, model, &binaries);
+                outcome.trial = Some(done.await?);
+            }
+        }
+        tried.push(outcome);
+    }
+    Ok(tried)
+}
+
 fn nothing(context: &Context, snapshot: &Snapshot) -> CommandResult {
     if context.printer.json {
         let report =
             PruningReport { sets: Vec::new(), statements: Vec::new(), skipped: Vec::new(), total_ms: 0.0 };
-        let output = Output { notes: &snapshot.notes, report: &report, findings: &[] };
+        let output = Output { notes: &snapshot.notes, report: &report, intervals: &[], findings: &[] };
         context.printer.json("partition_check", &output)?;
     } else {
         context

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use advice::partitions::{Pruning, PruningReport, SetUse, StatementPruning};
+use advice::partitions::{Pruning, PruningReport, SetUse, StatementPruning, TriedInterval};
 use model::{Bytes, Finding, Millis, ObjectRef, Severity};
 
 use crate::printer::{Printer, count, one_line, plain};
@@ -11,6 +11,7 @@ use crate::printer::{Printer, count, one_line, plain};
 pub(super) fn answer(
     printer: &Printer,
     report: &PruningReport,
+    intervals: &[TriedInterval],
     findings: &[Finding],
     limit: usize,
 ) -> String {
@@ -34,6 +35,7 @@ pub(super) fn answer(
             100.0 * ms / report.total_ms.max(f64::MIN_POSITIVE),
         );
     }
+    out.push_str(&intervals_text(printer, report, intervals, findings));
     if report.statements.is_empty() {
         out.push_str("no statement that was counted touches a partitioned table\n");
     }
@@ -49,6 +51,52 @@ pub(super) fn answer(
         let _ = writeln!(out, "\nleft out: {}", count(report.skipped.len(), "statement"));
         for skipped in report.skipped.iter().take(limit) {
             let _ = writeln!(out, "  {}: {}", skipped.queryid, plain(&skipped.reason));
+        }
+    }
+    out
+}
+
+/// What longer and shorter partitions would do.
+fn intervals_text(
+    printer: &Printer,
+    report: &PruningReport,
+    intervals: &[TriedInterval],
+    findings: &[Finding],
+) -> String {
+    let mut out = String::new();
+    for set in &report.sets {
+        let of_set: Vec<&TriedInterval> = intervals.iter().filter(|t| t.table == set.table).collect();
+        let before = of_set.iter().find_map(|t| t.trial.as_ref()?.planning_before);
+        let Some(current) = of_set.first().map(|t| t.current.to_string()) else { continue };
+        let mut rows = vec![vec![
+            format!("{current} (as it is)"),
+            set.partitions.len().to_string(),
+            "-".to_owned(),
+            before.map_or_else(|| "-".to_owned(), |p| p.again.to_string()),
+            before.map_or_else(|| "-".to_owned(), |p| p.first.to_string()),
+        ]];
+        for tried in &of_set {
+            let Some(trial) = &tried.trial else { continue };
+            let after = trial.planning_after;
+            rows.push(vec![
+                tried.interval.to_string(),
+                trial.partitions.to_string(),
+                format!("{:+.1} %", -100.0 * trial.net_share()),
+                after.map_or_else(|| "-".to_owned(), |p| p.again.to_string()),
+                after.map_or_else(|| "-".to_owned(), |p| p.first.to_string()),
+            ]);
+        }
+        let headers = ["partitions of", ">number", ">time", ">planning", ">first"];
+        out.extend(printer.table(&headers, &rows).lines().map(|line| format!("  {line}\n")));
+        for tried in &of_set {
+            if let Some(problem) = &tried.problem {
+                let _ = writeln!(out, "  {}: {}", tried.interval, plain(problem));
+            }
+        }
+        let own = |f: &&Finding| f.object == ObjectRef::Relation { name: set.table.clone() };
+        for finding in findings.iter().filter(own) {
+            let _ = writeln!(out, "  ! {}", plain(&finding.summary));
+            let _ = writeln!(out, "    {}", plain(&finding.detail));
         }
     }
     out
