@@ -3,15 +3,19 @@
 //!
 //! Source: RFC 6750 (bearer tokens), RFC 7617 (basic authentication), the PHC string format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
+
+use crate::encryption::Encryption;
 
 /// The shortest token that is taken, in characters.
 const TOKEN_CHARS: usize = 16;
@@ -53,11 +57,24 @@ struct User {
     role: Role,
 }
 
+/// A proxy that asks people who they are, and tells it in a header.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// The header that holds the name of the user.
+    pub header: String,
+    /// The addresses that the proxy connects from; from others the header says nothing.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Users who may change the database.
+    pub operators: BTreeSet<String>,
+}
+
 /// Who may read and change.
 #[derive(Debug, Default)]
 pub struct Access {
     token: Option<[u8; 32]>,
     users: BTreeMap<String, User>,
+    proxy: Option<Proxy>,
+    encryption: Option<Encryption>,
     /// Digests of credentials that were right: a scraper comes every few seconds, and Argon2 is slow on purpose.
     admitted: Mutex<HashMap<[u8; 32], Who>>,
 }
@@ -74,6 +91,9 @@ pub enum Error {
     /// A file without any.
     #[error("there are no users in the file")]
     NoUsers,
+    /// A header that no request can have.
+    #[error("\"{0}\" is no name of a header")]
+    Header(String),
     /// The system gives no random numbers, or the password is too long.
     #[error("could not hash the password: {0}")]
     Hash(String),
@@ -120,9 +140,44 @@ impl Access {
         if self.users.is_empty() { Err(Error::NoUsers) } else { Ok(self) }
     }
 
+    /// Believes a proxy who somebody is.
+    ///
+    /// # Errors
+    /// [`Error::Header`].
+    pub fn with_proxy(mut self, proxy: Proxy) -> Result<Self, Error> {
+        if HeaderName::from_bytes(proxy.header.as_bytes()).is_err() {
+            return Err(Error::Header(proxy.header));
+        }
+        self.proxy = Some(proxy);
+        Ok(self)
+    }
+
+    /// Encrypts what is sent.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: Encryption) -> Self {
+        self.encryption = Some(encryption);
+        self
+    }
+
+    /// What connections are encrypted with.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        self.encryption.as_ref()
+    }
+
     /// Whether nobody is asked.
     pub fn is_open(&self) -> bool {
-        self.token.is_none() && self.users.is_empty()
+        self.token.is_none() && self.users.is_empty() && self.proxy.is_none()
+    }
+
+    /// Who somebody is by the word of the proxy, when the request comes from it.
+    pub fn told_by_proxy(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Who> {
+        let proxy = self.proxy.as_ref().filter(|p| p.addresses.contains(&peer.to_canonical()))?;
+        let mut names = headers.get_all(&proxy.header).iter();
+        // Of two, one may be the client's own.
+        let (Some(name), None) = (names.next(), names.next()) else { return None };
+        let name = name.to_str().ok().map(str::trim).filter(|n| !n.is_empty())?;
+        let role = if proxy.operators.contains(name) { Role::Operator } else { Role::Viewer };
+        Some(Who { name: name.to_owned(), role })
     }
 
     /// Whether there are users, and not only a token.
@@ -213,6 +268,36 @@ pub(crate) fn digest(text: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_proxy_is_believed() {
+        let proxy = Proxy {
+            header: "X-Forwarded-User".into(),
+            addresses: BTreeSet::from(["10.0.0.5".parse().unwrap()]),
+            operators: BTreeSet::from(["ada".into()]),
+        };
+        assert!(Access::default().with_proxy(Proxy { header: "a b".into(), ..proxy.clone() }).is_err());
+        let access = Access::default().with_proxy(proxy).unwrap();
+        assert!(!access.is_open());
+        let told = |peer: &str, names: &[&str]| {
+            let headers: HeaderMap = names
+                .iter()
+                .map(|n| (HeaderName::from_static("x-forwarded-user"), n.parse().unwrap()))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .fold(HeaderMap::new(), |mut all, (name, value)| {
+                    all.append(name, value);
+                    all
+                });
+            access.told_by_proxy(peer.parse().unwrap(), &headers).map(|w| (w.name, w.role))
+        };
+        assert_eq!(told("10.0.0.5", &["ada"]), Some(("ada".into(), Role::Operator)));
+        assert_eq!(told("::ffff:10.0.0.5", &["bob"]), Some(("bob".into(), Role::Viewer)));
+        assert_eq!(told("10.0.0.6", &["ada"]), None);
+        assert_eq!(told("10.0.0.5", &["bob", "ada"]), None);
+        assert_eq!(told("10.0.0.5", &[" "]), None);
+        assert_eq!(told("10.0.0.5", &[]), None);
+    }
 
     #[test]
     fn a_token_or_a_password_opens() {

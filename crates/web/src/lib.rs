@@ -8,6 +8,7 @@
 //! operator, whom a password has let in.
 
 pub mod access;
+pub mod encryption;
 mod failure;
 mod guard;
 mod live;
@@ -25,6 +26,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use chrono::{DateTime, Utc};
 use exporter::Exporter;
 use tokio::net::TcpListener;
@@ -34,6 +36,7 @@ pub use access::{Access, Role};
 pub use failure::Failure;
 pub use workshop::{Advised, Task, Tell, Workshop};
 
+use encryption::Encrypted;
 use live::Live;
 use session::{Attempts, Sessions, secret};
 use workshop::Bench;
@@ -136,7 +139,8 @@ impl Error {
         Some(match self {
             Self::Listen { .. } => "Choose another address with --listen.".into(),
             Self::Open { .. } => {
-                "Name a file with a token (--token-file) or with users (--users-file), or listen on 127.0.0.1.".into()
+                "Name a file with a token (--token-file) or with users (--users-file), a proxy that asks (--proxy-header), or listen on \
+                 127.0.0.1.".into()
             }
         })
     }
@@ -160,11 +164,17 @@ pub async fn listen(address: SocketAddr, access: &Access) -> Result<TcpListener,
 pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
     let site = Arc::new(Site::new(app, stop.clone()));
     let router = router(&site).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    match site.app.access.encryption().cloned() {
+        None => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
+        // The address of a client is only known of a listener that is tapped.
+        Some(encryption) => {
+            let listener = Encrypted::new(listener, encryption)?.tap_io(|_| ());
+            axum::serve(listener, router).with_graceful_shutdown(stopped).await
+        }
+    }
 }
 
 fn router(site: &Arc<Site>) -> Router {

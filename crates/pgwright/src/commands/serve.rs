@@ -6,7 +6,7 @@ mod workshop;
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use clap::Args as ClapArgs;
 use exporter::{Exporter, Options, custom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use web::encryption::Encryption;
 use web::{Access, App, access};
 
 use super::{Context, duration, read_text};
@@ -35,6 +36,21 @@ pub struct Args {
     /// A file with lines user:hash, for clients that send a user and a password.
     #[arg(long, value_name = "FILE")]
     users_file: Option<PathBuf>,
+    /// A file with the certificate (PEM, with those that vouch for it) by which what is sent is encrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The file with the key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The header in which a proxy tells who somebody is, as X-Forwarded-User.
+    #[arg(long, value_name = "HEADER", requires = "proxy_address")]
+    proxy_header: Option<String>,
+    /// An address that the proxy connects from. Can be repeated.
+    #[arg(long, value_name = "ADDRESS", requires = "proxy_header")]
+    proxy_address: Vec<IpAddr>,
+    /// A user of the proxy who may change the database. Can be repeated.
+    #[arg(long, value_name = "USER", requires = "proxy_header")]
+    proxy_operator: Vec<String>,
     /// Read a password from standard input, print its hash for --users-file, and end.
     #[arg(long)]
     hash_password: bool,
@@ -101,7 +117,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let workshop = workshop::Workshop::new(context);
     let app = App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history: None };
     let mut serving = tokio::spawn(web::serve(listener, app, stopping));
-    context.printer.status(&format!("serving http://{address}/metrics; stop with Ctrl-C"));
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    context.printer.status(&format!("serving {scheme}://{address}/metrics; stop with Ctrl-C"));
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|e| CommandError::new("could not wait for signals").detail(format!("{e}.")))?;
     let early = tokio::select! {
@@ -172,6 +189,19 @@ fn access(args: &Args) -> Result<Access, CommandError> {
         access = access.with_users(&read_text(path)?).map_err(|e| {
             unusable(path, &e).hint("\"pgwright serve --hash-password\" makes the hash of a password.")
         })?;
+    }
+    if let Some(header) = &args.proxy_header {
+        let proxy = access::Proxy {
+            header: header.clone(),
+            addresses: args.proxy_address.iter().map(IpAddr::to_canonical).collect(),
+            operators: args.proxy_operator.iter().cloned().collect(),
+        };
+        access = access.with_proxy(proxy).map_err(|e| CommandError::new(e.to_string()))?;
+    }
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let encryption = Encryption::from_files(certificate, key)
+            .map_err(|e| CommandError::new(e.to_string()).detail(format!("{}.", e.reason())))?;
+        access = access.with_encryption(encryption);
     }
     Ok(access)
 }

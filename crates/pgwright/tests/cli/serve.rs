@@ -333,6 +333,16 @@ async fn others_are_asked_who_they_are() {
     // Says no more than whether it is well.
     assert!([200, 503].contains(&serving.get("/healthz", &[]).status));
     serving.stop();
+    // A proxy is believed when it comes from where it is.
+    let arguments = ["--proxy-header", "X-Forwarded-User", "--proxy-address", "127.0.0.1"];
+    let serving = Serving::start(&user, &world.url, &arguments);
+    assert_eq!(serving.get("/metrics", &[]).status, 401);
+    assert_eq!(serving.get("/metrics", &[("X-Forwarded-User", "ada")]).status, 200);
+    serving.stop();
+    let elsewhere = ["--proxy-header", "X-Forwarded-User", "--proxy-address", "127.0.0.2"];
+    let serving = Serving::start(&user, &world.url, &elsewhere);
+    assert_eq!(serving.get("/metrics", &[("X-Forwarded-User", "ada")]).status, 401);
+    serving.stop();
     let weak = user.write("weak", "short").display().to_string();
     user.run(&["serve", "--token-file", &weak, &world.url]).fails(2).tells("shorter than 16 characters");
 }
@@ -349,6 +359,11 @@ fn what_cannot_be_used_is_said() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     user.run(&["serve", "--listen", &address, url]).fails(2).tells("could not listen on");
+    user.run(&["serve", "--tls-cert", &broken, "--tls-key", &broken, url]).fails(2).tells("for TLS");
+    user.run(&["serve", "--tls-cert", &broken, url]).fails(2).tells("--tls-key");
+    let proxy = ["--proxy-address", "10.0.0.5", "--proxy-header"];
+    user.run(&[&["serve"], &proxy[..], &["a b", url]].concat()).fails(2).tells("is no name of a header");
+    user.run(&["serve", "--proxy-header", "X-User", url]).fails(2).tells("--proxy-address");
     let listed = user.run(&["serve", "--list"]).exits(0);
     assert!(listed.stdout.contains("postgres_statement_latency_seconds"), "{listed}");
 }

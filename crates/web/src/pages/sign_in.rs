@@ -37,10 +37,11 @@ fn own(to: &str) -> &str {
     if own { to } else { "/" }
 }
 
-/// Whether a proxy in front says that it was asked over TLS. Who says so without one gets a cookie that it does not send
+/// Whether this connection is encrypted, or a proxy in front says that it was asked over TLS. Who says so without one gets a cookie that it does not send
 /// back, and nothing else.
-fn over_tls(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
+fn over_tls(site: &Site, headers: &HeaderMap) -> bool {
+    site.app.access.encryption().is_some()
+        || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }
 
 pub(crate) async fn show(State(site): State<Arc<Site>>, Query(place): Query<Place>) -> Response {
@@ -69,7 +70,7 @@ pub(crate) async fn begin(
     match who {
         Ok(Some(who)) => {
             let cookie = site.sessions.begin(who);
-            let cookie = cookie_header(Some(&cookie), over_tls(&headers));
+            let cookie = cookie_header(Some(&cookie), over_tls(&site, &headers));
             ([(header::SET_COOKIE, cookie)], Redirect::to(own(&given.to))).into_response()
         }
         Ok(None) => again(StatusCode::UNAUTHORIZED, "User or password are wrong."),
@@ -89,7 +90,7 @@ pub(crate) async fn end(State(site): State<Arc<Site>>, headers: HeaderMap) -> Re
     if let Some(cookies) = headers.get(header::COOKIE).and_then(|v| v.to_str().ok()) {
         site.sessions.end(cookies);
     }
-    ([(header::SET_COOKIE, cookie_header(None, over_tls(&headers)))], Redirect::to("/sign-in"))
+    ([(header::SET_COOKIE, cookie_header(None, over_tls(&site, &headers)))], Redirect::to("/sign-in"))
         .into_response()
 }
 
