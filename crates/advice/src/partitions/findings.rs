@@ -10,6 +10,9 @@ const MATTERS: f64 = 0.01;
 /// From this share of a statement's time on, planning is told.
 const MUCH_PLANNING: f64 = 0.2;
 
+/// A constant has to make planning that much shorter to be advised.
+const HALF: f64 = 0.5;
+
 /// Findings, the most time first.
 pub fn findings(report: &PruningReport) -> Vec<Finding> {
     report.statements.iter().flat_map(|s| of_statement(report, s)).collect()
@@ -62,6 +65,7 @@ fn of_statement(report: &PruningReport, statement: &StatementPruning) -> Vec<Fin
     }
     if let (Some(planning), Some(constant)) = (&statement.planning, &statement.planning_with_constant)
         && planning.again.0 - constant.again.0 > MUCH_PLANNING * statement.mean_ms
+        && constant.again.0 < HALF * planning.again.0
     {
         let all =
             statement.uses.iter().filter(|u| u.pruning == Pruning::Start).map(|u| u.planned).sum::<f64>();

@@ -44,7 +44,7 @@ pub fn neighbours(interval: &Interval, kind: KeyKind) -> (Option<Interval>, Opti
                 || TimeUnit::ALL.into_iter().filter(|u| kind != KeyKind::Date || *u != TimeUnit::Hour);
             let one = |unit: TimeUnit| Interval::Time { count: 1, unit };
             let longer = units().find(|u| hours(1, *u) > 1.5 * own).map(one);
-            let shorter = units().filter(|u| hours(1, *u) < own / 1.5).last().map(one);
+            let shorter = units().rfind(|u| hours(1, *u) < own / 1.5).map(one);
             (longer, shorter)
         }
         Interval::Numbers(n) => (
@@ -150,6 +150,7 @@ mod tests {
             total_ms: 1000.0,
             saved_ms,
             planning_ms,
+            planning_now_ms: 0.0,
             planning_before: None,
             planning_after: None,
             index_bytes_before: Bytes(0),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use advice::partitions::{
-    CheckOptions, Pruning, PruningCause, PruningReport, StatementPruning, check, findings,
+    CheckOptions, Pruning, PruningCause, PruningReport, StatementPruning, check, divide, findings,
+    neighbours, trial,
 };
-use model::{QualifiedName, Severity};
+use model::{Division, KeyKind, QualifiedName, Severity};
 
 use crate::world::{EVENTS, twin, used};
 
@@ -95,4 +96,45 @@ async fn every_way_of_pruning_is_told_with_its_cause() {
         assert!(check(&snapshot, &mut twin, &only, &mut |_, _| {}).await.unwrap().statements.is_empty());
         twin.stop().await.unwrap();
     }
+}
+
+/// Three years of days, of which a few are asked for.
+const DAYS: &str = r#"
+CREATE EXTENSION pg_stat_statements;
+CREATE TABLE logs (at timestamptz NOT NULL, host int NOT NULL) PARTITION BY RANGE (at);
+DO $$ BEGIN
+    FOR i IN 0..599 LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF logs FOR VALUES FROM (%L) TO (%L)',
+            'logs_' || to_char(date '2025-01-01' + i, 'YYYY_MM_DD'),
+            to_char(date '2025-01-01' + i, 'YYYY-MM-DD') || ' 00:00+00',
+            to_char(date '2025-01-01' + i + 1, 'YYYY-MM-DD') || ' 00:00+00');
+    END LOOP;
+END $$;
+INSERT INTO logs SELECT timestamptz '2025-01-01 00:00+00' + n * interval '1 hour', n % 50 FROM generate_series(1, 14300) n;
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_many_partitions_is_tried_with_longer_ones() {
+    let server = testkit::any_server();
+    let often = vec!["SELECT count(*) FROM logs WHERE host = 7 AND at > now() - interval '700 days'"; 5];
+    let (_client, snapshot) = used(server, DAYS, &often).await;
+    let table = QualifiedName::new("public", "logs");
+    let (longer, shorter) = neighbours(&"1 day".parse().unwrap(), KeyKind::TimestampTz);
+    assert_eq!(shorter, "1 hour".parse().ok());
+    let division = |interval| Division { key: "at".into(), kind: KeyKind::TimestampTz, interval };
+    let weeks = division(longer.unwrap());
+    // Hours would be more than anybody wants.
+    assert!(divide(&snapshot, &table, &division(shorter.unwrap()), "UTC", 0).is_err());
+    let divided = divide(&snapshot, &table, &weeks, "UTC", 0).unwrap();
+    let mut as_it_is = twin(server, &snapshot).await;
+    let mut as_divided = twin(server, &divided.snapshot).await;
+    let tried =
+        trial(&snapshot, &table, "weeks".into(), &divided, &mut as_it_is, &mut as_divided).await.unwrap();
+    // How long planning takes is the machine's affair; that it was measured, and counted, is not.
+    assert!(tried.planning_before.is_some() && tried.planning_after.is_some(), "{tried:#?}");
+    assert!(tried.planning_now_ms > 0.0 && tried.net_share() <= 1.0, "{tried:#?}");
+    assert_eq!((tried.statements, tried.pruning), (1, 1));
+    assert!((86..=88).contains(&tried.partitions), "{}", tried.partitions);
+    as_it_is.stop().await.unwrap();
+    as_divided.stop().await.unwrap();
 }
