@@ -23,7 +23,7 @@ mod sets;
 use std::collections::BTreeSet;
 
 pub(crate) use self::comparisons::coalesce_compared;
-pub(crate) use self::sets::branches_are_disjoint;
+pub(crate) use self::sets::{branches_are_disjoint, contradict};
 use super::facts::{Facts, Proofs, Scope};
 use super::functions::{self, Volatility};
 use super::level::{Level, column};

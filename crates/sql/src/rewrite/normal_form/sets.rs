@@ -282,7 +282,7 @@ fn merged(scope: &Scope<'_>, first: &Query, second: &Query, all: bool) -> Option
 }
 
 /// Whether no row can satisfy both lists of conditions.
-fn contradict(scope: &Scope<'_>, one: &[Expr], other: &[Expr]) -> bool {
+pub(crate) fn contradict(scope: &Scope<'_>, one: &[Expr], other: &[Expr]) -> bool {
     one.iter().any(|p| other.iter().any(|q| opposite(scope, p, q) || opposite(scope, q, p)))
 }
 
