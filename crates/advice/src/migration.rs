@@ -3,7 +3,8 @@
 //!
 //! Sources: PostgreSQL manual, "Explicit Locking", "ALTER TABLE", "CREATE INDEX"; locks are observed in `pg_locks` by
 //! the tests. One file per check in `checks`, one registry ([`CHECKS`]). Tables that the migration itself makes are
-//! left alone: nobody uses them yet.
+//! left alone: nobody uses them yet. DO blocks are looked into, and so are routines that the migration makes and calls; what
+//! they put together while they run is told as unseen.
 
 mod checks;
 mod step;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use model::QualifiedName;
 use model::Snapshot;
 use serde::Serialize;
-use sql::{Action, Script, TableChange};
+use sql::{Action, Block, Script, ScriptStatement, TableChange};
 
 use crate::schema::{Beside, Facts, LintFinding, Report, Settings, Suppressed};
 
@@ -76,35 +77,20 @@ pub fn lint(
         }
         remarks.statements += script.statements.len();
         state.begin_file(single_transaction);
-        let mut ignored = BTreeSet::new();
+        let mut pass = Pass {
+            facts: &facts,
+            settings,
+            only,
+            file,
+            script: &script,
+            ignored: BTreeSet::new(),
+            report: &mut report,
+            remarks: &mut remarks,
+        };
         for (number, statement) in script.statements.iter().enumerate() {
-            let actions = statement.actions();
-            for action in &actions {
-                let step = Step { facts: &facts, state: &state, file: &file.name, statement, action };
-                for check in CHECKS {
-                    let wanted = match only {
-                        [] => !settings.disable.iter().any(|id| id == check.id),
-                        only => only.iter().any(|id| id == check.id),
-                    };
-                    if !wanted {
-                        continue;
-                    }
-                    for found in (check.run)(&step) {
-                        match script.ignore_for(number, check.id) {
-                            Some(ignore) if !script.ignores[ignore].reason.is_empty() => {
-                                ignored.insert(ignore);
-                                report.suppressed.push(Suppressed {
-                                    key: found.finding.key,
-                                    reason: script.ignores[ignore].reason.clone(),
-                                });
-                            }
-                            _ => keep(found, check.id, settings, &mut report),
-                        }
-                    }
-                }
-                state.after(&facts, action);
-            }
+            pass.follow(number, statement, &mut state);
         }
+        let ignored = pass.ignored;
         for (number, ignore) in script.ignores.iter().enumerate() {
             let place = format!("{}:{}", file.name, ignore.at.line);
             if CHECKS.iter().all(|c| c.id != ignore.check) {
@@ -117,6 +103,93 @@ pub fn lint(
         }
     }
     (report, remarks)
+}
+
+/// One reading of a file.
+struct Pass<'a> {
+    facts: &'a Facts<'a>,
+    settings: &'a Settings,
+    only: &'a [String],
+    file: &'a MigrationFile,
+    script: &'a Script,
+    /// Comments that let something be.
+    ignored: BTreeSet<usize>,
+    report: &'a mut Report,
+    remarks: &'a mut Remarks,
+}
+
+impl Pass<'_> {
+    /// Judges a statement, and what runs within it: a DO block, or a routine that the migration has made and that the
+    /// statement calls. `number` is that of the statement of the file.
+    fn follow(&mut self, number: usize, statement: &ScriptStatement, state: &mut State) {
+        self.judge(number, statement, state);
+        if let Some(block) = statement.block() {
+            self.within(number, &block, state);
+        }
+        if let Some((name, block)) = statement.routine() {
+            // Nothing of it runs before it is called.
+            state.routines.insert(name.name, block);
+            return;
+        }
+        let called = statement.calls();
+        if let Some(procedure) = statement.procedure().filter(|p| !state.routines.contains_key(&p.name)) {
+            self.remarks.notes.push(format!(
+                "{}:{}: what procedure {} does is not looked at",
+                self.file.name,
+                statement.at.line,
+                model::quote_identifier(&procedure.name)
+            ));
+        }
+        for name in called {
+            // The first call tells all, and one that calls itself ends.
+            if let Some(block) = state.routines.remove(&name.name) {
+                self.within(number, &block, state);
+            }
+        }
+    }
+
+    /// Judges the statements of a body. They run in one transaction, whether or not their conditions hold.
+    fn within(&mut self, number: usize, block: &Block, state: &mut State) {
+        let outer = state.begin_block();
+        for statement in &block.statements {
+            self.follow(number, statement, state);
+        }
+        state.end_block(outer);
+        for unseen in &block.unseen {
+            self.remarks
+                .notes
+                .push(format!("{}:{}: not looked at: {}", self.file.name, unseen.at.line, unseen.what));
+        }
+    }
+
+    fn judge(&mut self, number: usize, statement: &ScriptStatement, state: &mut State) {
+        let actions = statement.actions();
+        for action in &actions {
+            let step = Step { facts: self.facts, state, file: &self.file.name, statement, action };
+            for check in CHECKS {
+                let wanted = match self.only {
+                    [] => !self.settings.disable.iter().any(|id| id == check.id),
+                    only => only.iter().any(|id| id == check.id),
+                };
+                if !wanted {
+                    continue;
+                }
+                for found in (check.run)(&step) {
+                    match self.script.ignore_for(number, check.id) {
+                        Some(ignore) if !self.script.ignores[ignore].reason.is_empty() => {
+                            self.ignored.insert(ignore);
+                            self.report.suppressed.push(Suppressed {
+                                key: found.finding.key,
+                                reason: self.script.ignores[ignore].reason.clone(),
+                            });
+                        }
+                        _ => keep(found, check.id, self.settings, self.report),
+                    }
+                }
+            }
+            state.after(self.facts, action);
+        }
+    }
 }
 
 /// Adds a finding unless the configuration suppresses it; two of one key are told apart by a number.
@@ -179,10 +252,15 @@ impl State {
                             self.checks.push((table, constraint.name.clone(), expression.clone(), true));
                         }
                     }
+                    TableChange::SetNotNull { column } => {
+                        let expression = format!("{} IS NOT NULL", model::quote_identifier(column));
+                        self.checks.push((table, None, expression, true));
+                    }
                     TableChange::Validate { name } => {
                         for (of, check, _, valid) in &mut self.checks {
                             *valid |= *of == table && check.as_deref() == Some(name);
                         }
+                        self.validated.insert((table, name.clone()));
                     }
                     _ => {}
                 }

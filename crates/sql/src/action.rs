@@ -12,6 +12,7 @@ use pg_query::protobuf::{
 
 use crate::idea::{NewIndex, WrittenName};
 use crate::lowering::{string, type_name};
+use crate::partition_bound::PartitionBound;
 use crate::script::ScriptStatement;
 
 /// What a statement does.
@@ -163,8 +164,8 @@ pub enum TableChange {
     Attach {
         /// The partition.
         partition: WrittenName,
-        /// Whether it becomes the DEFAULT.
-        default: bool,
+        /// What it is to hold; `None` when that is not understood.
+        bound: Option<PartitionBound>,
     },
     /// `DETACH PARTITION`.
     Detach {
@@ -488,7 +489,7 @@ fn table_change(command: &AlterTableCmd) -> TableChange {
         (AlterTableType::AtValidateConstraint, _) => TableChange::Validate { name: column() },
         (AlterTableType::AtAttachPartition, Some(NodeEnum::PartitionCmd(partition))) => TableChange::Attach {
             partition: partition.name.as_ref().map_or_else(nameless, written),
-            default: partition.bound.as_ref().is_some_and(|b| b.is_default),
+            bound: partition.bound.as_ref().and_then(crate::partition_bound::written),
         },
         (AlterTableType::AtDetachPartition, Some(NodeEnum::PartitionCmd(partition))) => TableChange::Detach {
             partition: partition.name.as_ref().map_or_else(nameless, written),

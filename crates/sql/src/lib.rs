@@ -8,6 +8,7 @@
 
 mod action;
 mod analysis;
+mod block;
 mod catalog;
 mod error;
 mod expression;
@@ -17,7 +18,9 @@ mod ingredients;
 mod input;
 mod lexemes;
 mod lowering;
+mod moments;
 mod ordering;
+mod partition_bound;
 mod predicate;
 mod rewrite;
 mod safety;
@@ -34,6 +37,7 @@ pub use analysis::{
     Analysis, Arm, JoinEquality, KeyExpression, Nearest, Operator, ParameterContext, Predicate, RelationUse,
     SortItem, SortNeed, SortOrigin, Target,
 };
+pub use block::{Block, Unseen};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
 pub use expression::{ColumnUse, Expression, Literal};
@@ -43,7 +47,8 @@ pub use ingredients::{Ingredients, expression_ingredients};
 pub use input::{InputError, Place, single_statement, statements};
 pub use lexemes::{Lexeme, LexemeKind, lexemes, string_value};
 pub use ordering::{Order, RANK};
-pub use predicate::{always_true, equivalent, implies, same_expression};
+pub use partition_bound::{PartitionBound, RangeBound};
+pub use predicate::{always_true, check_implies, equivalent, implies, same_expression};
 pub use rewrite::{Condition, Proof, REWRITES, Rewrite, RewriteError, Rewriter, Rule, Standing};
 pub use safety::{Body, Safety, function_body, statement_safety};
 pub use script::{Ignore, Mistake, Passage, Position, Script, ScriptStatement};

@@ -5,11 +5,14 @@
 //! IN lists, truth values and IS NOT NULL of a key that a strict comparison names. Texts are compared as parse
 //! trees, so that what a person wrote equals what `pg_get_expr()` prints.
 
+use std::collections::BTreeMap;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{AExprKind, BoolExprType, BoolTestType, Node, NullTestType};
 
 use crate::lowering::{string, type_name};
+use crate::moments;
 
 /// A condition taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +58,61 @@ pub fn implies(condition: &str, predicate: &str) -> bool {
     match (parse(condition), parse(predicate)) {
         (Some(condition), Some(predicate)) => follows(&condition, &predicate),
         _ => false,
+    }
+}
+
+/// Whether rows that satisfy a CHECK do not violate `predicate`. A CHECK is satisfied when it is not false, so `x > 0` says
+/// nothing against a NULL.
+///
+/// `types` are those of columns, by their quoted names as `format_type()` prints them: what a person
+/// wrote as `'2024-01-01'` is then what the catalog prints as `'2024-01-01 00:00:00'::timestamp without time zone`. Texts
+/// without an offset are moments of a time zone that is not known, so they compare with each other only, unless `utc`
+/// says which it is.
+pub fn check_implies(check: &str, predicate: &str, types: &BTreeMap<String, String>, utc: bool) -> bool {
+    match (parse(check), parse(predicate)) {
+        (Some(mut check), Some(mut predicate)) => {
+            give_types(&mut check, types, utc);
+            give_types(&mut predicate, types, utc);
+            proves(&check, &predicate, Premise::NotFalse)
+        }
+        _ => false,
+    }
+}
+
+/// The name that `format_type()` gives a type.
+fn full_name(cast: &str) -> &str {
+    match cast {
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        other => other,
+    }
+}
+
+/// Gives the constants of comparisons the type of the column, and one text to equal moments.
+fn give_types(condition: &mut Condition, types: &BTreeMap<String, String>, utc: bool) {
+    match condition {
+        Condition::And(parts) | Condition::Or(parts) => {
+            parts.iter_mut().for_each(|part| give_types(part, types, utc));
+        }
+        Condition::Compare { key, constant, .. } => {
+            let Some(of_key) = types.get(key.as_str()) else { return };
+            // `timestamp(3) with time zone` rounds, so it is another type.
+            let is_moment = of_key == "date" || of_key.starts_with("timestamp ");
+            if is_moment && constant.cast.as_deref().is_none_or(|cast| full_name(cast) == of_key) {
+                if let Some(text) = moments::canonical(&constant.text, of_key, utc) {
+                    constant.text = text;
+                }
+                constant.cast = Some(of_key.clone());
+            } else if matches!(of_key.as_str(), "smallint" | "integer" | "bigint" | "numeric")
+                && constant.cast.is_none()
+                && constant.number.is_none()
+            {
+                *constant = number(std::mem::take(&mut constant.text));
+            } else if constant.cast.is_none() && constant.number.is_none() && !is_string_type(of_key) {
+                constant.cast = Some(of_key.clone());
+            }
+        }
+        _ => {}
     }
 }
 
@@ -351,8 +409,20 @@ fn deparsed(node: &Node) -> Option<String> {
     crate::idea::expression(node.clone()).ok()
 }
 
-/// Whether `premise` proves `conclusion`.
+/// What is known of a premise.
+#[derive(Clone, Copy, PartialEq)]
+enum Premise {
+    True,
+    /// True or NULL; the conclusion is wanted not to be false.
+    NotFalse,
+}
+
+/// Whether `premise`, being true, proves that `conclusion` is.
 fn follows(premise: &Condition, conclusion: &Condition) -> bool {
+    proves(premise, conclusion, Premise::True)
+}
+
+fn proves(premise: &Condition, conclusion: &Condition, known: Premise) -> bool {
     if premise == conclusion
         || *conclusion == Condition::Constant(true)
         || *premise == Condition::Constant(false)
@@ -360,18 +430,18 @@ fn follows(premise: &Condition, conclusion: &Condition) -> bool {
         return true;
     }
     if let Condition::And(parts) = conclusion {
-        return parts.iter().all(|part| follows(premise, part));
+        return parts.iter().all(|part| proves(premise, part, known));
     }
     if let Condition::Or(arms) = premise {
-        return !arms.is_empty() && arms.iter().all(|arm| follows(arm, conclusion));
+        return !arms.is_empty() && arms.iter().all(|arm| proves(arm, conclusion, known));
     }
     if let Condition::Or(arms) = conclusion
-        && arms.iter().any(|arm| follows(premise, arm))
+        && arms.iter().any(|arm| proves(premise, arm, known))
     {
         return true;
     }
     if let Condition::And(parts) = premise {
-        return parts.iter().any(|part| follows(part, conclusion));
+        return parts.iter().any(|part| proves(part, conclusion, known));
     }
     match (premise, conclusion) {
         (
@@ -381,8 +451,10 @@ fn follows(premise: &Condition, conclusion: &Condition) -> bool {
         (
             Condition::Compare { key, .. } | Condition::True(key) | Condition::False(key),
             Condition::IsNotNull(wanted),
-        ) => key == wanted,
-        (Condition::Other { strict, .. }, Condition::IsNotNull(wanted)) => strict.contains(wanted),
+        ) => known == Premise::True && key == wanted,
+        (Condition::Other { strict, .. }, Condition::IsNotNull(wanted)) => {
+            known == Premise::True && strict.contains(wanted)
+        }
         _ => false,
     }
 }
@@ -490,6 +562,54 @@ mod tests {
             ("x = 1) or (true", "x = 1", false),
         ] {
             assert_eq!(implies(condition, predicate), expected, "{condition} implies {predicate}");
+        }
+    }
+
+    #[test]
+    fn types_make_constants_of_people_and_of_the_catalog_one() {
+        let types: BTreeMap<String, String> = [
+            ("at", "timestamp with time zone"),
+            ("plain", "timestamp without time zone"),
+            ("day", "date"),
+            ("n", "bigint"),
+            ("u", "uuid"),
+            ("s", "text"),
+        ]
+        .map(|(name, of)| (name.to_owned(), of.to_owned()))
+        .into();
+        for (condition, predicate, utc, expected) in [
+            ("day >= '2024-01-01'", "day >= '2024-01-01'::date", false, true),
+            ("day >= '2024-02-01'::date", "day >= '2024-01-15'", false, true),
+            (
+                "plain >= '2024-01-01 00:00:00'::timestamp without time zone",
+                "plain >= '2024-01-01'",
+                false,
+                true,
+            ),
+            ("at >= '2024-01-01'", "at >= '2024-01-01'", false, true),
+            ("at >= '2024-01-01 00:00:00+00'::timestamp with time zone", "at >= '2024-01-01'", true, true),
+            // Which moment the text means depends on a time zone that is not known.
+            ("at >= '2024-01-01 00:00:00+00'::timestamp with time zone", "at >= '2024-01-01'", false, false),
+            ("at >= '2024-01-01 01:00:00+01'", "at >= '2024-01-01 00:00:00+00'::timestamptz", false, true),
+            // A NULL satisfies the check.
+            ("n >= 5", "n is not null", false, false),
+            ("n >= 5 and n is not null", "n is not null and n > 4", false, true),
+            ("n >= 5", "n >= '5'::bigint", false, true),
+            ("n >= '7'", "n >= 5", false, true),
+            (
+                "u = '11111111-1111-1111-1111-111111111111'::uuid",
+                "u = '11111111-1111-1111-1111-111111111111'",
+                false,
+                true,
+            ),
+            ("s = 'a'::text", "s = 'a'", false, true),
+            ("at >= '2024-01-01'::date", "at >= '2024-01-01'", false, false),
+        ] {
+            assert_eq!(
+                check_implies(condition, predicate, &types, utc),
+                expected,
+                "{condition} implies {predicate}"
+            );
         }
     }
 

@@ -1,11 +1,11 @@
 //! What does a check of migrations ask: which table, how large, under which lock, for how long?
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::snapshot::{ConstraintKind, Relation, RelationKind};
 use model::{Bytes, Finding, LockLevel, Millis, ObjectRef, QualifiedName, Severity, quote_identifier};
-use sql::{Action, ScriptStatement, WrittenName};
+use sql::{Action, Block, ScriptStatement, WrittenName};
 
 use super::Check;
 use crate::schema::{Facts, LintFinding, Remedy};
@@ -24,6 +24,10 @@ pub(crate) struct State {
     pub unvalidated: BTreeSet<(QualifiedName, String)>,
     /// Checks that were added: their table, name, expression, and whether they are valid.
     pub checks: Vec<(QualifiedName, Option<String>, String, bool)>,
+    /// Constraints that the migrations validated.
+    pub validated: BTreeSet<(QualifiedName, String)>,
+    /// Routines that the migrations made and have not called yet, by name.
+    pub routines: BTreeMap<String, Block>,
     /// Whether it was told already that `lock_timeout` is missing in this file.
     pub told_of_lock_timeout: Cell<bool>,
 }
@@ -47,6 +51,19 @@ impl State {
         self.in_transaction = self.wrapped;
         self.local_lock_timeout = false;
         self.unvalidated.clear();
+    }
+
+    /// A body runs within one transaction, be it the statement's own. Gives whether one was open before.
+    pub(super) fn begin_block(&mut self) -> bool {
+        std::mem::replace(&mut self.in_transaction, true)
+    }
+
+    pub(super) fn end_block(&mut self, outer: bool) {
+        self.in_transaction = outer;
+        if !outer {
+            self.local_lock_timeout = false;
+            self.unvalidated.clear();
+        }
     }
 
     pub(super) fn set_lock_timeout(&mut self, on: bool, local: bool) {
@@ -138,21 +155,27 @@ impl<'a> Step<'a> {
     /// Whether a valid check constraint, of the catalog or of the migration, says that a column is not NULL.
     pub(crate) fn has_not_null_check(&self, table: &QualifiedName, column: &str) -> bool {
         let wanted = format!("{} IS NOT NULL", quote_identifier(column));
-        let in_catalog = self.facts.constraints(table).iter().any(|c| {
-            let expression = c
-                .definition
-                .strip_prefix("CHECK (")
-                .and_then(|d| d.trim_end_matches(" NO INHERIT").strip_suffix(')'));
-            c.kind == ConstraintKind::Check
-                && c.validated
-                && expression.is_some_and(|e| sql::implies(e, &wanted))
+        self.valid_checks(table)
+            .into_iter()
+            .any(|check| sql::check_implies(check, &wanted, &BTreeMap::new(), false))
+    }
+
+    /// The expressions of a table's valid check constraints, of the catalog and of the migration.
+    pub(crate) fn valid_checks(&self, table: &QualifiedName) -> Vec<&str> {
+        let in_catalog = self.facts.constraints(table).iter().filter_map(|c| {
+            let expression = c.definition.trim_end_matches(" NOT VALID").strip_prefix("CHECK (")?;
+            let expression = expression.trim_end_matches(" NO INHERIT").strip_suffix(')')?;
+            let validated = c.validated || self.state.validated.contains(&(table.clone(), c.name.clone()));
+            (c.kind == ConstraintKind::Check && validated).then_some(expression)
         });
-        in_catalog
-            || self
-                .state
-                .checks
-                .iter()
-                .any(|(of, _, e, valid)| of == table && *valid && sql::implies(e, &wanted))
+        let in_migration = self.state.checks.iter().filter(|(of, _, _, valid)| of == table && *valid);
+        in_catalog.chain(in_migration.map(|(_, _, expression, _)| expression.as_str())).collect()
+    }
+
+    /// Whether texts of moments without an offset are UTC, as far as the server's configuration tells.
+    pub(crate) fn writes_utc(&self) -> bool {
+        let zone = self.facts.snapshot.settings.get("TimeZone").filter(|s| s.source != "session");
+        zone.is_some_and(|s| ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu"].contains(&s.setting.as_str()))
     }
 
     /// Size and rows of a table with its partitions; `None` when the snapshot does not have it.

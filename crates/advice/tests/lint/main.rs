@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
+mod attaching;
 mod bloat;
 mod faults;
 mod migrations;

@@ -96,7 +96,7 @@ const CASES: &[Case] = &[
         "alter table %.t add primary key (id)",
         &["create unique index concurrently k on %.t (id)", "alter table %.t add primary key using index k"],
     ),
-    unproposed(Case {
+    Case {
         locked: Some("new"),
         ..case(
             "attach-partition-scan",
@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
                 "alter table %.m attach partition %.new for values from (100) to (200)",
             ],
         )
-    }),
+    },
     unproposed(case(
         "change-column-type",
         "alter table %.t alter column a type bigint",
@@ -344,6 +344,52 @@ fn what_the_migration_makes_itself_is_let_be() {
     let (report, _) = judge(&nothing, "alter table t add primary key (id)");
     assert_eq!(report.findings.len(), 2);
     assert!(report.findings[0].finding.detail.contains("is not known here"), "{report:?}");
+}
+
+#[test]
+fn what_runs_within_a_statement_is_judged_where_it_stands() {
+    let nothing = Snapshot::nothing();
+    let (report, remarks) = judge(
+        &nothing,
+        "set lock_timeout = '1s';
+do $$
+begin
+  if not exists (select from pg_class where relname = 'x') then
+    truncate t;
+  end if;
+  execute 'drop table ' || 'u';
+  create index concurrently i on t (a);
+  execute format('drop table %I', 'v');
+end $$;
+create function f() returns void language sql as $$ drop table w $$;
+create function g() returns void language plpgsql as $$ begin
+  perform f();
+  perform g();
+end $$;
+create function never() returns void language sql as $$ drop table never $$;
+select g();
+call elsewhere();",
+    );
+    let found: Vec<(&str, String)> =
+        report.findings.iter().map(|f| (f.finding.check.as_str(), f.finding.object.to_string())).collect();
+    let expected = [
+        ("truncate", "m.sql:5:5"),
+        ("drop-table", "m.sql:7:3"),
+        ("concurrently-in-transaction", "m.sql:8:3"),
+        ("drop-table", "m.sql:11:1"),
+    ];
+    assert_eq!(found, expected.map(|(check, at)| (check, at.to_owned())));
+    assert_eq!(
+        remarks.notes,
+        [
+            "m.sql:9: not looked at: EXECUTE of a text that is put together while it runs: format('drop table %I', 'v')",
+            "m.sql:18: what procedure elsewhere does is not looked at",
+        ]
+    );
+    // A comment before the block speaks for all of it.
+    let text = "-- pgwright: ignore truncate an empty table\ndo $$ begin truncate t; end $$";
+    let (report, _) = judge(&nothing, text);
+    assert_eq!(report.suppressed.len(), 1, "{report:?}");
 }
 
 #[test]
