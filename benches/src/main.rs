@@ -9,6 +9,7 @@ mod copy;
 mod cpu;
 mod exporter;
 mod fidelity;
+mod history;
 mod logs;
 mod measurement;
 mod movies;
@@ -61,6 +62,8 @@ enum Benchmark {
     Convert(convert::Args),
     /// How long it takes to look after many partition sets.
     Partitions(partitions::Args),
+    /// How long questions to 30 days of history take, and how large the store is.
+    History(history::Args),
 }
 
 #[tokio::main]
@@ -78,6 +81,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Check(args) => check::run(args).await,
         Benchmark::Convert(args) => convert::run(args).await,
         Benchmark::Partitions(args) => partitions::run(args).await,
+        Benchmark::History(args) => history::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

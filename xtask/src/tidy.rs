@@ -27,7 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("apply", &["model", "postgres", "partitioning", "history"]),
     ("logs", &["model"]),
     ("sampling", &["model"]),
-    ("exporter", &["model", "postgres", "sampling"]),
+    ("exporter", &["model", "postgres", "sampling", "history"]),
     ("web", &["model", "sql", "postgres", "apply", "sampling", "exporter", "history"]),
     ("monitoring", &[]),
     ("history", &["model", "postgres", "sampling"]),

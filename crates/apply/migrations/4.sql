@@ -5,7 +5,8 @@
 create /* pgwright:schema */ table pgwright.history_source (
     source_id smallint generated always as identity primary key,
     name text not null unique,
-    created_at timestamptz not null default pg_catalog.clock_timestamp()
+    created_at timestamptz not null default pg_catalog.clock_timestamp(),
+    statements_reset timestamptz
 );
 
 -- How far each level is filled, and since when it is kept. Rows of [kept_from, done_until) are complete.
@@ -63,7 +64,8 @@ create /* pgwright:schema */ table pgwright.history_counter (
 
 create /* pgwright:schema */ table pgwright.history_series_counter (
     series_id integer primary key references pgwright.history_series on delete cascade,
-    value double precision not null
+    value double precision not null,
+    at timestamptz not null
 ) with (fillfactor = 50);
 
 -- What an interval is known to reach over: counts divided by its seconds are rates. After a time in which nobody

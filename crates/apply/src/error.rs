@@ -150,6 +150,20 @@ pub enum Error {
     #[error("{}", .0.message)]
     Conversion(Box<crate::partition_conversion::ConversionFailure>),
 
+    /// Another process keeps the history of the same server.
+    #[error("another pgwright keeps the history of \"{source_name}\"")]
+    HistoryTaken {
+        /// The name of the server.
+        source_name: String,
+    },
+
+    /// The store took too long.
+    #[error("history was not written within {seconds} s")]
+    HistorySlow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+
     /// A stored value could not be turned into or out of JSON.
     #[error("could not {doing}")]
     Json {
@@ -315,6 +329,8 @@ impl Error {
             Self::Unfit { reason, .. } => Some(format!("It is not possible: {reason}.")),
             Self::Archive(error) => error.reason().map(|reason| format!("{reason}.")),
             Self::Cancelled { .. } => Some("Steps that were done stay done; the journal lists them.".into()),
+            Self::HistoryTaken { .. } => Some("Two that write at once would count everything twice.".into()),
+            Self::HistorySlow { .. } => Some("It is written when the store answers again.".into()),
             Self::NoEntry { .. } | Self::NoBaseline { .. } | Self::BaselineExists { .. } => None,
         }
     }
@@ -349,6 +365,10 @@ impl Error {
                     .into(),
             ),
             Self::Unfit { .. } => None,
+            Self::HistoryTaken { .. } => {
+                Some("End the other one, or give this server another name with --source.".into())
+            }
+            Self::HistorySlow { .. } => None,
             Self::Json { .. } | Self::Cancelled { .. } => None,
         }
     }

@@ -16,6 +16,7 @@ mod catalog;
 mod error;
 mod event;
 mod executor;
+pub mod history;
 mod journal;
 mod objection;
 pub mod operations;

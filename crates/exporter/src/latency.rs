@@ -40,6 +40,8 @@ pub(crate) struct Watching {
     interval: Duration,
     sampler: Sampler,
     counted_looks: (u64, u64),
+    /// Looks since pgwright began.
+    looks: u64,
     /// Samples of active sessions by what they waited for, since pgwright began.
     waits: BTreeMap<(String, String), u64>,
 }
@@ -53,6 +55,7 @@ pub(crate) fn shared(every: Option<Duration>) -> SharedWatching {
             interval: every,
             sampler: new_sampler(every),
             counted_looks: (0, 0),
+            looks: 0,
             waits: BTreeMap::new(),
         }))
     })
@@ -116,6 +119,7 @@ async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mut
         watching.sampler.look(now, &samples);
         let (looks, late) = (watching.sampler.looks, watching.sampler.late_looks);
         let (looks_before, late_before) = std::mem::replace(&mut watching.counted_looks, (looks, late));
+        watching.looks += looks - looks_before;
         shared.health.looked(looks - looks_before, late - late_before);
     }
 }
@@ -127,8 +131,14 @@ fn sample_of(row: SessionSampleRow) -> Option<Sample> {
         activity: Activity::of_state(row.state.as_deref()?)?,
         query_start_us: row.query_start?.timestamp_micros(),
         state_change_us: row.state_change?.timestamp_micros(),
-        wait: None,
+        wait: row.wait_event_type.zip(row.wait_event).map(|(kind, event)| format!("{kind}: {event}")),
     })
+}
+
+/// How often sessions are looked at in seconds, how often they were, and what they waited for, since pgwright began.
+pub(crate) fn totals(watching: &Mutex<Watching>) -> (f64, u64, BTreeMap<(String, String), u64>) {
+    let watching = lock(watching);
+    (watching.interval.as_secs_f64(), watching.looks, watching.waits.clone())
 }
 
 /// What was seen since it was last asked for, by `queryid`, and the interval in seconds.

@@ -13,6 +13,7 @@ mod error;
 pub mod exposition;
 mod fusion;
 mod health;
+mod keeping;
 mod latency;
 mod options;
 mod process;
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 pub use board::Board;
 pub use error::Error;
 pub use exposition::Format;
-pub use options::{Options, Paces};
+pub use options::{HistoryTap, Options, Paces};
 pub use reading::Sample;
 
 use health::Health;
@@ -77,7 +78,8 @@ impl Exporter {
     /// What a scrape gets: the last samples, and how sampling is going.
     pub fn scrape(&self, format: Format) -> String {
         let began = Instant::now();
-        let own = self.health.chunks(&self.options.version);
+        let mut own = self.health.chunks(&self.options.version);
+        own.extend(self.options.history.iter().flat_map(|tap| keeping::chunks(&tap.status.now())));
         let mut text = self.board.render(format, &own);
         self.health.scraped(began.elapsed());
         exposition::end(format, &mut text);
@@ -117,6 +119,7 @@ impl Exporter {
             .chain(statements::METRICS.iter().copied())
             .chain(latency::METRICS.iter().copied())
             .chain(health::METRICS.iter().copied())
+            .chain(keeping::METRICS.iter().copied())
             .collect();
         all.sort_unstable_by_key(|m| m.0);
         all

@@ -1,10 +1,12 @@
 //! What is sampled, and how often?
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::metrics::Pace;
 use postgres::{SessionOptions, Target};
+use tokio::sync::mpsc;
 
 use crate::custom::CustomQuery;
 
@@ -25,6 +27,23 @@ impl Default for Paces {
             often: Duration::from_secs(10),
             seldom: Duration::from_secs(30),
             rarely: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Where readings go, to be kept as history, and how that is going.
+#[derive(Clone, Debug)]
+pub struct HistoryTap {
+    /// Takes readings; those that it has no room for are dropped and counted.
+    pub readings: mpsc::Sender<history::Reading>,
+    /// How the keeping is going, for the metrics.
+    pub status: Arc<history::Status>,
+}
+
+impl HistoryTap {
+    pub(crate) fn send(&self, reading: history::Reading) {
+        if self.readings.try_send(reading).is_err() {
+            self.status.change(|kept| kept.readings_dropped += 1);
         }
     }
 }
@@ -56,6 +75,8 @@ pub struct Options {
     pub sampling_interval: Option<Duration>,
     /// The user's own queries.
     pub custom: Vec<CustomQuery>,
+    /// Who keeps what is read.
+    pub history: Option<HistoryTap>,
     /// The version of the program, for the label.
     pub version: String,
 }
@@ -76,6 +97,7 @@ impl Options {
             objects: 10_000,
             sampling_interval: Some(Duration::from_millis(100)),
             custom: Vec::new(),
+            history: None,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }

@@ -6,24 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// How many figures a statement has.
-pub(crate) const FIGURES: usize = 13;
-/// The place of the number of calls among them.
-pub(crate) const CALLS: usize = 0;
-/// The place of the execution time among them.
-pub(crate) const EXEC_SECONDS: usize = 2;
-
-/// The counters of a statement.
-pub(crate) type Figures = [f64; FIGURES];
-
-/// An entry of `pg_stat_statements`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct EntryKey {
-    pub userid: u32,
-    pub dbid: u32,
-    pub queryid: i64,
-    pub toplevel: bool,
-}
+pub(crate) use postgres::statistics::differences::{CALLS, Differences, EXEC_SECONDS, FIGURES, Figures};
 
 /// A statement of a database.
 pub(crate) type StatementKey = (u32, i64);
@@ -32,47 +15,6 @@ pub(crate) type StatementKey = (u32, i64);
 const DECAY: f64 = 0.9;
 /// How far a statement must be above one that has a place.
 const CLEARLY: f64 = 1.5;
-
-/// The difference between two readings.
-#[derive(Debug, Default)]
-pub(crate) struct Differences {
-    readings: HashMap<EntryKey, (Figures, Option<i64>)>,
-    read_before: bool,
-}
-
-impl Differences {
-    /// What was added since the last reading, by statement. The first reading gives nothing.
-    ///
-    /// `since` says when an entry began, where the extension knows it. An entry that was not there before has begun
-    /// since; one that counts less than before was reset, or thrown out and made again.
-    pub fn take(
-        &mut self,
-        entries: impl Iterator<Item = (EntryKey, Figures, Option<i64>)>,
-    ) -> Vec<(EntryKey, Figures)> {
-        let mut next = HashMap::with_capacity(self.readings.len());
-        let mut differences = Vec::new();
-        for (key, figures, since) in entries {
-            if self.read_before {
-                let begun_again = |(before, began): &&(Figures, Option<i64>)| {
-                    *began == since
-                        && before[CALLS] <= figures[CALLS]
-                        && before[EXEC_SECONDS] <= figures[EXEC_SECONDS]
-                };
-                let added = match self.readings.get(&key).filter(begun_again) {
-                    Some((before, _)) => std::array::from_fn(|at| (figures[at] - before[at]).max(0.0)),
-                    None => figures,
-                };
-                if added[CALLS] > 0.0 || added[EXEC_SECONDS] > 0.0 {
-                    differences.push((key, added));
-                }
-            }
-            next.insert(key, (figures, since));
-        }
-        self.read_before = true;
-        self.readings = next;
-        differences
-    }
-}
 
 /// The statements that have places, and their sums since pgwright began.
 #[derive(Debug)]
@@ -145,25 +87,6 @@ mod tests {
         let mut figures = [0.0; FIGURES];
         (figures[CALLS], figures[EXEC_SECONDS]) = (calls, seconds);
         figures
-    }
-
-    fn key(queryid: i64) -> EntryKey {
-        EntryKey { userid: 10, dbid: 1, queryid, toplevel: true }
-    }
-
-    #[test]
-    fn resets_evictions_and_new_entries_are_told_apart() {
-        let mut differences = Differences::default();
-        assert!(differences.take([(key(1), figures(100.0, 10.0), None)].into_iter()).is_empty());
-        let mut take = |entries: Vec<(EntryKey, Figures, Option<i64>)>| differences.take(entries.into_iter());
-        assert_eq!(take(vec![(key(1), figures(110.0, 11.0), None)]), [(key(1), figures(10.0, 1.0))]);
-        // New since the last reading.
-        let both = vec![(key(1), figures(110.0, 11.0), None), (key(2), figures(3.0, 0.5), None)];
-        assert_eq!(take(both), [(key(2), figures(3.0, 0.5))]);
-        // Reset: what is there was counted since.
-        assert_eq!(take(vec![(key(1), figures(4.0, 0.25), Some(7))]), [(key(1), figures(4.0, 0.25))]);
-        // Thrown out and made again, and already beyond where it was: the extension knows.
-        assert_eq!(take(vec![(key(1), figures(9.0, 1.0), Some(8))]), [(key(1), figures(9.0, 1.0))]);
     }
 
     #[test]

@@ -3,8 +3,12 @@
 //! The server's counters are read without texts; those are read once for identifiers that are new.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
 
-use postgres::statistics::counters::{StatementCountersRow, counters, texts};
+use chrono::Utc;
+use history::{Reading, StatementsReading};
+use postgres::statistics::counters::{self, StatementCountersRow, counters, texts};
 use postgres::{Error, Session};
 use sampling::Observed;
 
@@ -12,7 +16,8 @@ use crate::board::Chunk;
 use crate::exposition::{Kind, label, number, sample};
 use crate::fusion::{Fusion, Latencies};
 use crate::latency::{self, SharedWatching};
-use crate::ranking::{CALLS, Differences, EntryKey, FIGURES, Figures, Ranking, StatementKey};
+use crate::options::HistoryTap;
+use crate::ranking::{CALLS, Differences, FIGURES, Figures, Ranking, StatementKey};
 
 /// The figures of a statement, in their order, and what is told beside them.
 pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
@@ -79,6 +84,8 @@ pub(crate) struct StatementCollector {
     latencies: BTreeMap<String, (Latencies, f64)>,
     /// Seen, and not yet counted by the server.
     carried: HashMap<i64, Observed>,
+    /// The names of roles, for history.
+    roles: Arc<HashMap<u32, String>>,
 }
 
 impl StatementCollector {
@@ -93,6 +100,7 @@ impl StatementCollector {
             fusion: Fusion::default(),
             latencies: BTreeMap::new(),
             carried: HashMap::new(),
+            roles: Arc::default(),
         }
     }
 
@@ -101,14 +109,19 @@ impl StatementCollector {
         &mut self,
         session: &Session,
         sampler: &SharedWatching,
+        tap: Option<&HistoryTap>,
     ) -> Result<Vec<Chunk>, Error> {
         let datname = session.target().database().to_owned();
-        let rows = counters(session).await?;
-        self.learn_texts(session, &rows).await?;
+        let (rows, reset_us) = match tap {
+            Some(_) => counters_and_reset(session).await?,
+            None => (counters(session).await?, None),
+        };
+        let (at, instant) = (Utc::now(), Instant::now());
+        let texts = self.learn_texts(session, &rows, tap.is_some()).await?;
         let slow = rows.iter().filter(|r| r.calls > 0.0 && r.exec_seconds / r.calls > SLOW_MEAN).count();
         let names: BTreeMap<u32, String> = rows.iter().map(|r| (r.dbid, r.datname.clone())).collect();
         let here = names.iter().find(|(_, name)| **name == datname).map(|(dbid, _)| *dbid);
-        let differences = self.differences.take(rows.iter().map(|r| (key(r), figures(r), since(r))));
+        let differences = self.differences.take(&rows, None);
         if !self.begun {
             let mut totals: HashMap<StatementKey, f64> = HashMap::new();
             for row in rows.iter().filter(|r| !self.is_own(r.queryid)) {
@@ -130,10 +143,22 @@ impl StatementCollector {
             };
             sums.iter_mut().zip(figures).for_each(|(sum, value)| *sum += value);
         }
+        let seen = sampler.as_ref().map(|watching| latency::take(watching));
+        if let Some(tap) = tap {
+            if rows.iter().any(|row| !self.roles.contains_key(&row.userid)) {
+                self.roles = Arc::new(counters::role_names(session).await?);
+            }
+            let observed = seen.as_ref().map(|seen| seen.0.clone()).unwrap_or_default();
+            let own = self.known.iter().filter(|(_, own)| **own).map(|(id, _)| *id).collect();
+            let uncounted = self.uncounted(&datname, sampler, observed);
+            let rows = Some(rows.clone());
+            let reading = StatementsReading { at, instant, rows, reset_us, own, texts, ..uncounted };
+            tap.send(Reading::Statements(Box::new(reading)));
+        }
         let before: HashSet<StatementKey> = self.ranking.members.keys().copied().collect();
         self.ranking.add(&added);
         let mut chunks = Vec::new();
-        if let (Some(watching), Some(here)) = (sampler, here) {
+        if let (Some(seen), Some(here)) = (seen, here) {
             let stay: HashSet<i64> = self
                 .ranking
                 .members
@@ -145,7 +170,7 @@ impl StatementCollector {
             for (_, queryid) in self.ranking.members.keys().filter(|key| key.0 == here) {
                 self.latencies.entry(queryid.to_string()).or_default();
             }
-            self.take_samples(watching, &calls, &stay);
+            self.take_samples(seen, &calls, &stay);
             // Series of statements that lost their place end.
             let members: HashSet<String> = self.ranking.members.keys().map(|k| k.1.to_string()).collect();
             self.latencies.retain(|name, _| name == OTHER || members.contains(name));
@@ -156,11 +181,18 @@ impl StatementCollector {
     }
 
     /// Texts are read for identifiers that are new; the server reads its whole file for that, whatever their number.
-    async fn learn_texts(&mut self, session: &Session, rows: &[StatementCountersRow]) -> Result<(), Error> {
+    /// Given are the new texts, whole, where they are wanted.
+    async fn learn_texts(
+        &mut self,
+        session: &Session,
+        rows: &[StatementCountersRow],
+        wanted: bool,
+    ) -> Result<HashMap<i64, String>, Error> {
+        let mut whole = HashMap::new();
         let new: HashSet<i64> =
             rows.iter().map(|r| r.queryid).filter(|id| !self.known.contains_key(id)).collect();
         if new.is_empty() {
-            return Ok(());
+            return Ok(whole);
         }
         let new: Vec<i64> = new.into_iter().collect();
         let mut found = texts(session, &new).await?;
@@ -170,6 +202,9 @@ impl StatementCollector {
             self.known.insert(queryid, own);
             if !own {
                 self.texts.insert(queryid, shortened(&text));
+                if wanted && !text.is_empty() {
+                    whole.insert(queryid, text);
+                }
             }
         }
         // What is in the server no more is forgotten here as well.
@@ -178,7 +213,37 @@ impl StatementCollector {
             self.known.retain(|id, _| present.contains(id));
             self.texts.retain(|id, _| present.contains(id));
         }
-        Ok(())
+        Ok(whole)
+    }
+
+    /// A reading of what sessions were seen to do, for a server that counts no statements.
+    pub fn send_uncounted(&self, datname: &str, sampler: &SharedWatching, tap: &HistoryTap) {
+        let observed = sampler.as_ref().map(|watching| latency::take(watching).0).unwrap_or_default();
+        tap.send(Reading::Statements(Box::new(self.uncounted(datname, sampler, observed))));
+    }
+
+    fn uncounted(
+        &self,
+        datname: &str,
+        sampler: &SharedWatching,
+        observed: HashMap<i64, Observed>,
+    ) -> StatementsReading {
+        let (look_seconds, looks, waits) =
+            sampler.as_ref().map(|watching| latency::totals(watching)).unwrap_or_default();
+        StatementsReading {
+            at: Utc::now(),
+            instant: Instant::now(),
+            rows: None,
+            reset_us: None,
+            roles: self.roles.clone(),
+            own: HashSet::new(),
+            texts: HashMap::new(),
+            datname: datname.to_owned(),
+            observed,
+            look_seconds,
+            looks,
+            waits,
+        }
     }
 
     fn is_own(&self, queryid: i64) -> bool {
@@ -187,11 +252,10 @@ impl StatementCollector {
 
     fn take_samples(
         &mut self,
-        watching: &std::sync::Mutex<latency::Watching>,
+        (mut seen, interval): (HashMap<i64, Observed>, f64),
         calls: &HashMap<i64, u64>,
         stay: &HashSet<i64>,
     ) {
-        let (mut seen, interval) = latency::take(watching);
         let earlier = std::mem::take(&mut self.carried);
         for (queryid, earlier) in earlier.iter().map(|(id, o)| (*id, o)) {
             let observed = seen.entry(queryid).or_default();
@@ -273,31 +337,22 @@ impl StatementCollector {
     }
 }
 
-fn key(row: &StatementCountersRow) -> EntryKey {
-    EntryKey { userid: row.userid, dbid: row.dbid, queryid: row.queryid, toplevel: row.toplevel }
-}
-
-fn since(row: &StatementCountersRow) -> Option<i64> {
-    row.stats_since.map(|s| s.timestamp_micros())
-}
-
-/// In the order of [`METRICS`].
-fn figures(row: &StatementCountersRow) -> Figures {
-    [
-        row.calls,
-        row.rows,
-        row.exec_seconds,
-        row.plan_seconds,
-        row.shared_blks_hit,
-        row.shared_blks_read,
-        row.shared_blks_dirtied,
-        row.shared_blks_written,
-        row.temp_blks_read,
-        row.temp_blks_written,
-        row.read_seconds,
-        row.write_seconds,
-        row.wal_bytes,
-    ]
+/// The counters, and when all of them began: of the same moment, or a reset in between would be counted twice.
+async fn counters_and_reset(session: &Session) -> Result<(Vec<StatementCountersRow>, Option<i64>), Error> {
+    let reset = async || match counters::reset_at(session).await {
+        // Who may not know goes by the counters alone.
+        Err(Error::PrivilegeDenied { .. }) => Ok(None),
+        found => found.map(|at| at.map(|at| at.timestamp_micros())),
+    };
+    let mut before = reset().await?;
+    loop {
+        let rows = counters(session).await?;
+        let after = reset().await?;
+        if before == after {
+            return Ok((rows, after));
+        }
+        before = after;
+    }
 }
 
 /// On one line, and not longer than a label should be.

@@ -267,6 +267,11 @@ async fn run(
             let Some(sql) = query.sql(version).filter(|_| there) else { return Ok(None) };
             let rows = within(session, collector.timeout, read_text(session, query.name, sql)).await?;
             let rendered = render(query, datname, &rows, limit, places);
+            // Facts of the server as a whole, each once.
+            if let Some(tap) = shared.options.history.as_ref().filter(|_| query.scope == Scope::Server) {
+                let at = chrono::Utc::now();
+                tap.send(history::Reading::Metrics { collector: query.name, at, rows });
+            }
             Done { chunks: rendered.chunks, duplicates: rendered.duplicates, summed: rendered.summed }
         }
         Work::Custom(query) => {
@@ -279,13 +284,16 @@ async fn run(
             Done { chunks, duplicates, summed: 0 }
         }
         Work::Statements(statements) => {
-            let collecting = statements.collect(session, &shared.sampler);
+            let collecting = statements.collect(session, &shared.sampler, shared.options.history.as_ref());
             let collected = within(session, collector.timeout, collecting).await;
             let waits = shared.sampler.as_ref().map(|watching| wait_chunk(datname, watching));
             let mut chunks = match collected {
                 Ok(chunks) => chunks,
                 Err(failure) => {
                     // What sessions wait for is known without the extension.
+                    if let (Some(tap), Failure::Failed("missing")) = (&shared.options.history, &failure) {
+                        statements.send_uncounted(datname, &shared.sampler, tap);
+                    }
                     let source = (database, collector.number);
                     shared.board.publish(source, waits.into_iter().collect(), collector.keep());
                     return Err(failure);

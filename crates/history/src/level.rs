@@ -98,10 +98,12 @@ impl Window {
         Self { from: self.from - (self.to - self.from), to: self.from }
     }
 
-    /// The window that begins with a whole bucket.
+    /// The window that begins with a whole bucket, and ends with one as far as those are complete.
     #[must_use]
-    pub fn widened(&self, level: Level) -> Self {
-        Self { from: level.floor(self.from), to: self.to }
+    pub fn widened(&self, level: Level, extents: &Extents) -> Self {
+        let end = level.ceil(self.to);
+        let complete = extents.get(&level).is_some_and(|extent| end <= extent.done_until);
+        Self { from: level.floor(self.from), to: if complete { end } else { self.to } }
     }
 }
 

@@ -105,6 +105,7 @@ from_library_errors!(
     apply::Error,
     cluster::Error,
     exporter::Error,
+    history::Error,
     crate::demo::DemoError,
     crate::workload::FileError,
     crate::workload::WorkloadError,

@@ -70,9 +70,9 @@ fn url_argument_to_option(arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::O
     let mut raw = false;
     for argument in arguments {
         raw |= argument == "--";
-        let after_url_option = result
-            .last()
-            .is_some_and(|p| ["--url", "-d", "--against", "--before"].iter().any(|option| p == option));
+        let after_url_option = result.last().is_some_and(|p| {
+            ["--url", "-d", "--against", "--before", "--store"].iter().any(|option| p == option)
+        });
         if !raw && is_url(&argument) && !after_url_option {
             let mut option = std::ffi::OsString::from("--url=");
             option.push(&argument);

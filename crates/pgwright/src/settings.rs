@@ -116,6 +116,14 @@ impl Settings {
         Ok(postgres::Target::parse(self.url.as_deref(), &self.environment)?)
     }
 
+    /// The database of another connection string, with the same surroundings.
+    ///
+    /// # Errors
+    /// Fails when it cannot be understood.
+    pub fn target_of(&self, url: &str) -> Result<postgres::Target, CommandError> {
+        Ok(postgres::Target::parse(Some(url), &self.environment)?)
+    }
+
     /// The folder in which advice is kept between `advise` and `apply`, by the XDG rules.
     pub fn state_dir(&self) -> Option<PathBuf> {
         let base = self

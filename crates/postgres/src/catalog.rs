@@ -41,7 +41,8 @@ pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{
     ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, HeapSpaceRow,
-    IndexSpaceRow, SearchPathRow, StatementCountersRow, StatementRow, StatementTextRow, StatementsInfoRow,
+    IndexSpaceRow, RoleNameRow, SearchPathRow, StatementCountersRow, StatementRow, StatementTextRow,
+    StatementsInfoRow, StatementsResetRow,
 };
 
 /// Every declared query. The tests prepare each of them on each version.
@@ -71,7 +72,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,
+    RoleNameRow::QUERY,
     StatementCountersRow::QUERY,
+    StatementsResetRow::QUERY,
     StatementTextRow::QUERY,
     StatementsInfoRow::QUERY,
     SearchPathRow::QUERY,

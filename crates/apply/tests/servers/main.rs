@@ -10,6 +10,7 @@ mod conversion_writers;
 mod deaths;
 mod disk;
 mod happy_path;
+mod history;
 mod locks;
 mod partition_archive;
 mod partition_deaths;

@@ -95,11 +95,10 @@ impl Reader {
         let asked = reference.unwrap_or_else(|| window.before());
         let window = clamped(window, &known.extents);
         let level = level_for(&window, BUCKETS_OF_ALL, &known.extents);
-        let window = clamped(window.widened(level), &known.extents);
+        let window = window.widened(level, &known.extents);
         let reference_level = level_for(&asked, BUCKETS_OF_ALL, &known.extents).max(level);
-        let mut reference = asked.widened(reference_level);
-        reference.to = reference.to.min(window.from);
-        let reference = clamped(reference, &known.extents);
+        let mut reference = clamped(asked, &known.extents).widened(reference_level, &known.extents);
+        reference.to = reference.to.min(window.from).max(reference.from);
         let (here, there) =
             (pieces(&window, level, &known.extents), pieces(&reference, reference_level, &known.extents));
         let seconds: f64 = known.seconds(&session, &here, level).await?.values().sum();

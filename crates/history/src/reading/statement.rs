@@ -80,7 +80,7 @@ impl Reader {
         let ids: Vec<i32> = parts.iter().map(|p| p.0).collect();
         let window = clamped(window, &known.extents);
         let level = level_for(&window, BUCKETS_OF_ONE, &known.extents);
-        let window = clamped(window.widened(level), &known.extents);
+        let window = window.widened(level, &known.extents);
         let pieces = pieces(&window, level, &known.extents);
         let watched = known.seconds(&session, &pieces, level).await?;
         let mut by_bucket: BTreeMap<DateTime<Utc>, (Figures, Latency)> = BTreeMap::new();
@@ -93,12 +93,14 @@ impl Reader {
             whole.1.merge(&row.latency);
         }
         let (mut waits_by_bucket, waits) = known.waits_of(&session, &ids, &pieces, level).await?;
+        let sampled = known.sampled(&session, &pieces, level).await?;
         let buckets = watched
             .iter()
             .map(|(at, seconds)| {
                 let (figures, latency) = by_bucket.remove(at).unwrap_or_default();
                 let mut active_sessions = waits_by_bucket.remove(at).unwrap_or_default();
-                active_sessions.values_mut().for_each(|value| *value /= seconds.max(f64::MIN_POSITIVE));
+                let looked = sampled.get(at).copied().unwrap_or(*seconds).max(f64::MIN_POSITIVE);
+                active_sessions.values_mut().for_each(|value| *value /= looked);
                 let spent = Spent::new(figures, *seconds, &latency);
                 StatementBucket { at: *at, seconds: *seconds, spent, active_sessions }
             })

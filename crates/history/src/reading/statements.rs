@@ -97,7 +97,7 @@ impl Reader {
         let known = self.known(&session).await?;
         let window = clamped(window, &known.extents);
         let level = level_for(&window, BUCKETS_OF_ALL, &known.extents);
-        let window = clamped(window.widened(level), &known.extents);
+        let window = window.widened(level, &known.extents);
         let pieces = pieces(&window, level, &known.extents);
         let seconds: f64 = known.seconds(&session, &pieces, level).await?.values().sum();
         let mut sums = known.sums(&session, &pieces).await?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::sources::clamped;
 use super::{BUCKETS_OF_ONE, Error, Known, Reader, ask, get, parameters, union};
 use crate::level::{Level, Piece, Window, level_for, pieces};
-use crate::series::{Kind, WAITS, definition};
+use crate::series::{ACTIVE_SESSIONS, Kind, WAITS, definition};
 
 /// A figure over time.
 #[derive(Clone, Debug, Serialize)]
@@ -71,7 +71,7 @@ pub struct Waits {
 pub struct WaitBucket {
     /// When it begins.
     pub at: DateTime<Utc>,
-    /// Its watched seconds.
+    /// The seconds in which sessions were looked at.
     pub seconds: f64,
     /// How many sessions did so on average, in the order of the events.
     pub active_sessions: Vec<f64>,
@@ -97,7 +97,14 @@ impl Reader {
         let session = self.session().await?;
         let known = self.known(&session).await?;
         let (window, level, pieces) = known.line_of(window);
-        let lines = known.values(&session, definition.name, &pieces, level).await?;
+        let mut lines = known.values(&session, definition.name, &pieces, level).await?;
+        if definition.name == WAITS {
+            // An event has no value where nobody waited for it.
+            let sampled = known.sampled(&session, &pieces, level).await?;
+            for (at, sum) in lines.values_mut().flatten() {
+                sum.seconds = sampled.get(at).copied().unwrap_or(sum.seconds);
+            }
+        }
         let point = |(at, sum): (DateTime<Utc>, Sum)| Point {
             at,
             seconds: sum.seconds,
@@ -126,7 +133,7 @@ impl Reader {
         let session = self.session().await?;
         let known = self.known(&session).await?;
         let (window, level, pieces) = known.line_of(window);
-        let watched = known.seconds(&session, &pieces, level).await?;
+        let sampled = known.sampled(&session, &pieces, level).await?;
         let lines = known.values(&session, WAITS, &pieces, level).await?;
         let mut order: Vec<(f64, String)> =
             lines.iter().map(|(event, sums)| (sums.values().map(|s| s.total).sum(), event.clone())).collect();
@@ -135,7 +142,7 @@ impl Reader {
         let total = |event: &String, at: &DateTime<Utc>| {
             lines.get(event).and_then(|sums| sums.get(at)).map_or(0.0, |sum| sum.total)
         };
-        let buckets = watched
+        let buckets = sampled
             .iter()
             .map(|(at, seconds)| WaitBucket {
                 at: *at,
@@ -154,8 +161,20 @@ impl Known {
     fn line_of(&self, window: Window) -> (Window, Level, Vec<Piece>) {
         let window = clamped(window, &self.extents);
         let level = level_for(&window, BUCKETS_OF_ONE, &self.extents);
-        let window = clamped(window.widened(level), &self.extents);
+        let window = window.widened(level, &self.extents);
         (window, level, pieces(&window, level, &self.extents))
+    }
+
+    /// The seconds in which sessions were looked at, by bucket.
+    pub(super) async fn sampled(
+        &self,
+        session: &Session,
+        pieces: &[Piece],
+        level: Level,
+    ) -> Result<BTreeMap<DateTime<Utc>, f64>, Error> {
+        let lines = self.values(session, ACTIVE_SESSIONS, pieces, level).await?;
+        let seconds = lines.into_values().next().unwrap_or_default();
+        Ok(seconds.into_iter().map(|(at, sum)| (at, sum.seconds)).collect())
     }
 
     async fn values(

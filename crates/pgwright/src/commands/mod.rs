@@ -10,6 +10,7 @@ mod demo_measure;
 mod demo_report;
 mod doctor;
 mod explain;
+mod history;
 mod journal;
 mod latency;
 mod lint;
@@ -30,6 +31,7 @@ mod workload;
 mod changes;
 mod context;
 mod cost_model;
+mod history_store;
 mod kept_advice;
 mod proof;
 mod track_record;
@@ -84,6 +86,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Watch a server, and answer Prometheus: metrics, latency histograms, waits.
     Serve(serve::Args),
+    /// What became slower, since when, and how did it go over time? Reads what serve --history keeps.
+    History(history::Args),
     /// Alerts and dashboards over what serve tells, as files for Prometheus and Grafana.
     Monitoring(monitoring::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
@@ -119,13 +123,14 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
         Command::Serve(args) => serve::run(&context, args).await,
+        Command::History(args) => history::run(&context, args).await,
         Command::Monitoring(args) => monitoring::run(&context, args),
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }
 }
 
-/// Parses `30s`, `5m`, `250ms`, `1h` or a bare number of seconds.
+/// Parses `30s`, `5m`, `250ms`, `1h`, `2d` or a bare number of seconds.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -135,7 +140,8 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         "" | "s" => value,
         "m" | "min" => value * 60.0,
         "h" => value * 3600.0,
-        _ => return Err(format!("\"{unit}\" is not a unit; use ms, s, m or h")),
+        "d" => value * 86_400.0,
+        _ => return Err(format!("\"{unit}\" is not a unit; use ms, s, m, h or d")),
     };
     std::time::Duration::try_from_secs_f64(seconds).map_err(|_| format!("\"{text}\" is out of range"))
 }
@@ -162,6 +168,7 @@ mod tests {
     fn durations_carry_their_unit() {
         assert_eq!(duration("30s").map(|d| d.as_secs()), Ok(30));
         assert_eq!(duration("250ms").map(|d| d.as_millis()), Ok(250));
+        assert_eq!(duration("2d").map(|d| d.as_secs()), Ok(172_800));
         assert_eq!(duration("1.5m").map(|d| d.as_secs()), Ok(90));
         assert!(duration("soon").is_err());
         assert!(duration("5 parsecs").is_err());

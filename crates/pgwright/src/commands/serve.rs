@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use web::encryption::Encryption;
 use web::{Access, App, access};
 
-use super::{Context, duration, read_text};
+use super::{Context, duration, history_store, read_text};
 use crate::error::{CommandError, CommandResult, Exit};
 
 /// Arguments.
@@ -78,6 +78,8 @@ pub struct Args {
     /// How often sessions are looked at, for latencies and waits; 0 for not at all.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "100ms")]
     sampling: Duration,
+    #[command(flatten)]
+    keeping: history_store::KeepingArgs,
     /// List every metric with its type and meaning, and end.
     #[arg(long)]
     list: bool,
@@ -105,11 +107,15 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         return list(context);
     }
     let access = access(&args)?;
-    let options = options(context, &args)?;
+    let mut options = options(context, &args)?;
     let listener = web::listen(args.listen, &access).await?;
     let address = listener.local_addr().unwrap_or(args.listen);
-    let exporter = Arc::new(Exporter::new(options));
     let (stop, stopping) = watch::channel(false);
+    let interval = options.interval("statements", postgres::metrics::Pace::Seldom);
+    let keeping =
+        history_store::begin(context, &args.keeping, &options.target, interval, stopping.clone()).await?;
+    options.history = keeping.as_ref().map(|(tap, _)| tap.clone());
+    let exporter = Arc::new(Exporter::new(options));
     let sampling = tokio::spawn({
         let (exporter, stopping) = (exporter.clone(), stopping.clone());
         async move { exporter.run(stopping).await }
@@ -136,6 +142,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(10), sampling).await;
+    if let Some((_, task)) = keeping {
+        let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
+    }
     match ended {
         Ok(Ok(())) => Ok(Exit::Done),
         Ok(Err(error)) => Err(CommandError::new("the server of pgwright failed").detail(format!("{error}."))),

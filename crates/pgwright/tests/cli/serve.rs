@@ -72,6 +72,12 @@ impl Serving {
         }
     }
 
+    /// Ends it as nobody can expect.
+    pub fn kill(self) {
+        self.program.signal("KILL");
+        self.program.wait();
+    }
+
     pub fn stop(self) {
         self.program.signal("TERM");
         let output = self.program.wait();

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::statements::installed;
 use crate::catalog_query;
-use crate::catalog_query::read_extension;
+use crate::catalog_query::{read as read_catalog, read_extension};
 use crate::error::Error;
 use crate::password_mask;
 use crate::session::Session;
@@ -56,6 +56,29 @@ catalog_query! {
     parameters [INT8_ARRAY]
 }
 
+catalog_query! {
+    /// When all entries were last thrown away, and how many were for want of room.
+    pub struct StatementsResetRow {
+        dealloc: Option<i64>,
+        stats_reset: Option<DateTime<Utc>>,
+    }
+    name "statements_reset"
+    extension "pg_stat_statements" {
+        1.8 => "statements_reset.sql",
+        1.9 => "statements_reset.since_1_9.sql",
+    }
+}
+
+catalog_query! {
+    /// The name of a role.
+    pub struct RoleNameRow {
+        oid: u32,
+        rolname: String,
+    }
+    name "role_names"
+    server { 13 => "role_names.sql" }
+}
+
 /// The counters of every entry whose identity the role may see.
 ///
 /// # Errors
@@ -74,4 +97,24 @@ pub async fn texts(session: &Session, queryids: &[i64]) -> Result<HashMap<i64, S
     let rows: Vec<StatementTextRow> =
         read_extension(session, &extension.version, &extension.schema, &[&queryids]).await?;
     Ok(rows.into_iter().map(|row| (row.queryid, password_mask::mask(&row.query))).collect())
+}
+
+/// When all entries were last thrown away; nothing before version 1.9 of the extension, which does not say.
+///
+/// # Errors
+/// As [`counters`].
+pub async fn reset_at(session: &Session) -> Result<Option<DateTime<Utc>>, Error> {
+    let extension = installed(session).await?;
+    let rows: Vec<StatementsResetRow> =
+        read_extension(session, &extension.version, &extension.schema, &[]).await?;
+    Ok(rows.into_iter().next().and_then(|row| row.stats_reset))
+}
+
+/// The names of roles by their number.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn role_names(session: &Session) -> Result<HashMap<u32, String>, Error> {
+    let rows: Vec<RoleNameRow> = read_catalog(session, session.version_num(), &[]).await?;
+    Ok(rows.into_iter().map(|row| (row.oid, row.rolname)).collect())
 }
