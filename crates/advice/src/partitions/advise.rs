@@ -2,7 +2,7 @@
 //! worth is tried on twins and judged here.
 //!
 //! Sources: PostgreSQL manual, "Table Partitioning" (when it pays, best practices); the figures of planning by the
-//! number of partitions are in `docs/reference/commands/partition-advise.md`.
+//! number of partitions are in `docs/reference/commands/partition-check.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

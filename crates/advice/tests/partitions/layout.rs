@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use advice::partitions::{AdviseOptions, candidates, divide, judge, trial};
 use model::cost_model::{Configuration, CostModel as _};
-use model::{Bytes, Division, KeyKind, QualifiedName};
+use model::{Bytes, Division, Interval, KeyKind, QualifiedName};
 
 use crate::world::{twin, used};
 
@@ -168,4 +168,29 @@ async fn a_table_whose_indexes_find_everything_does_not() {
     assert!(found.iter().all(|c| c.proposals.is_empty() && c.why_none.is_some()), "{found:#?}");
     let missing = Division { key: "nothing".into(), ..by_month() };
     assert!(divide(&snapshot, &table(), &missing, "UTC", 4).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_hashes_are_tried_where_nothing_tells_the_time() {
+    let server = testkit::any_server();
+    let by_kind = r#"SELECT sum(v) FROM "r x" WHERE kind = 'a'"#;
+    let (_client, snapshot) = used(server, PLAIN, &[by_kind, by_kind]).await;
+    let found = candidates(&snapshot, &options(1 << 20));
+    let candidate = found.iter().find(|c| c.facts.table == table()).unwrap();
+    let [list] = candidate.proposals.as_slice() else { panic!("{candidate:#?}") };
+    assert_eq!((list.division.key.as_str(), list.division.kind), ("kind", KeyKind::List));
+    let hash = Division { key: "device".into(), kind: KeyKind::Hash, interval: Interval::Remainders(16) };
+    let by_device = r#"SELECT sum(v) FROM "r x" WHERE device = 7"#;
+    // Of a list those that ask for one value read one of its parts; DEFAULT takes what no part does.
+    for (division, sql, parts) in [(&list.division, by_kind, 3 + 1), (&hash, by_device, 16)] {
+        let divided = divide(&snapshot, &table(), division, "UTC", 4).unwrap();
+        assert_eq!(divided.partitions.len(), parts);
+        let rows: f64 = divided.partitions.iter().map(|(_, share)| share).sum();
+        assert!((rows - 1.0).abs() < 0.01, "{:?}", divided.partitions);
+        let mut twin = twin(server, &divided.snapshot).await;
+        assert!(twin.notes().is_empty(), "{:?}", twin.notes());
+        let planned = twin.plan(sql, &Configuration::current()).await.unwrap();
+        assert_eq!(planned.explain.to_string().matches("\"Relation Name\"").count(), 1, "{planned:#?}");
+        twin.stop().await.unwrap();
+    }
 }
