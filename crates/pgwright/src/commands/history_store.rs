@@ -56,6 +56,23 @@ fn retention(text: &str) -> Result<(history::Level, Duration), String> {
     Ok((level, value))
 }
 
+impl KeepingArgs {
+    /// What reads the history that is kept; nothing where none is.
+    ///
+    /// # Errors
+    /// When a connection string cannot be understood.
+    pub fn reader(&self, context: &Context) -> Result<Option<history::Reader>, CommandError> {
+        if !self.history && self.at.store.is_none() {
+            return Ok(None);
+        }
+        let source = match &self.at.source {
+            Some(name) => name.clone(),
+            None => source_of(&context.target()?),
+        };
+        Ok(Some(history::Reader::new(self.at.target(context)?, Some(source))))
+    }
+}
+
 impl StoreArgs {
     /// The database that keeps history.
     ///

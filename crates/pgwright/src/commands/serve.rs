@@ -121,7 +121,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         async move { exporter.run(stopping).await }
     });
     let workshop = workshop::Workshop::new(context);
-    let app = App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history: None };
+    let history = args.keeping.reader(context)?.map(Arc::new);
+    let app = App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history };
     let mut serving = tokio::spawn(web::serve(listener, app, stopping));
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     context.printer.status(&format!("serving {scheme}://{address}/metrics; stop with Ctrl-C"));

@@ -21,7 +21,7 @@ pub(crate) async fn show(visit: Visit) -> Response {
     let compared = match &past {
         Ok(Some((reader, to))) => changed::show(&visit, reader, &Past::of(&visit.wanted, *to)).await,
         Ok(None) if site.app.history.is_some() => {
-            html! { p.note { "History begins to be kept: the first interval is not over yet." } }
+            html! { p.note { "History is kept, and its first interval is not over yet." } }
         }
         Ok(None) => html! {
             p.note { "pgwright keeps no history here, so there is nothing to compare with: \"pgwright serve --history\" does. \
