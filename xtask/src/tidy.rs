@@ -30,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("exporter", &["model", "postgres", "sampling", "history"]),
     ("web", &["model", "sql", "postgres", "apply", "sampling", "exporter", "history"]),
     ("monitoring", &[]),
+    ("alerting", &["exporter", "monitoring"]),
     ("history", &["model", "postgres", "sampling"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),

@@ -10,6 +10,9 @@ use crate::reading::{self, Sample};
 /// Where samples come from: the database by its number, and the collector by its.
 pub type Source = (usize, usize);
 
+/// What is told beside the samples of databases.
+pub(crate) const BESIDE: Source = (usize::MAX, usize::MAX);
+
 /// The samples of one family from one source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
@@ -71,6 +74,14 @@ impl Board {
             family.texts.retain(|source, _| source.0 != database);
         }
         families.retain(|_, family| !family.texts.is_empty());
+    }
+
+    /// Hands the text of every wanted family that is still valid to `each`.
+    pub fn read(&self, wanted: &impl Fn(&str) -> bool, each: &mut impl FnMut(&str)) {
+        let now = Instant::now();
+        for (_, family) in self.lock().iter().filter(|(name, _)| wanted(name)) {
+            family.texts.values().filter(|(until, _)| *until >= now).for_each(|(_, text)| each(text));
+        }
     }
 
     /// Everything that is still valid, with `own` beside it.

@@ -160,7 +160,10 @@ impl Health {
         put("pgwright_build_info", &[("version", version)], 1.0);
         for (name, database) in &state.databases {
             let labels = [("datname", name.as_str())];
-            put("pgwright_up", &labels, f64::from(u8::from(database.up)));
+            // Before the first attempt nobody knows.
+            if database.connections + database.failed > 0 {
+                put("pgwright_up", &labels, f64::from(u8::from(database.up)));
+            }
             put("pgwright_connections_total", &labels, database.connections as f64);
             put("pgwright_connections_failed_total", &labels, database.failed as f64);
         }

@@ -23,12 +23,12 @@ mod statements;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
-pub use board::Board;
+pub use board::{Board, Chunk};
 pub use error::Error;
 pub use exposition::Format;
 pub use options::{HistoryTap, Options, Paces};
@@ -104,6 +104,35 @@ impl Exporter {
         &self.options
     }
 
+    /// Hands the last samples of the families that are wanted to `each`, as lines of an exposition without head.
+    pub fn read(&self, wanted: impl Fn(&str) -> bool, mut each: impl FnMut(&str)) {
+        self.board.read(&wanted, &mut each);
+        let own = self.health.chunks(&self.options.version);
+        own.iter().filter(|chunk| wanted(&chunk.name)).for_each(|chunk| each(&chunk.text));
+    }
+
+    /// Puts up what another part of the program tells, in place of what it put up before; it is handed out for `keep`.
+    pub fn put_up(&self, chunks: Vec<Chunk>, keep: Duration) {
+        self.board.publish(board::BESIDE, chunks, keep);
+    }
+
+    /// Whether there may be samples of this name: of a metric that pgwright gives, or of a query of the user's own.
+    pub fn gives(&self, sample: &str) -> bool {
+        gives(sample)
+            || self.options.custom.iter().any(|query| {
+                sample.strip_prefix(query.name.as_str()).is_some_and(|rest| rest.starts_with('_'))
+            })
+    }
+
+    /// The server, as it is told of: host and port.
+    pub fn instance(&self) -> String {
+        let target = &self.options.target;
+        match target.host() {
+            host if host.contains(':') => format!("[{host}]:{}", target.port()),
+            host => format!("{host}:{}", target.port()),
+        }
+    }
+
     /// Whether every database is connected, and why not.
     pub fn ready(&self) -> Result<(), String> {
         self.health.ready()
@@ -124,4 +153,14 @@ impl Exporter {
         all.sort_unstable_by_key(|m| m.0);
         all
     }
+}
+
+/// Whether a metric that pgwright gives has samples of this name; those of histograms have suffixes.
+pub fn gives(sample: &str) -> bool {
+    Exporter::metrics().iter().any(|(name, kind, _)| match kind {
+        exposition::Kind::Histogram => {
+            sample.strip_prefix(name).is_some_and(|suffix| matches!(suffix, "_bucket" | "_sum" | "_count"))
+        }
+        _ => sample == *name,
+    })
 }

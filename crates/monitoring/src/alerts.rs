@@ -49,6 +49,20 @@ pub struct Alert {
     pub action: &'static str,
 }
 
+impl Alert {
+    /// The check of `pgwright lint` that finds the same, with the objects and what mends them.
+    pub fn lint_check(&self) -> Option<&'static str> {
+        match self.name {
+            "PostgresAutovacuumBehind" => Some("bloated-table"),
+            "PostgresInvalidIndexes" => Some("invalid-index"),
+            "PostgresPartitionsRunOut" => Some("partition-gap"),
+            "PostgresSequenceRunsOut" => Some("sequence-overflow"),
+            "PostgresWraparound" | "PostgresWraparoundNear" => Some("wraparound"),
+            _ => None,
+        }
+    }
+}
+
 /// All alerts, in the order of their groups.
 pub fn alerts() -> &'static [Alert] {
     ALERTS
