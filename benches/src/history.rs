@@ -301,7 +301,7 @@ async fn fill(client: &Client, args: &Args, now: DateTime<Utc>) -> Result<u64> {
                      from {at}, pgwright.history_statement s \
                      join made_latency l on l.n = s.queryid % {LATENCIES}, \
                        lateral (select ceil(2000 * $3 / greatest(s.queryid, 300))::bigint as calls) c \
-                     where s.queryid <= $4"
+                     where s.queryid <= $4::int8"
                 ),
                 &[&from, &until, &step, &i64::from(kept)],
             )
@@ -312,7 +312,7 @@ async fn fill(client: &Client, args: &Args, now: DateTime<Utc>) -> Result<u64> {
                     "insert into pgwright.history_wait_{name} \
                      select at, 5, $3 / 10, s.statement_id, e.event_id, 1 \
                      from {at}, pgwright.history_statement s, pgwright.history_event e \
-                     where s.queryid between 1 and $4 / 5 and e.event_id <= 5"
+                     where s.queryid between 1 and $4::int8 / 5 and e.event_id <= 5"
                 ),
                 &[&from, &until, &step, &i64::from(pairs)],
             )

@@ -189,7 +189,7 @@ fn overview_text(context: &Context, found: &Overview) -> String {
                 before(|s| quantile(s.percentiles.p99, s.doubtful)),
                 quantile(c.now.percentiles.p99, c.now.doubtful),
             ),
-            c.since.map_or_else(|| "-".into(), time),
+            c.since.map_or_else(|| "-".into(), |at| bucket_time(found.level, at)),
             text_of(context, c.query.as_deref(), 150),
         ]
     };
