@@ -28,10 +28,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("logs", &["model"]),
     ("sampling", &["model"]),
     ("exporter", &["model", "postgres", "sampling", "history"]),
-    ("web", &["model", "sql", "postgres", "apply", "sampling", "exporter", "history"]),
+    ("web", &["model", "sql", "postgres", "apply", "sampling", "exporter", "history", "alerting"]),
     ("monitoring", &[]),
     ("alerting", &["exporter", "monitoring"]),
     ("history", &["model", "postgres", "sampling"]),
+    ("alerting", &["exporter", "monitoring"]),
     ("redaction", &["model", "sql"]),
     ("testkit", &["model", "cluster", "postgres"]),
     (
@@ -55,6 +56,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "web",
             "monitoring",
             "history",
+            "alerting",
         ],
     ),
 ];

@@ -102,6 +102,8 @@ macro_rules! from_library_errors {
 
 from_library_errors!(
     advice::AdviceError,
+    alerting::Error,
+    alerting::client::Refusal,
     apply::Error,
     cluster::Error,
     exporter::Error,

@@ -53,6 +53,9 @@ pub struct File {
     /// The partitioned tables that `partition run` looks after.
     #[serde(default)]
     pub partition_set: Vec<partitioning::settings::SetSettings>,
+    /// Which alerts `serve` judges, and who is told.
+    #[serde(default)]
+    pub alerts: alerting::Settings,
 }
 
 /// Everything resolved.
@@ -78,6 +81,8 @@ pub struct Settings {
     pub lint: advice::schema::Settings,
     /// The partitioned tables that `partition run` looks after.
     pub partition_sets: Vec<partitioning::settings::SetSettings>,
+    /// Which alerts `serve` judges, and who is told.
+    pub alerts: alerting::Settings,
 }
 
 impl Settings {
@@ -105,6 +110,7 @@ impl Settings {
             gates: file.check,
             lint: file.lint,
             partition_sets: file.partition_set,
+            alerts: file.alerts,
         })
     }
 

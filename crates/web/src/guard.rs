@@ -52,11 +52,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 pub(crate) async fn programs(
     State(site): State<Arc<Site>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match identify(&site, peer, request.headers()).await {
-        Ok(Some(_)) => next.run(request).await,
+        Ok(Some(identity)) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
         Ok(None) => {
             let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"pgwright\", charset=\"UTF-8\"")];
             (StatusCode::UNAUTHORIZED, challenge, "authentication is needed\n").into_response()

@@ -1,6 +1,7 @@
 //! What does a running pgwright answer over HTTP, and to whom?
 //!
 //! - `/metrics`: what [`exporter`] has sampled.
+//! - `/api/alerts`, `/api/silences`: how alerts stand, and what is silenced.
 //! - `/healthz`: whether every database is connected; open to everybody, because it says nothing else.
 //! - everything else: pages for people, in `pages`.
 //!
@@ -8,6 +9,7 @@
 //! operator, whom a password has let in.
 
 pub mod access;
+mod alerts;
 pub mod encryption;
 mod failure;
 mod guard;
@@ -55,6 +57,8 @@ pub struct App {
     pub workshop: Arc<dyn Workshop>,
     /// What was kept of the past, where it is.
     pub history: Option<Arc<history::Reader>>,
+    /// How alerts stand, where they are evaluated.
+    pub alerts: Option<Arc<alerting::Alerts>>,
 }
 
 /// What requests share.
@@ -178,8 +182,10 @@ pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bo
 }
 
 fn router(site: &Arc<Site>) -> Router {
+    let of_alerts = site.app.alerts.clone().map(alerts::router).unwrap_or_default();
     let programs = Router::new()
         .route("/metrics", get(metrics::answer))
+        .merge(of_alerts)
         .route_layer(middleware::from_fn_with_state(site.clone(), guard::programs));
     Router::new()
         .route("/healthz", get(health))

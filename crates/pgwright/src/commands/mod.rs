@@ -2,6 +2,7 @@
 //! computes, other front ends can compute by the same calls.
 
 mod advise;
+mod alerts;
 mod apply;
 mod baseline;
 mod check;
@@ -90,6 +91,8 @@ pub enum Command {
     History(history::Args),
     /// Alerts and dashboards over what serve tells, as files for Prometheus and Grafana.
     Monitoring(monitoring::Args),
+    /// Which conditions does serve judge, how do they stand, what is silenced?
+    Alerts(alerts::Args),
     /// Write what was found and done as Markdown, HTML or JSON.
     Report(report::Args),
     /// Generate a slow database, make it fast, and prove it.
@@ -125,6 +128,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Serve(args) => serve::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
         Command::Monitoring(args) => monitoring::run(&context, args),
+        Command::Alerts(args) => alerts::run(&context, args).await,
         Command::Report(args) => report::run(&context, args).await,
         Command::Demo(args) => demo::run(&context, args).await,
     }

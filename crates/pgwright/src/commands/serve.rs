@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alerting::Alerts;
 use clap::Args as ClapArgs;
 use exporter::{Exporter, Options, custom};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,13 +117,19 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         history_store::begin(context, &args.keeping, &options.target, interval, stopping.clone()).await?;
     options.history = keeping.as_ref().map(|(tap, _)| tap.clone());
     let exporter = Arc::new(Exporter::new(options));
+    let alerts = match context.settings.alerts.enabled {
+        true => Some(Arc::new(Alerts::new(&context.settings.alerts, exporter.clone())?)),
+        false => None,
+    };
     let sampling = tokio::spawn({
         let (exporter, stopping) = (exporter.clone(), stopping.clone());
         async move { exporter.run(stopping).await }
     });
     let workshop = workshop::Workshop::new(context);
+    let judging = alerts.clone().map(|alerts| tokio::spawn(alerts.run(stopping.clone())));
     let history = args.keeping.reader(context)?.map(Arc::new);
-    let app = App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history };
+    let app =
+        App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history, alerts };
     let mut serving = tokio::spawn(web::serve(listener, app, stopping));
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     context.printer.status(&format!("serving {scheme}://{address}/metrics; stop with Ctrl-C"));
@@ -142,6 +149,10 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             tokio::time::timeout(Duration::from_secs(2), serving).await.unwrap_or(Ok(Ok(())))
         }
     };
+    if let Some(judging) = judging {
+        // It writes down what has to outlive this.
+        let _ = tokio::time::timeout(Duration::from_secs(2), judging).await;
+    }
     let _ = tokio::time::timeout(Duration::from_secs(10), sampling).await;
     if let Some((_, task)) = keeping {
         let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
@@ -170,7 +181,9 @@ fn hash_password(context: &Context) -> CommandResult {
 }
 
 fn list(context: &Context) -> CommandResult {
-    let metrics = Exporter::metrics();
+    let mut metrics = Exporter::metrics();
+    metrics.extend(alerting::METRICS);
+    metrics.sort_unstable_by_key(|m| m.0);
     if context.printer.json {
         let rows: Vec<BTreeMap<&str, &str>> = metrics
             .iter()
