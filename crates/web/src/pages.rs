@@ -1,5 +1,6 @@
 //! What do people see? One file per page; each gives the part between head and foot.
 
+mod alerts;
 mod catalogue;
 mod changed;
 mod chart;
@@ -109,9 +110,12 @@ pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/recommendations", post(recommendations::begin))
         .route("/recommendations/apply", post(recommendations::apply))
         .route("/journal/undo", post(journal::undo))
+        .route("/alerts/silence", post(alerts::silence))
+        .route("/alerts/unsilence", post(alerts::unsilence))
         .route_layer(middleware::from_fn(guard::forms));
     let known = Router::new()
         .route("/", get(overview::show))
+        .route("/alerts", get(alerts::list))
         .route("/statements", get(statements::list))
         .route("/statement", get(statements::one))
         .route("/tables", get(tables::list))

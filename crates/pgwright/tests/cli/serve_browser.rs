@@ -20,6 +20,7 @@ const PAGES: &[&str] = &[
     "/partitions",
     "/replication",
     "/catalogue",
+    "/alerts",
 ];
 
 /// What is wrong with a page, in a list of sentences; nothing when all is well.

@@ -113,6 +113,7 @@ async fn every_page_answers_and_what_is_hostile_is_text() {
         "/partitions",
         "/replication",
         "/catalogue",
+        "/alerts",
         &table,
         &statement,
         "/indexes?only=unused",
@@ -352,5 +353,42 @@ async fn an_operator_applies_what_is_recommended_and_takes_it_back() {
     assert!(serving.get("/journal", &bob).body.contains("(undone)"));
     // The same advice is there for the command line.
     user.run(&["apply", &world.url]).exits(0).says("CREATE INDEX CONCURRENTLY");
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_keeps_an_alert_quiet_and_ends_it() {
+    let world = World::new().await;
+    let user = User::new();
+    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
+    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
+    let users = user.write("users", lines).display().to_string();
+    let serving = Serving::start(&user, &world.url, &["--users-file", &users]);
+    let (ada, bob) = (sign_in(&serving, "ada", "secret words"), sign_in(&serving, "bob", "secret words"));
+    let (ada, bob) = ([("Cookie", ada.as_str())], [("Cookie", bob.as_str())]);
+    let page = until(&serving, "/alerts", &ada, "conditions are judged").body;
+    assert!(page.contains("names no receivers"), "{page}");
+    let token_of = |cookie: &[(&str, &str)]| csrf(&serving.get("/alerts", cookie).body).to_owned();
+    let (csrf_ada, csrf_bob) = (token_of(&ada), token_of(&bob));
+    let quiet = |csrf: &str, cookie: &[(&str, &str)], matchers: &str| {
+        let form = [("csrf", csrf), ("matchers", matchers), ("hours", "2"), ("comment", "<b>month's end")];
+        post(&serving.address, "/alerts/silence", cookie, &form).status
+    };
+    let matchers = "alertname=\"PostgresDown\"";
+    assert_eq!(quiet(&csrf_bob, &bob, matchers), 403);
+    assert_eq!(quiet("", &ada, matchers), 403);
+    assert_eq!(quiet(&csrf_ada, &ada, "nonsense"), 400);
+    assert_eq!(quiet(&csrf_ada, &ada, matchers), 303);
+    let page = serving.get("/alerts", &ada).body;
+    assert!(page.contains("&lt;b&gt;month's end (ada)") && !page.contains("<b>month"), "{page}");
+    assert!(!serving.get("/alerts", &bob).body.contains("/alerts/unsilence"));
+    let id = page.split("name=\"id\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let end = |csrf: &str, cookie: &[(&str, &str)]| {
+        post(&serving.address, "/alerts/unsilence", cookie, &[("csrf", csrf), ("id", id)]).status
+    };
+    assert_eq!(end(&csrf_bob, &bob), 403);
+    assert_eq!(end(&csrf_ada, &ada), 303);
+    assert!(!serving.get("/alerts", &ada).body.contains("month's end"));
+    assert_eq!(end(&csrf_ada, &ada), 404);
     serving.stop();
 }

@@ -16,6 +16,7 @@ const ICON: &str = include_str!("../../assets/icon.svg");
 /// The pages in the order of the navigation.
 const PAGES: &[(&str, &str)] = &[
     ("/", "Overview"),
+    ("/alerts", "Alerts"),
     ("/statements", "Statements"),
     ("/tables", "Tables"),
     ("/indexes", "Indexes"),
