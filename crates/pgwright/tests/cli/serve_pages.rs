@@ -392,3 +392,34 @@ async fn an_operator_keeps_an_alert_quiet_and_ends_it() {
     assert_eq!(end(&csrf_ada, &ada), 404);
     serving.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_history_the_overview_compares_and_a_statement_has_a_past() {
+    let world = World::on(testkit::any_server()).await;
+    world
+        .load(
+            "create table t (id int, v text); insert into t select n, '<u>' from generate_series(1, 2000) n",
+        )
+        .await;
+    let user = User::new();
+    let serving = Serving::start(&user, &world.url, &["--history", "--interval", "statements=500ms"]);
+    until(&serving, "/", &[], "What got slower");
+    world.repeat("select count(*) from t where v = '<u>'", 20).await;
+    let list = until(&serving, "/statements?window=15m&sort=calls&order=desc", &[], "from t where v =").body;
+    assert!(list.contains("aria-current=\"true\">15 minutes") && !list.contains("<u>"), "{list}");
+    let row = list.split("<tr>").find(|row| row.contains("from t where v =")).unwrap();
+    let statement = row.split("href=\"/statement?").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let statement = format!("/statement?{}&window=15m", statement.replace("&amp;", "&"));
+    let page = serving.get(&statement, &[]).body;
+    for text in ["Over time", "Calls per second", "role=\"img\"", "were not computed yet"] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    let overview = until(&serving, "/?window=15m&compare=day", &[], "from t where v =").body;
+    for text in
+        ["Statements take", "Active sessions by what they wait for", "compare=week", "no history of the time"]
+    {
+        assert!(overview.contains(text), "{text} is not in {overview}");
+    }
+    assert_eq!(serving.get("/?window=%3Cscript%3E&compare=%27", &[]).status, 200);
+    serving.stop();
+}
