@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use history::{Figures, Latency, Level, Window};
-use tokio_postgres::types::Type;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::writing::{HistoryWriter, get, run, transaction};
 use crate::error::Error;
@@ -72,6 +73,16 @@ impl HistoryWriter {
         Ok((made, true))
     }
 
+    /// The rows of a statement about this source from `$2` to `$3`.
+    async fn of_source(&self, sql: &str, window: Window) -> Result<Vec<Row>, Error> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&self.source_id, Type::INT2),
+            (&window.from, Type::TIMESTAMPTZ),
+            (&window.to, Type::TIMESTAMPTZ),
+        ];
+        run(&self.session, sql, &parameters).await
+    }
+
     /// The first bucket of a window in which somebody watched.
     async fn next_bucket(
         &self,
@@ -84,16 +95,7 @@ impl HistoryWriter {
              where source_id = $1 and at >= $2 and at < $3",
             source.name()
         );
-        let rows = run(
-            &self.session,
-            &sql,
-            &[
-                (&self.source_id, Type::INT2),
-                (&window.from, Type::TIMESTAMPTZ),
-                (&window.to, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
+        let rows = self.of_source(&sql, window).await?;
         let at: Option<DateTime<Utc>> = rows.first().map(|row| get(row, "at")).transpose()?.flatten();
         Ok(at.map(|at| {
             let from = level.floor(at);
@@ -162,16 +164,7 @@ impl HistoryWriter {
              where t.source_id = $1 and t.at >= $2 and t.at < $3 group by t.statement_id, s.datname, s.queryid",
             source.name()
         );
-        let rows = run(
-            &self.session,
-            &sql,
-            &[
-                (&self.source_id, Type::INT2),
-                (&bucket.from, Type::TIMESTAMPTZ),
-                (&bucket.to, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
+        let rows = self.of_source(&sql, bucket).await?;
         let mut sums = Vec::with_capacity(rows.len());
         for row in &rows {
             let latencies: Option<Vec<Vec<u8>>> = get(row, "latencies")?;
@@ -246,16 +239,7 @@ impl HistoryWriter {
              order by samples desc, t.statement_id, t.event_id",
             source.name()
         );
-        let rows = run(
-            &self.session,
-            &sql,
-            &[
-                (&self.source_id, Type::INT2),
-                (&bucket.from, Type::TIMESTAMPTZ),
-                (&bucket.to, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
+        let rows = self.of_source(&sql, bucket).await?;
         let most = self.options.limits.waits;
         let mut kept: BTreeMap<(i32, i32), (f64, f64)> = BTreeMap::new();
         let mut others: BTreeMap<String, i32> = BTreeMap::new();

@@ -43,14 +43,7 @@ const COLUMNS: &[Column<tables::Row>] = &[
         order: |a, b| by(a.dead, b.dead),
         cell: |r| html! { (count(r.dead)) span.dim { " " (percent(r.dead_ratio())) } },
     },
-    Column {
-        key: "vacuum",
-        title: "Last vacuum",
-        meaning: "By hand or by autovacuum",
-        figures: true,
-        order: |a, b| by(a.last_vacuum, b.last_vacuum),
-        cell: |r| when(r.last_vacuum),
-    },
+    tables::LAST_VACUUM,
     Column {
         key: "modified",
         title: "Changed since analyze",
@@ -59,14 +52,7 @@ const COLUMNS: &[Column<tables::Row>] = &[
         order: |a, b| by(a.modified, b.modified),
         cell: |r| html! { (count(r.modified)) },
     },
-    Column {
-        key: "analyze",
-        title: "Last analyze",
-        meaning: "By hand or by autovacuum",
-        figures: true,
-        order: |a, b| by(a.last_analyze, b.last_analyze),
-        cell: |r| when(r.last_analyze),
-    },
+    tables::LAST_ANALYZE,
     Column {
         key: "age",
         title: "Oldest unfrozen",

@@ -77,6 +77,25 @@ pub(super) fn when(seconds: f64) -> Markup {
     }
 }
 
+/// When VACUUM came last.
+pub(super) const LAST_VACUUM: Column<Row> = Column {
+    key: "vacuum",
+    title: "Last vacuum",
+    meaning: "By hand or by autovacuum",
+    figures: true,
+    order: |a, b| by(a.last_vacuum, b.last_vacuum),
+    cell: |r| when(r.last_vacuum),
+};
+/// When ANALYZE came last.
+pub(super) const LAST_ANALYZE: Column<Row> = Column {
+    key: "analyze",
+    title: "Last analyze",
+    meaning: "By hand or by autovacuum",
+    figures: true,
+    order: |a, b| by(a.last_analyze, b.last_analyze),
+    cell: |r| when(r.last_analyze),
+};
+
 const COLUMNS: &[Column<Row>] = &[
     Column {
         key: "name",
@@ -162,22 +181,8 @@ const COLUMNS: &[Column<Row>] = &[
             }
         },
     },
-    Column {
-        key: "vacuum",
-        title: "Last vacuum",
-        meaning: "By hand or by autovacuum",
-        figures: true,
-        order: |a, b| by(a.last_vacuum, b.last_vacuum),
-        cell: |r| when(r.last_vacuum),
-    },
-    Column {
-        key: "analyze",
-        title: "Last analyze",
-        meaning: "By hand or by autovacuum",
-        figures: true,
-        order: |a, b| by(a.last_analyze, b.last_analyze),
-        cell: |r| when(r.last_analyze),
-    },
+    LAST_VACUUM,
+    LAST_ANALYZE,
 ];
 
 /// What was last sampled of tables.
