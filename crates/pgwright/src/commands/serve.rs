@@ -109,6 +109,12 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     }
     let access = access(&args)?;
     let mut options = options(context, &args)?;
+    // Who is told that it serves may end it at once.
+    let waiting = |kind| {
+        signal(kind).map_err(|e| CommandError::new("could not wait for signals").detail(format!("{e}.")))
+    };
+    let (mut interrupted, mut terminated) =
+        (waiting(SignalKind::interrupt())?, waiting(SignalKind::terminate())?);
     let listener = web::listen(args.listen, &access).await?;
     let address = listener.local_addr().unwrap_or(args.listen);
     let (stop, stopping) = watch::channel(false);
@@ -133,11 +139,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let mut serving = tokio::spawn(web::serve(listener, app, stopping));
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     context.printer.status(&format!("serving {scheme}://{address}/metrics; stop with Ctrl-C"));
-    let mut terminated = signal(SignalKind::terminate())
-        .map_err(|e| CommandError::new("could not wait for signals").detail(format!("{e}.")))?;
     let early = tokio::select! {
         ended = &mut serving => Some(ended),
-        _ = tokio::signal::ctrl_c() => None,
+        _ = interrupted.recv() => None,
         _ = terminated.recv() => None,
     };
     let _ = stop.send(true);

@@ -64,9 +64,15 @@ async fn nothing_is_lost_or_counted_twice_whoever_is_killed() {
         // A crash of the server: its counters are gone.
         let client = testkit::connect(&world.url).await;
         let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        let witness = testkit::connect(&world.url).await;
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
         assert!(killed.success());
         let began = Instant::now();
+        // Until the server notices it lets others in, and then throws everybody out.
+        while !witness.is_closed() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the server did not notice the crash");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         while tokio_postgres::connect(&world.url, tokio_postgres::NoTls).await.is_err() {
             assert!(began.elapsed() < Duration::from_secs(30), "the server did not recover");
             tokio::time::sleep(Duration::from_millis(50)).await;
