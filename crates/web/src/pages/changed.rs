@@ -19,8 +19,14 @@ const MORE: f64 = 1.3;
 
 /// The screen of the overview for who keeps history.
 pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup {
-    let overview = reader.overview(past.window, past.reference(), SHOWN).await.map_err(Failure::from);
-    let journal = apply::journal(&visit.site.app.exporter.options().target).await.unwrap_or_default();
+    let target = &visit.site.app.exporter.options().target;
+    let (overview, journal, charts) = tokio::join!(
+        reader.overview(past.window, past.reference(), SHOWN),
+        apply::journal(target),
+        charts(&visit.site, reader, past),
+    );
+    let overview = overview.map_err(Failure::from);
+    let journal = journal.unwrap_or_default();
     html! {
         (past.choices("/", &visit.wanted, true))
         @match &overview {
@@ -28,7 +34,7 @@ pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup 
             Err(failure) => (layout::failure(failure)),
         }
         h2 { "Over time" }
-        (charts(&visit.site, reader, past).await)
+        (charts)
     }
 }
 
