@@ -8,8 +8,6 @@ mod attach;
 mod ledger;
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -24,7 +22,7 @@ use postgres::{Environment, Target};
 use serde::Serialize;
 use tokio_postgres::{Client, NoTls};
 
-use self::ledger::{Waits, Writer};
+use self::ledger::{Account, Crew};
 use crate::benchmark_server::search;
 use crate::peers::PEERS_MAJOR;
 
@@ -132,13 +130,7 @@ pub async fn run(args: Args) -> Result<()> {
     say(&format!("INSERT … SELECT and index builds, nobody writing: {:.1} s", reference.as_secs_f64()));
 
     let target = Target::parse(Some(&url), &Environment::default())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut writers = Vec::new();
-    for number in 1..=args.writers {
-        let writer = Writer::new(connect(&url).await?, number, args.rate, args.months);
-        writers.push(tokio::spawn(writer.go(stop.clone())));
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let crew = Crew::begin(&url, &args).await?;
     let began = Instant::now();
     let mut steps: Vec<(String, Instant)> = Vec::new();
     let mut held = Vec::new();
@@ -160,17 +152,7 @@ pub async fn run(args: Args) -> Result<()> {
     let resumed_after_kill = killed_and_resumed(&args, &target, &url, &mut steps).await?;
     finish_conversion(&target, &table(), &options(&args), &mut |_| {}).await.map_err(said)?;
     steps.push(("(finished)".into(), Instant::now()));
-    stop.store(true, Ordering::Relaxed);
-
-    let mut waits = Waits::default();
-    let (mut lost, mut failed, mut transactions) = (0, 0, 0);
-    for writer in writers {
-        let writer = writer.await?;
-        lost += writer.wrong(&client).await?;
-        failed += writer.failed;
-        transactions += writer.waits.count();
-        waits.add(&writer.waits);
-    }
+    let Account { mut lost, failed, waits } = crew.end(&client).await?;
     lost += untouched_are_missing(&client, &args).await?;
     if !args.json {
         let mut table = Table::new();
@@ -198,7 +180,8 @@ pub async fn run(args: Args) -> Result<()> {
         }
         println!("{table}");
         println!(
-            "{transactions} transactions of writers: P50 {:.2} ms, P99 {:.1} ms, longest {:.1} ms",
+            "{} transactions of writers: P50 {:.2} ms, P99 {:.1} ms, longest {:.1} ms",
+            waits.count(),
             waits.percentile(0.5),
             waits.percentile(0.99),
             waits.longest()

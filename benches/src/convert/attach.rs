@@ -2,8 +2,6 @@
 //!
 //! Nothing is copied, so only the checks that read the rows should take longer for a larger table.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use postgres::{Environment, Target};
 use serde::Serialize;
 
-use super::ledger::{Waits, Writer};
+use super::ledger::{Account, Crew};
 use super::{Args, connect, fill, named, options, request, said, table, untouched_are_missing};
 
 /// What one size took.
@@ -53,13 +51,7 @@ async fn attach(args: &Args, server: &Server) -> Result<Line> {
         )
         .await?;
     let target = Target::parse(Some(&url), &Environment::default())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut writers = Vec::new();
-    for number in 1..=args.writers {
-        let writer = Writer::new(connect(&url).await?, number, args.rate, args.months);
-        writers.push(tokio::spawn(writer.go(stop.clone())));
-    }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let crew = Crew::begin(&url, args).await?;
     let request = ConversionRequest { method: Some(Method::Attach), ..request()? };
     let began = Instant::now();
     let mut steps: Vec<(Step, Instant)> = Vec::new();
@@ -72,15 +64,7 @@ async fn attach(args: &Args, server: &Server) -> Result<Line> {
     let seconds = began.elapsed().as_secs_f64();
     tokio::time::sleep(Duration::from_secs(1)).await;
     finish_conversion(&target, &table(), &options(args), &mut |_| {}).await.map_err(said)?;
-    stop.store(true, Ordering::Relaxed);
-    let mut waits = Waits::default();
-    let (mut lost, mut failed) = (0, 0);
-    for writer in writers {
-        let writer = writer.await?;
-        lost += writer.wrong(&client).await?;
-        failed += writer.failed;
-        waits.add(&writer.waits);
-    }
+    let Account { mut lost, failed, waits } = crew.end(&client).await?;
     lost += untouched_are_missing(&client, args).await?;
 
     let mut text = Table::new();

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+
+use super::{Args, connect};
 
 /// Rows of writers begin above those that the table was filled with.
 const FIRST_ID: i64 = 1_000_000_000;
@@ -48,8 +51,52 @@ impl Waits {
     }
 }
 
+/// Sessions that write until they are told to stop.
+pub struct Crew {
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<Writer>>,
+}
+
+/// What became of what a crew wrote.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Rows that are not as they were acknowledged, or should not be there.
+    pub lost: usize,
+    /// Transactions that failed.
+    pub failed: usize,
+    /// How long each took.
+    pub waits: Waits,
+}
+
+impl Crew {
+    /// Lets so many sessions write, and gives them a second to get going.
+    pub async fn begin(url: &str, args: &Args) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writers = Vec::new();
+        for number in 1..=args.writers {
+            let writer = Writer::new(connect(url).await?, number, args.rate, args.months);
+            writers.push(tokio::spawn(writer.go(stop.clone())));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Self { stop, writers })
+    }
+
+    /// Ends them, and compares what they know with what is there.
+    pub async fn end(self, client: &Client) -> Result<Account> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut account = Account::default();
+        for writer in self.writers {
+            let writer = writer.await?;
+            account.lost += writer.wrong(client).await?;
+            account.failed += writer.failed;
+            account.waits.add(&writer.waits);
+        }
+        Ok(account)
+    }
+}
+
 /// A session that writes, and knows what it has written.
-pub struct Writer {
+struct Writer {
     client: Client,
     number: i64,
     pause: Duration,
@@ -58,9 +105,9 @@ pub struct Writer {
     /// Status and month of each of its rows.
     rows: BTreeMap<i64, (String, i64)>,
     /// Transactions that failed.
-    pub failed: usize,
+    failed: usize,
     /// How long each took.
-    pub waits: Waits,
+    waits: Waits,
 }
 
 impl Writer {

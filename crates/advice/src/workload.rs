@@ -88,6 +88,13 @@ pub struct TableWrites {
     pub hot_share: f64,
 }
 
+impl TableWrites {
+    /// Rows updated, whatever was assigned.
+    pub fn rows_updated(&self) -> f64 {
+        self.updated.iter().map(|(_, rows)| rows).sum()
+    }
+}
+
 /// Statements, writes and totals.
 #[derive(Clone, Debug)]
 pub struct Workload {

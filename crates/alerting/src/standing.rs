@@ -1,5 +1,6 @@
 //! How do alerts stand? Plain data, for pages, for commands and for other programs.
 
+use monitoring::alerts::Severity;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::Phase;
@@ -31,7 +32,7 @@ pub struct StandingAlert {
     /// What it is about.
     pub group: String,
     /// `info`, `warning` or `critical`.
-    pub severity: String,
+    pub severity: Severity,
     /// How it stands.
     pub state: Phase,
     /// Since when the condition has held, as RFC 3339.

@@ -1,8 +1,9 @@
 //! Who reads, judges and tells? One task reads samples and judges at each interval; each receiver has a task of its own, so
 //! that one that is slow or away delays no other.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use exporter::exposition::{Kind, label, sample};
@@ -342,11 +343,12 @@ impl Alerts {
         let state = self.lock();
         let mut alerts: Vec<StandingAlert> =
             self.standings(&state, now_ms).into_iter().map(Judged::standing).collect();
-        let rank = |a: &StandingAlert| match (a.state, a.severity.as_str()) {
-            (Phase::Firing, severity) => (0, severity_rank(severity)),
-            (Phase::Pending, severity) => (1, severity_rank(severity)),
-            (Phase::Resolved, severity) => (2, severity_rank(severity)),
+        let phase = |a: &StandingAlert| match a.state {
+            Phase::Firing => 0,
+            Phase::Pending => 1,
+            Phase::Resolved => 2,
         };
+        let rank = |a: &StandingAlert| (phase(a), Reverse(a.severity));
         alerts.sort_by(|a, b| (rank(a), &a.alert, &a.labels).cmp(&(rank(b), &b.alert, &b.labels)));
         let receivers = self.receivers.iter().zip(&state.counts).map(|(receiver, counts)| StandingReceiver {
             name: receiver.name.clone(),
@@ -364,11 +366,6 @@ impl Alerts {
             receivers: receivers.collect(),
             notes: notes(&state),
         }
-    }
-
-    /// The conditions that are evaluated.
-    pub fn definitions(&self) -> Vec<Definition> {
-        self.lock().judge.rules.iter().map(|r| r.definition.clone()).collect()
     }
 
     /// Keeps alerts quiet from now on.
@@ -475,7 +472,7 @@ impl Judged {
             summary: notice.annotation("summary").to_owned(),
             alert: definition.name,
             group: definition.group,
-            severity: definition.severity.as_str().to_owned(),
+            severity: definition.severity,
             state: notice.phase,
             since: time(notice.since_ms),
             fired: (notice.phase != Phase::Pending).then(|| time(notice.fired_ms)),
@@ -490,14 +487,6 @@ impl Judged {
             inhibited_by,
             kept,
         }
-    }
-}
-
-fn severity_rank(severity: &str) -> u8 {
-    match severity {
-        "critical" => 0,
-        "warning" => 1,
-        _ => 2,
     }
 }
 
@@ -523,7 +512,5 @@ fn notes(state: &State) -> Vec<String> {
 }
 
 fn wall_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or_else(|_| Utc::now().timestamp_millis(), |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    Utc::now().timestamp_millis()
 }

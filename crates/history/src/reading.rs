@@ -158,9 +158,14 @@ async fn ask(
         .map_err(|e| Error::Store(postgres::Error::from_query(name, &e)))
 }
 
+/// A row that is not as this version of pgwright writes it.
+fn unreadable(error: postgres::tokio_postgres::Error) -> Error {
+    Error::Store(postgres::Error::from_query("history", &error))
+}
+
 /// A column of a row.
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
-    row.try_get(column).map_err(|error| Error::Store(postgres::Error::from_query("history", &error)))
+    row.try_get(column).map_err(unreadable)
 }
 
 /// `select … union all select …` over the tables of the pieces, and the instants that are its parameters, the first of

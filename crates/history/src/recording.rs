@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use postgres::statistics::StatementCountersRow;
 use postgres::statistics::differences::{
-    BLOCKS_HIT, BLOCKS_READ, CALLS, Counted, Differences, EXEC_SECONDS, EntryKey, ROWS, TEMP_READ,
-    TEMP_WRITTEN, WAL_BYTES,
+    BLOCKS_HIT, BLOCKS_READ, CALLS, Differences, EXEC_SECONDS, EntryKey, ROWS, TEMP_READ, TEMP_WRITTEN,
+    WAL_BYTES,
 };
 use postgres::tokio_postgres::SimpleQueryRow;
 use sampling::Observed;
@@ -294,14 +294,16 @@ impl Recorder {
             interval.resets = 1;
         }
         self.reset_us = reading.reset_us;
-        let before: HashMap<EntryKey, Counted> = self.differences.readings().clone();
+        let before = self.differences.readings();
+        let changed: Vec<bool> =
+            rows.iter().map(|row| before.get(&row.key()) != Some(&row.counted())).collect();
         let differences = self.differences.take(rows, reading.reset_us);
         let mut interned: HashMap<&str, Arc<str>> = HashMap::new();
         let mut present = HashSet::with_capacity(rows.len());
-        for row in rows.iter().filter(|row| !reading.own.contains(&row.queryid)) {
+        let rows = rows.iter().zip(changed).filter(|(row, _)| !reading.own.contains(&row.queryid));
+        for (row, changed) in rows {
             let key = row.key();
             present.insert(key);
-            let counted = row.counted();
             let intern = |text: &str| match interned.get(text) {
                 Some(known) => known.clone(),
                 None => Arc::from(text),
@@ -316,8 +318,8 @@ impl Recorder {
                     toplevel: row.toplevel,
                 },
             };
-            if known.is_none() || before.get(&key) != Some(&counted) {
-                interval.counters.insert(name.clone(), (key, counted));
+            if known.is_none() || changed {
+                interval.counters.insert(name.clone(), (key, row.counted()));
             }
             if known.is_none() {
                 interned.entry(row.datname.as_str()).or_insert_with(|| name.datname.clone());

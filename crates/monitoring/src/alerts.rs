@@ -3,10 +3,10 @@
 //! Source: PostgreSQL manual, "Monitoring Database Activity", "Routine Vacuuming", "Continuous Archiving",
 //! "Replication"; Prometheus documentation, "Alerting rules".
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How soon somebody has to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// When there is time.

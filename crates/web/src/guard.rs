@@ -52,39 +52,45 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 pub(crate) async fn programs(
     State(site): State<Arc<Site>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match identify(&site, peer, request.headers()).await {
-        Ok(Some(identity)) => {
-            request.extensions_mut().insert(identity);
-            next.run(request).await
-        }
-        Ok(None) => {
-            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"pgwright\", charset=\"UTF-8\"")];
-            (StatusCode::UNAUTHORIZED, challenge, "authentication is needed\n").into_response()
-        }
-        Err(refusal) => refusal,
-    }
+    admit(&site, peer, request, next, |_| {
+        let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"pgwright\", charset=\"UTF-8\"")];
+        (StatusCode::UNAUTHORIZED, challenge, "authentication is needed\n").into_response()
+    })
+    .await
 }
 
 /// For pages: who is not known is sent to sign in.
 pub(crate) async fn pages(
     State(site): State<Arc<Site>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    match identify(&site, peer, request.headers()).await {
+    admit(&site, peer, request, next, |request| {
+        let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let wanted = if request.method() == Method::GET { wanted } else { "/" };
+        Redirect::to(&link("/sign-in", &[("to", wanted)])).into_response()
+    })
+    .await
+}
+
+/// Hands on a request with who asks, or answers it where that is not known.
+async fn admit(
+    site: &Arc<Site>,
+    peer: SocketAddr,
+    mut request: Request,
+    next: Next,
+    not_known: impl FnOnce(&Request) -> Response,
+) -> Response {
+    match identify(site, peer, request.headers()).await {
         Ok(Some(identity)) => {
             request.extensions_mut().insert(identity);
             next.run(request).await
         }
-        Ok(None) => {
-            let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
-            let wanted = if request.method() == Method::GET { wanted } else { "/" };
-            Redirect::to(&link("/sign-in", &[("to", wanted)])).into_response()
-        }
+        Ok(None) => not_known(&request),
         Err(refusal) => refusal,
     }
 }

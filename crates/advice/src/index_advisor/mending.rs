@@ -42,7 +42,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     pub async fn mend_slower(&mut self, chosen: &mut BTreeSet<CandidateId>) -> Result<Mended, CostError> {
         let before = self.slower_statements(chosen, &BTreeMap::new()).await?;
         if before.is_empty() || self.evaluator.control.is_stopped() {
-            return Ok(Mended { after: before.clone(), before, lost_ms: 0.0 });
+            return Ok(Mended::nothing(before));
         }
         let reached_ms = self.objective(chosen).await?;
         self.evaluator.tell("looking for statements that become slower", 0, 1);
@@ -56,12 +56,12 @@ impl<M: CostModel> Selection<'_, '_, M> {
         self.drop_marginal(&mut found).await?;
         self.drop_unused(&mut found).await?;
         if found == *chosen {
-            return Ok(Mended { after: before.clone(), before, lost_ms: 0.0 });
+            return Ok(Mended::nothing(before));
         }
         let after = self.slower_statements(&found, &before).await?;
         let lost_ms = self.objective(&found).await? - reached_ms;
         if lost_ms > reached_ms * MOST_LOST || self.harm_ms(&after) >= self.harm_ms(&before) {
-            return Ok(Mended { after: before.clone(), before, lost_ms: 0.0 });
+            return Ok(Mended::nothing(before));
         }
         *chosen = found;
         Ok(Mended { before, after, lost_ms })
@@ -94,6 +94,11 @@ impl<M: CostModel> Selection<'_, '_, M> {
 }
 
 impl Mended {
+    /// What is slower stays so.
+    fn nothing(slower: BTreeMap<usize, f64>) -> Self {
+        Self { after: slower.clone(), before: slower, lost_ms: 0.0 }
+    }
+
     /// The bound of what was chosen in the end: mending adds to what is reached and moves no limit.
     pub fn bound(&self, bound: Bound) -> Bound {
         let reached_ms = bound.reached_ms + self.lost_ms;

@@ -44,7 +44,7 @@ pub(crate) struct CandidatePrice {
     pub bytes: u64,
     /// Upkeep in milliseconds.
     pub write_ms: f64,
-    /// What its bytes are worth, and what being one index more is, in milliseconds.
+    /// What its bytes, being one index more and slower writes are worth, in milliseconds.
     pub space_ms: f64,
     /// Updates that would no longer be HOT.
     pub hot_lost: f64,
@@ -189,8 +189,8 @@ impl<'a> Written<'a> {
         let expected_us =
             STATEMENT_US / rows_per_statement + ROW_US + existing_us * alone + existing_pages_us;
         let measured = writes.insert_ms.map(|ms| (ms * 1e3 / expected_us).clamp(SLOWNESS.0, SLOWNESS.1));
-        let versions: f64 = writes.updated.iter().map(|(_, n)| n * (1.0 - writes.hot_share)).sum();
-        let updated: f64 = writes.updated.iter().map(|(_, n)| n).sum();
+        let updated = writes.rows_updated();
+        let versions = updated * (1.0 - writes.hot_share);
         let own_us = writes.inserted * expected_us
             + updated * (STATEMENT_US + ROW_US)
             + versions * (existing_us * UPDATED + existing_pages_us);
@@ -205,10 +205,7 @@ impl<'a> Written<'a> {
 /// the server keeps up. So far the time alone was counted that writes took, which is little as long as they are few. The
 /// more of what clients ask for is writing, the more it is worth; where hardly anything is written, it is worth nothing.
 fn worth_of_writes(tables: &BTreeMap<&QualifiedName, Written<'_>>, workload: &Workload) -> f64 {
-    let rows: f64 = tables
-        .values()
-        .map(|t| t.writes.inserted + t.writes.updated.iter().map(|(_, n)| n).sum::<f64>())
-        .sum();
+    let rows: f64 = tables.values().map(|t| t.writes.inserted + t.writes.rows_updated()).sum();
     let own_us: f64 = tables.values().map(|t| t.own_us).sum();
     let reads: f64 = workload.statements.iter().map(|s| s.calls.max(0) as f64).sum();
     if own_us > 0.0 { rows / (rows + reads).max(1.0) / own_us } else { 0.0 }

@@ -9,7 +9,7 @@ use history::{Figures, Latency, Level, Window};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::writing::{HistoryWriter, get, run, transaction};
+use super::writing::{HistoryWriter, doing, get, run, transaction};
 use crate::error::Error;
 
 /// At most so many buckets are made in one go; the others follow after the next interval.
@@ -178,15 +178,7 @@ impl HistoryWriter {
                 id: get(row, "statement_id")?,
                 datname: get(row, "datname")?,
                 is_other: get::<i64>(row, "queryid")? == 0,
-                figures: Figures {
-                    calls: get(row, "calls")?,
-                    rows: get(row, "rows")?,
-                    exec_ms: get(row, "exec_ms")?,
-                    blocks_hit: get(row, "blocks_hit")?,
-                    blocks_read: get(row, "blocks_read")?,
-                    temp_blocks: get(row, "temp_blocks")?,
-                    wal_bytes: get(row, "wal_bytes")?,
-                },
+                figures: Figures::of_row(row).map_err(doing())?,
                 latency,
             });
         }

@@ -36,7 +36,7 @@ pub struct HistoryWriter {
     series: HashMap<(String, String), i32>,
 }
 
-fn doing() -> impl FnOnce(tokio_postgres::Error) -> Error {
+pub(super) fn doing() -> impl FnOnce(tokio_postgres::Error) -> Error {
     Error::query("keep history")
 }
 

@@ -7,7 +7,7 @@ use postgres::tokio_postgres::types::Type;
 use sampling::{Estimate, Percentiles};
 use serde::Serialize;
 
-use super::{Error, Known, ask, get, parameters, union};
+use super::{Error, Known, ask, get, parameters, union, unreadable};
 use crate::latency::Latency;
 use crate::level::Piece;
 
@@ -40,6 +40,22 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Those of a row that has them under their names.
+    ///
+    /// # Errors
+    /// When the row lacks one, or has it in another type.
+    pub fn of_row(row: &Row) -> Result<Self, postgres::tokio_postgres::Error> {
+        Ok(Self {
+            calls: row.try_get("calls")?,
+            rows: row.try_get("rows")?,
+            exec_ms: row.try_get("exec_ms")?,
+            blocks_hit: row.try_get("blocks_hit")?,
+            blocks_read: row.try_get("blocks_read")?,
+            temp_blocks: row.try_get("temp_blocks")?,
+            wal_bytes: row.try_get("wal_bytes")?,
+        })
+    }
+
     /// Adds what another window used.
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
@@ -107,18 +123,6 @@ pub(super) struct Sum {
 const COLUMNS: &str =
     "t.statement_id, t.calls, t.rows, t.exec_ms, t.blocks_hit, t.blocks_read, t.temp_blocks, t.wal_bytes";
 
-fn figures_of(row: &Row) -> Result<Figures, Error> {
-    Ok(Figures {
-        calls: get(row, "calls")?,
-        rows: get(row, "rows")?,
-        exec_ms: get(row, "exec_ms")?,
-        blocks_hit: get(row, "blocks_hit")?,
-        blocks_read: get(row, "blocks_read")?,
-        temp_blocks: get(row, "temp_blocks")?,
-        wal_bytes: get(row, "wal_bytes")?,
-    })
-}
-
 impl Known {
     /// What each statement used, in no order.
     pub(super) async fn sums(&self, session: &Session, pieces: &[Piece]) -> Result<Vec<Sum>, Error> {
@@ -148,7 +152,7 @@ impl Known {
                 Ok(Sum {
                     key: StatementKey { datname: get(row, "datname")?, queryid: get(row, "queryid")? },
                     ids: get(row, "ids")?,
-                    figures: figures_of(row)?,
+                    figures: Figures::of_row(row).map_err(unreadable)?,
                 })
             })
             .collect()
@@ -182,7 +186,7 @@ impl Known {
                 Ok(BucketRow {
                     statement_id: get(row, "statement_id")?,
                     at: get(row, "at")?,
-                    figures: figures_of(row)?,
+                    figures: Figures::of_row(row).map_err(unreadable)?,
                     // What a later pgwright wrote in another form is left out.
                     latency: latency.and_then(Latency::from_bytes).unwrap_or_default(),
                 })

@@ -185,7 +185,7 @@ fn seconds(seconds: f64) -> String {
 fn show(context: &Context, standing: &Standing, fail_on: Option<Level>) -> CommandResult {
     let bad = |alert: &StandingAlert, level: Level| {
         let quiet = alert.silenced_by.is_some() || alert.inhibited_by.is_some();
-        alert.state == Phase::Firing && !quiet && severity(&alert.severity) >= level.severity()
+        alert.state == Phase::Firing && !quiet && alert.severity >= level.severity()
     };
     let failed = fail_on.is_some_and(|level| standing.alerts.iter().any(|a| bad(a, level)));
     let exit = if failed { Exit::Findings } else { Exit::Done };
@@ -210,7 +210,7 @@ fn show(context: &Context, standing: &Standing, fail_on: Option<Level>) -> Comma
             "\n{} {} ({}), since {}{quiet}{kept}\n  {}\n",
             alert.state.as_str(),
             alert.alert,
-            alert.severity,
+            alert.severity.as_str(),
             alert.since,
             alert.summary
         ));
@@ -253,14 +253,6 @@ fn show(context: &Context, standing: &Standing, fail_on: Option<Level>) -> Comma
         context.printer.status(&format!("note: {note}"));
     }
     Ok(exit)
-}
-
-fn severity(text: &str) -> Severity {
-    match text {
-        "critical" => Severity::Critical,
-        "warning" => Severity::Warning,
-        _ => Severity::Info,
-    }
 }
 
 fn told(context: &Context, what: &str, silence: &Silence) -> CommandResult {

@@ -62,14 +62,16 @@ impl KeepingArgs {
     /// # Errors
     /// When a connection string cannot be understood.
     pub fn reader(&self, context: &Context) -> Result<Option<history::Reader>, CommandError> {
-        if !self.history && self.at.store.is_none() {
+        if !self.is_asked() {
             return Ok(None);
         }
-        let source = match &self.at.source {
-            Some(name) => name.clone(),
-            None => source_of(&context.target()?),
-        };
+        let source = self.at.source(&context.target()?);
         Ok(Some(history::Reader::new(self.at.target(context)?, Some(source))))
+    }
+
+    /// Whether history is to be kept.
+    fn is_asked(&self) -> bool {
+        self.history || self.at.store.is_some()
     }
 }
 
@@ -83,6 +85,11 @@ impl StoreArgs {
             Some(url) => context.settings.target_of(url),
             None => context.target(),
         }
+    }
+
+    /// The name of the watched server.
+    fn source(&self, watched: &Target) -> String {
+        self.source.clone().unwrap_or_else(|| source_of(watched))
     }
 }
 
@@ -103,7 +110,7 @@ pub async fn begin(
     interval: Duration,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<(HistoryTap, JoinHandle<()>)>, CommandError> {
-    if !args.history && args.at.store.is_none() {
+    if !args.is_asked() {
         if args.at.source.is_some() || !args.keep.is_empty() {
             return Err(CommandError::new("no history is to be kept")
                 .detail("--source and --keep are about history.")
@@ -112,7 +119,7 @@ pub async fn begin(
         return Ok(None);
     }
     let store = args.at.target(context)?;
-    let mut options = HistoryOptions::new(args.at.source.clone().unwrap_or_else(|| source_of(watched)));
+    let mut options = HistoryOptions::new(args.at.source(watched));
     options.limits.interval = interval;
     for (level, keep) in &args.keep {
         match level {

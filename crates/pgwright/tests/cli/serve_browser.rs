@@ -4,7 +4,7 @@
 use crate::browser::{Browser, ENTER, TAB};
 use crate::program::User;
 use crate::serve::Serving;
-use crate::serve_pages::until;
+use crate::serve_pages::{until, users_file};
 use crate::world::World;
 
 const PAGES: &[&str] = &[
@@ -154,8 +154,7 @@ fn by_keyboard(browser: &Browser, overview: &str, tables: &str) {
 async fn one_signs_in_by_keyboard_and_scripts_do_not_see_the_session() {
     let world = World::new().await;
     let user = User::new();
-    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
-    let users = user.write("users", format!("ada:{}:operator\n", hash.trim())).display().to_string();
+    let users = users_file(&user);
     let serving = Serving::start(&user, &world.url, &["--users-file", &users]);
     let browser = Browser::open();
     browser.resize(390, 844);

@@ -51,6 +51,13 @@ pub fn csrf(page: &str) -> &str {
     page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap()
 }
 
+/// A file of users: ada may change the database, bob may not; their password is "secret words".
+pub fn users_file(user: &User) -> String {
+    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
+    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
+    user.write("users", lines).display().to_string()
+}
+
 /// Signs in; gives the cookie.
 pub fn sign_in(serving: &Serving, user: &str, password: &str) -> String {
     let answer =
@@ -215,9 +222,7 @@ async fn who_waits_for_whom_is_shown_and_sent() {
 async fn nobody_gets_in_who_may_not() {
     let world = World::new().await;
     let user = User::new();
-    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
-    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
-    let users = user.write("users", lines).display().to_string();
+    let users = users_file(&user);
     let token = user.write("token", "0123456789abcdef0123\n").display().to_string();
     let serving = Serving::start(&user, &world.url, &["--users-file", &users, "--token-file", &token]);
     let refused = serving.get("/statement?database=a%22&queryid=1", &[]);
@@ -282,9 +287,7 @@ async fn an_operator_applies_what_is_recommended_and_takes_it_back() {
         .await;
     world.repeat("select v from t where k = 7", 30).await;
     let user = User::new();
-    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
-    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
-    let users = user.write("users", lines).display().to_string();
+    let users = users_file(&user);
     let serving = Serving::start(&user, &world.url, &["--users-file", &users]);
     let (ada, bob) = (sign_in(&serving, "ada", "secret words"), sign_in(&serving, "bob", "secret words"));
     let (ada, bob) = ([("Cookie", ada.as_str())], [("Cookie", bob.as_str())]);
@@ -360,9 +363,7 @@ async fn an_operator_applies_what_is_recommended_and_takes_it_back() {
 async fn an_operator_keeps_an_alert_quiet_and_ends_it() {
     let world = World::new().await;
     let user = User::new();
-    let hash = user.run_with_input(&["serve", "--hash-password"], "secret words\n").exits(0).stdout;
-    let lines = format!("ada:{}:operator\nbob:{}\n", hash.trim(), hash.trim());
-    let users = user.write("users", lines).display().to_string();
+    let users = users_file(&user);
     let serving = Serving::start(&user, &world.url, &["--users-file", &users]);
     let (ada, bob) = (sign_in(&serving, "ada", "secret words"), sign_in(&serving, "bob", "secret words"));
     let (ada, bob) = ([("Cookie", ada.as_str())], [("Cookie", bob.as_str())]);

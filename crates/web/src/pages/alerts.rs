@@ -81,7 +81,7 @@ fn one(visit: &Visit, alert: &StandingAlert) -> Markup {
     };
     html! {
         article {
-            h3 { span class=(class) { (alert.severity) } " " (alert.summary) }
+            h3 { span class=(class) { (alert.severity.as_str()) } " " (alert.summary) }
             dl.facts {
                 dt { "Since" } dd { (when(&alert.since)) @if let Some(at) = &alert.resolved { ", over " (when(at)) } }
                 dt { "Alert" } dd { (alert.alert) }
