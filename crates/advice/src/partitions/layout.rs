@@ -97,7 +97,7 @@ pub fn divide(
         .chain(snapshot.indexes.iter().map(|i| i.oid))
         .max()
         .unwrap_or(0);
-    let old_indexes: Vec<Index> = snapshot.indexes_of(table).cloned().collect();
+    let old_indexes: Vec<Index> = snapshot.indexes_of(table).map(|i| whole_index(snapshot, i)).collect();
     let removed_indexes: BTreeSet<QualifiedName> = snapshot
         .indexes
         .iter()
@@ -203,6 +203,22 @@ fn whole_table(snapshot: &Snapshot, relation: &Relation) -> Relation {
     {
         for column in &mut whole.columns {
             column.statistics = largest.column(&column.name).and_then(|c| c.statistics.clone());
+        }
+    }
+    whole
+}
+
+/// The index with the pages and rows of all of its partitions.
+fn whole_index(snapshot: &Snapshot, index: &Index) -> Index {
+    let mut whole = index.clone();
+    let mut above = vec![&index.name];
+    while let Some(name) = above.pop() {
+        for part in snapshot.indexes.iter().filter(|i| i.parent.as_ref() == Some(name)) {
+            whole.pages += part.pages;
+            whole.relpages += part.relpages;
+            whole.reltuples = whole.reltuples.max(0.0) + part.reltuples.max(0.0);
+            whole.bytes = Bytes(whole.bytes.0 + part.bytes.0);
+            above.push(&part.name);
         }
     }
     whole

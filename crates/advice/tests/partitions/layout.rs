@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use advice::partitions::{AdviseOptions, candidates, divide, judge, trial};
 use model::cost_model::{Configuration, CostModel as _};
-use model::{Bytes, Division, Interval, KeyKind, QualifiedName};
+use model::{Bytes, Division, Interval, KeyKind, QualifiedName, Snapshot};
 
 use crate::world::{twin, used};
 
@@ -96,6 +96,17 @@ async fn what_is_divided_is_divided_anew() {
     let divided = divide(&snapshot, &table(), &quarters, "UTC", 0).unwrap();
     // Two years that begin in December, and DEFAULT.
     assert_eq!(divided.partitions.len(), 9 + 1);
+    // What the indexes of the partitions weighed together is divided, not what the one of the whole weighs: nothing.
+    let pages = |snapshot: &Snapshot| -> i64 {
+        let of_parts =
+            snapshot.indexes.iter().filter(|i| i.parent.as_ref().is_some_and(|p| p.name == "rx_device_at"));
+        of_parts.map(|i| i.pages).sum()
+    };
+    let (before, after) = (pages(&snapshot), pages(&divided.snapshot));
+    assert!(
+        before > 100 && (before..before + 10).contains(&after),
+        "{before} pages, {after} when divided anew"
+    );
     assert!(divided.widened.is_empty());
     let mut as_it_is = twin(server, &snapshot).await;
     let mut as_divided = twin(server, &divided.snapshot).await;
