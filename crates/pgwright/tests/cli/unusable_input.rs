@@ -296,10 +296,14 @@ async fn snapshot_files_that_are_none() {
     user.write("half.zst", &good[..good.len() / 2]);
     user.write("empty.zst", "");
     user.write("other.zst", "this is a letter to grandmother");
-    let mut flipped = good.clone();
-    let middle = flipped.len() / 2;
-    flipped[middle] ^= 0xff;
-    user.write("flipped.zst", &flipped);
+    // The end is the checksum of all.
+    let flipped_at = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0xff;
+        bytes
+    };
+    user.write("flipped.zst", flipped_at(good.len() - 1));
+    user.write("middle.zst", flipped_at(good.len() / 2));
     let json = postgres::snapshot_file::load(&user.file("good.zst")).unwrap();
     let mut newer = serde_json::to_value(&json).unwrap();
     newer["format_version"] = 999.into();
@@ -322,7 +326,7 @@ async fn snapshot_files_that_are_none() {
         error: snapshot file "empty.zst" is not a snapshot of pgwright
         error: snapshot file "other.zst" is not a snapshot of pgwright
         error: snapshot file "flipped.zst" is cut off or damaged
-          detail: zstd: Data corruption detected.
+          detail: zstd: Restored data doesn't match checksum.
         error: snapshot file "newer.zst" was written by a newer pgwright
           detail: It has format version 999; this pgwright reads up to 1.
         error: snapshot file "missing.zst" could not be read
@@ -330,6 +334,13 @@ async fn snapshot_files_that_are_none() {
         error: snapshot file "." could not be read
           detail: Is a directory (os error 21)."#]]
     .assert_eq(&texts.join("\n"));
+    // What a byte in the middle was for differs from file to file.
+    let said = user.run(&["advise", "--snapshot", "middle.zst"]).fails(2).error().to_owned();
+    let exactly = |detail: &str| {
+        format!("error: snapshot file \"middle.zst\" is cut off or damaged\n  detail: zstd: {detail}.")
+    };
+    let details = ["Data corruption detected", "Restored data doesn't match checksum"];
+    assert!(details.map(exactly).contains(&said), "{said}");
     // A place that cannot be written, before and instead of half a file.
     let output = user.run(&["snapshot", "save", "no/such/folder/x.zst", &world.url]).fails(2);
     expect![[r#"
