@@ -51,6 +51,7 @@ install_with_apt() {
     if [ "$purpose" = test ]; then
         [ -x /usr/sbin/pgbouncer ] || have pgbouncer || packages+=(pgbouncer)
         have promtool || packages+=(prometheus)
+        have prometheus-postgres-exporter || packages+=(prometheus-postgres-exporter)
         have chromedriver || packages+=(chromium chromium-driver)
         have npm || packages+=(npm)
         python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
@@ -80,7 +81,7 @@ install_with_apt() {
     [ "$status" -eq 0 ] || { say "apt-get install failed with exit code $status"; exit "$status"; }
     # These packages start services; the tests start their own.
     local service
-    for service in pgbouncer prometheus prometheus-node-exporter; do
+    for service in pgbouncer prometheus prometheus-node-exporter prometheus-postgres-exporter; do
         if [[ " ${packages[*]} " == *" ${service%-node-exporter} "* ]] && have systemctl; then
             "${sudo[@]}" systemctl disable --now "$service" >/dev/null 2>&1 || true
         fi

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::board::Chunk;
+use crate::compat;
 use crate::exposition::{Kind, label, number, sample};
 use crate::process;
 
@@ -204,6 +205,20 @@ impl Health {
             text: texts.remove(name).unwrap_or_default(),
         };
         METRICS.iter().map(chunk).collect()
+    }
+
+    /// The same as `postgres_exporter` tells it: of all databases, and of each collector the worst.
+    pub(crate) fn compat_chunks(&self) -> Vec<Chunk> {
+        let state = self.lock();
+        let up = state.databases.values().all(|d| d.up);
+        let mut collectors: BTreeMap<&str, (bool, f64)> = BTreeMap::new();
+        for ((collector, _), entry) in &state.collectors {
+            let worst = collectors.entry(collector).or_insert((true, 0.0));
+            *worst = (worst.0 && entry.up, worst.1.max(entry.seconds));
+        }
+        let collectors: Vec<(String, bool, f64)> =
+            collectors.into_iter().map(|(name, (up, seconds))| (name.to_owned(), up, seconds)).collect();
+        compat::health(up, state.scrapes, state.scrape_seconds, &collectors)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

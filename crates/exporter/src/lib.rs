@@ -8,6 +8,7 @@
 
 pub mod board;
 mod chunk;
+mod compat;
 pub mod custom;
 mod error;
 pub mod exposition;
@@ -80,6 +81,9 @@ impl Exporter {
         let began = Instant::now();
         let mut own = self.health.chunks(&self.options.version);
         own.extend(self.options.history.iter().flat_map(|tap| keeping::chunks(&tap.status.now())));
+        if self.options.compat {
+            own.extend(self.health.compat_chunks());
+        }
         let mut text = self.board.render(format, &own);
         self.health.scraped(began.elapsed());
         exposition::end(format, &mut text);
@@ -119,6 +123,7 @@ impl Exporter {
     /// Whether there may be samples of this name: of a metric that pgwright gives, or of a query of the user's own.
     pub fn gives(&self, sample: &str) -> bool {
         gives(sample)
+            || self.options.compat_queries().iter().flat_map(|q| q.metrics).any(|m| m.name == sample)
             || self.options.custom.iter().any(|query| {
                 sample.strip_prefix(query.name.as_str()).is_some_and(|rest| rest.starts_with('_'))
             })

@@ -73,6 +73,8 @@ pub struct Options {
     pub objects: usize,
     /// How often sessions are looked at; `None` for no sampling.
     pub sampling_interval: Option<Duration>,
+    /// Whether everything is told under the names of `postgres_exporter` as well.
+    pub compat: bool,
     /// The user's own queries.
     pub custom: Vec<CustomQuery>,
     /// Who keeps what is read.
@@ -96,6 +98,7 @@ impl Options {
             statements: 100,
             objects: 10_000,
             sampling_interval: Some(Duration::from_millis(100)),
+            compat: false,
             custom: Vec::new(),
             history: None,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -123,12 +126,18 @@ impl Options {
         self.timeouts.get(collector).copied().unwrap_or(self.timeout)
     }
 
+    /// What is read for the names of `postgres_exporter` alone.
+    pub(crate) fn compat_queries(&self) -> &'static [postgres::metrics::MetricQuery] {
+        if self.compat { postgres::metrics::COMPAT_QUERIES } else { &[] }
+    }
+
     /// The names of all collectors, those of the user's own queries among them.
     pub fn collectors(&self) -> Vec<String> {
         postgres::METRIC_QUERIES
             .iter()
             .map(|q| q.name)
             .chain(["statements"])
+            .chain(self.compat_queries().iter().map(|q| q.name))
             .map(str::to_owned)
             .chain(self.custom.iter().map(|c| c.name.clone()))
             .collect()

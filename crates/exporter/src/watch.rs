@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::catalog_query::read as read_catalog;
-use postgres::metrics::{MetricQuery, Pace, Scope, read_text};
+use postgres::metrics::{COMPAT_SETTINGS, MetricQuery, Pace, Scope, read_text};
 use postgres::{Error, METRIC_QUERIES, Session, Target};
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::board::{Board, Chunk};
 use crate::chunk::{Places, render};
+use crate::compat;
 use crate::custom::CustomQuery;
 use crate::health::Health;
 use crate::latency::{SharedWatching, wait_chunk};
@@ -174,6 +175,11 @@ fn collectors(options: &Options, first: bool) -> Vec<Collector> {
             let interval = options.intervals.get(&query.name).copied().unwrap_or(usual);
             add(&query.name, number + 1 + at, interval, Work::Custom(query.clone()));
         }
+        let number = number + 1 + options.custom.len();
+        for (at, query) in options.compat_queries().iter().enumerate() {
+            let interval = options.interval(query.name, query.pace);
+            add(query.name, number + at, interval, Work::Query(query, Places::default()));
+        }
     }
     found
 }
@@ -211,7 +217,10 @@ async fn work_off(
         let mut interval = collector.interval;
         match ran {
             Ok(None) => {}
-            Ok(Some(done)) => {
+            Ok(Some(mut done)) => {
+                if shared.options.compat {
+                    done.chunks.extend(compat::told_again(&done.chunks));
+                }
                 collector.slowed_down = 1;
                 shared.health.succeeded(datname, &collector.name, took, done.duplicates, done.summed);
                 let source = (database, collector.number);
@@ -266,7 +275,10 @@ async fn run(
             let there = query.extension.is_none_or(|name| extensions.iter().any(|e| e == name));
             let Some(sql) = query.sql(version).filter(|_| there) else { return Ok(None) };
             let rows = within(session, collector.timeout, read_text(session, query.name, sql)).await?;
-            let rendered = render(query, datname, &rows, limit, places);
+            let mut rendered = render(query, datname, &rows, limit, places);
+            if query.name == COMPAT_SETTINGS {
+                rendered.chunks = compat::settings(rendered.chunks);
+            }
             // Facts of the server as a whole, each once.
             if let Some(tap) = shared.options.history.as_ref().filter(|_| query.scope == Scope::Server) {
                 let at = chrono::Utc::now();

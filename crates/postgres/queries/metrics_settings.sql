@@ -15,7 +15,15 @@ SELECT /* pgwright:metrics_settings */
             ELSE 1
         END
     END AS setting
-FROM pg_catalog.pg_settings AS s
+FROM (
+    SELECT
+        a.name,
+        a.unit,
+        a.vartype,
+        -- What this session has set is not what the server has.
+        CASE WHEN a.source = 'session' THEN a.reset_val ELSE a.setting END AS setting
+    FROM pg_catalog.pg_settings AS a
+) AS s
 WHERE s.vartype IN ('integer', 'real', 'bool')
     AND s.name NOT LIKE '%.%'
     AND (

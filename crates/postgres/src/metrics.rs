@@ -3,6 +3,7 @@
 //!
 //! Names follow Prometheus' "Metric and label naming": base units, the unit last, `_total` for what only grows.
 
+mod compat;
 mod objects;
 mod server;
 
@@ -10,6 +11,8 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::catalog_query::{Variant, version};
 use crate::error::Error;
+
+pub use compat::{COMPAT_QUERIES, COMPAT_SETTINGS};
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,9 @@ pub struct Args {
     sampling: Duration,
     #[command(flatten)]
     keeping: history_store::KeepingArgs,
+    /// Tell everything under the names of postgres_exporter as well, so that dashboards for it go on working.
+    #[arg(long)]
+    compat: bool,
     /// List every metric with its type and meaning, and end.
     #[arg(long)]
     list: bool,
@@ -245,6 +248,7 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
     options.intervals = args.interval.iter().cloned().collect();
     options.timeouts = args.timeout.iter().cloned().collect();
     options.disabled.clone_from(&args.without);
+    options.compat = args.compat;
     options.sampling_interval = match args.sampling {
         Duration::ZERO => None,
         short if short < Duration::from_millis(10) => {

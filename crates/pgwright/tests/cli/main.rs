@@ -27,6 +27,7 @@ mod rewrite;
 mod rewrite_check;
 mod serve;
 mod serve_browser;
+mod serve_compat;
 mod serve_history;
 mod serve_pages;
 mod serve_prometheus;

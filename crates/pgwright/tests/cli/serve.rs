@@ -114,7 +114,7 @@ impl Metrics {
 }
 
 /// Every collector has run.
-fn complete(metrics: &Metrics) -> bool {
+pub fn complete(metrics: &Metrics) -> bool {
     metrics.of("pgwright_collector_runs_total").len() >= 20
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use postgres::catalog_query::{Basis, CatalogQuery, in_schema, version};
+use postgres::metrics::COMPAT_QUERIES;
 use postgres::{CATALOG_QUERIES, METRIC_QUERIES};
 use tokio_postgres::Client;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -134,7 +135,7 @@ fn every_file_is_declared_once_and_carries_its_name() {
             assert!(rest.starts_with(&tag), "{} does not carry {tag}", variant.file);
         }
     }
-    for query in METRIC_QUERIES {
+    for query in METRIC_QUERIES.iter().chain(COMPAT_QUERIES) {
         for variant in query.variants {
             assert!(declared.insert(variant.file.to_owned()), "{} is declared twice", variant.file);
             let tag = format!("/* pgwright:metrics_{} */", query.name);
@@ -162,7 +163,7 @@ async fn every_metric_query_runs_on_every_version_and_gives_the_declared_columns
             )
             .await
             .unwrap();
-        for query in METRIC_QUERIES.iter().filter(|q| q.extension.is_none()) {
+        for query in METRIC_QUERIES.iter().chain(COMPAT_QUERIES).filter(|q| q.extension.is_none()) {
             for variant in query.variants.iter().filter(|v| version(v.since) <= version(&major)) {
                 let found = format!("{} on {major}", variant.file);
                 let statement = match client.prepare(variant.sql).await {
@@ -192,7 +193,7 @@ async fn every_metric_query_runs_on_every_version_and_gives_the_declared_columns
             }
         }
     }
-    let declared = METRIC_QUERIES.iter().filter(|q| q.extension.is_none());
+    let declared = METRIC_QUERIES.iter().chain(COMPAT_QUERIES).filter(|q| q.extension.is_none());
     let declared: BTreeSet<&str> = declared.flat_map(|q| q.variants.iter().map(|v| v.file)).collect();
     assert_eq!(prepared, declared, "a variant was prepared on no server");
 }

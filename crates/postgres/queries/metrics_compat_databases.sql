@@ -1,0 +1,38 @@
+SELECT /* pgwright:metrics_compat_databases */
+    s.datid::pg_catalog.text AS datid,
+    coalesce(s.datname::pg_catalog.text, '') AS datname,
+    coalesce(s.numbackends, 0)::pg_catalog.int8 AS numbackends,
+    s.xact_commit,
+    s.xact_rollback,
+    s.blks_read,
+    s.blks_hit,
+    s.tup_returned,
+    s.tup_fetched,
+    s.tup_inserted,
+    s.tup_updated,
+    s.tup_deleted,
+    s.conflicts,
+    s.temp_files,
+    s.temp_bytes,
+    s.deadlocks,
+    s.checksum_failures,
+    s.blk_read_time,
+    s.blk_write_time,
+    extract(epoch FROM s.stats_reset)::pg_catalog.float8 AS stats_reset,
+    c.confl_tablespace,
+    c.confl_lock,
+    c.confl_snapshot,
+    c.confl_bufferpin,
+    c.confl_deadlock,
+    NULL::pg_catalog.float8 AS session_time,
+    NULL::pg_catalog.float8 AS active_time,
+    NULL::pg_catalog.float8 AS idle_in_transaction_time,
+    NULL::pg_catalog.int8 AS sessions,
+    NULL::pg_catalog.int8 AS sessions_abandoned,
+    NULL::pg_catalog.int8 AS sessions_fatal,
+    NULL::pg_catalog.int8 AS sessions_killed,
+    NULL::pg_catalog.float8 AS active_seconds
+-- With the row of objects that all databases share, whose datid is 0.
+FROM pg_catalog.pg_stat_database AS s
+LEFT JOIN pg_catalog.pg_stat_database_conflicts AS c ON c.datid = s.datid
+ORDER BY s.datid
