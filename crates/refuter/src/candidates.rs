@@ -5,6 +5,8 @@
 //! has a remark on: blanks of `character(n)`, `-0` and `NaN`, midnight and daylight saving, empty arrays and
 //! ranges, JSON null. A candidate is an SQL expression; the server says whether a type accepts it.
 
+mod instants;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::quote_literal;
@@ -51,12 +53,11 @@ pub(crate) fn candidates(facts: &TypeFacts, constants: &Constants, tells_time: b
     let step = constants.len().div_ceil(CONSTANTS_MAX).max(1);
     let constants: Constants =
         constants.iter().step_by(step).map(|(text, columns)| (text.clone(), columns.clone())).collect();
-    let intervals: Vec<&str> =
-        constants.keys().map(String::as_str).filter(|t| is_interval(t)).take(3).collect();
+    let beside = instants::Beside::of(&constants);
     for (text, columns) in &constants {
         list.columns.clone_from(columns);
         if class(facts) == "instant" {
-            near_instant(&mut list, text, &intervals, tells_time);
+            instants::near(&mut list, text, &beside, tells_time);
         } else {
             list.text(text, 2.0);
             match class(facts).as_str() {
@@ -235,87 +236,6 @@ fn capitalised(text: &str) -> String {
 }
 
 /// Whether a constant looks like an interval; the server decides.
-fn is_interval(text: &str) -> bool {
-    const UNITS: &[&str] = &["sec", "min", "hour", "day", "week", "mon", "year"];
-    text.contains(|c: char| c.is_ascii_digit()) && UNITS.iter().any(|unit| text.to_lowercase().contains(unit))
-}
-
-fn near_instant(list: &mut List, text: &str, intervals: &[&str], tells_time: bool) {
-    let quoted = quote_literal(text);
-    if let Ok(number) = text.parse::<i64>() {
-        // `extract(year from …) = 2024`, `current_date - 7`.
-        if (1900..=2100).contains(&number) {
-            list.text(&format!("{number}-06-15 12:00:00+00"), 1.5);
-            list.text(&format!("{number}-01-01 00:00:00+00"), 1.0);
-            list.text(&format!("{number}-12-31 23:30:00+00"), 1.0);
-        }
-        if tells_time && (1..=400).contains(&number) {
-            list.clock(format!("now() - {number} * interval '1 day' + interval '1 hour'"), 0.7);
-            list.clock(format!("now() - {number} * interval '1 day' - interval '1 hour'"), 0.7);
-        }
-        return;
-    }
-    if text.contains(|c: char| c.is_ascii_digit()) && text.contains(['-', '/', ':', '.']) {
-        list.text(text, 2.0);
-        for (offset, weight) in [
-            ("- interval '1 microsecond'", 1.0),
-            ("+ interval '1 microsecond'", 0.4),
-            ("+ interval '1 day'", 0.9),
-            ("- interval '1 day'", 0.7),
-            ("+ interval '12 hours'", 0.9),
-            ("+ interval '1 day' - interval '1 microsecond'", 0.7),
-            ("+ interval '3 hours'", 0.5),
-            ("- interval '3 hours'", 0.5),
-            ("+ interval '1 month'", 0.3),
-            ("- interval '1 month'", 0.3),
-            ("- interval '30 days'", 0.9),
-            ("+ interval '1 year'", 0.3),
-            ("- interval '1 year'", 0.3),
-        ] {
-            list.sql(format!("{quoted}::pg_catalog.timestamptz {offset}"), weight);
-        }
-        // A day in a zone does not begin at midnight UTC, and does not always have 24 hours.
-        for zone in &ZONES[1..] {
-            list.sql(format!("{quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}'"), 0.3);
-            list.sql(
-                format!(
-                    "(({quoted}::pg_catalog.timestamp + interval '1 day') AT TIME ZONE '{zone}') - interval '1 microsecond'"
-                ),
-                0.3,
-            );
-        }
-        for interval in intervals {
-            let interval = quote_literal(interval);
-            for (sign, offset) in
-                [("-", ""), ("+", ""), ("-", "+ interval '1 day'"), ("+", "- interval '1 day'")]
-            {
-                list.sql(
-                    format!("{quoted}::pg_catalog.timestamptz {sign} interval {interval} {offset}"),
-                    0.6,
-                );
-            }
-            // As far from the wall-clock time in a zone; on days that are longer or shorter, half an hour decides.
-            for zone in &ZONES[1..] {
-                for (sign, offset) in
-                    [("-", "- interval '30 minutes'"), ("-", "+ interval '30 minutes'"), ("+", "")]
-                {
-                    list.sql(
-                        format!(
-                            "({quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}') {sign} interval {interval} {offset}"
-                        ),
-                        0.4,
-                    );
-                }
-            }
-        }
-    }
-    if tells_time && text.contains(|c: char| c.is_ascii_digit()) {
-        for (sign, offset) in [("-", "- interval '1 hour'"), ("-", "+ interval '1 hour'"), ("+", "")] {
-            list.clock(format!("now() {sign} interval {quoted} {offset}"), 1.0);
-        }
-    }
-}
-
 /// Documents that hold the constants as keys and as values.
 fn documents(list: &mut List, constants: &Constants) {
     let mut by_columns: BTreeMap<&BTreeSet<String>, Vec<&str>> = BTreeMap::new();
@@ -421,6 +341,9 @@ const NUMBERS: &[(&str, f64)] = &[
     ("1.04", 0.25),
     ("1.4", 0.2),
     ("0.99", 0.2),
+    // Equal and written differently.
+    ("1.0", 0.4),
+    ("1.00", 0.3),
     ("NaN", 0.3),
     ("Infinity", 0.15),
     ("-Infinity", 0.15),
@@ -453,55 +376,12 @@ const TEXTS: &[(&str, f64)] = &[
     ("a\\b", 0.1),
 ];
 
-const INSTANTS: &[(&str, f64)] = &[
-    ("2024-01-15 00:00:00+00", 1.2),
-    ("2024-01-15 12:00:00+00", 1.0),
-    ("2024-01-16 03:30:00+00", 0.8),
-    ("2024-01-14 23:59:59.999999+00", 0.5),
-    ("2024-01-31 22:30:00+00", 0.5),
-    ("2024-02-29 00:00:00+00", 0.3),
-    ("2023-01-01 12:00:00+00", 0.3),
-    ("2024-12-31 23:30:00+00", 0.4),
-    // Clocks are put forward and back in New York and in Berlin.
-    ("2024-03-10 07:00:00+00", 0.3),
-    ("2024-03-10 06:30:00+00", 0.3),
-    ("2024-11-03 05:30:00+00", 0.3),
-    ("2024-11-03 06:30:00+00", 0.3),
-    ("2024-03-31 01:00:00+00", 0.2),
-    ("infinity", 0.12),
-    ("-infinity", 0.12),
-];
-
-/// Of those, the ones around which a day has not 24 hours in New York.
-const CLOCK_CHANGES: &[&str] = &["2024-03-10 06:30:00+00", "2024-11-03 05:30:00+00"];
-
 /// Values that any column of the type may hold.
 fn usual(list: &mut List, facts: &TypeFacts, constants: &Constants, tells_time: bool) {
     match class(facts).as_str() {
         "number" => list.texts(NUMBERS),
         "text" => list.texts(TEXTS),
-        "instant" => {
-            list.texts(INSTANTS);
-            // Two instants that are an interval apart, across a change of the clocks.
-            for interval in constants.keys().filter(|text| is_interval(text)).take(3) {
-                let interval = quote_literal(interval);
-                for instant in CLOCK_CHANGES {
-                    list.sql(format!("'{instant}'::pg_catalog.timestamptz + interval {interval}"), 1.0);
-                    list.sql(format!("'{instant}'::pg_catalog.timestamptz - interval {interval}"), 0.3);
-                    list.text(instant, 1.2);
-                }
-            }
-            if tells_time {
-                for sql in [
-                    "now()",
-                    "now() - interval '1 hour'",
-                    "now() - interval '1 day'",
-                    "date_trunc('day', now())",
-                ] {
-                    list.clock(sql.into(), 1.0);
-                }
-            }
-        }
+        "instant" => instants::usual(list, constants, tells_time),
         "bool" => list.texts(&[("true", 1.0), ("false", 1.0)]),
         "time" | "timetz" => list.texts(&[
             ("00:00:00", 1.0),
@@ -632,6 +512,11 @@ fn ranges(list: &mut List, element: &TypeFacts, constants: &Constants, _: bool) 
 
 fn arrays(list: &mut List, element: &TypeFacts, constants: &Constants, tells_time: bool) {
     list.texts(&[("{}", 1.0), ("{NULL}", 0.7)]);
+    // The first element need not have the number 1.
+    for constant in constants.keys().filter(|c| !c.contains(['{', '}', ',', '"', '\\'])).take(5) {
+        list.text(&format!("[0:0]={{\"{constant}\"}}"), 0.5);
+        list.text(&format!("[2:3]={{\"{constant}\",\"{constant}\"}}"), 0.3);
+    }
     let mut elements = candidates(element, constants, tells_time);
     elements.retain(|e| !e.clock);
     elements.sort_by(|a, b| b.weight.total_cmp(&a.weight));

@@ -11,7 +11,7 @@ use postgres::{Environment, SessionOptions, Target};
 use refuter::{Options, Refuter, Verdict};
 use sql::{Rewriter, Standing};
 
-use crate::corpus::{SCHEMAS, ddl, pairs};
+use crate::corpus::{Pair, SCHEMAS, ddl, pairs};
 use crate::world::start;
 
 /// Every how many things one is tried, and on how many databases.
@@ -30,6 +30,22 @@ async fn snapshot_of(refuter: &Refuter, schema: &str) -> Snapshot {
     read.schema_sql = ddl(schema);
     read.settings.remove("TimeZone");
     read
+}
+
+#[tokio::test]
+async fn no_wrong_pair_of_adversaries_is_proved_and_most_valid_ones_are() {
+    let refuter = start(&ddl("depot")).await;
+    let snapshot = snapshot_of(&refuter, "depot").await;
+    let rewriter = Rewriter::new(&snapshot);
+    let of = |kind: &str, proved: bool| -> Vec<String> {
+        let all = pairs("depot", kind).into_iter();
+        let is_proved = |p: &Pair| matches!(rewriter.prove(&p.before, &p.after), Ok(Some(_)));
+        all.filter(|pair| is_proved(pair) == proved).map(|pair| pair.name).collect()
+    };
+    assert_eq!(of("wrong", true), Vec::<String>::new());
+    assert!(of("wrong", false).len() >= 120);
+    let (proved, open) = (of("valid", true), of("valid", false));
+    assert!(proved.len() >= 50 && open.len() * 10 <= proved.len(), "{open:#?}");
 }
 
 /// Every statement of the corpus, by its text.

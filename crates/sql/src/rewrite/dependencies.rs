@@ -22,6 +22,35 @@ struct Closure<'s, 'a> {
     matched: bool,
 }
 
+/// Whether one value of `other` equals one value of `own` at most.
+///
+/// Only the equality by which values of `own` are told apart does: types of another family could compare coarser, as
+/// `char(n)` does, a collation may take two texts for one, and two local times in the hour that clocks leave out
+/// are one moment.
+pub(crate) fn pins(scope: &Scope<'_>, own: &Expr, other: &Expr) -> bool {
+    let whole = |name: &str| matches!(name, "int2" | "int4" | "int8");
+    let text = |name: &str| matches!(name, "text" | "varchar" | "name");
+    let local = |name: &str| matches!(name, "date" | "timestamp");
+    let same = match (scope.type_of(own), scope.type_of(other)) {
+        (Some(own), Some(theirs)) => {
+            own == theirs
+                || match own.as_str() {
+                    "numeric" => whole(&theirs),
+                    "float4" | "float8" => matches!(theirs.as_str(), "float4" | "float8"),
+                    "timestamptz" => local(&theirs),
+                    name if local(name) => local(&theirs),
+                    name if text(name) => text(&theirs),
+                    name => whole(name) && whole(&theirs),
+                }
+        }
+        // A constant or parameter without a type takes that of the column.
+        (Some(_), None) => matches!(other, Expr::Constant(_) | Expr::Parameter(_)),
+        _ => false,
+    };
+    // A collation of the other side would be used for both.
+    same && (scope.is_deterministic(other) || scope.has_collation_of(own, other))
+}
+
 /// Proves that rows of a join that agree in `given` are one row.
 pub(crate) fn determines(
     scope: &Scope<'_>,
@@ -169,9 +198,8 @@ impl Closure<'_, '_> {
 
     fn carry(&mut self, to: &Expr, of: &Expr, own: &BTreeSet<String>) {
         let Expr::Column(to) = to else { return };
-        // Only the same equality that the key uses pins a key: other types of another family could compare
-        // coarser, as char(n) does.
-        if !self.comparable(to, of) || of.has_query() || !self.scope.is_repeatable(of) {
+        if !pins(self.scope, &Expr::Column(to.clone()), of) || of.has_query() || !self.scope.is_repeatable(of)
+        {
             return;
         }
         // What is computed from values that are equal and not the same may differ.
@@ -184,27 +212,6 @@ impl Closure<'_, '_> {
         if determined {
             self.columns.insert(to.clone());
             self.bound.insert(to.clone());
-        }
-    }
-
-    fn comparable(&self, column: &Column, other: &Expr) -> bool {
-        const FAMILIES: [&[&str]; 4] = [
-            &["int2", "int4", "int8"],
-            &["float4", "float8"],
-            &["text", "varchar", "name"],
-            &["date", "timestamp", "timestamptz"],
-        ];
-        let own = self.scope.type_of(&Expr::Column(column.clone()));
-        let theirs = self.scope.type_of(other);
-        match (own, theirs) {
-            (Some(own), Some(theirs)) => {
-                own == theirs
-                    || FAMILIES.iter().any(|f| f.contains(&own.as_str()) && f.contains(&theirs.as_str()))
-                    || own == "numeric" && FAMILIES[0].contains(&theirs.as_str())
-            }
-            // A constant or parameter without a type takes that of the column.
-            (Some(_), None) => matches!(other, Expr::Constant(_) | Expr::Parameter(_)),
-            _ => false,
         }
     }
 

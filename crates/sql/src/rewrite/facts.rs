@@ -5,16 +5,17 @@
 //! fact that PostgreSQL does not enforce (NOT NULL of a foreign table, a key that is deferrable, a foreign key
 //! that was not validated, a key of a table with children) proves nothing.
 
+mod types;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::change::KeyTarget;
 use model::snapshot::{Column as CatalogColumn, ConstraintKind, Relation, RelationKind};
 use model::{QualifiedName, Snapshot, quote_identifier};
 
+pub(crate) use self::types::type_text;
 use super::functions::{self, UserFunctions, Volatility};
-use super::tree::{
-    Body, Column, Constant, Derived, Distinct, Expr, From, JoinKind, Query, Select, Table, TypeName,
-};
+use super::tree::{Body, Column, Constant, Derived, Distinct, Expr, From, JoinKind, Query, Select, Table};
 
 /// The names of what proves something.
 pub(crate) type Proofs = BTreeSet<String>;
@@ -45,6 +46,8 @@ struct Known {
     name: String,
     type_name: Option<String>,
     not_null: Proved,
+    /// Whether texts that are equal are the same.
+    deterministic: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +78,14 @@ impl<'a> Facts<'a> {
     /// Whether other tables inherit from a table and are read with it.
     fn has_children(&self, relation: &Relation, only: bool) -> bool {
         relation.kind == RelationKind::Table && !only && self.inherited.contains(&relation.name)
+    }
+
+    /// Whether a column is NOT NULL in a table and in all that inherit from it, which may have dropped it.
+    fn is_not_null(&self, relation: &Relation, name: &str, only: bool) -> bool {
+        let children = self.snapshot.relations.iter().filter(|r| r.parent.as_ref() == Some(&relation.name));
+        relation.column(name).is_some_and(|c| c.not_null)
+            && (!self.has_children(relation, only)
+                || children.into_iter().all(|child| self.is_not_null(child, name, false)))
     }
 
     /// The keys of a table.
@@ -144,15 +155,6 @@ impl<'a> Facts<'a> {
             ));
         }
         Ok(Proofs::from([format!("foreign key {name}")]))
-    }
-}
-
-/// The internal name of a type of a column; arrays begin with an underscore.
-fn type_of_column(column: &CatalogColumn) -> String {
-    if column.base_type.schema == "pg_catalog" {
-        column.base_type.name.clone()
-    } else {
-        column.base_type.to_string()
     }
 }
 
@@ -231,6 +233,7 @@ impl<'a> Scope<'a> {
                     name: name.clone(),
                     type_name: None,
                     not_null: Err(format!("{name} comes out of a function")),
+                    deterministic: false,
                 };
                 let columns = function.columns.iter().map(unknown).collect();
                 self.sources.insert(function.alias.clone(), Source::Derived { columns, keys: Vec::new() });
@@ -248,6 +251,7 @@ impl<'a> Scope<'a> {
             name: name.clone(),
             type_name: None,
             not_null: Err(format!("{name} comes out of several sets")),
+            deterministic: false,
         };
         match &query.body {
             // What one grouping set leaves out is NULL.
@@ -261,6 +265,7 @@ impl<'a> Scope<'a> {
                         name: name.clone(),
                         type_name: self.type_of(&output.expr),
                         not_null: self.never_null(&output.expr, &filtered),
+                        deterministic: self.is_deterministic(&output.expr),
                     })
                     .collect()
             }
@@ -271,6 +276,7 @@ impl<'a> Scope<'a> {
                     .map(|(l, r)| Known {
                         type_name: if l.type_name == r.type_name { l.type_name.clone() } else { None },
                         not_null: both(l.not_null, r.not_null),
+                        deterministic: l.deterministic && r.deterministic,
                         name: l.name,
                     })
                     .collect()
@@ -351,6 +357,14 @@ impl<'a> Scope<'a> {
         self.null_extended.contains(alias)
     }
 
+    /// Whether a source is a table that is read with those that inherit from it.
+    pub fn reads_children(&self, alias: &str) -> bool {
+        match self.sources.get(alias) {
+            Some(Source::Table { relation, only }) => self.facts.has_children(relation, *only),
+            _ => false,
+        }
+    }
+
     /// The keys of a source.
     pub fn keys(&self, alias: &str) -> Vec<Key> {
         match self.sources.get(alias) {
@@ -373,13 +387,18 @@ impl<'a> Scope<'a> {
     /// Whether a column of a source's own rows is never NULL, outer joins left out of account.
     pub fn stored_not_null(&self, column: &Column) -> Proved {
         match self.sources.get(&column.source) {
-            Some(Source::Table { relation, .. }) => match relation.column(&column.name) {
-                Some(c) if c.not_null && relation.kind != RelationKind::ForeignTable => {
+            Some(Source::Table { relation, only }) => match relation.column(&column.name) {
+                Some(c) if c.not_null && relation.kind == RelationKind::ForeignTable => Err(format!(
+                    "{} is of a foreign table, whose NOT NULL nobody enforces",
+                    self.display(column)
+                )),
+                Some(_) if self.facts.is_not_null(relation, &column.name, *only) => {
                     Ok(Proofs::from([format!("NOT NULL of {}", self.display(column))]))
                 }
                 Some(c) if c.not_null => Err(format!(
-                    "{} is of a foreign table, whose NOT NULL nobody enforces",
-                    self.display(column)
+                    "{} may be NULL in a table that inherits from {}",
+                    self.display(column),
+                    relation.name
                 )),
                 _ => Err(format!("{} may be NULL", self.display(column))),
             },
@@ -412,6 +431,10 @@ impl<'a> Scope<'a> {
             }
             Expr::Distinct { .. } | Expr::Array(_) | Expr::ArrayOf(_) | Expr::Row(_) => Ok(Proofs::new()),
             Expr::Parameter(number) => Err(format!("parameter ${number} may be NULL")),
+            // Since 18 JSON null becomes NULL.
+            Expr::Cast { inner, .. } if self.type_of(inner).as_deref() == Some("jsonb") => {
+                Err("JSON null may become NULL".into())
+            }
             Expr::Cast { inner, .. } | Expr::Not(inner) | Expr::Collate { inner, .. } => {
                 self.never_null(inner, known)
             }
@@ -425,7 +448,15 @@ impl<'a> Scope<'a> {
             {
                 Ok(Proofs::new())
             }
-            Expr::Call(call) if functions::null_only_for_null(call) => all(&mut call.args.iter()),
+            // A range without a bound has none to give.
+            Expr::Call(call)
+                if matches!(call.name.as_str(), "lower" | "upper") && self.type_of(expr).is_none() =>
+            {
+                Err(format!("{}() of a range may be NULL", call.name))
+            }
+            Expr::Call(call) if functions::null_only_for_null(call) && !self.facts.users.is_of_user(call) => {
+                all(&mut call.args.iter())
+            }
             Expr::Operator { name, left, right }
                 if functions::operator_null_only_for_null(name)
                     && !self.facts.users.operators.contains(name) =>
@@ -502,7 +533,7 @@ impl<'a> Scope<'a> {
             {
                 left.as_deref().is_some_and(|l| self.null_on_null(l, null)) || self.null_on_null(right, null)
             }
-            Expr::Call(call) if functions::is_strict(call) => {
+            Expr::Call(call) if functions::is_strict(call) && !self.facts.users.is_of_user(call) => {
                 call.args.iter().any(|a| self.null_on_null(a, null))
             }
             Expr::In { value, list, .. } => !list.is_empty() && self.null_on_null(value, null),
@@ -522,103 +553,6 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The internal name of the type of an expression, where it is certain.
-    pub fn type_of(&self, expr: &Expr) -> Option<String> {
-        let named = |name: &str| Some(name.to_owned());
-        match expr {
-            Expr::Column(column) => match self.sources.get(&column.source)? {
-                Source::Table { relation, .. } => relation.column(&column.name).map(type_of_column),
-                Source::Derived { columns, .. } => {
-                    columns.iter().find(|c| c.name == column.name)?.type_name.clone()
-                }
-            },
-            Expr::Cast { to, .. } => type_text(to),
-            Expr::Constant(Constant::Integer(_)) => named("int4"),
-            Expr::Constant(Constant::Number(text)) => {
-                named(if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') { "int8" } else { "numeric" })
-            }
-            Expr::Constant(Constant::Boolean(_)) => named("bool"),
-            Expr::Exists(_)
-            | Expr::IsNull { .. }
-            | Expr::Is { .. }
-            | Expr::And(_)
-            | Expr::Or(_)
-            | Expr::Not(_) => named("bool"),
-            Expr::In { .. } | Expr::Between { .. } | Expr::Like { .. } | Expr::Distinct { .. } => {
-                named("bool")
-            }
-            Expr::Value(name) => named(match name.as_str() {
-                "current_date" => "date",
-                "current_timestamp" => "timestamptz",
-                "localtimestamp" => "timestamp",
-                _ => return None,
-            }),
-            Expr::Call(call) if call.schema.is_none() => match (call.name.as_str(), call.args.as_slice()) {
-                ("count" | "row_number" | "rank" | "dense_rank", _) => named("int8"),
-                ("now" | "clock_timestamp" | "statement_timestamp" | "transaction_timestamp", _) => {
-                    named("timestamptz")
-                }
-                ("min" | "max", [arg]) => self.type_of(arg),
-                ("lower" | "upper" | "md5", _) => named("text"),
-                ("date", [_]) => named("date"),
-                ("date_trunc", [_, time]) => self.type_of(time).filter(|t| t.starts_with("timestamp")),
-                _ => None,
-            },
-            Expr::Coalesce(list) => {
-                let types: Option<BTreeSet<String>> = list.iter().map(|e| self.type_of(e)).collect();
-                let types = types?;
-                if types.len() == 1 { types.into_iter().next() } else { None }
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether an expression is certain to be no composite value: of a row `IS NULL` and `IS NOT NULL` are no
-    /// opposites, and a row of NULLs is both a value and NULL.
-    pub fn is_scalar(&self, expr: &Expr) -> bool {
-        match expr {
-            Expr::Column(column) => match self.catalog_column(column) {
-                Some(c) => c.base_type.schema == "pg_catalog" && c.base_type.name != "record",
-                None => self.type_of(expr).is_some_and(|name| !name.contains('.') && name != "record"),
-            },
-            Expr::Constant(_) | Expr::Value(_) | Expr::Exists(_) => true,
-            Expr::Operator { name, .. } => functions::operator_null_only_for_null(name),
-            Expr::Call(call) => functions::null_only_for_null(call) || self.type_of(expr).is_some(),
-            other => self.type_of(other).is_some_and(|name| !name.contains('.') && name != "record"),
-        }
-    }
-
-    /// Whether equal values of an expression are the same value in every respect, so that one may stand for
-    /// the other: not `1.0` and `1.00`, not `-0` and `0`, not texts of a non-deterministic collation.
-    pub fn equal_is_same(&self, expr: &Expr) -> bool {
-        let collated = match expr {
-            Expr::Column(column) => self.catalog_column(column).is_some_and(|c| {
-                c.collation.as_ref().is_some_and(|collation| collation.schema != "pg_catalog")
-            }),
-            _ => false,
-        };
-        !collated
-            && self.type_of(expr).is_some_and(|name| {
-                matches!(
-                    name.as_str(),
-                    "int2"
-                        | "int4"
-                        | "int8"
-                        | "oid"
-                        | "uuid"
-                        | "bool"
-                        | "date"
-                        | "timestamp"
-                        | "timestamptz"
-                        | "time"
-                        | "bytea"
-                        | "text"
-                        | "varchar"
-                        | "name"
-                )
-            })
-    }
-
     /// The volatility of a whole query.
     pub fn volatility(&self, query: &Query) -> Volatility {
         let mut worst = Volatility::Immutable;
@@ -629,15 +563,6 @@ impl<'a> Scope<'a> {
     /// Whether an expression may be computed more or less often than it is written.
     pub fn is_repeatable(&self, expr: &Expr) -> bool {
         self.facts.users.of(expr) < Volatility::Volatile
-    }
-}
-
-/// The internal name of a written type, modifiers left out.
-pub(crate) fn type_text(to: &TypeName) -> Option<String> {
-    match (to.names.as_slice(), to.array_bounds.is_empty()) {
-        ([name], true) => Some(name.clone()),
-        ([name], false) => Some(format!("_{name}")),
-        _ => None,
     }
 }
 

@@ -22,7 +22,8 @@ mod sets;
 
 use std::collections::BTreeSet;
 
-pub(crate) use self::comparisons::coalesce_compared;
+pub(crate) use self::comparisons::{coalesce_compared, is_list_of};
+pub(crate) use self::literals::as_value;
 pub(crate) use self::sets::{branches_are_disjoint, contradict};
 use super::facts::{Facts, Proofs, Scope};
 use super::functions::{self, Volatility};

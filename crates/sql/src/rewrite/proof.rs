@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::facts::{Proofs, Scope};
 use super::normal_form::Normalizer;
-use super::tree::Query;
+use super::tree::{Body, Query};
 use super::{RewriteError, Rewriter};
 
 /// Why two statements give the same rows on every database that respects the catalogue.
@@ -54,11 +54,8 @@ impl Rewriter<'_> {
 
     /// Whether no column is certain to have another type.
     fn same_types(&self, before: &Query, after: &Query) -> bool {
-        let types = |query: &Query| {
-            let scope = Scope::new(&self.facts, query);
-            query.select().map(|s| s.outputs.iter().map(|o| scope.type_of(&o.expr)).collect::<Vec<_>>())
-        };
-        match (types(before), types(after)) {
+        let of = |query: &Query| types(&Scope::new(&self.facts, query), query);
+        match (of(before), of(after)) {
             (Some(a), Some(b)) => {
                 a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.is_none() || b.is_none() || a == b)
             }
@@ -109,6 +106,18 @@ impl Rewriter<'_> {
             }
             at = next;
         }
+    }
+}
+
+/// The types of the columns that a query gives, where they are certain.
+fn types(scope: &Scope<'_>, query: &Query) -> Option<Vec<Option<String>>> {
+    match &query.body {
+        Body::Select(select) => Some(select.outputs.iter().map(|o| scope.type_of(&o.expr)).collect()),
+        Body::Set { left, right, .. } => {
+            let (left, right) = (types(scope, left)?, types(scope, right)?);
+            Some(left.into_iter().zip(right).map(|(l, r)| if l == r { l } else { None }).collect())
+        }
+        Body::Values(_) => None,
     }
 }
 

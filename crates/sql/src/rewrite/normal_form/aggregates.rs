@@ -9,7 +9,7 @@ use super::conditions::{Simplify, truth};
 
 impl Simplify<'_, '_, '_> {
     pub(super) fn call(&mut self, call: &Call) -> Option<Expr> {
-        if call.schema.is_some() || call.over.is_some() {
+        if call.schema.is_some() || call.over.is_some() || self.scope.facts.users.is_of_user(call) {
             return None;
         }
         let again = |call: Call| Some(Expr::Call(Box::new(call)));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::facts::Scope;
+use super::super::facts::{Scope, type_text};
 use super::super::level::select_one;
 use super::super::reading::{all_of, any_of, binary, equal, split_and};
-use super::super::tree::{Body, Constant, Distinct, Expr, Query};
+use super::super::tree::{Body, Constant, Distinct, Expr, Query, TypeName};
+use super::literals::as_value;
 
 /// A row comparison as what it means, in a place where only "true" counts.
 pub(super) fn row_comparison(name: &str, left: &[Expr], right: &[Expr]) -> Expr {
@@ -91,32 +92,94 @@ pub(super) fn absorbed(parts: Vec<Expr>) -> Vec<Expr> {
         .collect()
 }
 
+/// How a value of a list is written, which decides whether the list has the type of what is compared with it.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Untyped,
+    Integer,
+    Number,
+    Boolean,
+    Cast(TypeName),
+}
+
+fn kind(value: &Expr) -> Option<Kind> {
+    match value {
+        Expr::Constant(Constant::Text(_)) | Expr::Parameter(_) => Some(Kind::Untyped),
+        Expr::Constant(Constant::Integer(_)) => Some(Kind::Integer),
+        Expr::Constant(Constant::Number(_)) => Some(Kind::Number),
+        Expr::Constant(Constant::Boolean(_)) => Some(Kind::Boolean),
+        Expr::Cast { inner, to } => {
+            kind(inner)?;
+            Some(Kind::Cast(to.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether `value IN (list)` is what comparing one by one is. A list is brought to one type: a number is then compared
+/// with `real` as `real`, and with `double precision` when it stands alone; a text in it makes all of it texts.
+pub(crate) fn is_list_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> bool {
+    let Some(first) = list.first().and_then(kind) else { return false };
+    list.iter().all(|e| kind(e).as_ref() == Some(&first))
+        && match &first {
+            Kind::Untyped | Kind::Boolean => true,
+            Kind::Integer | Kind::Number => !may_be_real(scope, value),
+            Kind::Cast(to) => to.modifiers.is_empty() && type_text(to) == scope.type_of(value),
+        }
+}
+
+/// Whether `value = ANY (ARRAY[…])` is `value IN (…)`: the elements of an array have a type without the value.
+pub(super) fn is_array_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> bool {
+    let own = scope.type_of(value);
+    let text = matches!(own.as_deref(), Some("text" | "varchar"));
+    is_list_of(scope, value, list)
+        && list.first().and_then(kind).is_some_and(|kind| match kind {
+            Kind::Untyped => text,
+            Kind::Integer | Kind::Number => {
+                matches!(own.as_deref(), Some("int2" | "int4" | "int8" | "numeric" | "float8"))
+            }
+            Kind::Boolean | Kind::Cast(_) => true,
+        })
+}
+
+/// Whether an expression may be of type `real`.
+fn may_be_real(scope: &Scope<'_>, value: &Expr) -> bool {
+    if let Some(known) = scope.type_of(value) {
+        return known == "float4";
+    }
+    let mut may = false;
+    value.walk(&mut |e| match e {
+        Expr::Column(_) => may |= scope.type_of(e).is_none_or(|name| name == "float4"),
+        Expr::Cast { to, .. } => may |= type_text(to).is_none_or(|name| name == "float4"),
+        Expr::Call(call) => may |= scope.facts.users.is_of_user(call),
+        _ => {}
+    });
+    may
+}
+
 /// Equalities of one expression with constants as one list.
-pub(super) fn lists(parts: Vec<Expr>) -> Vec<Expr> {
+pub(super) fn lists(scope: &Scope<'_>, parts: Vec<Expr>) -> Vec<Expr> {
     let mut out: Vec<Expr> = Vec::new();
     for part in parts {
         let (value, list) = match &part {
             Expr::Operator { name, left: Some(left), right }
                 if name == "="
                     && !left.columns().is_empty()
-                    && right.columns().is_empty()
-                    && !right.has_query() =>
+                    && is_list_of(scope, left, std::slice::from_ref(&**right)) =>
             {
                 (left.clone(), vec![(**right).clone()])
             }
-            Expr::In { value, list, negated: false } => (value.clone(), list.clone()),
+            Expr::In { value, list, negated: false } if is_list_of(scope, value, list) => {
+                (value.clone(), list.clone())
+            }
             _ => {
                 out.push(part);
                 continue;
             }
         };
-        let kind = |e: &Expr| match e {
-            Expr::Constant(c) => std::mem::discriminant(c) == std::mem::discriminant(&Constant::Integer(0)),
-            _ => false,
-        };
         let known = out.iter_mut().find_map(|e| match e {
             Expr::In { value: known, list: all, negated: false }
-                if *known == value && all.iter().chain(&list).all(|v| kind(v) == kind(&list[0])) =>
+                if *known == value && kind(&all[0]) == kind(&list[0]) =>
             {
                 Some(all)
             }
@@ -128,7 +191,9 @@ pub(super) fn lists(parts: Vec<Expr>) -> Vec<Expr> {
         }
     }
     for part in &mut out {
-        if let Expr::In { value, list, negated: false } = part {
+        if let Expr::In { value, list, negated: false } = part
+            && is_list_of(scope, value, list)
+        {
             list.sort();
             list.dedup();
             if let [only] = list.as_slice() {
@@ -163,7 +228,7 @@ pub(super) fn member(scope: &Scope<'_>, values: &[Expr], operator: &str, query: 
         return None;
     }
     let compared =
-        values.iter().zip(&select.outputs).map(|(v, o)| binary(operator, v.clone(), o.expr.clone()));
+        values.iter().zip(&select.outputs).map(|(v, o)| binary(operator, v.clone(), as_value(&o.expr)));
     let mut inner = select.clone();
     if select.is_grouped() {
         if select.group.is_empty() {

@@ -13,8 +13,10 @@ use super::super::rules::{bare_column, count_to_exists, native_type};
 use super::super::tree::{
     Body, Call, Column, Constant, Distinct, Expr, From, LikeKind, Query, Select, Truth,
 };
-use super::comparisons::{absorbed, coalesce_compared, coalesce_less, lists, member, row_comparison};
-use super::literals::{later_literal, literal};
+use super::comparisons::{
+    absorbed, coalesce_compared, coalesce_less, is_array_of, is_list_of, lists, member, row_comparison,
+};
+use super::literals::{as_value, later_literal, literal};
 
 /// Simplifies everything at a level; levels within were simplified before.
 pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Proofs) {
@@ -112,8 +114,11 @@ impl Simplify<'_, '_, '_> {
                 }
                 parts.retain(|e| *e != truth(false));
                 let parts = self.without_complements(parts);
-                *expr =
-                    if parts.contains(&truth(true)) { truth(true) } else { any_of(lists(absorbed(parts))) };
+                *expr = if parts.contains(&truth(true)) {
+                    truth(true)
+                } else {
+                    any_of(lists(self.scope, absorbed(parts)))
+                };
             }
             Expr::Is { inner, test: Truth::True } => {
                 *expr = (**inner).clone();
@@ -422,7 +427,7 @@ impl Simplify<'_, '_, '_> {
                 if parts.contains(&truth(true)) {
                     return Some(truth(true));
                 }
-                any_of(lists(parts.into_iter().filter(|e| *e != truth(false)).collect()))
+                any_of(lists(self.scope, parts.into_iter().filter(|e| *e != truth(false)).collect()))
             }
             Expr::Not(inner) => self.negated((**inner).clone()),
             Expr::Between { value, low, high, negated: false, symmetric: false }
@@ -439,7 +444,11 @@ impl Simplify<'_, '_, '_> {
                 let gt = binary(">", (**value).clone(), (**high).clone());
                 Expr::Or(vec![lt, gt])
             }
-            Expr::In { value, list, negated: true } if list.len() > 1 && self.scope.is_repeatable(value) => {
+            Expr::In { value, list, negated: true }
+                if list.len() > 1
+                    && self.scope.is_repeatable(value)
+                    && is_list_of(self.scope, value, list) =>
+            {
                 Expr::And(list.iter().map(|e| binary("<>", (**value).clone(), e.clone())).collect())
             }
             Expr::In { value, list, negated } => match list.as_slice() {
@@ -447,12 +456,17 @@ impl Simplify<'_, '_, '_> {
                 _ => {
                     let mut sorted = list.clone();
                     sorted.sort();
-                    sorted.dedup();
+                    // A list of one is a comparison, which may be another one.
+                    if is_list_of(self.scope, value, &sorted) {
+                        sorted.dedup();
+                    }
                     Expr::In { value: value.clone(), list: sorted, negated: *negated }
                 }
             },
             Expr::AnyOf { operator, value, array, all } => match (&**array, operator.as_str(), all) {
-                (Expr::Array(list), "=", false) | (Expr::Array(list), "<>", true) if !list.is_empty() => {
+                (Expr::Array(list), "=", false) | (Expr::Array(list), "<>", true)
+                    if is_array_of(self.scope, value, list) =>
+                {
                     Expr::In { value: value.clone(), list: list.clone(), negated: *all }
                 }
                 (Expr::Constant(Constant::Text(text)), "=", false)
@@ -474,7 +488,7 @@ impl Simplify<'_, '_, '_> {
                         && matches!(s.outputs.as_slice(), [one] if !super::super::walk::has_window(&one.expr))
                 }) =>
             {
-                query.select()?.outputs.first()?.expr.clone()
+                as_value(&query.select()?.outputs.first()?.expr)
             }
             Expr::Is { inner, test: Truth::NotTrue } if self.never_null(inner) => {
                 self.negated((**inner).clone())

@@ -8,6 +8,7 @@ use super::super::level::substitute;
 use super::super::tree::{Call, Column, Distinct, Expr, From, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
 use super::joins::followed;
+use super::literals::as_value;
 use super::{Normalizer, Site};
 
 impl Normalizer<'_, '_> {
@@ -93,7 +94,7 @@ impl Normalizer<'_, '_> {
             let at = (column.source == derived.alias)
                 .then(|| derived.columns.iter().position(|name| name == &column.name))
                 .flatten()?;
-            inner.outputs.get(at).map(|o| o.expr.clone())
+            inner.outputs.get(at).map(|o| as_value(&o.expr))
         };
         let changed = query.select_mut()?;
         changed.outputs.iter_mut().for_each(|o| substitute(&mut o.expr, &with));

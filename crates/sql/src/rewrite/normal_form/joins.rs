@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::super::dependencies::determines_sources;
+use super::super::dependencies::{determines_sources, pins};
 use super::super::functions;
 use super::super::level::{Level, conditions, select_one, substitute};
 use super::super::tree::{
     Call, Column, Constant, Derived, Distinct, Expr, From, Join, JoinKind, Query, Select,
 };
 use super::super::walk::{has_aggregate, has_window};
+use super::literals::as_value;
 use super::{Normalizer, Role, Site};
 
 /// Stands on the left of an outer join for all sources before it.
@@ -219,7 +220,7 @@ impl Normalizer<'_, '_> {
                     return None;
                 }
                 let at = derived.columns.iter().position(|name| name == &column.name)?;
-                inner.outputs.get(at).map(|o| o.expr.clone())
+                inner.outputs.get(at).map(|o| as_value(&o.expr))
             };
             query.children_mut(&mut |child| match child {
                 super::super::walk::ChildMut::Expr(e) => substitute(e, &with),
@@ -447,7 +448,7 @@ fn grouped(
             Some((key, value)) if values[key].is_none() => {
                 // A group of values that are equal and not the same has one of them as its key.
                 if !site.level.scope.equal_is_same(&inner.group[key])
-                    || !same_kind(site, &inner.group[key], &value)
+                    || !pins(site.level.scope, &inner.group[key], &value)
                 {
                     return None;
                 }
@@ -534,16 +535,6 @@ fn grouped(
         return None;
     }
     Some(apart(query, site))
-}
-
-/// Whether a comparison of two expressions cannot take different values of the first for one.
-fn same_kind(site: &Site<'_, '_>, key: &Expr, value: &Expr) -> bool {
-    let whole = |t: &str| matches!(t, "int2" | "int4" | "int8");
-    match (site.level.scope.type_of(key), site.level.scope.type_of(value)) {
-        (Some(a), Some(b)) => a == b || (whole(&a) && whole(&b)),
-        (Some(_), None) => matches!(value, Expr::Constant(_) | Expr::Parameter(_)),
-        _ => false,
-    }
 }
 
 fn is_count(call: &Call) -> bool {

@@ -2,7 +2,7 @@
 
 use super::super::calendar;
 use super::super::facts::type_text;
-use super::super::tree::{Constant, Expr};
+use super::super::tree::{Constant, Expr, TypeName};
 
 /// A literal as one compared with a type is written.
 pub(super) fn literal(own: &str, value: &Expr) -> Option<Expr> {
@@ -37,6 +37,17 @@ pub(super) fn literal(own: &str, value: &Expr) -> Option<Expr> {
     let same = to == own || (own == "varchar" && to == "text");
     let midnight = own.starts_with("timestamp") && to == "date" && is_iso_date(text);
     (same || midnight).then(|| Expr::Constant(Constant::Text(text.clone())))
+}
+
+/// What a subquery lists, as a value of its own: a literal or parameter without a type is a text there, whatever it is
+/// compared with around it.
+pub(crate) fn as_value(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Constant(Constant::Text(_) | Constant::Null) | Expr::Parameter(_) => {
+            Expr::Cast { inner: Box::new(expr.clone()), to: TypeName::plain("text") }
+        }
+        other => other.clone(),
+    }
 }
 
 fn is_iso_date(text: &str) -> bool {

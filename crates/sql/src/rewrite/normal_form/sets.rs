@@ -7,7 +7,7 @@ use super::super::facts::Scope;
 use super::super::level::output_columns;
 use super::super::reading::{all_of, any_of};
 use super::super::tree::{
-    Body, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp, SortKey, Truth,
+    Body, Column, Constant, Derived, Distinct, Expr, From, Output, Query, Select, SetOp, SortKey, Truth,
 };
 use super::super::walk::has_window;
 use super::comparisons::member;
@@ -89,6 +89,23 @@ fn branches(query: &Query, all: bool, out: &mut Vec<Query>) {
     }
 }
 
+/// The branches of a union. A literal without a type takes that of the branch it is united with first, so where it
+/// stands beside values of a type, unions within keep their place.
+fn leaves(left: &Query, right: &Query, all: bool) -> Vec<Query> {
+    let mut list = Vec::new();
+    branches(left, all, &mut list);
+    branches(right, all, &mut list);
+    let untyped = |o: &Output| {
+        matches!(o.expr, Expr::Constant(Constant::Text(_) | Constant::Null) | Expr::Parameter(_))
+    };
+    let width = list.first().and_then(Query::select).map_or(0, |s| s.outputs.len());
+    let mixed = (0..width).any(|n| {
+        let of = |q: &Query| q.select().and_then(|s| s.outputs.get(n)).is_some_and(untyped);
+        list.iter().any(of) && !list.iter().all(of)
+    });
+    if list.len() > 2 && mixed { vec![left.clone(), right.clone()] } else { list }
+}
+
 fn united(mut list: Vec<Query>, all: bool) -> Option<Body> {
     if list.is_empty() {
         return None;
@@ -105,9 +122,7 @@ fn united(mut list: Vec<Query>, all: bool) -> Option<Body> {
 pub(super) fn sort_branches(query: &mut Query) {
     if let Body::Set { op: SetOp::Union, all, left, right } = &query.body {
         let all = *all;
-        let mut list = Vec::new();
-        branches(left, all, &mut list);
-        branches(right, all, &mut list);
+        let mut list = leaves(left, right, all);
         list.sort();
         if let Some(body) = united(list, all) {
             query.body = body;
@@ -120,9 +135,7 @@ impl Normalizer<'_, '_> {
         let query = site.level.query;
         let Body::Set { op: SetOp::Union, all, left, right } = &query.body else { return None };
         let all = *all;
-        let mut list = Vec::new();
-        branches(left, all, &mut list);
-        branches(right, all, &mut list);
+        let mut list = leaves(left, right, all);
         let before = list.len();
         if !all {
             for branch in &mut list {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::dependencies::pins;
 use super::super::facts::Proofs;
 use super::super::functions::is_aggregate;
 use super::super::level::{Level, column};
@@ -130,7 +131,9 @@ fn decorrelate(level: &Level<'_, '_>, query: &Query, grouped: &mut Vec<Grouped>)
         super::super::level::conditions(f).into_iter().any(|e| !inside(e))
             || f.leaves().iter().any(|l| matches!(l, From::Derived(d) if d.query.outer_columns().iter().any(|c| !own.contains(c.source.as_str()))))
     });
-    if keys.is_empty() || !near || tied || !inside(&output.expr) {
+    // With another equality a row could find several groups.
+    let one_group = keys.iter().all(|(own, outer)| pins(level.scope, own, outer));
+    if keys.is_empty() || !near || !one_group || tied || !inside(&output.expr) {
         return None;
     }
     let body = Select { outputs: Vec::new(), from: select.from.clone(), filter: rest, ..Select::default() };

@@ -37,6 +37,11 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
             if level.scope.is_null_extended(&child) || parent.only {
                 continue;
             }
+            // Rows of tables that inherit are read as well: of the child no foreign key binds them, and one of the parent
+            // may have the same key.
+            if level.scope.reads_children(&child) || level.scope.reads_children(&parent.alias) {
+                continue;
+            }
             let mut proved = level.scope.facts.foreign_key(&child_table.name, &relation.name, &pairs);
             if matches!(&proved, Err(why) if why.starts_with("no foreign key")) {
                 continue;

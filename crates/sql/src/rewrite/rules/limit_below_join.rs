@@ -140,7 +140,7 @@ fn one_partner(level: &Level<'_, '_>, join: &Join) -> Option<Vec<Condition>> {
             }
             let of = level.scope.table(child?)?;
             let relation = level.scope.table(&table.alias)?;
-            if relation.row_security || table.only {
+            if relation.row_security || table.only || level.scope.reads_children(child?) {
                 return None;
             }
             proofs.extend(level.scope.facts.foreign_key(&of.name, &relation.name, &pairs).ok()?);

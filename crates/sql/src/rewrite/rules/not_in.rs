@@ -5,6 +5,7 @@
 //! Expressions", and `convert_ANY_sublink_to_join()`, which leaves it alone.
 
 use super::super::level::{Level, column, select_one};
+use super::super::normal_form::as_value;
 use super::super::reading::equal;
 use super::super::tree::{Derived, Distinct, Expr, From, Query};
 use super::super::{Condition, Found, Rule};
@@ -82,7 +83,7 @@ fn anti_join(
         let known = scope.not_null_by_filter(inner);
         let proved = inner.outputs.iter().map(|o| scope.never_null(&o.expr, &known)).collect();
         let compared =
-            inner.outputs.iter().zip(values).map(|(o, value)| equal(o.expr.clone(), (*value).clone()));
+            inner.outputs.iter().zip(values).map(|(o, value)| equal(as_value(&o.expr), (*value).clone()));
         let filter = inner.filter.iter().cloned().chain(compared).collect();
         return (select_one(inner.from.clone(), filter), proved);
     }

@@ -5,6 +5,7 @@
 
 use super::super::facts::Proofs;
 use super::super::level::Level;
+use super::super::normal_form::is_list_of;
 use super::super::reading::{any_of, split_or};
 use super::super::tree::{Constant, Expr};
 use super::super::{Condition, Found, Rule};
@@ -12,7 +13,7 @@ use super::super::{Condition, Found, Rule};
 pub(super) const RULE: Rule = Rule {
     id: "or-chain",
     title: "OR over one column becomes a list",
-    sound_if: "all arms compare the same expression with values of one type",
+    sound_if: "all arms compare the same expression with values of one type, which the list keeps",
     find,
 };
 
@@ -43,26 +44,26 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
 /// The compared expression and its values.
 fn compared(arm: &Expr) -> Option<(&Expr, Vec<&Expr>)> {
     match arm {
-        Expr::Operator { name, left: Some(left), right } if name == "=" => match (kind(left), kind(right)) {
-            (None, Some(_)) => Some((left, vec![right])),
-            (Some(_), None) => Some((right, vec![left])),
-            _ => None,
-        },
+        Expr::Operator { name, left: Some(left), right } if name == "=" => {
+            match (is_value(left), is_value(right)) {
+                (false, true) => Some((left, vec![right])),
+                (true, false) => Some((right, vec![left])),
+                _ => None,
+            }
+        }
         Expr::In { value, list, negated: false } => {
-            list.iter().all(|e| kind(e).is_some()).then(|| (&**value, list.iter().collect()))
+            list.iter().all(is_value).then(|| (&**value, list.iter().collect()))
         }
         _ => None,
     }
 }
 
-/// What a value is written as: values of one kind keep their type in a list.
-fn kind(value: &Expr) -> Option<String> {
-    match value {
-        Expr::Constant(Constant::Text(_)) | Expr::Parameter(_) => Some("untyped".into()),
-        Expr::Constant(Constant::Integer(_)) => Some("integer".into()),
-        Expr::Constant(Constant::Number(_)) => Some("number".into()),
-        Expr::Cast { inner, to } if kind(inner).is_some() => Some(format!("{to:?}")),
-        _ => None,
+fn is_value(expr: &Expr) -> bool {
+    match expr {
+        Expr::Constant(Constant::Text(_) | Constant::Integer(_) | Constant::Number(_))
+        | Expr::Parameter(_) => true,
+        Expr::Cast { inner, .. } => is_value(inner),
+        _ => false,
     }
 }
 
@@ -75,8 +76,8 @@ fn merge(level: &Level<'_, '_>, arms: Vec<Expr>) -> Vec<Expr> {
             }
             let at = merged.iter().position(|known| {
                 compared(known).is_some_and(|(known, others)| {
-                    known == value
-                        && others.iter().chain(&list).all(|e| kind(e) == others.first().and_then(|o| kind(o)))
+                    let all: Vec<Expr> = others.iter().chain(&list).map(|e| (*e).clone()).collect();
+                    known == value && is_list_of(level.scope, value, &all)
                 })
             })?;
             let (known, mut all) = compared(&merged[at])?;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::dependencies::determines;
+use super::super::dependencies::{determines, pins};
 use super::super::facts::{Proofs, Proved};
 use super::super::functions::is_aggregate;
 use super::super::level::{Level, column, conditions, without_leaf};
@@ -182,7 +182,9 @@ fn branch(
         }
     }
     let taken_by_query = keys.iter().any(|(a, b)| a.has_query() || b.has_query());
-    if keys.is_empty() || taken_by_query || local.iter().chain(&outside).any(Expr::has_query) {
+    // With another equality a row could find several groups.
+    let one_group = keys.iter().all(|(own, other)| pins(level.scope, own, other));
+    if keys.is_empty() || !one_group || taken_by_query || local.iter().chain(&outside).any(Expr::has_query) {
         return None;
     }
     // What has one row per key multiplies nothing.
