@@ -29,12 +29,16 @@ pub struct Args {
     /// How often each question is asked.
     #[arg(long, default_value_t = 9)]
     runs: usize,
+    /// A server of your own to make the history on, which stays there.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Print nothing but the JSON line.
     #[arg(long)]
     json: bool,
 }
 
-const SOURCE: &str = "made";
+/// The name of the server whose history is made.
+pub(crate) const SOURCE: &str = "made";
 /// Histograms that are made; a row has one of them.
 const LATENCIES: i32 = 64;
 /// Rows of raw intervals are kept for so many days.
@@ -47,54 +51,34 @@ const RAW_SECONDS: i32 = 30;
 /// # Errors
 /// When no server can be started, or it refuses.
 pub async fn run(args: Args) -> Result<()> {
-    let binaries = Binaries::discover(&search())
-        .into_iter()
-        .find(|b| b.major >= 15)
-        .context("no PostgreSQL of 15 or later")?;
-    let options = ServerOptions::default()
-        .throw_away()
-        .set("autovacuum", "off")
-        .set("fsync", "off")
-        .set("synchronous_commit", "off")
-        .set("max_wal_size", "4GB")
-        .set("shared_buffers", "1GB")
-        .set("timezone", "UTC");
-    let server = Server::start(&binaries, options)?;
-    let url = server.url("postgres");
+    let (_server, url) = match &args.url {
+        Some(url) => (None, url.clone()),
+        None => {
+            let server = started()?;
+            let url = server.url("postgres");
+            (Some(server), url)
+        }
+    };
     let target = Target::parse(Some(&url), &Environment::default())?;
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
-    tokio::spawn(connection);
     // In the middle of an hour, a minute and a day, so that every level has an end that is not complete.
     let now: DateTime<Utc> = "2026-06-30T17:41:30Z".parse()?;
-    let written = write_costs(&target, &args, now).await?;
-    let filled = Instant::now();
-    let rows = fill(&client, &args, now).await?;
-    let filled = filled.elapsed();
-    let bytes: i64 = client
-        .query_one(
-            "select sum(pg_total_relation_size(c.oid))::bigint from pg_class c \
-             join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'pgwright' and c.relkind in ('r', 'p')",
-            &[],
-        )
-        .await?
-        .get(0);
+    let Made { interval_ms, hour_ms, rows, seconds, bytes, major } =
+        make(&url, args.statements, args.days, now).await?;
     let mut report = Map::new();
     report.insert("statements".into(), json!(args.statements));
     report.insert("days".into(), json!(args.days));
     report.insert("rows".into(), json!(rows));
     report.insert("store_bytes".into(), json!(bytes));
-    report.insert("interval_ms".into(), json!(written.0));
-    report.insert("hour_ms".into(), json!(written.1));
+    report.insert("interval_ms".into(), json!(interval_ms));
+    report.insert("hour_ms".into(), json!(hour_ms));
     if !args.json {
         println!(
-            "{rows} rows in {:.0} s, {:.0} MB with indexes, PostgreSQL {}",
-            filled.as_secs_f64(),
+            "{rows} rows in {seconds:.0} s, {:.0} MB with indexes, PostgreSQL {major}",
             bytes as f64 / 1e6,
-            binaries.major
         );
         println!(
             "writing an interval in which every statement ran: {:.0} ms, rolling up an hour of {} such: {:.0} ms\n",
-            written.0, INTERVALS, written.1
+            interval_ms, INTERVALS, hour_ms
         );
         println!("{:<24}{:>10}{:>12}{:>10}", "question", "first ms", "median ms", "longest");
     }
@@ -129,6 +113,53 @@ pub async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// A server for a large history.
+fn started() -> Result<Server> {
+    let binaries = Binaries::discover(&search())
+        .into_iter()
+        .find(|b| b.major >= 15)
+        .context("no PostgreSQL of 15 or later")?;
+    let options = ServerOptions::default()
+        .throw_away()
+        .set("autovacuum", "off")
+        .set("fsync", "off")
+        .set("synchronous_commit", "off")
+        .set("max_wal_size", "4GB")
+        .set("shared_buffers", "1GB")
+        .set("timezone", "UTC");
+    Ok(Server::start(&binaries, options)?)
+}
+
+/// What was made, and what it cost.
+pub(crate) struct Made {
+    interval_ms: f64,
+    hour_ms: f64,
+    rows: u64,
+    seconds: f64,
+    bytes: i64,
+    major: i32,
+}
+
+/// Makes the history of [`SOURCE`] until `now` in a database: `days` of it, in which each of so many statements ran in every bucket.
+pub(crate) async fn make(url: &str, statements: i32, days: i32, now: DateTime<Utc>) -> Result<Made> {
+    let target = Target::parse(Some(url), &Environment::default())?;
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    let (interval_ms, hour_ms) = write_costs(&target, statements, days, now).await?;
+    let began = Instant::now();
+    let rows = fill(&client, days, now).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    let found = client
+        .query_one(
+            "select sum(pg_total_relation_size(c.oid))::bigint, current_setting('server_version_num')::int / 10000 \
+             from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+             where n.nspname = 'pgwright' and c.relkind in ('r', 'p')",
+            &[],
+        )
+        .await?;
+    Ok(Made { interval_ms, hour_ms, rows, seconds, bytes: found.get(0), major: found.get(1) })
+}
+
 const QUESTIONS: [&str; 6] = ["overview", "statements", "statements_p99", "statement", "waits", "series"];
 
 async fn ask(reader: &Reader, question: &str, window: Window) -> Result<(), history::Error> {
@@ -147,7 +178,12 @@ const INTERVALS: u32 = 120;
 
 /// How long it takes to write an interval in which every statement ran, and to roll up an hour of them. It also makes
 /// the tables and their partitions, which are emptied afterwards.
-async fn write_costs(target: &Target, args: &Args, now: DateTime<Utc>) -> Result<(f64, f64)> {
+async fn write_costs(
+    target: &Target,
+    statements: i32,
+    days: i32,
+    now: DateTime<Utc>,
+) -> Result<(f64, f64)> {
     let options = HistoryOptions::new(SOURCE);
     let (mut writer, resume) = HistoryWriter::open(target, options.clone()).await?;
     let mut recorder = Recorder::new(options.limits);
@@ -157,7 +193,7 @@ async fn write_costs(target: &Target, args: &Args, now: DateTime<Utc>) -> Result
         Reading::Statements(Box::new(StatementsReading {
             at,
             instant: begin + Duration::from_secs(u64::from(n) * RAW_SECONDS as u64),
-            rows: Some((1..=args.statements).map(|id| counters(id, f64::from(n))).collect()),
+            rows: Some((1..=statements).map(|id| counters(id, f64::from(n))).collect()),
             reset_us: None,
             roles: [(10, "app".to_owned())].into_iter().collect::<std::collections::HashMap<_, _>>().into(),
             own: Default::default(),
@@ -171,7 +207,7 @@ async fn write_costs(target: &Target, args: &Args, now: DateTime<Utc>) -> Result
     };
     // A day apart, for the partitions of the whole time.
     let mut n = 0;
-    for day in (0..=args.days).rev() {
+    for day in (0..=days).rev() {
         if let Some(interval) =
             recorder.take(reading(now - TimeDelta::days(i64::from(day)) - TimeDelta::hours(3), n))
         {
@@ -239,7 +275,7 @@ fn latency(seed: i32) -> Option<Vec<u8>> {
     latency.to_bytes()
 }
 
-async fn fill(client: &Client, args: &Args, now: DateTime<Utc>) -> Result<u64> {
+async fn fill(client: &Client, days: i32, now: DateTime<Utc>) -> Result<u64> {
     let kinds = ["interval", "statement", "wait", "value"];
     for level in Level::ALL {
         for kind in kinds {
@@ -270,10 +306,10 @@ async fn fill(client: &Client, args: &Args, now: DateTime<Utc>) -> Result<u64> {
     let options = HistoryOptions::new(SOURCE);
     for level in Level::ALL {
         let (step, days, kept, pairs) = match level {
-            Level::Raw => (RAW_SECONDS, RAW_DAYS.min(args.days), options.limits.statements, 200),
-            Level::Minute => (60, args.days, options.limits.statements * 3 / 10, 100),
-            Level::Hour => (3600, args.days, options.limits.statements, options.limits.waits),
-            Level::Day => (86_400, args.days, options.limits.statements * 2, options.limits.waits),
+            Level::Raw => (RAW_SECONDS, RAW_DAYS.min(days), options.limits.statements, 200),
+            Level::Minute => (60, days, options.limits.statements * 3 / 10, 100),
+            Level::Hour => (3600, days, options.limits.statements, options.limits.waits),
+            Level::Day => (86_400, days, options.limits.statements * 2, options.limits.waits),
         };
         let until = if level == Level::Raw { now } else { level.floor(now) };
         // Hours end where the day is not complete, and so on: what is finer is there for all of it.

@@ -15,6 +15,7 @@ use cluster::{Binaries, Server, ServerOptions};
 use crate::advisor;
 use crate::benchmark_server::search;
 use crate::exporter::{Ended, fill, free_port};
+use crate::history;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -34,6 +35,9 @@ pub struct Args {
     /// Statements in pg_stat_statements.
     #[arg(long, default_value_t = 5000)]
     statements: u32,
+    /// Days of history that are made in a database of the same server, as many statements in it; some gigabytes.
+    #[arg(long, value_name = "N", conflicts_with = "url")]
+    history: Option<i32>,
     /// How often each page is asked for.
     #[arg(long, default_value_t = 21)]
     times: usize,
@@ -49,9 +53,11 @@ pub struct Args {
 const PAGES: &[&str] = &[
     "/",
     "/?window=24h&compare=week",
+    "/?window=30d",
     "/statements",
     "/statements?window=30d",
     "/statements?sort=p99&order=desc&window=24h",
+    "/statements?sort=p99&order=desc&window=30d",
     "/tables",
     "/tables?sort=seq&order=desc&page=3",
     "/indexes",
@@ -79,7 +85,7 @@ struct Page {
 /// # Errors
 /// When PostgreSQL is missing, or a page does not answer.
 pub async fn run(args: Args) -> Result<()> {
-    let (_server, url) = match &args.url {
+    let (server, url) = match &args.url {
         Some(url) => (None, url.clone()),
         None => {
             let server = started(&args)?;
@@ -88,9 +94,20 @@ pub async fn run(args: Args) -> Result<()> {
             (Some(server), url)
         }
     };
+    let mut options = args.serve.clone();
+    if let (Some(days), Some(server)) = (args.history, &server) {
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        client.batch_execute("create database history").await?;
+        let store = server.url("history");
+        history::make(&store, i32::try_from(args.statements)?, days, chrono::Utc::now()).await?;
+        options.extend(
+            ["--history", "--store", store.as_str(), "--source", history::SOURCE].map(str::to_owned),
+        );
+    }
     let port = free_port()?;
     let mut command = Command::new(&args.pgwright);
-    command.args(["serve", "-q", "--listen", &format!("127.0.0.1:{port}")]).args(&args.serve).arg(&url);
+    command.args(["serve", "-q", "--listen", &format!("127.0.0.1:{port}")]).args(&options).arg(&url);
     let _program = Ended(
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("could not start pgwright")?,
     );
@@ -131,6 +148,8 @@ fn started(args: &Args) -> Result<Server> {
         .set("compute_query_id", "on")
         .set("fsync", "off")
         .set("autovacuum", "off")
+        .set("shared_buffers", "1GB")
+        .set("max_wal_size", "4GB")
         .set("max_locks_per_transaction", "1000");
     Ok(Server::start(&binaries, options)?)
 }

@@ -423,4 +423,14 @@ async fn with_history_the_overview_compares_and_a_statement_has_a_past() {
     }
     assert_eq!(serving.get("/?window=%3Cscript%3E&compare=%27", &[]).status, 200);
     serving.stop();
+    // What the server has forgotten, history still tells.
+    let queryid = statement.split("queryid=").nth(1).and_then(|rest| rest.split('&').next()).unwrap();
+    world.load(&format!("select pg_stat_statements_reset(0, 0, {queryid})")).await;
+    let serving = Serving::start(&user, &world.url, &["--history", "--interval", "statements=500ms"]);
+    let page = until(&serving, &statement, &[], "The server has forgotten it").body;
+    for text in ["WHERE v = $1", "Over time", "Calls per second"] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    assert_eq!(serving.get("/statement?database=x&queryid=1&window=15m", &[]).status, 404);
+    serving.stop();
 }

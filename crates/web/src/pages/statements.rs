@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use history::{Sort, Spent, StatementBucket, StatementKey};
+use chrono::Utc;
+use history::{Sort, Spent, StatementBucket, StatementHistory, StatementKey};
 use maud::{Markup, html};
 use postgres::statistics::counters::texts;
 
@@ -344,27 +345,30 @@ pub(crate) async fn one(visit: Visit) -> Response {
     };
     let row = since_begun(&visit.site).into_iter().find(|r| r.datname == database && r.queryid == queryid);
     let full = full_text(&visit, number).await;
-    if row.is_none() && matches!(full, Ok(None)) {
+    let past = past_of(&visit, number, database).await;
+    let remembered = past.as_ref().and_then(|(_, history)| history.as_ref().ok());
+    if row.is_none() && matches!(full, Ok(None)) && remembered.is_none() {
         let failure = Failure::new("this statement is not known")
             .detail("The server has forgotten it, or it is of another database.");
         return visit.fail(StatusCode::NOT_FOUND, &page, &failure);
     }
     let text = match &full {
         Ok(Some(text)) => Some(text.as_str()),
-        _ => row.as_ref().map(|r| r.text.as_str()),
+        _ => row.as_ref().map(|r| r.text.as_str()).or_else(|| remembered?.query.as_deref()),
     };
     let laid_out = text.and_then(sql::laid_out);
-    let over_time = over_time(&visit, number, database).await;
+    let over_time = past.as_ref().map(|(past, history)| over_time(&visit, past, history.as_ref()));
     let body = html! {
         p.dim { "queryid " (queryid) " in database " (database) }
         @if let Err(failure) = &full { (layout::failure(failure)) }
         @if let Some(text) = laid_out.as_deref().or(text) { pre tabindex="0" { code { (text) } } }
         @match &row {
             Some(row) => (facts(&visit.site, row)),
+            None if matches!(full, Ok(None)) => p { "The server has forgotten it; what history knows of it follows." },
             None => p { "It did nothing since pgwright began to watch, or not enough to be told apart from the others." },
         }
         (advice(&visit.site, number))
-        (over_time)
+        @if let Some(over_time) = over_time { (over_time) }
     };
     visit.show(&page, &body)
 }
@@ -392,18 +396,26 @@ fn facts(site: &Site, row: &Row) -> Markup {
     }
 }
 
-/// Its history, where one is kept.
-async fn over_time(visit: &Visit, queryid: i64, database: &str) -> Markup {
+/// Its history, where one is kept and knows it.
+async fn past_of(
+    visit: &Visit,
+    queryid: i64,
+    database: &str,
+) -> Option<(Past, Result<StatementHistory, Failure>)> {
     let (reader, to) = match past::reader(&visit.site).await {
-        Ok(Some(found)) => found,
-        Ok(None) => return html! {},
-        Err(failure) => return layout::failure(&failure),
+        Ok(found) => found?,
+        Err(failure) => return Some((Past::of(&visit.wanted, Utc::now()), Err(failure))),
     };
     let past = Past::of(&visit.wanted, to);
+    let history = reader.statement(queryid, Some(database), past.window).await.map_err(Failure::from);
+    Some((past, history))
+}
+
+fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Failure>) -> Markup {
     let choices = past.choices("/statement", &visit.wanted, false);
-    let history = match reader.statement(queryid, Some(database), past.window).await {
+    let history = match history {
         Ok(history) => history,
-        Err(error) => return html! { h2 { "Over time" } (choices) (layout::failure(&error.into())) },
+        Err(failure) => return html! { h2 { "Over time" } (choices) (layout::failure(failure)) },
     };
     let gap = past.gap(history.level);
     let line = |name: &str, part: &dyn Fn(&StatementBucket) -> f64| Line {
