@@ -85,21 +85,21 @@ impl LatencyHistogram {
         self.count += other.count;
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
         self.zeros += other.zeros;
-        let mut merged = Vec::with_capacity(self.buckets.len().max(other.buckets.len()));
-        let (mut a, mut b) = (self.buckets.iter().peekable(), other.buckets.iter().peekable());
-        loop {
-            let next = match (a.peek(), b.peek()) {
-                (Some(x), Some(y)) if x.0 == y.0 => (x.0, x.1 + y.1),
-                (Some(x), Some(y)) => **if x.0 < y.0 { x } else { y },
-                (Some(x), None) => **x,
-                (None, Some(y)) => **y,
-                (None, None) => break,
-            };
-            a.next_if(|x| x.0 == next.0);
-            b.next_if(|y| y.0 == next.0);
-            merged.push(next);
+        // Histograms of one statement mostly have the same buckets: those are added in place.
+        let (mut at, mut missing) = (0, Vec::new());
+        for &(bucket, weight) in &other.buckets {
+            while self.buckets.get(at).is_some_and(|mine| mine.0 < bucket) {
+                at += 1;
+            }
+            match self.buckets.get_mut(at) {
+                Some(mine) if mine.0 == bucket => mine.1 += weight,
+                _ => missing.push((bucket, weight)),
+            }
         }
-        self.buckets = merged;
+        if !missing.is_empty() {
+            self.buckets.append(&mut missing);
+            self.buckets.sort_unstable_by_key(|entry| entry.0);
+        }
     }
 
     /// How many durations it stands for.

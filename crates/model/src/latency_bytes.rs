@@ -37,7 +37,8 @@ impl LatencyHistogram {
         if length > MOST_BUCKETS {
             return None;
         }
-        let mut buckets = Vec::new();
+        // A bucket takes two bytes or more, so a wrong length cannot ask for more than there is.
+        let mut buckets = Vec::with_capacity((length as usize).min(bytes.len() / 2));
         let mut at = i64::from(i16::MIN);
         for _ in 0..length {
             at = at.checked_add(i64::try_from(read(bytes)?).ok()?)?;

@@ -1,5 +1,7 @@
 //! What did a statement use in a window of time?
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use postgres::Session;
 use postgres::tokio_postgres::Row;
@@ -156,6 +158,32 @@ impl Known {
                 })
             })
             .collect()
+    }
+
+    /// How long the executions of some statements took.
+    pub(super) async fn latencies(
+        &self,
+        session: &Session,
+        ids: &[i32],
+        pieces: &[Piece],
+    ) -> Result<HashMap<i32, Latency>, Error> {
+        let mut found: HashMap<i32, Latency> = HashMap::new();
+        if pieces.is_empty() || ids.is_empty() {
+            return Ok(found);
+        }
+        let (rows, instants) = union("t.statement_id, t.latency", "statement", pieces, 3);
+        let sql = format!(
+            "select /* pgwright:history_latencies */ u.statement_id, u.latency \
+             from ({rows}) u where u.statement_id = any ($2) and u.latency is not null"
+        );
+        let ids = (&ids as _, Type::INT4_ARRAY);
+        let parameters = parameters(&self.source_id, &[ids], &instants);
+        for row in &ask(session, "history_latencies", &sql, &parameters).await? {
+            if let Some(latency) = Latency::from_bytes(get(row, "latency")?) {
+                found.entry(get(row, "statement_id")?).or_default().merge(&latency);
+            }
+        }
+        Ok(found)
     }
 
     /// What some statements used, bucket by bucket.

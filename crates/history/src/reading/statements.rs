@@ -1,7 +1,5 @@
 //! Which statements were there in a window, by what they used?
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::sources::{clamped, texts};
@@ -107,10 +105,7 @@ impl Reader {
         });
         sums.truncate(if sort == Sort::P99 { LOOKED_AT_FOR_P99.max(limit) } else { limit });
         let ids: Vec<i32> = sums.iter().flat_map(|s| s.ids.iter().copied()).collect();
-        let mut latencies: HashMap<i32, Latency> = HashMap::new();
-        for row in known.buckets(&session, &ids, &pieces).await? {
-            latencies.entry(row.statement_id).or_default().merge(&row.latency);
-        }
+        let latencies = known.latencies(&session, &ids, &pieces).await?;
         let queryids: Vec<i64> = sums.iter().map(|s| s.key.queryid).collect();
         let texts = texts(&session, known.source_id, &queryids).await?;
         let mut statements: Vec<(StatementKey, Option<String>, Spent)> = sums
