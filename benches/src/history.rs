@@ -178,12 +178,7 @@ const INTERVALS: u32 = 120;
 
 /// How long it takes to write an interval in which every statement ran, and to roll up an hour of them. It also makes
 /// the tables and their partitions, which are emptied afterwards.
-async fn write_costs(
-    target: &Target,
-    statements: i32,
-    days: i32,
-    now: DateTime<Utc>,
-) -> Result<(f64, f64)> {
+async fn write_costs(target: &Target, statements: i32, days: i32, now: DateTime<Utc>) -> Result<(f64, f64)> {
     let options = HistoryOptions::new(SOURCE);
     let (mut writer, resume) = HistoryWriter::open(target, options.clone()).await?;
     let mut recorder = Recorder::new(options.limits);

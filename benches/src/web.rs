@@ -101,9 +101,8 @@ pub async fn run(args: Args) -> Result<()> {
         client.batch_execute("create database history").await?;
         let store = server.url("history");
         history::make(&store, i32::try_from(args.statements)?, days, chrono::Utc::now()).await?;
-        options.extend(
-            ["--history", "--store", store.as_str(), "--source", history::SOURCE].map(str::to_owned),
-        );
+        options
+            .extend(["--history", "--store", store.as_str(), "--source", history::SOURCE].map(str::to_owned));
     }
     let port = free_port()?;
     let mut command = Command::new(&args.pgwright);

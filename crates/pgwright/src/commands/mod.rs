@@ -99,6 +99,14 @@ pub enum Command {
     Demo(demo::Args),
 }
 
+impl Command {
+    /// How many threads it may use for what is asynchronous; nothing for as many as there are cores. What runs beside a
+    /// server for ever takes one: each more costs memory, and cores that the server could use.
+    pub fn worker_threads(&self) -> Option<usize> {
+        matches!(self, Self::Serve(_)).then_some(1)
+    }
+}
+
 /// Runs one command.
 ///
 /// # Errors
