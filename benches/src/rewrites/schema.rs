@@ -14,6 +14,8 @@ use crate::workload::Workload;
 const TPCH_SCHEMA: &str = include_str!("tpch_schema.sql");
 const TPCH_STATEMENTS: &str = include_str!("tpch.sql");
 const DEMO_STATEMENTS: &str = include_str!("demo.sql");
+/// Those of the exercise, which the demo itself runs too.
+const EXERCISE: &str = include_str!("../../../crates/pgwright/src/demo/registry_exercise.sql");
 const DATABASE: &str = "tpch_rewrites";
 
 /// A statement with a name.
@@ -33,7 +35,7 @@ pub fn tpch_statements() -> Vec<Named> {
 
 /// The demo's statements and what people should not write over its tables.
 pub fn demo_statements() -> Vec<Named> {
-    named(DEMO_STATEMENTS)
+    [named(EXERCISE), named(DEMO_STATEMENTS)].concat()
 }
 
 /// Statements of a file: a line `-- name: what it is`, and the text up to a semicolon at a line's end.

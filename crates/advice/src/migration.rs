@@ -57,7 +57,14 @@ pub fn lint(
     let mut remarks = Remarks::default();
     let mut state = State::default();
     for file in files {
-        let script = Script::parse(&file.text);
+        let (forward, back) = directions(&file.text);
+        if let Some((line, marker)) = back {
+            remarks.notes.push(format!(
+                "{}:{line}: what follows \"{marker}\" takes the migration back and is not judged",
+                file.name
+            ));
+        }
+        let script = Script::parse(forward);
         for passage in &script.skipped {
             remarks.notes.push(format!(
                 "{}:{}: a command of psql is passed over: {}",
@@ -103,6 +110,26 @@ pub fn lint(
         }
     }
     (report, remarks)
+}
+
+/// Lines at which files that hold both directions begin with the way back: of goose, sql-migrate, dbmate, Rambler and
+/// MyBatis.
+const WAYS_BACK: &[&str] =
+    &["-- +goose down", "-- +migrate down", "-- migrate:down", "-- rambler down", "-- //@undo", "--//@undo"];
+
+/// What runs when a migration is applied, and the line that ends it, with its number.
+fn directions(text: &str) -> (&str, Option<(usize, &str)>) {
+    let mut at = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let words = line.trim().to_lowercase();
+        if WAYS_BACK.iter().any(|marker| {
+            words.strip_prefix(marker).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        }) {
+            return (&text[..at], Some((number + 1, line.trim())));
+        }
+        at += line.len();
+    }
+    (text, None)
 }
 
 /// One reading of a file.

@@ -1,9 +1,10 @@
-//! Does any input make reading, checking or showing a plan panic, or take long? A million and more inputs, made from
-//! the plans of the fixtures by chance that a seed decides.
+//! Does any input make reading, checking or showing a plan panic, or take long? A million and more inputs, by chance
+//! that a seed decides: the plans of the fixtures with places changed, and trees that are grown from their words.
 //!
 //! `cargo xtask fuzz-plans --inputs 1000000 --seed 1`. An input that panics is written to a file, and the
 //! exit code is 1.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,18 +71,19 @@ fn main() -> ExitCode {
     };
     // A panic is counted and its input kept; the default hook would print thousands of lines.
     std::panic::set_hook(Box::new(|_| {}));
+    let words = Words::of(&corpus);
     let counters = Counters::default();
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let failures: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
-                let (corpus, counters) = (&corpus, &counters);
+                let (corpus, words, counters) = (&corpus, &words, &counters);
                 scope.spawn(move || {
                     // Every input has a seed of its own, so that the number of threads changes nothing.
                     (thread..inputs)
                         .step_by(threads as usize)
-                        .filter_map(|number| try_one(corpus, seed, number, counters))
+                        .filter_map(|number| try_one(corpus, words, seed, number, counters))
                         .collect::<Vec<_>>()
                 })
             })
@@ -117,10 +119,86 @@ fn corpus(folder: &Path) -> std::io::Result<Vec<String>> {
     files.into_iter().map(std::fs::read_to_string).collect()
 }
 
-fn try_one(corpus: &[String], seed: u64, number: u64, counters: &Counters) -> Option<String> {
+/// The keys and texts of all plans in JSON.
+struct Words {
+    keys: Vec<String>,
+    texts: Vec<String>,
+}
+
+impl Words {
+    fn of(corpus: &[String]) -> Self {
+        let (mut keys, mut texts) = (BTreeSet::new(), BTreeSet::new());
+        let mut left: Vec<Value> = corpus.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+        while let Some(value) = left.pop() {
+            match value {
+                Value::Array(items) => left.extend(items),
+                Value::Object(map) => {
+                    for (key, inner) in map {
+                        keys.insert(key);
+                        left.push(inner);
+                    }
+                }
+                Value::String(text) => drop(texts.insert(text)),
+                _ => {}
+            }
+        }
+        texts.extend(HOSTILE.map(str::to_owned));
+        Self { keys: keys.into_iter().collect(), texts: texts.into_iter().collect() }
+    }
+
+    /// A value of any kind.
+    fn scalar(&self, chance: &mut Chance) -> Value {
+        match chance.below(9) {
+            0 => Value::Null,
+            1 => (chance.below(2) == 0).into(),
+            2 => (chance.next() as i64).into(),
+            3 => f64::from_bits(chance.next()).into(),
+            4 | 5 => chance.below(1_000).into(),
+            _ => chance.pick(&self.texts).as_str().into(),
+        }
+    }
+
+    /// A tree of nodes with keys that plans have and values of any kind.
+    fn grow(&self, chance: &mut Chance, depth: usize) -> Value {
+        let mut node = serde_json::Map::new();
+        for _ in 0..chance.below(14) {
+            let value = match chance.below(8) {
+                0 if depth > 0 => self.grow(chance, depth - 1),
+                1 => (0..chance.below(4)).map(|_| self.scalar(chance)).collect(),
+                _ => self.scalar(chance),
+            };
+            node.insert(chance.pick(&self.keys).clone(), value);
+        }
+        // What most nodes have, so that trees are read and not refused.
+        node.insert("Node Type".into(), chance.word(&KINDS).into());
+        for key in ["Total Cost", "Plan Rows", "Actual Rows", "Actual Loops", "Actual Total Time"] {
+            if chance.below(3) > 0 {
+                node.insert(key.into(), (chance.below(100_000) as f64 / 8.0).into());
+            }
+        }
+        if depth > 0 {
+            let below = (0..chance.below(4)).map(|_| self.grow(chance, depth - 1)).collect();
+            node.insert("Plans".into(), below);
+        }
+        Value::Object(node)
+    }
+
+    fn plan(&self, chance: &mut Chance) -> String {
+        let depth = chance.below(5);
+        let mut whole = serde_json::Map::new();
+        whole.insert("Plan".into(), self.grow(chance, depth));
+        for _ in 0..chance.below(5) {
+            let value = if chance.below(2) == 0 { self.grow(chance, 1) } else { self.scalar(chance) };
+            whole.insert(chance.pick(&self.keys).clone(), value);
+        }
+        serde_json::json!([whole]).to_string()
+    }
+}
+
+fn try_one(corpus: &[String], words: &Words, seed: u64, number: u64, counters: &Counters) -> Option<String> {
     let mut chance = Chance(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(number));
     chance.next();
-    let text = make(corpus, &mut chance);
+    let text = make(corpus, words, &mut chance);
     let try_it = || {
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| use_it(&text, counters)));
@@ -182,9 +260,11 @@ fn use_it(text: &str, counters: &Counters) {
     }
 }
 
-fn make(corpus: &[String], chance: &mut Chance) -> String {
+fn make(corpus: &[String], words: &Words, chance: &mut Chance) -> String {
     let mut text = chance.pick(corpus).clone();
-    if chance.below(4) > 0 && text.starts_with('[') {
+    if chance.below(5) == 0 {
+        text = words.plan(chance);
+    } else if chance.below(4) > 0 && text.starts_with('[') {
         if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
             for _ in 0..=chance.below(6) {
                 mutate_value(&mut value, chance);

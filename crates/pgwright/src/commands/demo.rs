@@ -47,6 +47,10 @@ pub struct Args {
     /// The folder of the report.
     #[arg(long, default_value = "demo-report", value_name = "DIR")]
     out: PathBuf,
+    /// Measure the exercise's statements as well, one by one: what it says not to write, and its challenge. The registry has
+    /// one.
+    #[arg(long)]
+    exercise: bool,
     /// Leave the server up with the indexes in place, and print its URL.
     #[arg(long)]
     pub(super) keep: bool,
@@ -68,6 +72,10 @@ pub(super) struct Stage<'a> {
 pub async fn run(context: &Context, args: Args) -> CommandResult {
     let scenario = args.scenario;
     let workload = demo::workload(scenario)?;
+    if args.exercise && demo::exercise(scenario).is_empty() {
+        return Err(CommandError::new(format!("scenario \"{}\" has no exercise", scenario.as_str()))
+            .hint("--scenario registry has one."));
+    }
     let binaries = Binaries::newest(&context.search())?;
     let server = Server::start(&binaries, server_options(&args))?;
     let stage = Stage { context, args: &args, server, workload, started: Instant::now() };
@@ -265,6 +273,16 @@ impl Stage<'_> {
         let verifications =
             verify::verify_run(&target, &run, &baseline.statements, &at_apply, &at_end).await?;
 
+        let exercises = if self.args.exercise { self.exercise(&target, scenario).await? } else { Vec::new() };
+        if let Some(challenge) = exercises.last() {
+            let ms = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| model::Millis(v).to_string());
+            self.say(&format!(
+                "the exercise's challenge: {} as written, {} in the end",
+                ms(challenge.plain_ms),
+                ms(challenge.after_ms())
+            ));
+        }
+
         // Before the ingestion, which adds rows to one database more than to another.
         let index_bytes = self.secondary_index_bytes("demo").await?;
         let textbook_index_bytes = self.secondary_index_bytes("demo_textbook").await?;
@@ -299,6 +317,7 @@ impl Stage<'_> {
             apply_seconds,
             run,
             verifications,
+            exercises,
             pgwright: Arm { outcome: after, ingest, index_bytes },
             textbook: Arm { outcome: textbook, ingest: textbook_ingest, index_bytes: textbook_index_bytes },
             textbook_sql: textbook_statements,

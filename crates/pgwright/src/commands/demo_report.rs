@@ -8,6 +8,7 @@ use model::{Bytes, Millis};
 use serde::Serialize;
 use serde_json::json;
 
+use super::demo_exercise::{self, Exercise};
 use super::demo_measure::Unloaded;
 use super::{Context, advise, verify};
 use crate::demo::LoadReport;
@@ -53,6 +54,7 @@ pub struct DemoResult {
     pub apply_seconds: f64,
     pub run: apply::Run,
     pub verifications: Vec<Verification>,
+    pub exercises: Vec<Exercise>,
     pub pgwright: Arm,
     pub textbook: Arm,
     pub textbook_sql: Vec<String>,
@@ -115,6 +117,13 @@ pub fn figures(result: &DemoResult) -> serde_json::Value {
         "exec_reduction": reduction(
             result.unloaded.before.exec_ms_per_call, result.unloaded.after.exec_ms_per_call
         ),
+        "exercises": result.exercises.iter().map(|e| json!({
+            "name": e.name,
+            "plain_ms": e.plain_ms,
+            "indexed_ms": e.indexed_ms,
+            "after_ms": e.after_ms(),
+            "rules": e.rewritten.as_ref().map(|r| &r.rules),
+        })).collect::<Vec<_>>(),
         "undo_restores_schema": result.undo.restores,
         "recommendations": result.advice.recommendations.len(),
         "planner_calls": result.advice.planner_calls,
@@ -306,6 +315,11 @@ pub fn text(context: &Context, result: &DemoResult) -> String {
     out.push_str("per statement: mean time in the server and its network, P99 of latency with waiting\n\n");
     out.push_str(&context.printer.table(STATEMENT_HEADERS, &statements(result)));
     out.push('\n');
+    if !result.exercises.is_empty() {
+        out.push_str("the exercise's statements, alone on the server\n\n");
+        out.push_str(&context.printer.table(demo_exercise::HEADERS, &demo_exercise::rows(&result.exercises)));
+        out.push('\n');
+    }
     for (recommendation, verification) in pairs(result) {
         out.push_str(&format!("{}  {}\n", recommendation.id, crate::printer::plain(&recommendation.title)));
         if let Some(v) = verification {
@@ -387,6 +401,9 @@ pub fn build(result: &DemoResult) -> Report {
             result.unloaded.rate, result.unloaded.seconds
         )),
     ];
+    if !result.exercises.is_empty() {
+        sections.push(demo_exercise::section(&result.exercises));
+    }
     let mut done = Section::new("What was done").paragraph(format!(
         "{} recommendations, found with {} planner calls on the planner twin in {:.1} s and applied in {:.1} s without \
          blocking writes. Workload cost: {:.0} before, {:.0} after.",

@@ -7,6 +7,7 @@ mod apply;
 mod baseline;
 mod check;
 mod demo;
+mod demo_exercise;
 mod demo_measure;
 mod demo_report;
 mod doctor;

@@ -5,6 +5,7 @@
 //! so that `COPY … FREEZE` applies (PostgreSQL manual, "COPY") and a failure leaves nothing behind.
 
 mod copy_format;
+mod exercise;
 mod meters;
 mod progress;
 mod registry;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::workload::{self, WorkloadFile};
 use copy_format::{Chunk, RowSink, Stopped};
+pub use exercise::exercise;
 pub use progress::terminal_progress;
 pub use textbook::statements as textbook_statements;
 

@@ -264,6 +264,23 @@ async fn migrations_are_judged_by_the_sizes_of_a_database() {
         .exits(1)
         .says("CREATE INDEX CONCURRENTLY cannot run within a transaction");
 
+    // The way back does not run when the migration is applied; an index of which nothing is known is named itself.
+    for (number, marker) in
+        ["-- +goose Down", "-- migrate:down", "-- +migrate Down notransaction", "--//@UNDO"]
+            .iter()
+            .enumerate()
+    {
+        let name = format!("both-{number}.sql");
+        user.write(
+            &name,
+            format!("SET lock_timeout = '2s';\nDROP INDEX old_idx;\n{marker}\nDROP TABLE a;\n"),
+        );
+        let output = user.run(&["lint", "--migration", &name, "--offline"]).exits(0);
+        assert!(output.stdout.contains("ACCESS EXCLUSIVE on public.old_idx"), "{output}");
+        assert!(!output.stdout.contains("public.a"), "{output}");
+        assert!(output.stderr.contains(&format!("{name}:3: what follows \"{marker}\"")), "{output}");
+    }
+
     user.write("3.sql", "DROP TABLE a;\nALTER TABLE b ADD COLUMN c int nott null;\nDROP TABLE d;\n");
     let output = user.run(&["lint", "--migration", "3.sql", "--offline"]).exits(2);
     let error = output.error().to_owned();

@@ -128,3 +128,24 @@ async fn what_cannot_be_rewritten_is_said() {
         .says("not rewritten: it writes, and no query is a part of it");
     user.run(&["rewrite", "--list"]).exits(0).says("not-in").says("neither side can be NULL");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_shows_texts_that_are_proved_and_cheaper() {
+    let world = world().await;
+    let user = User::new();
+    world.forget_statements().await;
+    world.repeat(BY_DAY, 20).await;
+    world.repeat(REFERRERS, 3).await;
+    let report = user.run(&["report", "--url", &world.url]).exits(0);
+    for part in ["## Rewrites", ": time-range", "placed_at >= ", "Cost "] {
+        assert!(report.stdout.contains(part), "no {part:?} in {report}");
+    }
+    // Nothing proves that nobody's referrer is NULL, so the report has no other text of it.
+    assert!(!report.stdout.contains("NOT EXISTS"), "{report}");
+    let json: Value =
+        serde_json::from_str(&user.run(&["report", "--format", "json", "--url", &world.url]).exits(0).stdout)
+            .unwrap();
+    let rewrites = json["rewrites"].as_array().unwrap();
+    assert_eq!(rewrites[0]["rewrites"][0]["rules"][0], "time-range", "{json:#}");
+    assert_eq!(rewrites[0]["rewrites"][0]["state"], "proved", "{json:#}");
+}

@@ -87,6 +87,32 @@ async fn data_tell_what_tiny_databases_were_not_asked() {
     assert_eq!(counted, "1");
 }
 
+#[tokio::test]
+async fn parameters_get_values_for_the_servers_data() {
+    let user = User::new();
+    let world = World::new().await;
+    world.sql(SCHEMA).await;
+    world
+        .sql("insert into customers values (1, 'a'), (2, 'it''s'), (3, 'a'); insert into orders values (1, 2, now())")
+        .await;
+    // Nothing proves the pair, and only names that are longer than one letter tell them apart.
+    let before = "select id from customers where name = $1 and id > $2";
+    let after = "select id from customers where left(name, 1) = left($1, 1) and id > $2";
+    let with = |values: &[&str]| {
+        let mut arguments = vec!["--url", &world.url, "--databases", "1", "--verify-on-data"];
+        arguments.extend(values.iter().flat_map(|v| ["--param", *v]));
+        check(&user, before, after, &arguments)
+    };
+    let same = with(&["1=a", "2=1"]).exits(4);
+    assert!(same.stdout.contains("on the server's own data: the same 1 row"), "{same}");
+    let other = with(&["1=i", "2=0"]).exits(1);
+    assert!(other.stdout.contains("different answers, 0 rows before and 1 row after"), "{other}");
+    let quoted = with(&["1=it's", "2=0"]).exits(4);
+    assert!(quoted.stdout.contains("the same 1 row"), "{quoted}");
+    let missing = with(&["1=a"]);
+    assert!(missing.error().contains("Give it one: --param 2=VALUE."), "{missing}");
+}
+
 #[test]
 fn what_cannot_be_compared_is_told() {
     let user = User::new();

@@ -3,7 +3,7 @@
 //! `DROP INDEX` takes ACCESS EXCLUSIVE on the table for an instant, but queues for it, and everybody behind it.
 //! `CONCURRENTLY` waits for those who use the index instead.
 
-use model::{LockLevel, QualifiedName, Severity};
+use model::{LockLevel, Severity};
 use sql::{Action, Dropped};
 
 use super::Check;
@@ -26,10 +26,8 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
             let lock = (LockLevel::AccessExclusive, Held::Instant);
             let summary = format!("DROP INDEX {name} locks its table");
             let why = "CONCURRENTLY stops nobody.";
-            let mut found = match &table {
-                Some(table) => step.finding(&CHECK, table, lock, summary, why),
-                None => step.finding(&CHECK, &QualifiedName::new(name.schema.clone(), "(its table)"), lock, summary, why),
-            };
+            // Where its table is not known: the index is locked as the table is.
+            let mut found = step.finding(&CHECK, table.as_ref().unwrap_or(&name), lock, summary, why);
             found.finding.key = format!("{}:{}:{name}", CHECK.id, step.file);
             if table.is_some_and(|t| step.is_partitioned(&t)) {
                 return found.with("note", "an index of a partitioned table cannot be dropped CONCURRENTLY; set lock_timeout");

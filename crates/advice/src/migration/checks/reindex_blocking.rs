@@ -25,7 +25,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
             .facts
             .snapshot
             .index(index)
-            .map_or_else(|| QualifiedName::new(index.schema.clone(), "(its table)"), |i| i.definition.table.clone()),
+            .map_or_else(|| index.clone(), |i| i.definition.table.clone()),
         (Reindexed::Table, Some(table)) => table.clone(),
         _ => QualifiedName::new("public", "(every table)"),
     };

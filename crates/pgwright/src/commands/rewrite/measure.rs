@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use postgres::explain::ExplainOptions;
-use postgres::{Session, SessionOptions};
+use postgres::{Session, SessionOptions, Target};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -52,10 +52,10 @@ impl Measured {
 /// Fails when the server cannot be reached, or a statement must not be run.
 pub async fn all(
     context: &Context,
+    target: &Target,
     shown: &mut [ShownStatement],
     timeout: Duration,
 ) -> Result<(), CommandError> {
-    let target = context.target()?;
     let options = SessionOptions { statement_timeout: Some(timeout), ..context.planning() };
     let session = target.connect(&options).await?;
     for statement in shown {
@@ -81,6 +81,32 @@ pub async fn all(
         }
     }
     Ok(())
+}
+
+/// Median milliseconds of one statement, planning included; `None` when a run was stopped by the timeout.
+///
+/// # Errors
+/// Fails when the server cannot be reached or refuses the statement.
+pub async fn alone(
+    context: &Context,
+    target: &Target,
+    sql: &str,
+    timeout: Duration,
+) -> Result<Option<f64>, CommandError> {
+    let session =
+        target.connect(&SessionOptions { statement_timeout: Some(timeout), ..context.planning() }).await?;
+    let options = ExplainOptions { timing: false, statement_timeout: timeout, ..ExplainOptions::analyze() };
+    let mut runs = Vec::new();
+    // The first run warms the cache.
+    for run in 0..=RUNS {
+        match postgres::explain::explain(&session, sql, &options).await {
+            Ok(explain) if run > 0 => runs.push(spent_ms(&explain)),
+            Ok(_) => {}
+            Err(postgres::Error::Timeout { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Some(median(runs.into_iter())))
 }
 
 /// Whether it may be recommended: the same rows as far as is known, and cheaper.
@@ -120,8 +146,7 @@ async fn measure(
             match postgres::explain::explain(session, sql, &options).await {
                 Ok(explain) => {
                     buffers[side] = touched(&explain);
-                    let ms = |name: &str| explain[name].as_f64().unwrap_or(0.0);
-                    turn[side] = ms("Planning Time") + ms("Execution Time");
+                    turn[side] = spent_ms(&explain);
                 }
                 Err(postgres::Error::Timeout { .. }) => timed_out[side] = true,
                 Err(error) => return Err(error.into()),
@@ -145,6 +170,11 @@ async fn measure(
         before_timed_out: timed_out[0],
         after_timed_out: timed_out[1],
     })
+}
+
+fn spent_ms(explain: &Json) -> f64 {
+    let ms = |name: &str| explain[name].as_f64().unwrap_or(0.0);
+    ms("Planning Time") + ms("Execution Time")
 }
 
 fn touched(explain: &Json) -> u64 {
