@@ -8,57 +8,61 @@
 /// Longest normalised text that is kept.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Words after which a parenthesis is set apart.
-const SPACED: &[&str] = &[
-    "all",
-    "and",
-    "any",
-    "array",
-    "as",
-    "between",
-    "by",
-    "case",
-    "check",
-    "distinct",
-    "else",
-    "except",
-    "exists",
-    "filter",
-    "from",
-    "group",
-    "having",
-    "ilike",
-    "in",
-    "intersect",
-    "into",
-    "is",
-    "join",
-    "key",
-    "lateral",
-    "like",
-    "limit",
-    "materialized",
-    "not",
-    "offset",
-    "on",
-    "or",
-    "order",
-    "over",
-    "recursive",
-    "references",
-    "returning",
-    "select",
-    "set",
-    "some",
-    "then",
-    "union",
-    "using",
-    "values",
-    "when",
-    "where",
-    "with",
-    "within",
-];
+/// Whether a parenthesis is set apart after a word.
+fn is_spaced(word: &[u8]) -> bool {
+    // The compiler tells words apart by length first.
+    matches!(
+        word,
+        b"all"
+            | b"and"
+            | b"any"
+            | b"array"
+            | b"as"
+            | b"between"
+            | b"by"
+            | b"case"
+            | b"check"
+            | b"distinct"
+            | b"else"
+            | b"except"
+            | b"exists"
+            | b"filter"
+            | b"from"
+            | b"group"
+            | b"having"
+            | b"ilike"
+            | b"in"
+            | b"intersect"
+            | b"into"
+            | b"is"
+            | b"join"
+            | b"key"
+            | b"lateral"
+            | b"like"
+            | b"limit"
+            | b"materialized"
+            | b"not"
+            | b"offset"
+            | b"on"
+            | b"or"
+            | b"order"
+            | b"over"
+            | b"recursive"
+            | b"references"
+            | b"returning"
+            | b"select"
+            | b"set"
+            | b"some"
+            | b"then"
+            | b"union"
+            | b"using"
+            | b"values"
+            | b"when"
+            | b"where"
+            | b"with"
+            | b"within"
+    )
+}
 
 /// Puts statements into one form; keeps its buffers.
 #[derive(Default)]
@@ -207,9 +211,7 @@ impl Normalizer {
                 let kind = match &word[..] {
                     b"in" | b"array" => Last::ListWord,
                     b"values" => Last::ValuesWord,
-                    w if std::str::from_utf8(w).is_ok_and(|w| SPACED.binary_search(&w).is_ok()) => {
-                        Last::Keyword
-                    }
+                    w if is_spaced(w) => Last::Keyword,
                     _ => Last::Word,
                 };
                 if &word[..] != b"default" {
@@ -472,11 +474,6 @@ mod tests {
 
     fn normalize(text: &str) -> String {
         String::from_utf8(Normalizer::default().normalize(text.as_bytes()).to_vec()).unwrap()
-    }
-
-    #[test]
-    fn words_with_blanks_are_sorted() {
-        assert!(SPACED.is_sorted());
     }
 
     #[test]

@@ -175,8 +175,8 @@ impl Prefix {
     pub(crate) fn head<'a>(&self, line: &'a [u8]) -> Option<Head<'a>> {
         match self {
             Self::Setting { parts, .. } => {
-                let mut tries = 0;
-                read_parts(parts, line, 0, Origin::default(), &mut tries)
+                let (mut origin, mut tries) = (Origin::default(), 0);
+                read_parts(parts, line, 0, &mut origin, &mut tries)
             }
             Self::Guessed => guess(line),
         }
@@ -187,7 +187,7 @@ fn read_parts<'a>(
     parts: &[Piece],
     line: &'a [u8],
     at: usize,
-    mut origin: Origin<'a>,
+    origin: &mut Origin<'a>,
     tries: &mut u32,
 ) -> Option<Head<'a>> {
     let Some((piece, rest)) = parts.split_first() else { return labelled(line, at, origin) };
@@ -199,7 +199,7 @@ fn read_parts<'a>(
         }
         Piece::Stop => labelled(line, at, origin).or_else(|| read_parts(rest, line, at, origin, tries)),
         Piece::Field(letter) => {
-            if let Some(length) = read_fixed(*letter, text, &mut origin) {
+            if let Some(length) = read_fixed(*letter, text, origin) {
                 return read_parts(rest, line, at + length, origin, tries);
             }
             if is_fixed(*letter) {
@@ -217,15 +217,16 @@ fn read_parts<'a>(
                     _ if end > text.len() => return None,
                     _ => {}
                 }
-                let mut origin = origin;
                 let value = trimmed(&text[..end]);
-                set_text(*letter, value, &mut origin);
+                set_text(*letter, value, origin);
                 // No address has a blank or a comma; names may have both.
                 let is_possible =
                     !matches!(letter, b'h' | b'r') || !value.iter().any(|b| matches!(b, b' ' | b','));
                 if is_possible && let Some(head) = read_parts(rest, line, at + end, origin, tries) {
                     return Some(head);
                 }
+                // What was read beyond before it went wrong is not so.
+                rest.iter().for_each(|piece| forget(piece, origin));
                 end += 1;
                 if end > text.len() {
                     return None;
@@ -300,12 +301,23 @@ fn set_text<'a>(letter: u8, value: &'a [u8], origin: &mut Origin<'a>) {
     }
 }
 
+/// Takes back what a piece read.
+fn forget(piece: &Piece, origin: &mut Origin<'_>) {
+    match piece {
+        Piece::Field(b't' | b'm' | b'n') => (origin.time_ms, origin.zone) = (None, b""),
+        Piece::Field(b'p') => origin.pid = None,
+        Piece::Field(b'e') => origin.sqlstate = b"",
+        Piece::Field(letter) => set_text(*letter, b"", origin),
+        Piece::Literal(_) | Piece::Stop => {}
+    }
+}
+
 fn trimmed(text: &[u8]) -> &[u8] {
     text.trim_ascii()
 }
 
 /// Reads `LABEL:  ` and with `log_error_verbosity = verbose` the SQLSTATE after it.
-fn labelled<'a>(line: &'a [u8], at: usize, mut origin: Origin<'a>) -> Option<Head<'a>> {
+fn labelled<'a>(line: &'a [u8], at: usize, origin: &Origin<'a>) -> Option<Head<'a>> {
     let text = &line[at..];
     let length = text.iter().take(10).position(|b| *b == b':')?;
     let label = label(&text[..length])?;
@@ -316,6 +328,7 @@ fn labelled<'a>(line: &'a [u8], at: usize, mut origin: Origin<'a>) -> Option<Hea
         return None;
     }
     text_at += blanks;
+    let mut origin = *origin;
     if let (Label::Entry(_), Some(state)) = (label, line.get(text_at..text_at + 7))
         && &state[5..] == b": "
         && state[..5].iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
@@ -342,7 +355,7 @@ fn label(word: &[u8]) -> Option<Label> {
 fn guess(line: &[u8]) -> Option<Head<'_>> {
     for colon in memchr::memmem::find_iter(line, b":  ") {
         let start = line[..colon].iter().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |p| p + 1);
-        let Some(head) = labelled(line, start, Origin::default()) else { continue };
+        let Some(head) = labelled(line, start, &Origin::default()) else { continue };
         let prefix = &line[..start];
         let mut origin = head.origin;
         for at in 0..prefix.len().saturating_sub(18) {
