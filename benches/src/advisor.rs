@@ -71,6 +71,9 @@ pub struct Args {
     /// nothing but the budget.
     #[arg(long)]
     default_prices: bool,
+    /// Let queries become slower for the sake of the others: peers count the cost alone.
+    #[arg(long)]
+    cost_alone: bool,
     /// With --twin-only, advise on the texts of pg_stat_statements too.
     #[arg(long)]
     texts: bool,
@@ -94,6 +97,7 @@ impl Args {
         let options = Options {
             weigh_by: WeighBy::PlannerCost,
             max_bytes: Some(Bytes(budget_mb * MB)),
+            max_slowdown: Options::default().max_slowdown.filter(|_| !self.cost_alone),
             control: progress::control(!self.json),
             ..Options::default()
         };

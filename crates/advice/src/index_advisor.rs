@@ -20,12 +20,13 @@ pub(crate) mod upkeep;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{CandidateId, Combination, CostError, CostModel};
-use model::{Bytes, Finding, ObjectRef, Recommendation, Rejected, Severity, Snapshot};
+use model::{Bytes, Finding, IndexDefinition, ObjectRef, Recommendation, Rejected, Severity, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use self::candidates::RuledOut;
 use self::evaluation::Evaluator;
 use self::local_search::Limits;
+use self::mending::Mending;
 pub use self::options::{Control, Options, Progress, WeighBy};
 use self::price::{CandidatePrice, Pricing};
 use self::selection::Selection;
@@ -146,7 +147,7 @@ struct Decision<'a> {
     workload: &'a Workload,
     options: &'a Options,
     chosen: BTreeSet<CandidateId>,
-    prices: &'a BTreeMap<CandidateId, CandidatePrice>,
+    prices: BTreeMap<CandidateId, CandidatePrice>,
     /// Each statement's cost with every candidate on.
     ideal: Vec<f64>,
     /// Numbers of the statements a candidate was made for.
@@ -191,16 +192,6 @@ pub async fn advise<M: CostModel>(
         let reason = format!("PostgreSQL refuses it: {reason}");
         ruled_out.push(RuledOut { definition, statements, reason });
     }
-    let mut by_name: BTreeMap<&str, &BTreeSet<usize>> = BTreeMap::new();
-    for (definition, statements) in &definitions {
-        by_name.insert(&definition.name, statements);
-    }
-    let made_for: BTreeMap<CandidateId, BTreeSet<usize>> = evaluator
-        .candidates
-        .iter()
-        .filter_map(|(id, ready)| Some((*id, (*by_name.get(ready.definition.name.as_str())?).clone())))
-        .collect();
-
     let nothing = BTreeSet::new();
     let (mut base, mut ideal, mut ideals) = (Vec::new(), Vec::new(), Vec::new());
     let count = workload.statements.len();
@@ -215,7 +206,6 @@ pub async fn advise<M: CostModel>(
         ideal.push(best.planner_cost);
         ideals.push(best.used);
     }
-    let candidate_count = evaluator.candidates.len();
     let weights = weights(&workload, &base, options.weigh_by);
     let could_save: Vec<f64> = weights
         .iter()
@@ -240,44 +230,61 @@ pub async fn advise<M: CostModel>(
     let mut selection = Selection {
         evaluator: &mut evaluator,
         workload: &workload,
-        prices: &prices,
+        pricing: &pricing,
+        prices,
         credits,
         options,
         limits,
         weights,
         base,
-        ideal: ideal.clone(),
+        ideal,
         ideals,
         yardstick_ms,
+        mending: Mending::default(),
     };
     let selected = selection.run().await?;
     let mut chosen = selected.chosen;
     selection.drop_marginal(&mut chosen).await?;
     selection.drop_unused(&mut chosen).await?;
-    let mended = selection.mend_slower(&mut chosen).await?;
+    let slower = selection.slower_findings(&chosen).await?;
+    let candidate_count = selection.evaluator.candidates.len();
+    let made_for = made_for(&selection, &definitions);
 
     let decision = Decision {
         snapshot,
         workload: &workload,
         options,
         chosen,
-        prices: &prices,
-        ideal,
+        prices: selection.prices.clone(),
+        ideal: selection.ideal.clone(),
         made_for,
         ruled_out,
         passed_over: generated.passed_over,
     };
     let mut advice = recommend::write(&decision, &mut selection).await?;
     advice.findings.extend(no_index_helps(&decision, &mut selection).await?);
-    advice.findings.extend(mended.findings(&workload));
+    advice.findings.extend(slower);
     upkeep::add(snapshot, &workload, &mut advice);
     advice.skipped = workload.skipped.clone();
     advice.candidates = candidate_count;
     advice.planner_calls = evaluator.planner_calls() - calls_before;
-    advice.bound = selected.bound.map(|bound| mended.bound(bound));
+    advice.bound = selected.bound;
     advice.curve = selected.curve;
     advice.stopped_early = options.control.is_stopped();
     Ok(advice)
+}
+
+/// The statements that each candidate was made for.
+fn made_for<M: CostModel>(
+    selection: &Selection<'_, '_, M>,
+    definitions: &[(IndexDefinition, BTreeSet<usize>)],
+) -> BTreeMap<CandidateId, BTreeSet<usize>> {
+    let all = definitions.iter().chain(&selection.mending.made);
+    let by_name: BTreeMap<&str, &BTreeSet<usize>> =
+        all.map(|(definition, statements)| (definition.name.as_str(), statements)).collect();
+    let candidates = selection.evaluator.candidates.iter();
+    let of = |ready: &evaluation::Ready| Some((*by_name.get(ready.definition.name.as_str())?).clone());
+    candidates.filter_map(|(id, ready)| Some((*id, of(ready)?))).collect()
 }
 
 /// The time that the smallest shares are shares of.
@@ -318,8 +325,7 @@ fn credits<M: CostModel>(
     pricing: &Pricing<'_>,
 ) -> Vec<(f64, BTreeSet<CandidateId>)> {
     let removable = snapshot.indexes.iter().filter(|i| i.valid && upkeep::is_removable(snapshot, i));
-    let mut of_table: BTreeMap<&model::QualifiedName, Vec<(CandidateId, &model::IndexDefinition)>> =
-        BTreeMap::new();
+    let mut of_table: BTreeMap<&model::QualifiedName, Vec<(CandidateId, &IndexDefinition)>> = BTreeMap::new();
     for (id, ready) in &evaluator.candidates {
         of_table.entry(&ready.definition.table).or_default().push((*id, &ready.definition));
     }

@@ -10,6 +10,11 @@
 //! What the relaxation leaves open is closed by branch and bound, as far as a fixed amount of work goes: an
 //! index is taken for certain in one branch and left out in the other, and a branch ends whose bound is
 //! above a set that is known.
+//!
+//! Where no execution may become slower by more than a limit (`mending.rs`), each chooses among the plans that keep
+//! to it. Whatever set keeps to it has one of those, so the sum is below the cost of every such set still. In a branch
+//! the planner may be known to take a plan that does not keep to it unless it finds a cheaper one, and then only cheaper
+//! ones are left to choose from.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +22,7 @@ use model::cost_model::CandidateId;
 
 use super::local_search::{Limits, Problem, State};
 use super::options::Control;
+use super::plan_space::PlanSpace;
 
 /// Subgradient steps at the root.
 const ROOT_STEPS: usize = 400;
@@ -129,7 +135,8 @@ impl Branch {
         taken.filter(|((d, share), _)| d.unwrap_or(**share > 0.5)).map(|(_, item)| item.id).collect()
     }
 
-    /// The index about which the relaxation is least decided, large ones first.
+    /// The index about which the relaxation is least decided, large ones first; else one that makes a plan too slow
+    /// with what the relaxation takes.
     fn undecided(&self, problem: &Problem) -> Option<usize> {
         let open = (0..problem.items.len()).filter(|i| self.decided[*i].is_none());
         let doubt = |i: usize| {
@@ -137,7 +144,13 @@ impl Branch {
             share.min(1.0 - share) * (1.0 + (problem.items[i].bytes as f64).sqrt())
         };
         let most = open.max_by(|a, b| doubt(*a).total_cmp(&doubt(*b)).then(b.cmp(a)))?;
-        (doubt(most) > 1e-3).then_some(most)
+        if doubt(most) > 1e-3 {
+            return Some(most);
+        }
+        let taken = |item: usize| {
+            self.decided.get(item).is_some_and(|d| d.unwrap_or_else(|| self.shares[item] > 0.5))
+        };
+        problem.causes(taken).into_iter().find(|item| self.decided.get(*item) == Some(&None))
     }
 }
 
@@ -186,12 +199,13 @@ impl<'p> Relaxation<'p> {
     /// Raises the bound of a branch by subgradient steps.
     fn ascend(&mut self, from: &Branch, steps: usize, known_ms: f64, control: &Control) -> Branch {
         let mut fees = from.fees.clone();
+        let allowed = self.allowed(&from.decided);
         let mut best = Branch { limit_ms: f64::NEG_INFINITY, steps: 0, ..from.clone() };
         let (mut step, mut since) = (1.0, 0);
         let mut shares = vec![0.0; self.problem.items.len()];
         let mut counted = 0.0;
         for number in 0..steps {
-            let (value, gradient, bought) = self.evaluate(&fees, &from.decided);
+            let (value, gradient, bought) = self.evaluate(&fees, &from.decided, &allowed);
             best.steps += 1;
             // What the last steps agree on is near the solution of the linear program.
             if number >= steps / 2 {
@@ -231,12 +245,23 @@ impl<'p> Relaxation<'p> {
         best
     }
 
+    /// The plans that an execution has to choose from in a branch, where they are fewer than at the root.
+    fn allowed(&self, decided: &[Option<bool>]) -> Vec<Option<PlanSpace>> {
+        let is_taken = |item: usize| decided.get(item).copied().flatten() == Some(true);
+        self.problem.units.iter().map(|unit| unit.allowed(unit.mask(is_taken))).collect()
+    }
+
     /// The relaxed objective; for each fee by how much its use exceeds its purchase; what is bought.
-    fn evaluate(&self, fees: &[f64], decided: &[Option<bool>]) -> (f64, Vec<f64>, Vec<f64>) {
+    fn evaluate(
+        &self,
+        fees: &[f64],
+        decided: &[Option<bool>],
+        allowed: &[Option<PlanSpace>],
+    ) -> (f64, Vec<f64>, Vec<f64>) {
         let mut value = self.problem.fixed_ms;
         let mut gradient = vec![0.0; fees.len()];
         let (mut scaled, mut paid) = (Vec::new(), Vec::new());
-        for (unit, offset) in self.problem.units.iter().zip(&self.offsets) {
+        for ((unit, allowed), offset) in self.problem.units.iter().zip(allowed).zip(&self.offsets) {
             let width = unit.space.ids.len() * (unit.space.aliases + 1);
             let scale = unit.scale.max(f64::MIN_POSITIVE);
             let own = *offset..offset + width;
@@ -246,7 +271,8 @@ impl<'p> Relaxation<'p> {
                 Some(Some(false)) => FORBIDDEN,
                 _ => fees[at] / scale,
             }));
-            value += scale * unit.space.cheapest_with_fees(&scaled, &mut paid);
+            let plans = allowed.as_ref().unwrap_or_else(|| unit.plans());
+            value += scale * plans.cheapest_with_fees(&scaled, &mut paid);
             for at in paid.iter().map(|at| offset + at) {
                 if decided.get(self.items[at]).is_some_and(Option::is_none) {
                     gradient[at] += 1.0;
@@ -311,5 +337,103 @@ impl<'p> Relaxation<'p> {
             }
         }
         bought
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::local_search::Facts;
+    use super::super::plan_space::{Choice, Template};
+    use super::*;
+
+    fn set(ids: &[u32]) -> BTreeSet<CandidateId> {
+        ids.iter().copied().map(CandidateId).collect()
+    }
+
+    fn template(origin: usize, internal: f64, leaves: &[(&str, &[(&[u32], f64, f64)])]) -> Template {
+        let choice = |(ids, cost, visits): &(&[u32], f64, f64)| Choice {
+            indexes: set(ids),
+            cost: *cost,
+            visits: *visits,
+        };
+        let leaves = leaves
+            .iter()
+            .map(|(alias, choices)| ((*alias).to_owned(), choices.iter().map(choice).collect::<Vec<_>>()));
+        Template {
+            origin,
+            internal,
+            doubt: 0.0,
+            visits: 0.0,
+            required: BTreeSet::new(),
+            leaves: leaves.collect(),
+        }
+    }
+
+    /// Two executions want index 1, which makes a third slower than the planner says unless it has index 2 or 3; 4 helps
+    /// a fourth, and not everything fits.
+    fn problem() -> Problem {
+        let wants =
+            |cost: f64| PlanSpace::new(&[template(0, 1.0, &[("a", &[(&[], cost, 0.0), (&[1], 10.0, 0.0)])])]);
+        let harmed = PlanSpace::new(&[
+            template(
+                0,
+                5.0,
+                &[("a", &[(&[], 100.0, 0.0), (&[1], 40.0, 160.0), (&[2], 30.0, 20.0), (&[3], 25.0, 0.0)])],
+            ),
+            template(1, 60.0, &[("a", &[(&[4], 20.0, 0.0)])]),
+        ]);
+        let other = PlanSpace::new(&[template(0, 2.0, &[("b", &[(&[], 70.0, 0.0), (&[4], 15.0, 0.0)])])]);
+        let spaces = vec![(1.0, wants(120.0)), (1.0, wants(90.0)), (1.0, harmed), (1.0, other)];
+        let facts = |bytes, price_ms| Facts { bytes, price_ms, write_ms: 0.0, table: 0 };
+        let facts = BTreeMap::from([
+            (CandidateId(1), facts(40, 2.0)),
+            (CandidateId(2), facts(30, 2.0)),
+            (CandidateId(3), facts(80, 3.0)),
+            (CandidateId(4), facts(50, 1.0)),
+        ]);
+        Problem::new(spaces, &facts, &[], 7.0)
+    }
+
+    #[test]
+    fn the_bound_is_that_of_the_best_set_and_of_the_best_that_makes_nothing_slower() {
+        let control = Control::default();
+        for (problem, slower) in [(problem(), None), (problem().guarded(1.2, &[true; 4]), Some(1.2))] {
+            for bytes in [0, 40, 60, 70, 90, 120, 150, 200] {
+                let limits = Limits { bytes: Some(bytes), ..Limits::default() };
+                let all = (0_u32..16)
+                    .map(|mask| (1..=4).filter(|id| mask >> (id - 1) & 1 == 1).collect::<Vec<u32>>());
+                let states = all.map(|ids| State::of(&problem, limits, &set(&ids)));
+                let best =
+                    states.filter(State::is_within_limits).map(|s| s.objective).fold(f64::INFINITY, f64::min);
+                let proven = prove(&problem, limits, best, WORK, &control);
+                assert!(
+                    proven.limit_ms <= best * (1.0 + 1e-9),
+                    "{slower:?} {bytes}: {} {best}",
+                    proven.limit_ms
+                );
+                assert!(proven.limit_ms >= best * 0.999, "{slower:?} {bytes}: {} {best}", proven.limit_ms);
+                // A set that is known to be worse is improved on, or the limit is the same.
+                let proven = prove(&problem, limits, best * 1.5, WORK, &control);
+                assert!(
+                    proven.limit_ms <= best * (1.0 + 1e-9),
+                    "{slower:?} {bytes}: {} {best}",
+                    proven.limit_ms
+                );
+            }
+        }
+        // With room for index 1 alone, nobody has it who may not make the third slower.
+        let limits = Limits { bytes: Some(45), ..Limits::default() };
+        let only = |problem: &Problem| State::of(problem, limits, &set(&[1])).objective;
+        let nothing = |problem: &Problem| State::of(problem, limits, &set(&[])).objective;
+        assert!(only(&problem()) < nothing(&problem()));
+        let guarded = problem().guarded(1.2, &[true; 4]);
+        assert!(only(&guarded) > nothing(&guarded));
+        // What may become slower by itself is left out of no bound.
+        let best = nothing(&guarded);
+        assert!((prove(&guarded, limits, best, WORK, &control).limit_ms - best).abs() < 1e-3 * best);
+        let several = problem().guarded(1.2, &[false; 4]);
+        assert!(prove(&several, limits, best, WORK, &control).limit_ms < 0.9 * best);
     }
 }

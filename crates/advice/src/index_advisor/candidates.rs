@@ -6,6 +6,7 @@
 
 mod hints;
 mod keys;
+mod mending;
 mod methods;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use model::{IndexDefinition, IndexKey, KeyTarget, QualifiedName, Snapshot, quote
 use sql::{Analysis, Expression, KeyExpression, Operator, RelationUse};
 
 pub(super) use self::hints::hints;
+pub(super) use self::mending::mending;
 use super::Options;
 use super::naming::Names;
 use crate::index_semantics;
@@ -468,7 +470,12 @@ pub(super) fn constant_of(statement: &WorkloadStatement, predicate: &sql::Predic
     if predicate.operator != Operator::Equal {
         return None;
     }
-    match predicate.values.first()?.without_casts() {
+    constant(statement, predicate.values.first()?)
+}
+
+/// A value that is in the text, or that a parameter was always observed to have.
+fn constant(statement: &WorkloadStatement, value: &Expression) -> Option<String> {
+    match value.without_casts() {
         Expression::Constant(literal) => literal.text(),
         Expression::Parameter(number) => observed_constant(statement, *number),
         _ => None,

@@ -513,6 +513,11 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         leaders.map(|(number, weight)| (weight, self.space(statement, number).clone())).collect()
     }
 
+    /// Whether a statement is always executed alike.
+    pub fn has_one_execution(&self, statement: usize) -> bool {
+        self.executions[statement].len() == 1
+    }
+
     /// Plans the most usual execution of a statement, for people to read.
     pub async fn example(
         &mut self,

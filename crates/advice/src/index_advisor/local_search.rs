@@ -52,16 +52,51 @@ pub(super) struct Unit {
     guard: Option<Guard>,
 }
 
-/// What it counts when an execution becomes slower, visits of tables that the planner does not charge included.
-#[derive(Clone, Copy, Debug)]
-struct Guard {
+/// How slow an execution may become, visits of tables that the planner does not charge included.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
     /// The cost that it may have.
-    most: f64,
-    /// What each unit of cost above that counts in addition.
-    penalty: f64,
+    pub most: f64,
+    /// The plans that keep to it, where every set has to have one of them.
+    pub allowed: Option<PlanSpace>,
 }
 
+/// What each unit of cost counts by which an execution costs more than its guard allows: so much that whatever is gained
+/// elsewhere does not outweigh it.
+const PENALTY: f64 = 1e6;
+
 impl Unit {
+    /// What it costs under a set above what it may.
+    fn excess(&self, guard: &Guard, mask: Mask) -> f64 {
+        let cheapest = self.space.cheapest(mask);
+        let excess = cheapest.cost + self.space.visits(&cheapest, mask) - guard.most;
+        if excess > 1e-9 * guard.most { excess } else { 0.0 }
+    }
+
+    /// The plans from which a set that makes nothing too slow has one, given what is certainly in the set: the planner
+    /// takes none that is dearer than what these indexes allow.
+    pub fn allowed(&self, certain: Mask) -> Option<PlanSpace> {
+        let guard = self.guard.as_ref()?;
+        let allowed = guard.allowed.as_ref()?;
+        let too_slow = certain != 0 && self.excess(guard, certain) > 0.0;
+        too_slow.then(|| allowed.within(guard.most, self.space.cheapest(certain).planner_cost))
+    }
+
+    /// The plans that it may have.
+    pub fn plans(&self) -> &PlanSpace {
+        self.guard.as_ref().and_then(|guard| guard.allowed.as_ref()).unwrap_or(&self.space)
+    }
+
+    /// Chosen items as a mask.
+    pub fn mask(&self, chosen: impl Fn(usize) -> bool) -> Mask {
+        let bits = self.items.iter().enumerate().filter(|(_, item)| chosen(**item));
+        bits.fold(0, |mask, (bit, _)| mask | 1 << bit)
+    }
+
+    fn of_mask(&self, mask: Mask) -> impl Iterator<Item = usize> + '_ {
+        self.items.iter().enumerate().filter(move |(bit, _)| mask >> bit & 1 == 1).map(|(_, item)| *item)
+    }
+
     /// The cost under a set, in milliseconds.
     fn cost_ms(&self, mask: Mask) -> f64 {
         if let Some(known) = self.known.borrow().get(&mask) {
@@ -70,8 +105,7 @@ impl Unit {
         let cheapest = self.space.cheapest(mask);
         let mut cost = cheapest.cost;
         if let Some(guard) = &self.guard {
-            let slower = cost + self.space.visits(&cheapest, mask) - guard.most;
-            cost += guard.penalty * slower.max(0.0);
+            cost += PENALTY * self.excess(guard, mask);
         }
         let cost = self.scale * cost;
         let mut known = self.known.borrow_mut();
@@ -156,16 +190,32 @@ impl Problem {
         Self { items, units, fixed_ms, credits }
     }
 
-    /// The same when it has a penalty that an execution costs more than so many times what it costs without any of
-    /// the candidates, visits of tables counted.
-    pub fn guarded(mut self, slower: f64, penalty: f64) -> Self {
-        for unit in &mut self.units {
+    /// The same when no execution may cost more than so many times what it costs without any of the candidates, visits
+    /// of tables counted. `alone` tells which are the only one of their statement: of several, one may become slower
+    /// when the statement does not, so a bound must not leave its plans out.
+    pub fn guarded(mut self, slower: f64, alone: &[bool]) -> Self {
+        for (unit, alone) in self.units.iter_mut().zip(alone) {
             let now = unit.space.cheapest(0);
             let most = slower * (now.cost + unit.space.visits(&now, 0));
-            unit.guard = Some(Guard { most, penalty });
+            let allowed = alone.then(|| unit.space.within(most, now.planner_cost));
+            unit.guard = Some(Guard { most, allowed });
             unit.known.borrow_mut().clear();
         }
         self
+    }
+
+    /// What the plans use that are too slow with a set, by the numbers of the items.
+    pub fn causes(&self, chosen: impl Fn(usize) -> bool) -> BTreeSet<usize> {
+        let mut causes = BTreeSet::new();
+        for unit in &self.units {
+            let Some(guard) = unit.guard.as_ref().filter(|guard| guard.allowed.is_some()) else { continue };
+            let mask = unit.mask(&chosen);
+            if unit.excess(guard, mask) > 0.0 {
+                let used = unit.space.mask(&unit.space.used(mask));
+                causes.extend(unit.of_mask(used));
+            }
+        }
+        causes
     }
 }
 
@@ -617,14 +667,14 @@ mod tests {
         for inside in [false, true] {
             let believed = found(&problem(inside), &[]);
             assert_eq!(believed, BTreeSet::from([CandidateId(1)]), "{inside}");
-            let guarded = problem(inside).guarded(1.2, 4.0);
+            let guarded = problem(inside).guarded(1.2, &[true]);
             assert_eq!(
                 found(&guarded, std::slice::from_ref(&believed)),
                 BTreeSet::from([CandidateId(2)]),
                 "{inside}"
             );
             // What is not slower than today counts as the planner says.
-            assert_eq!(found(&problem(inside).guarded(3.0, 4.0), &[]), believed, "{inside}");
+            assert_eq!(found(&problem(inside).guarded(3.0, &[true]), &[]), believed, "{inside}");
         }
     }
 }

@@ -1,114 +1,176 @@
 //! Does what was chosen make a statement slower, though the planner says otherwise?
 //!
-//! The search believes the planner, and so does the bound. What it found is looked through once more with what visits
-//! of tables cost in truth (`evaluation/heap_visits.rs`). Where a statement would become slower than it is, the search
-//! goes on from what it found with a penalty on that. It may cost the workload a little of what it gains, [`MOST_LOST`],
-//! and not more: a statement that stays slower is named.
+//! The search believes the planner, until it has found a set. That is looked through with what visits of tables cost in
+//! truth (`evaluation/heap_visits.rs`). Where a statement would take longer than [`Options::max_slowdown`] allows, there are
+//! more candidates from then on, made to keep it from that (`candidates/mending.rs`), and the search goes on among the
+//! sets that keep every statement within the limit. The bound is one of these sets, too.
+//!
+//! [`Options::max_slowdown`]: super::Options::max_slowdown
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{CandidateId, CostError, CostModel};
-use model::{Finding, ObjectRef, Severity};
+use model::{Finding, IndexDefinition, ObjectRef, Severity};
 
-use super::Bound;
-use super::local_search;
+use super::candidates;
 use super::selection::Selection;
 use crate::workload::Workload;
 
-/// From this ratio on something is done. What visits cost is known roughly: a statement of TPC-H that is expected to take
-/// 1.4 times as long took 0.93 times as long, and one that is expected to take 1.7 times took 1.6 to 1.8 times as long.
-const SLOWER: f64 = 1.5;
-/// What is done has to bring a statement below this ratio.
-const GOOD_ENOUGH: f64 = 1.2;
-/// The share of the workload's time and price that mending may add.
-const MOST_LOST: f64 = 0.02;
-/// What a unit of cost counts by which a statement becomes slower. More, or a second search with what the planner then
-/// answers, led to no better set on TPC-H, at a hundred planner calls.
-const PENALTY: f64 = 4.0;
+/// What a statement counts in milliseconds for each millisecond by which it takes longer than it may: more than
+/// can be gained elsewhere.
+const HARM: f64 = 1e6;
 
-/// What mending did.
+/// Statements that would become too slow.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Mended {
-    /// By how much statements would have become slower, as ratios; by their numbers.
+pub(super) struct Mending {
+    /// How many times as long as now each statement may take; `None` until one was found that would take longer.
+    most: Option<f64>,
+    /// How many times as long statements would take with the indexes that save most, by their numbers.
     before: BTreeMap<usize, f64>,
-    /// The same of those that still become slower.
+    /// The same of those that are still too slow in the end.
     after: BTreeMap<usize, f64>,
-    /// Time and price that it added, in milliseconds.
+    /// Time and price of the set that saves most, in milliseconds.
+    unguarded_ms: f64,
+    /// What the chosen set adds to it.
     lost_ms: f64,
+    /// Candidates that were made on the way, each with the statements that it was made for.
+    pub made: Vec<(IndexDefinition, BTreeSet<usize>)>,
 }
 
 impl<M: CostModel> Selection<'_, '_, M> {
-    /// Changes the set until no statement becomes slower by it, as far as that can be had.
-    pub async fn mend_slower(&mut self, chosen: &mut BTreeSet<CandidateId>) -> Result<Mended, CostError> {
-        let before = self.slower_statements(chosen, &BTreeMap::new()).await?;
-        if before.is_empty() || self.evaluator.control.is_stopped() {
-            return Ok(Mended::nothing(before));
+    /// Looks for statements that a set makes too slow. When there are the first ones, no set that has such is good enough
+    /// from then on; tells that it is so.
+    pub async fn guard(&mut self, set: &BTreeSet<CandidateId>) -> Result<bool, CostError> {
+        let Some(most) = self.options.max_slowdown.filter(|_| self.mending.most.is_none()) else {
+            return Ok(false);
+        };
+        if self.evaluator.control.is_stopped() {
+            return Ok(false);
         }
-        let reached_ms = self.objective(chosen).await?;
-        self.evaluator.tell("looking for statements that become slower", 0, 1);
-        let facts = self.facts();
-        let bundles: Vec<BTreeSet<CandidateId>> =
-            self.ideals.iter().filter(|set| set.len() > 1).cloned().collect();
-        let control = self.evaluator.control.clone();
-        let problem = self.problem(&facts).guarded(GOOD_ENOUGH, PENALTY);
-        let starts = std::slice::from_ref(&*chosen);
-        let mut found = local_search::search(&problem, self.limits, &bundles, starts, true, &control).set();
-        self.drop_marginal(&mut found).await?;
-        self.drop_unused(&mut found).await?;
-        if found == *chosen {
-            return Ok(Mended::nothing(before));
+        let statements = self.evaluator.statements_of(set);
+        let slower = self.slower_statements(&statements, set, most).await?;
+        if slower.is_empty() {
+            return Ok(false);
         }
-        let after = self.slower_statements(&found, &before).await?;
-        let lost_ms = self.objective(&found).await? - reached_ms;
-        if lost_ms > reached_ms * MOST_LOST || self.harm_ms(&after) >= self.harm_ms(&before) {
-            return Ok(Mended::nothing(before));
-        }
-        *chosen = found;
-        Ok(Mended { before, after, lost_ms })
+        self.mending.most = Some(most);
+        self.mending.unguarded_ms = self.objective(set).await?;
+        self.add_candidates(&slower.keys().copied().collect(), set).await?;
+        self.mending.before = slower;
+        Ok(true)
     }
 
-    /// The statements that a set makes slower by the planner's own plans when visits of tables are counted, each with
-    /// how many times as much it costs. More is asked for `known` ones.
+    /// Makes candidates that keep statements from becoming slower, and plans with each beside a set.
+    async fn add_candidates(
+        &mut self,
+        statements: &BTreeSet<usize>,
+        set: &BTreeSet<CandidateId>,
+    ) -> Result<(), CostError> {
+        self.evaluator.tell("looking for statements that become slower", 0, statements.len());
+        let snapshot = self.pricing.snapshot();
+        let known = self.evaluator.candidates.values().map(|ready| &ready.definition);
+        let made = candidates::mending(snapshot, self.workload, self.options, statements, known);
+        let made: Vec<_> = made.into_iter().map(|c| (c.definition, c.statements)).collect();
+        let before: BTreeSet<CandidateId> = self.evaluator.candidates.keys().copied().collect();
+        self.evaluator.register(snapshot, &made, self.workload).await?;
+        self.mending.made.extend(made);
+        let new: Vec<CandidateId> =
+            self.evaluator.candidates.keys().copied().filter(|id| !before.contains(id)).collect();
+        for id in &new {
+            let ready = &self.evaluator.candidates[id];
+            self.prices.insert(*id, self.pricing.price(&ready.definition, ready.bytes));
+        }
+        for s in statements {
+            for id in &new {
+                let with = set.iter().copied().chain([*id]).collect();
+                self.evaluator.cost(*s, &with).await?;
+            }
+            self.evaluator.plan_with_everything(*s).await?;
+            let everything = self.evaluator.relevant[*s].clone();
+            let best = self.evaluator.estimate(*s, &everything);
+            self.ideal[*s] = best.planner_cost;
+            self.ideals[*s] = best.used;
+        }
+        Ok(())
+    }
+
+    /// The statements among some that a set makes slower than `most` times what they take now by the planner's own plans
+    /// when visits of tables are counted, each with how many times as much it costs.
     async fn slower_statements(
         &mut self,
+        statements: &BTreeSet<usize>,
         set: &BTreeSet<CandidateId>,
-        known: &BTreeMap<usize, f64>,
+        most: f64,
     ) -> Result<BTreeMap<usize, f64>, CostError> {
-        self.evaluator.widen(set, self.workload);
         let mut slower = BTreeMap::new();
-        for s in self.evaluator.statements_of(set.iter()) {
+        for s in statements.iter().copied().filter(|s| self.base[*s] > 0.0) {
             let now = self.evaluator.estimate(s, &BTreeSet::new());
             let then = self.evaluator.cost(s, set).await?;
             let ratio = (then.cost + then.visits) / (now.cost + now.visits).max(f64::MIN_POSITIVE);
-            let most = if known.contains_key(&s) { GOOD_ENOUGH } else { SLOWER };
-            if self.base[s] > 0.0 && ratio > most {
+            if ratio > most * (1.0 + 1e-6) {
                 slower.insert(s, ratio);
             }
         }
         Ok(slower)
     }
 
-    fn harm_ms(&self, slower: &BTreeMap<usize, f64>) -> f64 {
-        slower.iter().map(|(s, ratio)| self.weights[*s] * (ratio - 1.0)).sum()
+    /// What it counts that a set makes statements too slow; nothing, as long as none was.
+    pub async fn harm_ms(&mut self, set: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
+        let Some(most) = self.mending.most else { return Ok(0.0) };
+        let statements = self.evaluator.statements_of(set);
+        let slower = self.slower_statements(&statements, set, most).await?;
+        Ok(slower.iter().map(|(s, ratio)| HARM * self.weights[*s] * (ratio - most)).sum())
+    }
+
+    /// Whether without one of its indexes a set would make a statement too slow.
+    pub async fn is_guard(
+        &mut self,
+        id: &CandidateId,
+        set: &BTreeSet<CandidateId>,
+    ) -> Result<bool, CostError> {
+        let Some(most) = self.mending.most else { return Ok(false) };
+        let without = set.iter().copied().filter(|other| other != id).collect();
+        let statements = self.evaluator.statements_of([id]);
+        Ok(!self.slower_statements(&statements, &without, most).await?.is_empty())
+    }
+
+    /// Whether a set makes a statement too slow for which one of these candidates could matter, as far as known plans
+    /// tell.
+    pub fn may_be_slower(&mut self, changed: &[CandidateId], set: &BTreeSet<CandidateId>) -> bool {
+        let Some(most) = self.mending.most else { return false };
+        self.evaluator.statements_of(changed).into_iter().any(|s| {
+            let now = self.evaluator.estimate(s, &BTreeSet::new());
+            let then = self.evaluator.estimate(s, set);
+            then.cost + then.visits > most * (1.0 + 1e-6) * (now.cost + now.visits)
+        })
+    }
+
+    /// What is to be said of statements that would have become too slow, and of those that still do.
+    pub async fn slower_findings(
+        &mut self,
+        chosen: &BTreeSet<CandidateId>,
+    ) -> Result<Vec<Finding>, CostError> {
+        if let Some(most) = self.mending.most {
+            let statements = self.evaluator.statements_of(chosen);
+            self.mending.after = self.slower_statements(&statements, chosen, most).await?;
+            self.mending.lost_ms = self.objective(chosen).await? - self.mending.unguarded_ms;
+        }
+        Ok(self.mending.findings(self.workload))
     }
 }
 
-impl Mended {
-    /// What is slower stays so.
-    fn nothing(slower: BTreeMap<usize, f64>) -> Self {
-        Self { after: slower.clone(), before: slower, lost_ms: 0.0 }
+impl Mending {
+    /// How many times as long as now each statement may take, where that has to be looked at.
+    pub fn most(&self) -> Option<f64> {
+        self.most
     }
 
-    /// The bound of what was chosen in the end: mending adds to what is reached and moves no limit.
-    pub fn bound(&self, bound: Bound) -> Bound {
-        let reached_ms = bound.reached_ms + self.lost_ms;
-        let gap = (reached_ms - bound.limit_ms) / bound.limit_ms.max(f64::MIN_POSITIVE);
-        Bound { reached_ms, gap: gap.max(0.0), ..bound }
-    }
-
-    /// What was done about statements that would have become slower, and which still may.
-    pub fn findings(&self, workload: &Workload) -> Vec<Finding> {
+    fn findings(&self, workload: &Workload) -> Vec<Finding> {
         let share = 100.0 * self.lost_ms / workload.total_ms.max(f64::MIN_POSITIVE);
+        let price = if share >= 0.05 {
+            format!(", which costs {share:.1} % of the workload's time")
+        } else {
+            String::new()
+        };
         let finding = |(s, ratio): (&usize, &f64)| {
             let statement = &workload.statements[*s];
             let words: Vec<&str> = statement.query.split_whitespace().take(8).collect();
@@ -118,13 +180,15 @@ impl Mended {
                 None => (
                     Severity::Info,
                     format!("statement {} is kept from becoming slower", statement.queryid),
-                    format!("Other indexes were taken for its sake, which costs {share:.1} % of the workload's time."),
+                    format!(
+                        "Other indexes were taken for its sake{price}; \"--max-slowdown off\" counts the whole \
+                         workload alone."
+                    ),
                 ),
                 Some(_) => (
                     Severity::Warning,
                     format!("statement {} may become slower", statement.queryid),
-                    "No choice that costs the workload little avoids it. Watch it after the change: \"pgwright verify\" \
-                     tells, and \"pgwright undo\" takes the change back."
+                    "Watch it after the change: \"pgwright verify\" tells, and \"pgwright undo\" takes the change back."
                         .to_owned(),
                 ),
             };

@@ -84,6 +84,9 @@ pub struct Options {
     /// The most that upkeep of all new indexes may add to the time of the statements that write, as a share
     /// of it.
     pub max_write_overhead: Option<f64>,
+    /// How many times as long as today any statement may be expected to take with the set (`mending.rs`); `None` leaves
+    /// that to the proof after the change.
+    pub max_slowdown: Option<f64>,
     /// Budgets for which the best set is told too, beside the one that is recommended.
     pub budgets: Vec<Bytes>,
     /// The share of the time that each index must save to be worth a line. Of which time is told by
@@ -173,6 +176,7 @@ impl Default for Options {
             max_bytes: None,
             max_count: None,
             max_write_overhead: None,
+            max_slowdown: Some(1.2),
             budgets: Vec::new(),
             min_share: 0.001,
             min_share_of_rest: 0.02,

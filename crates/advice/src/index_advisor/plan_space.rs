@@ -195,6 +195,31 @@ impl PlanSpace {
         template.visits + of_leaves.sum::<f64>()
     }
 
+    /// The plans that cost no more than `most_planned` by the planner, and no more than `most` with what their visits of
+    /// tables cost. Some that cost more may be left, because each way to read a table is judged beside the cheapest
+    /// of the others.
+    pub fn within(&self, most: f64, most_planned: f64) -> Self {
+        let total = |cost: f64, visits: f64, planned: bool| if planned { cost } else { cost + visits };
+        let mut templates = self.templates.clone();
+        templates.retain_mut(|template| {
+            [(most_planned, true), (most, false)].into_iter().all(|(most, planned)| {
+                let of = |a: &Access| total(a.cost, a.visits, planned);
+                let doubt = if planned { 0.0 } else { template.doubt };
+                let inside = total(template.internal + doubt, template.visits, planned);
+                let least = |leaf: &Leaf| leaf.accesses.iter().map(of).fold(f64::INFINITY, f64::min);
+                let sum: f64 = inside + template.leaves.iter().map(least).sum::<f64>();
+                // Room for rounding, so that no plan is lost that is allowed.
+                let spare = most * (1.0 + 1e-9) - sum;
+                for leaf in &mut template.leaves {
+                    let least = least(leaf);
+                    leaf.accesses.retain(|a| of(a) - least <= spare);
+                }
+                spare >= 0.0
+            })
+        });
+        Self { templates, ..self.clone() }
+    }
+
     /// The candidates that the cheapest plan under a set uses.
     pub fn used(&self, on: Mask) -> BTreeSet<CandidateId> {
         let Some(template) = self.templates.get(self.cheapest(on).template) else { return BTreeSet::new() };

@@ -118,6 +118,11 @@ impl<'a> Pricing<'a> {
         Self { snapshot, tables, writes, calls, memory, seconds, ms_per_byte, ms_per_index, ms_per_write_us }
     }
 
+    /// What is priced.
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
     pub fn price(&self, index: &IndexDefinition, bytes: u64) -> CandidatePrice {
         let mut price = CandidatePrice {
             bytes,
@@ -263,7 +268,7 @@ fn indexed_share(relation: &Relation, index: &IndexDefinition) -> f64 {
 }
 
 /// Every column whose change makes an update touch the index.
-fn indexed_columns(relation: &Relation, index: &IndexDefinition) -> BTreeSet<String> {
+pub(crate) fn indexed_columns(relation: &Relation, index: &IndexDefinition) -> BTreeSet<String> {
     let mut columns: BTreeSet<String> = index.include.iter().cloned().collect();
     let mut texts: Vec<&str> = index.predicate.iter().map(String::as_str).collect();
     for key in &index.keys {

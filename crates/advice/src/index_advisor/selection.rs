@@ -13,7 +13,8 @@ use model::cost_model::{CandidateId, CostError, CostModel};
 
 use super::evaluation::{Effort, Evaluator};
 use super::local_search::{self, Facts, Limits, Problem, State};
-use super::price::CandidatePrice;
+use super::mending::Mending;
+use super::price::{CandidatePrice, Pricing};
 use super::{Bound, CurvePoint, Options, bound};
 use crate::index_semantics;
 use crate::workload::Workload;
@@ -32,7 +33,8 @@ const NARROW_TWIN: f64 = 0.005;
 pub(super) struct Selection<'e, 'm, M> {
     pub evaluator: &'e mut Evaluator<'m, M>,
     pub workload: &'e Workload,
-    pub prices: &'e BTreeMap<CandidateId, CandidatePrice>,
+    pub pricing: &'e Pricing<'e>,
+    pub prices: BTreeMap<CandidateId, CandidatePrice>,
     /// Milliseconds that dropping an existing index frees, with the candidates that make it superfluous.
     pub credits: Vec<(f64, BTreeSet<CandidateId>)>,
     pub options: &'e Options,
@@ -47,6 +49,8 @@ pub(super) struct Selection<'e, 'm, M> {
     pub ideals: Vec<BTreeSet<CandidateId>>,
     /// What the smallest shares are shares of, in milliseconds.
     pub yardstick_ms: f64,
+    /// Statements that would become too slow, and what is done about it (`mending.rs`).
+    pub mending: Mending,
 }
 
 /// What an index does for statements beside others.
@@ -58,6 +62,15 @@ pub(super) struct Gain {
     pub most: f64,
     /// The share of its cost that a statement saves, weighed by the time saved.
     pub usual: f64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    objective: f64,
+    chosen: BTreeSet<CandidateId>,
+    /// The last limit that was proven, and how many planner calls had been made until then.
+    proven: Option<(u64, f64)>,
 }
 
 /// What came of it.
@@ -182,44 +195,19 @@ impl<M: CostModel> Selection<'_, '_, M> {
     pub async fn run(&mut self) -> Result<Selected, CostError> {
         let least_ms = self.least_ms();
         self.explore_all(least_ms).await?;
-        let facts = self.facts();
-        let bundles: Vec<BTreeSet<CandidateId>> =
-            self.ideals.iter().filter(|set| set.len() > 1).cloned().collect();
-        let control = self.evaluator.control.clone();
-        let mut best: Option<(f64, BTreeSet<CandidateId>)> = None;
-        let mut tried: BTreeSet<BTreeSet<CandidateId>> = BTreeSet::new();
-        // The last bound, and how many planner calls had been made for it.
-        let mut proven_ms: Option<(u64, f64)> = None;
-        for round in 0..ROUNDS {
-            self.evaluator.tell("searching", round, ROUNDS);
-            let problem = self.problem(&facts);
-            let starts: Vec<_> = best.iter().map(|(_, set)| set.clone()).collect();
-            // Before plans beside a set are known, it is too early to look closely.
-            let closely = round > 0;
-            let found = local_search::search(&problem, self.limits, &bundles, &starts, closely, &control);
-            let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK / 4, &control);
-            let found = proven.best.map_or_else(|| found.set(), |(_, set)| set);
-            proven_ms = Some((self.evaluator.planner_calls(), proven.limit_ms));
-            let calls = self.evaluator.planner_calls();
-            let objective = self.objective(&found).await?;
-            if best.as_ref().is_none_or(|(b, _)| objective < *b) {
-                best = Some((objective, found.clone()));
-            }
-            let stale = !tried.insert(found.clone()) && self.evaluator.planner_calls() == calls;
-            if stale || control.is_stopped() {
-                break;
-            }
-            self.explore_all(least_ms).await?;
-            self.explore_beside(&found).await?;
-            if self.evaluator.planner_calls() == calls {
-                break;
-            }
+        let mut found = self.search(None, least_ms).await?;
+        // A set that holds all columns of a statement may be read in place of a table, whatever its first keys are.
+        self.evaluator.widen(&found.chosen, self.workload);
+        if self.guard(&found.chosen).await? {
+            found = self.search(Some(found.chosen), least_ms).await?;
         }
+        let facts = self.facts();
         let problem = self.problem(&facts);
-        let (objective, chosen) = best.unwrap_or_default();
+        let control = self.evaluator.control.clone();
+        let Found { objective, chosen, proven } = found;
         let mut selected = Selected { chosen, ..Selected::default() };
         if !problem.items.is_empty() {
-            let limit = match proven_ms {
+            let limit = match proven {
                 // Nothing was learnt since, and it is near enough.
                 Some((calls, limit_ms))
                     if calls == self.evaluator.planner_calls() && objective <= limit_ms * NEAR_ENOUGH =>
@@ -236,9 +224,67 @@ impl<M: CostModel> Selection<'_, '_, M> {
             // A point of the curve tells what its bytes can bring, whatever bytes are worth.
             let free = facts.into_iter().map(|(id, facts)| (id, Facts { price_ms: facts.write_ms, ..facts }));
             let problem = self.problem(&free.collect());
+            let bundles = self.bundles();
             selected.curve = self.curve(&problem, &bundles);
         }
         Ok(selected)
+    }
+
+    /// Sets that help only together.
+    fn bundles(&self) -> Vec<BTreeSet<CandidateId>> {
+        self.ideals.iter().filter(|set| set.len() > 1).cloned().collect()
+    }
+
+    /// Searches and plans what was found by turns until nothing new is found.
+    async fn search(
+        &mut self,
+        start: Option<BTreeSet<CandidateId>>,
+        least_ms: f64,
+    ) -> Result<Found, CostError> {
+        let mut facts = self.facts();
+        let control = self.evaluator.control.clone();
+        let mut starts: Vec<BTreeSet<CandidateId>> = start.into_iter().collect();
+        let mut best: Option<(f64, BTreeSet<CandidateId>)> = None;
+        let mut tried: BTreeSet<BTreeSet<CandidateId>> = BTreeSet::new();
+        // The last bound, and how many planner calls had been made for it.
+        let mut proven_ms: Option<(u64, f64)> = None;
+        let (mut round, mut rounds) = (0, ROUNDS);
+        while round < rounds {
+            self.evaluator.tell("searching", round, rounds);
+            let problem = self.problem(&facts);
+            starts.extend(best.iter().map(|(_, set)| set.clone()));
+            // Before plans beside a set are known, it is too early to look closely.
+            let closely = round > 0 || !starts.is_empty();
+            let bundles = self.bundles();
+            let found = local_search::search(&problem, self.limits, &bundles, &starts, closely, &control);
+            let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK / 4, &control);
+            let found = proven.best.map_or_else(|| found.set(), |(_, set)| set);
+            starts.clear();
+            round += 1;
+            proven_ms = Some((self.evaluator.planner_calls(), proven.limit_ms));
+            let calls = self.evaluator.planner_calls();
+            if self.guard(&found).await? {
+                // From here on it is another problem, with other candidates.
+                (best, facts) = (None, self.facts());
+                tried.clear();
+                rounds = round + ROUNDS;
+            }
+            let objective = self.objective(&found).await? + self.harm_ms(&found).await?;
+            if best.as_ref().is_none_or(|(b, _)| objective < *b) {
+                best = Some((objective, found.clone()));
+            }
+            let stale = !tried.insert(found.clone()) && self.evaluator.planner_calls() == calls;
+            if stale || control.is_stopped() {
+                break;
+            }
+            self.explore_all(least_ms).await?;
+            self.explore_beside(&found).await?;
+            if self.evaluator.planner_calls() == calls {
+                break;
+            }
+        }
+        let (objective, chosen) = best.unwrap_or_default();
+        Ok(Found { objective, chosen, proven: proven_ms })
     }
 
     /// Explores the plans of each statement, as far as that was not done before.
@@ -305,7 +351,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
 
     /// The workload as far as known plans tell.
     pub fn problem(&mut self, facts: &BTreeMap<CandidateId, Facts>) -> Problem {
-        let (mut spaces, mut fixed_ms) = (Vec::new(), 0.0);
+        let (mut spaces, mut alone, mut fixed_ms) = (Vec::new(), Vec::new(), 0.0);
         for s in 0..self.base.len() {
             if self.base[s] <= 0.0 {
                 fixed_ms += self.weights[s];
@@ -315,17 +361,23 @@ impl<M: CostModel> Selection<'_, '_, M> {
             let nothing = BTreeSet::new();
             let whole = self.evaluator.estimate(s, &nothing).cost * scale;
             let mut in_spaces = 0.0;
+            let is_alone = self.evaluator.has_one_execution(s);
             for (weight, space) in self.evaluator.spaces(s) {
                 if space.ids.is_empty() {
                     continue;
                 }
                 in_spaces += scale * weight * space.cheapest(0).cost;
                 spaces.push((scale * weight, space));
+                alone.push(is_alone);
             }
             // What followers have beyond their leader, and statements that no candidate helps.
             fixed_ms += whole - in_spaces;
         }
-        Problem::new(spaces, facts, &self.credits, fixed_ms)
+        let problem = Problem::new(spaces, facts, &self.credits, fixed_ms);
+        match self.mending.most() {
+            Some(most) => problem.guarded(most, &alone),
+            None => problem,
+        }
     }
 
     fn curve(&mut self, problem: &Problem, bundles: &[BTreeSet<CandidateId>]) -> Vec<CurvePoint> {
@@ -388,7 +440,10 @@ impl<M: CostModel> Selection<'_, '_, M> {
                     || gain.most < self.options.min_speedup
                     // A narrow index beside a wide one with the same keys is worth having only for much less to read.
                     || given && gain.saved_ms < NARROW_TWIN * least_ms;
-                if too_little && least.is_none_or(|(l, _)| gain.saved_ms < l) {
+                if too_little
+                    && least.is_none_or(|(l, _)| gain.saved_ms < l)
+                    && !self.is_guard(&id, chosen).await?
+                {
                     least = Some((gain.saved_ms, id));
                 }
             }
@@ -455,8 +510,9 @@ impl<M: CostModel> Selection<'_, '_, M> {
                 with_narrow.remove(&id);
                 with_narrow.insert(narrow);
                 let gain = self.gain(&with_narrow, chosen);
-                if gain.saved_ms < self.floor_at(rest_ms, gain.usual) || gain.most < self.options.min_speedup
-                {
+                let too_little = gain.saved_ms < self.floor_at(rest_ms, gain.usual)
+                    || gain.most < self.options.min_speedup;
+                if too_little && !self.may_be_slower(&[id, narrow], &with_narrow) {
                     *chosen = with_narrow;
                     any = true;
                     break;

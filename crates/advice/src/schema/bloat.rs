@@ -93,7 +93,7 @@ pub fn of_table(relation: &Relation) -> Option<Bloat> {
     }
     let rows = live_rows(relation);
     let (tuple, fixed) = row_bytes(relation)?;
-    let fillfactor = option(&relation.options, "fillfactor").unwrap_or(100.0);
+    let fillfactor = fillfactor(relation);
     let fresh_pages = heap_pages(rows, tuple, fixed, fillfactor);
     Some(Bloat { pages: relation.pages.max(0) as f64, fresh_pages })
 }
@@ -122,6 +122,11 @@ fn live_rows(relation: &Relation) -> f64 {
         Some(a) if a.n_mod_since_analyze > 0 && a.n_live_tup > 0 => a.n_live_tup as f64,
         _ => relation.reltuples.max(0.0),
     }
+}
+
+/// How full `INSERT` makes the pages of a table, in percent.
+pub(crate) fn fillfactor(relation: &Relation) -> f64 {
+    option(&relation.options, "fillfactor").unwrap_or(100.0)
 }
 
 fn heap_pages(rows: f64, tuple: f64, fixed: bool, fillfactor: f64) -> f64 {
@@ -504,7 +509,7 @@ fn around(mean: f64, sampled: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 /// The bytes are those of rows without what alignment adds at their end, so the length of a row is taken from the
 /// statistics where there are some.
 pub fn from_heap_figures(pages: f64, rows: f64, bytes: f64, relation: &Relation) -> Bloat {
-    let fillfactor = option(&relation.options, "fillfactor").unwrap_or(100.0);
+    let fillfactor = fillfactor(relation);
     let (tuple, fixed) = row_bytes(relation).unwrap_or_else(|| {
         // Of any remainder as likely as another, 3.5 bytes are missing to a multiple of 8.
         let mean = if rows > 0.0 { bytes / rows + 3.5 } else { 0.0 };

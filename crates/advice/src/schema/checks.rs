@@ -85,6 +85,7 @@ checks! {
     unlinked_table,
     unused_index,
     unvalidated_constraint,
+    updates_without_room,
     useless_predicate,
     weak_authentication,
     wraparound,

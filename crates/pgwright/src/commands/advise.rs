@@ -64,6 +64,10 @@ pub struct Limits {
     /// Upkeep of new indexes may make writes no more than this much dearer: 10%.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_write_overhead: Option<f64>,
+    /// No statement may be expected to take longer than this many times what it takes now, or "off": only the whole
+    /// workload counts.
+    #[arg(long, value_name = "TIMES", default_value = "1.2", value_parser = slowdown)]
+    pub max_slowdown: MaxSlowdown,
     /// What quick writes are worth beside the time that they take now: indexes that double the work of all writes, in a
     /// workload of nothing else, have to save so many times what indexes can well save. 0 counts time alone.
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = worth)]
@@ -83,12 +87,17 @@ impl Default for Limits {
             max_bytes: None,
             max_indexes: None,
             max_write_overhead: None,
+            max_slowdown: MaxSlowdown(Options::default().max_slowdown),
             write_worth: Options::default().write_worth,
             budget: None,
             weigh_by: Weight::default(),
         }
     }
 }
+
+/// How many times as long as now a statement may be expected to take; `None` for any.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaxSlowdown(pub Option<f64>);
 
 /// What statements are weighed by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -121,6 +130,7 @@ impl Limits {
             max_bytes: self.max_bytes,
             max_count: self.max_indexes,
             max_write_overhead: self.max_write_overhead,
+            max_slowdown: self.max_slowdown.0,
             write_worth: self.write_worth,
             budgets,
             control,
@@ -137,6 +147,15 @@ fn usual_budgets(snapshot: &Snapshot) -> Vec<Bytes> {
         .map(|percent| Bytes(tables / 100 * percent))
         .filter(|b| b.0 > 0)
         .collect()
+}
+
+/// Parses `1.2` or `off`.
+fn slowdown(text: &str) -> Result<MaxSlowdown, String> {
+    match text.parse::<f64>() {
+        _ if text == "off" => Ok(MaxSlowdown(None)),
+        Ok(times) if times.is_finite() && times >= 1.0 => Ok(MaxSlowdown(Some(times))),
+        _ => Err(format!("\"{text}\" is not a number from 1 on, nor \"off\"")),
+    }
 }
 
 /// Parses a number that is not negative.
@@ -320,6 +339,15 @@ async fn compute_with(
 #[cfg(test)]
 mod tests {
     use super::size;
+
+    #[test]
+    fn a_slowdown_is_a_factor_or_off() {
+        assert_eq!(slowdown("1.5"), Ok(MaxSlowdown(Some(1.5))));
+        assert_eq!(slowdown("off"), Ok(MaxSlowdown(None)));
+        for wrong in ["0.9", "NaN", "inf", "twice", ""] {
+            assert!(slowdown(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_have_units_of_1024() {

@@ -12,7 +12,7 @@ use model::change::{NullsOrder, SortOrder};
 use model::{IndexKey, KeyTarget, quote_identifier, quote_literal};
 use sql::{KeyExpression, Operator, Predicate, SortNeed, SortOrigin};
 
-use super::{Occasion, constant_of};
+use super::{Occasion, constant, constant_of};
 
 /// A key list.
 #[derive(Clone, Debug)]
@@ -103,6 +103,43 @@ pub(super) fn sequences(occasion: &Occasion<'_>) -> Vec<Sequence> {
     }
     first.extend(rest);
     first
+}
+
+/// The columns by which other tables are joined, each list of them together and each column alone.
+pub(super) fn join_keys(occasion: &Occasion<'_>) -> BTreeSet<Vec<IndexKey>> {
+    let roles = roles(occasion);
+    let lists = roles.joins.values().map(|list| list.iter().map(|(key, _)| key.clone()).collect());
+    let singles = roles.joins.values().flatten().map(|(key, _)| vec![key.clone()]);
+    lists.chain(singles).filter(|keys: &Vec<_>| keys.len() <= occasion.options.max_key_columns).collect()
+}
+
+/// The columns that the statement asks for in a range, each with what it asks as the predicate of a partial index
+/// where the text states it with constants.
+pub(super) fn ranges(occasion: &Occasion<'_>) -> BTreeMap<String, Option<String>> {
+    let mut ranges: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
+    let predicates = occasion.relation_use.predicates.iter();
+    for predicate in predicates.filter(|p| p.disjunct.is_none() && p.operator.is_range()) {
+        let Some(column) = predicate.key.column().filter(|c| column_key(occasion, c).is_some()) else {
+            continue;
+        };
+        let name = quote_identifier(column);
+        let constants: Option<Vec<String>> =
+            predicate.values.iter().map(|v| Some(quote_literal(&constant(occasion.statement, v)?))).collect();
+        let condition = match (&predicate.operator, constants.as_deref()) {
+            (Operator::Between, Some([low, high])) => Some(format!("{name} >= {low} AND {name} <= {high}")),
+            (Operator::Less, Some([value])) => Some(format!("{name} < {value}")),
+            (Operator::LessOrEqual, Some([value])) => Some(format!("{name} <= {value}")),
+            (Operator::Greater, Some([value])) => Some(format!("{name} > {value}")),
+            (Operator::GreaterOrEqual, Some([value])) => Some(format!("{name} >= {value}")),
+            _ => None,
+        };
+        let known = ranges.entry(column.to_owned()).or_insert_with(|| Some(Vec::new()));
+        match (known.as_mut(), condition) {
+            (Some(conditions), Some(condition)) => conditions.push(condition),
+            _ => *known = None,
+        }
+    }
+    ranges.into_iter().map(|(column, conditions)| (column, conditions.map(|c| c.join(" AND ")))).collect()
 }
 
 /// Puts parts together, each column once, and scores what comes out.

@@ -1,0 +1,130 @@
+//! Is a statement kept from becoming slower by indexes that the planner believes in? TPC-H's Q7 beside look-ups by supplier,
+//! on a snapshot that was made a hundred times as large as the database that it was read from.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
+use std::path::PathBuf;
+
+use advice::{Advice, Options, advise};
+use model::snapshot::{Relation, Statement};
+use model::{Bytes, Change, Finding, IndexDefinition, Snapshot};
+use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
+use twin::{Twin, TwinOptions};
+
+const TIMES: i64 = 100;
+
+/// Look-ups that want an index on the supplier alone.
+const BY_SUPPLIER: &str =
+    "SELECT count(*) FROM lineitem WHERE l_suppkey = 5 AND l_receiptdate > l_commitdate";
+
+fn pg_dump() -> PathBuf {
+    let folders = testkit::program_folders();
+    folders.into_iter().map(|d| d.join("pg_dump")).find(|p| p.is_file()).expect("pg_dump is installed")
+}
+
+fn statement(queryid: i64, query: &str, calls: i64, mean_ms: f64) -> Statement {
+    let json = serde_json::json!({
+        "queryid": queryid, "query": query, "toplevel": true, "calls": calls, "plans": 0, "total_plan_time": 0.0,
+        "total_exec_time": calls as f64 * mean_ms, "min_exec_time": mean_ms, "max_exec_time": mean_ms,
+        "mean_exec_time": mean_ms, "stddev_exec_time": 0.0, "rows": calls, "shared_blks_hit": 0, "shared_blks_read": 0,
+        "shared_blks_dirtied": 0, "shared_blks_written": 0, "temp_blks_read": 0, "temp_blks_written": 0,
+        "blk_read_time": 0.0, "blk_write_time": 0.0, "wal_records": 0, "wal_bytes": 0, "stats_since": null
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+/// The same table with more rows: keys have as many more values, and the rest stays.
+fn enlarge(relation: &mut Relation) {
+    if ["region", "nation"].contains(&relation.name.name.as_str()) {
+        return;
+    }
+    relation.reltuples *= TIMES as f64;
+    relation.relpages *= TIMES;
+    relation.relallvisible *= TIMES;
+    relation.pages *= TIMES;
+    relation.table_bytes = Bytes(relation.table_bytes.0 * TIMES as u64);
+    for column in &mut relation.columns {
+        let is_key = column.name.ends_with("key") && !column.name.ends_with("nationkey");
+        for statistics in column.statistics.iter_mut().filter(|_| is_key) {
+            if statistics.n_distinct > 0.0 {
+                statistics.n_distinct *= TIMES as f32;
+            }
+            (statistics.most_common_vals, statistics.most_common_freqs) = (None, None);
+        }
+    }
+}
+
+async fn snapshot() -> Snapshot {
+    let server = testkit::servers().next().unwrap();
+    let database = testkit::database(server).await;
+    let client = testkit::connect(&database.url).await;
+    testkit::tpch::load(&client, 0.01).await;
+    let target = Target::parse(Some(&database.url), &Environment::default()).unwrap();
+    let session = target.connect(&SessionOptions::default()).await.unwrap();
+    let mut snapshot =
+        postgres::snapshot::read(&session, &target, &SnapshotOptions::new(pg_dump())).await.unwrap();
+    snapshot.relations.iter_mut().for_each(enlarge);
+    let settings = [
+        ("random_page_cost", "1.1"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("effective_cache_size", "1572864"),
+        ("work_mem", "65536"),
+    ];
+    for (name, value) in settings {
+        snapshot.settings.get_mut(name).unwrap().setting = value.into();
+    }
+    snapshot
+}
+
+async fn advised(snapshot: &Snapshot, max_slowdown: Option<f64>) -> Advice {
+    let binaries = testkit::versions().remove(0);
+    let mut twin = Twin::build(snapshot, &binaries, TwinOptions::default()).await.unwrap();
+    let options = Options { max_bytes: Some(Bytes(300 << 20)), max_slowdown, ..Options::default() };
+    let advice = advise(snapshot, &mut twin, &options).await.unwrap();
+    twin.stop().await.unwrap();
+    advice
+}
+
+fn on_lineitem(advice: &Advice) -> Vec<&IndexDefinition> {
+    let changes = advice.recommendations.iter().flat_map(|r| &r.changes);
+    let created = changes.filter_map(|c| match c {
+        Change::CreateIndex { index } => Some(index),
+        _ => None,
+    });
+    created.filter(|i| i.table.name == "lineitem").collect()
+}
+
+fn of_slower(advice: &Advice) -> Vec<&Finding> {
+    advice.findings.iter().filter(|f| f.check == "slower-statement").collect()
+}
+
+fn knows_the_date(index: &IndexDefinition) -> bool {
+    index.create_sql(false).contains("l_shipdate")
+}
+
+#[tokio::test]
+async fn an_index_knows_the_condition_for_which_rows_would_be_visited() {
+    let text = testkit::tpch::QUERIES[6];
+    let normalised = text.replace("'1995-01-01'", "$1").replace("'1996-12-31'", "$2").replace("date $", "$");
+    assert_ne!(text, normalised);
+    let mut snapshot = snapshot().await;
+    for (q7, by_predicate) in [(text, true), (normalised.as_str(), false)] {
+        snapshot.statements = vec![statement(7, q7, 10, 750.0), statement(8, BY_SUPPLIER, 1_000, 400.0)];
+        let believing = advised(&snapshot, None).await;
+        let indexes = on_lineitem(&believing);
+        assert!(indexes.iter().any(|i| !knows_the_date(i)), "{indexes:#?}");
+        assert_eq!(of_slower(&believing), Vec::<&Finding>::new());
+
+        let careful = advised(&snapshot, Some(1.2)).await;
+        let slower = of_slower(&careful);
+        assert_eq!(slower.len(), 1, "{slower:#?}");
+        assert!(slower[0].summary.contains("statement 7 is kept from becoming slower"), "{slower:#?}");
+        let indexes = on_lineitem(&careful);
+        assert!(indexes.iter().any(|i| knows_the_date(i)), "{indexes:#?}");
+        assert_eq!(indexes.iter().any(|i| i.predicate.is_some()), by_predicate, "{indexes:#?}");
+        let gap = careful.bound.unwrap().gap;
+        assert!(gap < 0.02, "{gap}");
+        // Nothing that a text names is built on for gain alone.
+        assert!(on_lineitem(&believing).iter().all(|i| i.predicate.is_none()));
+    }
+}
