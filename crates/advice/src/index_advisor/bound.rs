@@ -431,7 +431,7 @@ mod tests {
         let guarded = problem().guarded(1.2, &[true; 4]);
         assert!(only(&guarded) > nothing(&guarded));
         // What may become slower by itself is left out of no bound.
-        let best = nothing(&guarded);
+        let best = State::of(&guarded, limits, &set(&[2])).objective;
         assert!((prove(&guarded, limits, best, WORK, &control).limit_ms - best).abs() < 1e-3 * best);
         let several = problem().guarded(1.2, &[false; 4]);
         assert!(prove(&several, limits, best, WORK, &control).limit_ms < 0.9 * best);
