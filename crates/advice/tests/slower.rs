@@ -44,9 +44,11 @@ fn enlarge(relation: &mut Relation) {
     relation.pages *= TIMES;
     relation.table_bytes = Bytes(relation.table_bytes.0 * TIMES as u64);
     for column in &mut relation.columns {
-        let is_key = column.name.ends_with("key") && !column.name.ends_with("nationkey");
+        let is_key = column.name.ends_with("key");
         for statistics in column.statistics.iter_mut().filter(|_| is_key) {
-            if statistics.n_distinct > 0.0 {
+            if column.name.ends_with("nationkey") {
+                statistics.n_distinct = 25.0;
+            } else if statistics.n_distinct > 0.0 {
                 statistics.n_distinct *= TIMES as f32;
             }
             (statistics.most_common_vals, statistics.most_common_freqs) = (None, None);
@@ -79,7 +81,7 @@ async fn snapshot() -> Snapshot {
 async fn advised(snapshot: &Snapshot, max_slowdown: Option<f64>) -> Advice {
     let binaries = testkit::versions().remove(0);
     let mut twin = Twin::build(snapshot, &binaries, TwinOptions::default()).await.unwrap();
-    let options = Options { max_bytes: Some(Bytes(300 << 20)), max_slowdown, ..Options::default() };
+    let options = Options { max_bytes: Some(Bytes(75 << 20)), max_slowdown, ..Options::default() };
     let advice = advise(snapshot, &mut twin, &options).await.unwrap();
     twin.stop().await.unwrap();
     advice
@@ -108,23 +110,34 @@ async fn an_index_knows_the_condition_for_which_rows_would_be_visited() {
     let normalised = text.replace("'1995-01-01'", "$1").replace("'1996-12-31'", "$2").replace("date $", "$");
     assert_ne!(text, normalised);
     let mut snapshot = snapshot().await;
-    for (q7, by_predicate) in [(text, true), (normalised.as_str(), false)] {
+    // Its constants say which rows need no visit; the column behind the key would make too large an index.
+    for (q7, is_kept) in [(text, true), (normalised.as_str(), false)] {
         snapshot.statements = vec![statement(7, q7, 10, 750.0), statement(8, BY_SUPPLIER, 1_000, 400.0)];
         let believing = advised(&snapshot, None).await;
         let indexes = on_lineitem(&believing);
         assert!(indexes.iter().any(|i| !knows_the_date(i)), "{indexes:#?}");
+        // Nothing that a text names is built on for gain alone.
+        assert!(indexes.iter().all(|i| i.predicate.is_none()), "{indexes:#?}");
         assert_eq!(of_slower(&believing), Vec::<&Finding>::new());
 
-        let careful = advised(&snapshot, Some(1.2)).await;
-        let slower = of_slower(&careful);
-        assert_eq!(slower.len(), 1, "{slower:#?}");
-        assert!(slower[0].summary.contains("statement 7 is kept from becoming slower"), "{slower:#?}");
+        let careful = advised(&snapshot, Some(1.5)).await;
         let indexes = on_lineitem(&careful);
-        assert!(indexes.iter().any(|i| knows_the_date(i)), "{indexes:#?}");
-        assert_eq!(indexes.iter().any(|i| i.predicate.is_some()), by_predicate, "{indexes:#?}");
+        let slower = of_slower(&careful);
+        assert_eq!(slower.len(), 1, "{slower:#?} {indexes:#?}");
+        let expected = if is_kept {
+            "statement 7 is kept from becoming slower"
+        } else {
+            "statement 7 may become slower"
+        };
+        assert!(slower[0].summary.starts_with(expected), "{slower:#?} {indexes:#?}");
+        assert_eq!(
+            indexes.iter().any(|i| i.predicate.is_some() && knows_the_date(i)),
+            is_kept,
+            "{indexes:#?}"
+        );
+        // The look-ups have their index in any case.
+        assert!(careful.workload_cost_after < 0.1 * careful.workload_cost_before, "{indexes:#?}");
         let gap = careful.bound.unwrap().gap;
         assert!(gap < 0.02, "{gap}");
-        // Nothing that a text names is built on for gain alone.
-        assert!(on_lineitem(&believing).iter().all(|i| i.predicate.is_none()));
     }
 }

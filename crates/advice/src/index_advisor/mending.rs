@@ -3,7 +3,9 @@
 //! The search believes the planner, until it has found a set. That is looked through with what visits of tables cost in
 //! truth (`evaluation/heap_visits.rs`). Where a statement would take longer than [`Options::max_slowdown`] allows, there are
 //! more candidates from then on, made to keep it from that (`candidates/mending.rs`), and the search goes on among the
-//! sets that keep every statement within the limit. The bound is one of these sets, too.
+//! sets that keep every statement within the limit. The bound is one of these sets, too. Where the others would have to
+//! give up more than [`MOST_LOST`] of what indexes save, the first set stands, and the statement is named as one that may become
+//! slower.
 //!
 //! [`Options::max_slowdown`]: super::Options::max_slowdown
 
@@ -20,11 +22,18 @@ use crate::workload::Workload;
 /// can be gained elsewhere.
 const HARM: f64 = 1e6;
 
+/// The share of what the best set saves that may be given up for its sake: an index that a server needs is not withheld
+/// because one statement of a thousand suffers by it.
+const MOST_LOST: f64 = 0.1;
+
 /// Statements that would become too slow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mending {
-    /// How many times as long as now each statement may take; `None` until one was found that would take longer.
+    /// How many times as long as now each statement may take; `None` until one was found that would take longer, and again
+    /// when to avoid it is too dear.
     most: Option<f64>,
+    /// The set that saves most, once a statement was found that it makes too slow.
+    unguarded: Option<BTreeSet<CandidateId>>,
     /// How many times as long statements would take with the indexes that save most, by their numbers.
     before: BTreeMap<usize, f64>,
     /// The same of those that are still too slow in the end.
@@ -41,7 +50,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
     /// Looks for statements that a set makes too slow. When there are the first ones, no set that has such is good enough
     /// from then on; tells that it is so.
     pub async fn guard(&mut self, set: &BTreeSet<CandidateId>) -> Result<bool, CostError> {
-        let Some(most) = self.options.max_slowdown.filter(|_| self.mending.most.is_none()) else {
+        let Some(most) = self.options.max_slowdown.filter(|_| self.mending.unguarded.is_none()) else {
             return Ok(false);
         };
         if self.evaluator.control.is_stopped() {
@@ -53,10 +62,25 @@ impl<M: CostModel> Selection<'_, '_, M> {
             return Ok(false);
         }
         self.mending.most = Some(most);
+        self.mending.unguarded = Some(set.clone());
         self.mending.unguarded_ms = self.objective(set).await?;
         self.add_candidates(&slower.keys().copied().collect(), set).await?;
         self.mending.before = slower;
         Ok(true)
+    }
+
+    /// Tells whether too much is given up with a set of this objective for no statement to become slower. If so, statements
+    /// may become slower from then on, and the set that saves most is given back.
+    pub async fn give_up(&mut self, objective_ms: f64) -> Result<Option<BTreeSet<CandidateId>>, CostError> {
+        let (Some(_), Some(set)) = (self.mending.most, self.mending.unguarded.clone()) else {
+            return Ok(None);
+        };
+        let saved_ms = self.objective(&BTreeSet::new()).await? - self.mending.unguarded_ms;
+        if objective_ms - self.mending.unguarded_ms <= MOST_LOST * saved_ms {
+            return Ok(None);
+        }
+        self.mending.most = None;
+        Ok(Some(set))
     }
 
     /// Makes candidates that keep statements from becoming slower, and plans with each beside a set.
@@ -149,7 +173,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         &mut self,
         chosen: &BTreeSet<CandidateId>,
     ) -> Result<Vec<Finding>, CostError> {
-        if let Some(most) = self.mending.most {
+        if let Some(most) = self.options.max_slowdown.filter(|_| self.mending.unguarded.is_some()) {
             let statements = self.evaluator.statements_of(chosen);
             self.mending.after = self.slower_statements(&statements, chosen, most).await?;
             self.mending.lost_ms = self.objective(chosen).await? - self.mending.unguarded_ms;
@@ -188,7 +212,8 @@ impl Mending {
                 Some(_) => (
                     Severity::Warning,
                     format!("statement {} may become slower", statement.queryid),
-                    "Watch it after the change: \"pgwright verify\" tells, and \"pgwright undo\" takes the change back."
+                    "No set avoids it with which the others save nearly as much. Watch it after the change: \
+                     \"pgwright verify\" tells, and \"pgwright undo\" takes the change back."
                         .to_owned(),
                 ),
             };

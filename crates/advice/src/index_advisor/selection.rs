@@ -201,6 +201,9 @@ impl<M: CostModel> Selection<'_, '_, M> {
         if self.guard(&found.chosen).await? {
             found = self.search(Some(found.chosen), least_ms).await?;
         }
+        if let Some(set) = self.give_up(found.objective).await? {
+            found = self.search(Some(set), least_ms).await?;
+        }
         let facts = self.facts();
         let problem = self.problem(&facts);
         let control = self.evaluator.control.clone();
