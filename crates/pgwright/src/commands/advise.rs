@@ -338,7 +338,7 @@ async fn compute_with(
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{MaxSlowdown, size, slowdown};
 
     #[test]
     fn a_slowdown_is_a_factor_or_off() {
