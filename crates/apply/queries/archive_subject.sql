@@ -10,6 +10,10 @@ select /* pgwright:archive_subject */ pg_catalog.jsonb_build_object(
     'server_version', pg_catalog.current_setting('server_version'),
     'encoding', pg_catalog.current_setting('server_encoding'),
     'now', pg_catalog.to_char(pg_catalog.clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'table_bytes', coalesce(
+        (select pg_catalog.sum(pg_catalog.pg_table_size(t.relid)) from pg_catalog.pg_partition_tree(c.oid) t where t.isleaf),
+        pg_catalog.pg_table_size(c.oid)
+    ),
     'options', coalesce(pg_catalog.to_jsonb(c.reloptions), '[]'),
     'columns', (
         select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(

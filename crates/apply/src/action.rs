@@ -8,6 +8,8 @@
 use model::{Change, IndexDefinition, KeyTarget, LockLevel, QualifiedName, quote_identifier};
 use partitioning::planning::NewPartition;
 use serde::{Deserialize, Serialize};
+
+use crate::partition_sets::UnreadDefault;
 use serde_json::Value;
 
 /// What one statement changes.
@@ -35,6 +37,9 @@ pub enum SetChange {
         partition: NewPartition,
         /// DEFAULT, when rows of it are moved, and the quoted columns that are written.
         from_default: Option<(QualifiedName, Vec<String>)>,
+        /// DEFAULT, when it is so large that it must not be read while it is locked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unread_default: Option<UnreadDefault>,
         /// Storage parameters.
         storage: Vec<(String, String)>,
         /// A tablespace other than the parent's.
@@ -383,7 +388,9 @@ impl SetChange {
 
     fn lock_level(&self) -> LockLevel {
         match self {
-            Self::CreatePartition { from_default: None, .. } => LockLevel::ShareUpdateExclusive,
+            Self::CreatePartition { from_default: None, unread_default: None, .. } => {
+                LockLevel::ShareUpdateExclusive
+            }
             Self::CreatePartition { .. } => LockLevel::AccessExclusive,
             Self::DetachPartition { concurrently: true, .. } | Self::RestorePartition { .. } => {
                 LockLevel::ShareUpdateExclusive
@@ -398,6 +405,15 @@ impl SetChange {
 
     fn lock_detail(&self) -> Option<String> {
         match self {
+            Self::CreatePartition { table, from_default, unread_default: Some(default), .. } => Some(format!(
+                "on {} at the end, for as long as an index on the key takes to show that no row of it is left; {} is \
+                 read before that, while others read and write",
+                match from_default {
+                    Some(_) => format!("{table} and {}", default.name),
+                    None => default.name.to_string(),
+                },
+                default.name
+            )),
             Self::CreatePartition { table, from_default: None, .. } => Some(format!(
                 "on {table} for an instant; reads and writes go on, but wait for DEFAULT where there is one"
             )),

@@ -27,7 +27,7 @@ use crate::objection::Objection;
 
 pub(crate) use index_rules::found;
 pub(crate) use rehearsal::{Rehearsed, rehearse};
-pub(crate) use set_partition::is_still_detached;
+pub(crate) use set_partition::{is_still_detached, preparation};
 
 /// Every operation: in the order of the variants of [`model::Change`], then of [`PartitionChange`].
 pub const OPERATIONS: &[&dyn Operation] = &[
@@ -296,6 +296,7 @@ mod tests {
                 table: set.clone(),
                 partition: new,
                 from_default: Some((QualifiedName::new("s", "d"), vec!["\"Größe\"".into()])),
+                unread_default: None,
                 storage: vec![("fillfactor".into(), "90".into())],
                 tablespace: None,
                 owner: Some("O'Neil".into()),
@@ -389,6 +390,7 @@ mod tests {
                  ALTER TABLE s.\"a\"\"b.c_2024\" ADD CONSTRAINT pgwright_bound CHECK (\"Größe\" IS NOT NULL); \
                  WITH moved AS (DELETE FROM ONLY s.d WHERE \"Größe\" IS NOT NULL RETURNING \"Größe\") \
                  INSERT INTO s.\"a\"\"b.c_2024\" (\"Größe\") SELECT \"Größe\" FROM moved; \
+                 DO …; SELECT …; \
                  LOCK TABLE ONLY s.\"a\"\"b.c\" IN ACCESS EXCLUSIVE MODE; \
                  LOCK TABLE ONLY s.d IN ACCESS EXCLUSIVE MODE; \
                  WITH moved AS (DELETE FROM ONLY s.d WHERE \"Größe\" IS NOT NULL RETURNING \"Größe\") \
@@ -415,8 +417,44 @@ mod tests {
             ),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {
+            let sql = sql
+                .replace(set_partition::NOBODY_WAITS, "DO …")
+                .replace(set_partition::SHORT_LOCKS, "SELECT …");
             assert_eq!((sql.as_str(), undo.as_str()), (want_sql, want_undo));
         }
+    }
+
+    #[test]
+    fn beside_a_large_default_the_function_is_false_only_where_it_is_locked_and_looked_at() {
+        let mut action = one_of_each()
+            .into_iter()
+            .find(|a| matches!(a, Action::Set(SetChange::CreatePartition { .. })))
+            .unwrap();
+        if let Action::Set(SetChange::CreatePartition { unread_default, .. }) = &mut action {
+            let name = QualifiedName::new("s", "d'\"e");
+            *unread_default = Some(crate::partition_sets::UnreadDefault { name, oid: 7 });
+        }
+        let Action::Set(change) = &action else { panic!("{action:?}") };
+        let before = preparation(change).unwrap();
+        let sql = operation_of(&action).statements(&action);
+        assert!(!before.iter().any(|s| s.contains("select false")));
+        let at = |what: &str| {
+            sql.iter().position(|s| s.contains(what)).unwrap_or_else(|| panic!("{what}: {sql:#?}"))
+        };
+        let order = [
+            "enable_seqscan",
+            "row_security",
+            "LOCK TABLE ONLY s.d IN",
+            "BEGIN IF EXISTS (SELECT FROM ONLY s.\"d''\"\"e\" WHERE",
+            "select false",
+            "ATTACH PARTITION",
+            "DROP CONSTRAINT IF EXISTS pgwright_elsewhere",
+            "DROP FUNCTION IF EXISTS pgwright.in_default_7()",
+        ];
+        let order = order.map(at);
+        assert!(order.is_sorted(), "{order:?}");
+        let shown = operation_of(&action).statement(&action);
+        assert_eq!(shown, before.into_iter().chain(sql).collect::<Vec<_>>().join("; "));
     }
 
     #[test]

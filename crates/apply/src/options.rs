@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::cancellation::Cancellation;
 use crate::event::{Event, OnEvent};
+use crate::partition_archive::ObjectStorage;
 use crate::store::Baseline;
 
 /// What to do with a session of a dead run that still works.
@@ -53,6 +54,8 @@ pub struct ExecuteOptions {
     pub reason: Option<String>,
     /// How it was before, to be stored before the first change.
     pub before: Option<Arc<Baseline>>,
+    /// How archives in buckets are reached.
+    pub object_storage: ObjectStorage,
     /// The wish to stop.
     pub cancellation: Cancellation,
 }
@@ -72,6 +75,7 @@ impl Default for ExecuteOptions {
             run_id: None,
             reason: None,
             before: None,
+            object_storage: ObjectStorage::default(),
             cancellation: Cancellation::default(),
         }
     }

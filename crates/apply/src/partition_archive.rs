@@ -1,8 +1,8 @@
 //! Where do old partitions go before they are dropped, and how do they come back?
 //!
-//! An archive is two files in a folder: `….csv.zst`, what `COPY … TO STDOUT` says in CSV, compressed by zstd; and
+//! An archive is two files in a folder, or two objects in a bucket of S3-compatible storage: `….csv.zst`, what `COPY … TO STDOUT` says in CSV, compressed by zstd; and
 //! `….json`, the [`Manifest`]: what the table was, how many rows it had, and what they add up to. The manifest is
-//! written last, so an archive without one is none. Both are written under another name, flushed, and renamed.
+//! written last, so an archive without one is none. `folder` and `bucket` say how each comes about whole or not at all.
 //!
 //! A partition is dropped only in the transaction that has kept writers away from it since before it was read, after the
 //! file was read back from the disk and agreed with what the server had sent, byte by byte, and with the server's own
@@ -10,18 +10,22 @@
 //!
 //! Source: PostgreSQL manual, "COPY" (CSV tells NULL from the empty string, and quotes line ends).
 
+mod bucket;
 mod digest;
-mod files;
+mod folder;
 mod manifest;
 mod restore;
+mod store;
+mod stream;
 mod subject;
 mod writing;
 
-pub use files::{list, read_manifest};
+pub use bucket::ObjectStorage;
 pub use manifest::{Manifest, ManifestColumn};
 pub use restore::{RestorePlan, Restored, plan_restore, restore};
+pub use store::{Archive, Store};
 
-pub(crate) use files::{probe, stem};
+pub(crate) use store::stem;
 pub(crate) use writing::{Hold, hold_and_archive};
 
 use crate::action::Action;
@@ -46,6 +50,17 @@ pub enum ArchiveError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The storage refused.
+    #[error("could not {doing} \"{place}\"")]
+    Bucket {
+        /// What was done.
+        doing: &'static str,
+        /// Which object.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<object_store::Error>,
     },
     /// The server refused.
     #[error("could not {doing}")]
@@ -97,6 +112,7 @@ impl ArchiveError {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::File { source, .. } => Some(source.to_string()),
+            Self::Bucket { source, .. } => Some(bucket::reason_of(source)),
             Self::Server { source, .. } => {
                 Some(source.as_db_error().map_or_else(|| source.to_string(), |d| d.message().to_owned()))
             }
@@ -109,8 +125,9 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Differs(_) => {
-                Some("Nothing was dropped or made; look at the disk and the file.".to_owned())
+                Some("Nothing was dropped or made; look at the storage and the file.".to_owned())
             }
+            Self::Bucket { source, .. } => Some(bucket::hint_of(source).to_owned()),
             Self::Homeless(_) => {
                 Some("With --no-attach it becomes a table of its own, as it was.".to_owned())
             }

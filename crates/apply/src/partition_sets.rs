@@ -7,6 +7,10 @@
 mod run;
 pub mod schedule;
 mod survey;
+mod unread_default;
 
 pub use run::{SetRun, SetRunStep, run};
 pub use survey::{Survey, Surveyed, survey};
+pub use unread_default::UnreadDefault;
+
+pub(crate) use unread_default::LARGE_BYTES;

@@ -213,7 +213,7 @@ pub struct Retention {
     /// What is done with a partition all of whose rows are older.
     #[serde(default)]
     pub then: RetentionAction,
-    /// The folder that archives are written to.
+    /// The folder that archives are written to, or `s3://bucket/prefix`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
 }

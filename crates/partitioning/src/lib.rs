@@ -30,6 +30,7 @@
 //! Bounds are kept as [`Key`]s: microseconds since 1970 for times, the number itself for numbers. They are computed
 //! in the set's time zone and written as instants with their offset, so that no session's `TimeZone` changes them.
 
+mod archive_location;
 mod bound;
 mod calendar;
 mod error;
@@ -41,6 +42,7 @@ pub mod settings;
 mod tree;
 pub mod watching;
 
+pub use archive_location::ArchiveLocation;
 pub use bound::{Bound, Edge, Key, key_text, typed_literal};
 pub use error::Error;
 pub use grid::{Grid, Part};

@@ -9,6 +9,7 @@ use model::partition_tree::PartitionTable;
 use model::{KeyKind, QualifiedName};
 use serde::{Deserialize, Serialize};
 
+use crate::archive_location::ArchiveLocation;
 use crate::grid::Grid;
 use crate::inference::DEFAULT_PREMAKE;
 use crate::tree::kind_of;
@@ -37,7 +38,7 @@ pub struct SetSettings {
     /// What is done with older partitions: `keep`, `detach`, `archive` or `drop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<RetentionAction>,
-    /// The folder that archives are written to.
+    /// The folder that archives are written to, or `s3://bucket/prefix`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
     /// How partitions are called.
@@ -145,8 +146,12 @@ impl SetSettings {
         let then = self.then.unwrap_or_default();
         if then == RetentionAction::Archive && self.archive.is_none() {
             return Err(
-                "then = \"archive\" needs archive, the folder that partitions are written to".to_owned()
+                "then = \"archive\" needs archive, the folder or the bucket that partitions are written to"
+                    .to_owned(),
             );
+        }
+        if let Some(archive) = &self.archive {
+            ArchiveLocation::parse(archive)?;
         }
         let keep = self.retention.as_ref().map(|text| text.parse()).transpose()?;
         let mut tablespace_by_age = Vec::new();

@@ -56,6 +56,27 @@ pub struct File {
     /// Which alerts `serve` judges, and who is told.
     #[serde(default)]
     pub alerts: alerting::Settings,
+    /// How the buckets of `archive = "s3://…"` are reached.
+    #[serde(default)]
+    pub object_storage: ObjectStorageFile,
+}
+
+/// `[object_storage]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectStorageFile {
+    /// The address of S3-compatible storage that is not Amazon's.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Whether the bucket stands in the path instead of the name of the host.
+    pub path_style: Option<bool>,
+    /// Certificates that are trusted beside the system's, as PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Who.
+    pub access_key_id: Option<String>,
+    /// The file that holds the secret.
+    pub secret_access_key_file: Option<PathBuf>,
 }
 
 /// Everything resolved.
@@ -83,6 +104,8 @@ pub struct Settings {
     pub partition_sets: Vec<partitioning::settings::SetSettings>,
     /// Which alerts `serve` judges, and who is told.
     pub alerts: alerting::Settings,
+    /// How the buckets of archives are reached.
+    pub object_storage: ObjectStorageFile,
 }
 
 impl Settings {
@@ -111,6 +134,50 @@ impl Settings {
             lint: file.lint,
             partition_sets: file.partition_set,
             alerts: file.alerts,
+            object_storage: file.object_storage,
+        })
+    }
+
+    /// How buckets of archives are reached: variables `AWS_…` first, then the file.
+    ///
+    /// # Errors
+    /// Fails when the file of the secret cannot be read.
+    pub fn object_storage(&self) -> Result<apply::partition_archive::ObjectStorage, CommandError> {
+        let file = &self.object_storage;
+        let mut variables: std::collections::BTreeMap<String, String> = self
+            .environment
+            .vars
+            .iter()
+            .filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        // Half a key from here and half from there would be none.
+        if !variables.contains_key("AWS_ACCESS_KEY_ID")
+            && !variables.contains_key("AWS_SECRET_ACCESS_KEY")
+            && let Some(id) = &file.access_key_id
+        {
+            let secret = match &file.secret_access_key_file {
+                Some(path) => std::fs::read_to_string(path).map_err(|e| {
+                    CommandError::new(format!("could not read \"{}\"", path.display()))
+                        .detail(format!("{e}."))
+                        .hint("It is the \"secret_access_key_file\" of [object_storage] in pgwright.toml.")
+                })?,
+                None => {
+                    return Err(CommandError::new(
+                        "[object_storage] has an access_key_id without its secret",
+                    )
+                    .hint("Name the file that holds it as secret_access_key_file."));
+                }
+            };
+            variables.insert("AWS_ACCESS_KEY_ID".to_owned(), id.clone());
+            variables.insert("AWS_SECRET_ACCESS_KEY".to_owned(), secret.trim_end().to_owned());
+        }
+        Ok(apply::partition_archive::ObjectStorage {
+            endpoint: file.endpoint.clone(),
+            region: file.region.clone(),
+            path_style: file.path_style,
+            ca_file: file.ca_file.clone(),
+            variables,
         })
     }
 

@@ -27,8 +27,8 @@ pub use inspection::{
     TableIndexRow, TableInspection, catalogue, index_facts, inspect_table, lock_waits,
 };
 pub use partitions::{
-    ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, clock, partition_details, partition_tables,
-    partman_sets,
+    ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, PgsliceSet, clock, partition_details,
+    partition_tables, partman_sets, pgslice_sets,
 };
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
 pub(crate) use schema::schema_facts;

@@ -23,6 +23,8 @@
 //!
 //! Everything here panics when it fails: there is no test without a server.
 
+#[cfg(feature = "object-storage")]
+mod object_storage;
 mod pgbouncer;
 pub mod tpch;
 
@@ -34,6 +36,8 @@ use std::sync::{Mutex, OnceLock};
 use cluster::{Binaries, Initdb, Search, Server, ServerOptions, Template};
 use tokio_postgres::{Client, NoTls};
 
+#[cfg(feature = "object-storage")]
+pub use object_storage::ObjectStorage;
 pub use pgbouncer::PgBouncer;
 
 /// The major versions that pgwright supports.

@@ -7,7 +7,8 @@
 //! when it dies between them, leaves the partition "pending", which FINALIZE ends.
 //!
 //! Rows that wait in DEFAULT are moved by that same transaction, so nobody ever sees them missing or twice: most of them
-//! under row locks only, those that came meanwhile after parent and DEFAULT are locked, which ATTACH then reads once.
+//! under row locks only, those that came meanwhile after parent and DEFAULT are locked, which ATTACH then reads once, unless
+//! DEFAULT is large (`partition_sets::unread_default`).
 //! The parent has to be locked against readers: whoever has looked up its partitions, then waits for the lock on
 //! DEFAULT and only then takes a snapshot, would otherwise miss the rows that have moved.
 
@@ -21,7 +22,7 @@ use super::{Condition, Inspection, Operation, Site};
 use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::objection::Objection;
-use crate::partition_sets::schedule;
+use crate::partition_sets::{UnreadDefault, schedule};
 
 /// See the module.
 pub(super) struct SetPartition {
@@ -79,6 +80,20 @@ pub(super) const SCHEDULE: SetPartition = SetPartition {
 /// The CHECK that spares ATTACH its scan of the moved rows, as long as the transaction lasts.
 const BOUND: &str = "pgwright_bound";
 
+/// Who wants to change a row that is being moved waits for this transaction, and holds locks on the tables that this one
+/// asks for next. That would be a deadlock, and PostgreSQL might end the other. So this one gives way, to be tried again.
+pub(super) const NOBODY_WAITS: &str = "DO LANGUAGE plpgsql 'BEGIN IF EXISTS ( \
+    SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.backend_xid = l.transactionid \
+    WHERE a.pid = pg_catalog.pg_backend_pid() AND NOT l.granted AND l.locktype = ''transactionid'') THEN \
+    RAISE EXCEPTION USING ERRCODE = ''lock_not_available'', \
+    MESSAGE = ''somebody waits to change a row that is being moved out of DEFAULT''; END IF; END'";
+
+/// Who begins to wait only now looks for deadlocks after deadlock_timeout; by then this one has given way or is done.
+pub(super) const SHORT_LOCKS: &str = "SELECT pg_catalog.set_config('lock_timeout', least( \
+    pg_catalog.date_part('epoch', pg_catalog.current_setting('lock_timeout')::pg_catalog.interval), \
+    pg_catalog.date_part('epoch', pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval) / 4 \
+    )::pg_catalog.text || 's', true)";
+
 impl Operation for SetPartition {
     fn id(&self) -> &'static str {
         self.id
@@ -97,7 +112,11 @@ impl Operation for SetPartition {
     }
 
     fn statement(&self, action: &Action) -> String {
-        self.statements(action).join("; ")
+        let before = match action {
+            Action::Set(change) => preparation(change).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        before.into_iter().chain(self.statements(action)).collect::<Vec<_>>().join("; ")
     }
 
     fn statements(&self, action: &Action) -> Vec<String> {
@@ -309,15 +328,18 @@ async fn state(client: &Client, name: &QualifiedName) -> Result<Option<State>, E
 
 fn statements(change: &SetChange) -> Vec<String> {
     match change {
-        SetChange::CreatePartition { table, partition, from_default, storage, tablespace, owner } => {
-            creation(
-                table,
-                partition,
-                from_default.as_ref(),
-                storage,
-                tablespace.as_deref(),
-                owner.as_deref(),
-            )
+        SetChange::CreatePartition {
+            table,
+            partition,
+            from_default,
+            unread_default,
+            storage,
+            tablespace,
+            owner,
+        } => {
+            let mut sql = creation(table, partition, storage, tablespace.as_deref(), owner.as_deref());
+            sql.extend(attachment(table, partition, from_default.as_ref(), unread_default.as_ref()));
+            sql
         }
         SetChange::DetachPartition { table, partition, concurrently, .. } => {
             let how = if *concurrently { " CONCURRENTLY" } else { "" };
@@ -340,7 +362,6 @@ fn statements(change: &SetChange) -> Vec<String> {
 fn creation(
     table: &QualifiedName,
     new: &NewPartition,
-    from_default: Option<&(QualifiedName, Vec<String>)>,
     storage: &[(String, String)],
     tablespace: Option<&str>,
     owner: Option<&str>,
@@ -379,24 +400,59 @@ fn creation(
         sql.extend(new.parts.iter().map(|(part, _)| format!("ALTER TABLE {part} OWNER TO {owner}")));
         sql.push(format!("ALTER TABLE {name} OWNER TO {owner}"));
     }
-    let attach = format!("ALTER TABLE {table} ATTACH PARTITION {name} {}", new.bound);
-    match (from_default, &new.check) {
-        (Some((default, columns)), Some(check)) => {
-            let columns = columns.join(", ");
-            let movement = format!(
-                "WITH moved AS (DELETE FROM ONLY {default} WHERE {check} RETURNING {columns}) \
-                 INSERT INTO {name} ({columns}) SELECT {columns} FROM moved"
-            );
-            sql.push(format!("ALTER TABLE {name} ADD CONSTRAINT {BOUND} CHECK ({check})"));
-            sql.push(movement.clone());
-            // A reader that knew the partitions of before and read the rows of after would miss those that were moved.
-            sql.push(format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"));
-            sql.push(format!("LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"));
-            sql.push(movement);
-            sql.push(attach);
-            sql.push(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
-        }
-        _ => sql.push(attach),
-    }
     sql
+}
+
+/// Attaches it, with the rows that DEFAULT has of it.
+fn attachment(
+    table: &QualifiedName,
+    new: &NewPartition,
+    from_default: Option<&(QualifiedName, Vec<String>)>,
+    unread: Option<&UnreadDefault>,
+) -> Vec<String> {
+    let name = &new.name;
+    let attach = format!("ALTER TABLE {table} ATTACH PARTITION {name} {}", new.bound);
+    let Some(check) = &new.check else { return vec![attach] };
+    let mut sql = Vec::new();
+    let mut after = Vec::new();
+    if let Some((default, columns)) = from_default {
+        let columns = columns.join(", ");
+        let movement = format!(
+            "WITH moved AS (DELETE FROM ONLY {default} WHERE {check} RETURNING {columns}) \
+             INSERT INTO {name} ({columns}) SELECT {columns} FROM moved"
+        );
+        sql.push(format!("ALTER TABLE {name} ADD CONSTRAINT {BOUND} CHECK ({check})"));
+        sql.push(movement.clone());
+        if unread.is_some() {
+            sql.extend(UnreadDefault::settings());
+        }
+        sql.extend([NOBODY_WAITS.to_owned(), SHORT_LOCKS.to_owned()]);
+        // A reader that knew the partitions of before and read the rows of after would miss those that were moved.
+        sql.push(format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"));
+        sql.push(format!("LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"));
+        sql.push(movement);
+        after.push(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
+    } else if let Some(unread) = unread {
+        sql.extend(UnreadDefault::settings());
+        // In the order in which ATTACH takes them.
+        sql.push(format!("LOCK TABLE ONLY {table} IN SHARE UPDATE EXCLUSIVE MODE"));
+        sql.push(format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE", unread.name));
+    }
+    if let Some(unread) = unread {
+        sql.extend(unread.proof(check));
+        after.extend(unread.removal());
+    }
+    sql.push(attach);
+    sql.extend(after);
+    sql
+}
+
+/// What is done before the transaction that makes a partition; the last statement in a transaction of its own.
+pub(crate) fn preparation(change: &SetChange) -> Option<Vec<String>> {
+    let SetChange::CreatePartition { partition, unread_default: Some(unread), .. } = change else {
+        return None;
+    };
+    let mut sql = unread.preparation(partition.check.as_ref()?);
+    sql.push(unread.validation());
+    Some(sql)
 }

@@ -5,7 +5,6 @@
 //! partitioned table is still there, the table is made like it: columns that came since get their default. Only the
 //! attaching, the last statement, takes a lock that others may notice; it is tried again without loading again.
 
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -18,8 +17,8 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::files::{Reading, agrees, read_back, read_manifest};
 use super::manifest::Manifest;
+use super::store::{Archive, agrees};
 use super::subject::{self, column_list};
 use super::writing::{copy_options, patiently, tally};
 use super::{ArchiveError, EXACT};
@@ -36,8 +35,8 @@ use crate::schema;
 /// What would be done.
 #[derive(Clone, Debug, Serialize)]
 pub struct RestorePlan {
-    /// The manifest.
-    pub manifest: PathBuf,
+    /// The manifest: a path, or `s3://bucket/prefix/name.json`.
+    pub manifest: String,
     /// What it says.
     pub archive: Manifest,
     /// The table that the partition is attached to.
@@ -78,12 +77,12 @@ const BOUND: &str = "pgwright_bound";
 ///
 /// # Errors
 /// When the manifest or the server cannot be read, or the table cannot be made.
-pub async fn plan_restore(session: &Session, manifest: &Path, attach: bool) -> Result<RestorePlan, Error> {
-    Ok(planned(session, manifest, attach).await?)
+pub async fn plan_restore(session: &Session, from: &Archive, attach: bool) -> Result<RestorePlan, Error> {
+    Ok(planned(session, from, attach).await?)
 }
 
-async fn planned(session: &Session, path: &Path, attach: bool) -> Result<RestorePlan, ArchiveError> {
-    let archive = read_manifest(path)?;
+async fn planned(session: &Session, from: &Archive, attach: bool) -> Result<RestorePlan, ArchiveError> {
+    let archive = from.read_manifest().await?;
     let name = archive.partition.clone();
     if subject::read(session, &name).await?.is_some() {
         return Err(ArchiveError::Unfit(format!("there is a table {name} already")));
@@ -140,7 +139,7 @@ async fn planned(session: &Session, path: &Path, attach: bool) -> Result<Restore
     let load = load_sql(&archive, &columns);
     let statements = making.iter().cloned().chain([load]).chain(attaching.iter().cloned()).collect();
     Ok(RestorePlan {
-        manifest: path.to_owned(),
+        manifest: from.to_string(),
         attach_to: attach.then(|| archive.table.clone()),
         archive,
         statements,
@@ -161,7 +160,7 @@ fn load_sql(archive: &Manifest, columns: &str) -> String {
 /// then.
 pub async fn restore(
     target: &Target,
-    manifest: &Path,
+    from: &Archive,
     attach: bool,
     options: &ExecuteOptions,
     on_event: OnEvent<'_>,
@@ -171,22 +170,22 @@ pub async fn restore(
     on_event(Event::Locked);
     let result = async {
         let recovered = recover_locked(target, &session, options, on_event).await?;
-        let plan = planned(&session, manifest, attach).await?;
+        let plan = planned(&session, from, attach).await?;
         for text in &plan.notices {
             on_event(Event::Notice { text: text.clone() });
         }
-        let rows_path = manifest.with_file_name(&plan.archive.file);
-        if !agrees(&plan.archive, &read_back(&rows_path)?) {
+        let rows_name = plan.archive.file.as_str();
+        if !agrees(&plan.archive, &from.store().read_back(rows_name).await?) {
             return Err(ArchiveError::Differs(format!(
                 "\"{}\" is not what its manifest says",
-                rows_path.display()
+                from.store().shown(rows_name)
             ))
             .into());
         }
         schema::ensure(&session).await?;
         let step = PlannedStep::new(Action::Set(SetChange::RestorePartition {
             partition: plan.archive.partition.clone(),
-            manifest: manifest.display().to_string(),
+            manifest: from.to_string(),
             attach: plan.attach_to.clone().map(|table| (table, plan.archive.bound.clone())),
             statements: plan.statements.clone(),
         }));
@@ -202,7 +201,7 @@ pub async fn restore(
         on_event(Event::Journaled { entry_id, recommendation_id: planned.recommendation_id, title });
         on_event(Event::Started { step_id, sql: step.sql.clone() });
         let worker = postgres_session(target).await?;
-        if let Err(error) = load(&worker, &plan, &rows_path, (step_id, options), on_event).await {
+        if let Err(error) = load(&worker, (&plan, from), (step_id, options), on_event).await {
             let _ = worker.batch_execute("rollback /* pgwright:restore_end */").await;
             let failure = error.into_step(&step.change);
             journal::advance(&session, step_id, Status::Running, Record::default()).await?;
@@ -235,8 +234,7 @@ async fn postgres_session(target: &Target) -> Result<Session, Error> {
 
 async fn load(
     client: &Client,
-    plan: &RestorePlan,
-    rows_path: &Path,
+    (plan, from): (&RestorePlan, &Archive),
     (step_id, options): (i64, &ExecuteOptions),
     on_event: OnEvent<'_>,
 ) -> Result<(), ArchiveError> {
@@ -252,8 +250,8 @@ async fn load(
     on_event(Event::Sending { step_id, sql: load_sql(archive, &columns), attempt: 1 });
     let sink = client.copy_in::<_, Bytes>(&load_sql(archive, &columns)).await;
     let mut sink = pin!(sink.map_err(ArchiveError::server(doing))?);
-    let mut reading = Reading::begin(rows_path)?;
-    while let Some(piece) = reading.next()? {
+    let mut reading = from.store().begin_reading(&archive.file).await?;
+    while let Some(piece) = reading.next().await? {
         if options.cancellation.is_cancelled() {
             return Err(ArchiveError::Unfit("it was cancelled".to_owned()));
         }
@@ -263,7 +261,7 @@ async fn load(
     on_event(Event::Answered { step_id });
     let again =
         format!("COPY {} ({columns}) TO STDOUT {}", archive.partition, copy_options(&archive.encoding));
-    let total = tally(client, &again, options, |_| Ok(())).await?;
+    let total = tally(client, &again, options, None).await?;
     if total.row_sum != archive.row_sum || total.rows != archive.rows || rows != archive.rows {
         return Err(ArchiveError::Differs(format!(
             "what was loaded into {} is not what was archived: {} rows of {}",

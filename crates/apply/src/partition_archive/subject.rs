@@ -19,6 +19,7 @@ pub(super) struct Subject {
     pub server_version: String,
     pub encoding: String,
     pub now: String,
+    pub table_bytes: u64,
     options: Vec<String>,
     pub columns: Vec<Column>,
     constraints: Vec<Constraint>,

@@ -1,7 +1,6 @@
-//! How is a table written to a file, and how is it known that the file is right before the table goes?
+//! How is a table written to a file or an object, and how is it known that the file is right before the table goes?
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
@@ -10,8 +9,9 @@ use postgres::{Session, Target};
 use tokio_postgres::Client;
 
 use super::digest::{Tally, Total};
-use super::files::{Paths, Writing, agrees, read_back, read_manifest, remove_manifest, write_manifest};
 use super::manifest::{Manifest, ManifestColumn, VERSION};
+use super::store::{Archive, Store, agrees};
+use super::stream::Writing;
 use super::subject::{self, Subject, column_list};
 use super::{ArchiveError, EXACT};
 use crate::action::ArchivePlace;
@@ -24,7 +24,7 @@ pub(crate) struct Hold {
     session: Session,
     partition: QualifiedName,
     /// The archive that was compared.
-    pub manifest: PathBuf,
+    pub archive: Archive,
 }
 
 /// Keeps writers away from a table, archives it, reads the archive back and compares.
@@ -54,30 +54,31 @@ pub(crate) async fn hold_and_archive(
         .await?
         .ok_or_else(|| ArchiveError::Unfit(format!("table {partition} is not there any more")))?;
     fit(&subject, partition, place)?;
-    let paths = Paths::new(&place.folder, &place.stem);
-    std::fs::create_dir_all(&paths.folder).map_err(ArchiveError::file("make folder", &paths.folder))?;
+    let archive = Archive::of(Store::open(&place.folder, &options.object_storage)?, &place.stem);
+    archive.store().make()?;
+    let rows_name = format!("{}.csv.zst", place.stem);
     let stored = subject.stored();
     let sql = copy_sql(&subject, partition, &stored);
     let rows = count(&session, partition).await?;
-    let manifest = match earlier(&paths, partition, place) {
-        // An earlier run wrote it and died before it dropped the table.
-        Some(manifest) => {
-            let total = tally(&session, &sql, options, |_| Ok(())).await?;
-            if agrees(&manifest, &total) && read_back(&paths.rows).is_ok_and(|t| agrees(&manifest, &t)) {
-                manifest
-            } else {
-                remove_manifest(&paths.manifest)?;
-                write(&session, &subject, (partition, place), (&paths, &sql), (options, step_id), on_event)
-                    .await?
-            }
+    let mut kept = None;
+    // An earlier run wrote it and died before it dropped the table.
+    if let Some(manifest) = earlier(&archive, partition, place).await {
+        let total = tally(&session, &sql, options, None).await?;
+        let read = archive.store().read_back(&manifest.file).await;
+        if agrees(&manifest, &total) && read.is_ok_and(|t| agrees(&manifest, &t)) {
+            kept = Some(manifest);
         }
+    }
+    let manifest = match kept {
+        Some(manifest) => manifest,
         None => {
-            write(&session, &subject, (partition, place), (&paths, &sql), (options, step_id), on_event)
-                .await?
+            archive.remove_manifest().await?;
+            let names = (&archive, rows_name.as_str(), sql.as_str());
+            write(&session, &subject, (partition, place), names, (options, step_id), on_event).await?
         }
     };
     if manifest.rows != rows {
-        remove_manifest(&paths.manifest)?;
+        archive.remove_manifest().await?;
         return Err(ArchiveError::Differs(format!(
             "the archive of {partition} has {} rows, the table {rows}",
             manifest.rows
@@ -86,12 +87,12 @@ pub(crate) async fn hold_and_archive(
     on_event(Event::Notice {
         text: format!(
             "{rows} rows of {partition} are in {}, {} of {} as CSV; the file was read back and agrees.",
-            paths.rows.display(),
+            archive.store().shown(&manifest.file),
             Bytes(manifest.file_bytes),
             Bytes(manifest.csv_bytes)
         ),
     });
-    Ok(Hold { session, partition: partition.clone(), manifest: paths.manifest })
+    Ok(Hold { session, partition: partition.clone(), archive })
 }
 
 /// Whether the table is the one that was detached, and can be archived.
@@ -113,8 +114,8 @@ fn fit(subject: &Subject, partition: &QualifiedName, place: &ArchivePlace) -> Re
 }
 
 /// A whole archive of this very table.
-fn earlier(paths: &Paths, partition: &QualifiedName, place: &ArchivePlace) -> Option<Manifest> {
-    let manifest = read_manifest(&paths.manifest).ok()?;
+async fn earlier(archive: &Archive, partition: &QualifiedName, place: &ArchivePlace) -> Option<Manifest> {
+    let manifest = archive.read_manifest().await.ok()?;
     (manifest.partition == *partition && manifest.oid == place.oid && manifest.bound == place.bound)
         .then_some(manifest)
 }
@@ -141,12 +142,12 @@ pub(super) async fn count(client: &Client, table: &QualifiedName) -> Result<u64,
     Ok(u64::try_from(rows).unwrap_or(0))
 }
 
-/// What `COPY … TO STDOUT` adds up to; each piece is handed on.
+/// What `COPY … TO STDOUT` adds up to; each piece is written.
 pub(super) async fn tally(
     client: &Client,
     sql: &str,
     options: &ExecuteOptions,
-    mut with: impl FnMut(&[u8]) -> Result<(), ArchiveError>,
+    mut writing: Option<&mut Writing>,
 ) -> Result<Total, ArchiveError> {
     let doing = "read a table";
     let mut stream = pin!(client.copy_out(sql).await.map_err(ArchiveError::server(doing))?);
@@ -155,8 +156,10 @@ pub(super) async fn tally(
         if options.cancellation.is_cancelled() {
             return Err(ArchiveError::Unfit("it was cancelled".to_owned()));
         }
-        with(&piece)?;
         tally.add(&piece);
+        if let Some(writing) = &mut writing {
+            writing.write(&piece).await?;
+        }
     }
     tally.total().ok_or_else(|| ArchiveError::Differs("the server ended in the middle of a row".to_owned()))
 }
@@ -165,17 +168,24 @@ async fn write(
     client: &Client,
     subject: &Subject,
     (partition, place): (&QualifiedName, &ArchivePlace),
-    (paths, sql): (&Paths, &str),
+    (archive, rows_name, sql): (&Archive, &str, &str),
     (options, step_id): (&ExecuteOptions, i64),
     on_event: OnEvent<'_>,
 ) -> Result<Manifest, ArchiveError> {
     on_event(Event::Sending { step_id, sql: sql.to_owned(), attempt: 1 });
-    let mut writing = Writing::begin(&paths.rows)?;
-    let total = tally(client, sql, options, |piece| writing.write(piece)).await?;
-    let file_bytes = writing.finish()?;
+    let store = archive.store();
+    let mut writing = store.begin_writing(rows_name, subject.table_bytes).await?;
+    let total = match tally(client, sql, options, Some(&mut writing)).await {
+        Ok(total) => total,
+        Err(error) => {
+            writing.give_up().await;
+            return Err(error);
+        }
+    };
+    let file_bytes = writing.finish().await?;
     let manifest = Manifest {
         pgwright_archive: VERSION,
-        file: paths.rows.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        file: rows_name.to_owned(),
         format: "csv+zstd".to_owned(),
         encoding: subject.copy_encoding().to_owned(),
         partition: partition.clone(),
@@ -195,15 +205,15 @@ async fn write(
         row_sum: total.row_sum.clone(),
     };
     on_event(Event::Answered { step_id });
-    let found = read_back(&paths.rows)?;
+    let found = store.read_back(rows_name).await?;
     if found != total {
-        let mut text = format!("\"{}\" is not what the server sent", paths.rows.display());
+        let mut text = format!("\"{}\" is not what the server sent", store.shown(rows_name));
         let _ =
             write!(text, ": {} rows of {}, {} bytes of {}", found.rows, total.rows, found.bytes, total.bytes);
         return Err(ArchiveError::Differs(text));
     }
     on_event(Event::Answered { step_id });
-    write_manifest(&paths.manifest, &manifest)?;
+    archive.write_manifest(&manifest).await?;
     Ok(manifest)
 }
 

@@ -14,9 +14,9 @@ use crate::error::{Error, StepFailure};
 use crate::event::{Event, OnEvent};
 use crate::executor::{RunStep, StepSite, begin};
 use crate::journal::{self, Record, Status};
-use crate::operations::{is_still_detached, marked, operation_of};
+use crate::operations::{is_still_detached, marked, operation_of, preparation};
 use crate::options::ExecuteOptions;
-use crate::partition_archive::{Hold, hold_and_archive, probe};
+use crate::partition_archive::{Hold, Store, hold_and_archive};
 use crate::plan::{PlannedRecommendation, PlannedStep};
 use crate::recovery::{Recovered, recover_locked, unlock};
 use crate::schema;
@@ -90,12 +90,7 @@ pub async fn run(
         }
         let sets: Vec<&Surveyed> = run.survey.sets.iter().filter(|s| !s.steps.is_empty()).collect();
         for (set, step_ids) in sets.iter().zip(journal_all(&session, run_id, &sets, on_event).await?) {
-            // A folder that takes no files is found before anything is detached.
-            let folder = set.set.as_ref().and_then(|s| s.retention.archive.as_deref());
-            let archives =
-                |s: &PlannedStep| matches!(s.change, Action::Set(SetChange::ArchivePartition { .. }));
-            let folder = folder.filter(|_| set.steps.iter().any(archives));
-            let mut failure = folder.and_then(|folder| probe(folder).err()).map(Error::from);
+            let mut failure = takes_no_archives(set, options).await;
             for (step, step_id) in set.steps.iter().zip(step_ids) {
                 let done = one((target, &mut site, &mut hold), step, step_id, &mut failure, on_event).await?;
                 run.steps.push(SetRunStep { table: set.table.clone(), ..done });
@@ -109,6 +104,21 @@ pub async fn run(
     .await;
     unlock(&session).await;
     result
+}
+
+/// Why the place of a set's archives takes none, when there is something to archive: this is found before anything is
+/// detached.
+async fn takes_no_archives(set: &Surveyed, options: &ExecuteOptions) -> Option<Error> {
+    let archives = |s: &PlannedStep| matches!(s.change, Action::Set(SetChange::ArchivePartition { .. }));
+    let location = set.set.as_ref().and_then(|s| s.retention.archive.as_deref())?;
+    if !set.steps.iter().any(archives) {
+        return None;
+    }
+    let store = match Store::open(location, &options.object_storage) {
+        Ok(store) => store,
+        Err(error) => return Some(error.into()),
+    };
+    store.probe().await.err().map(Error::from)
 }
 
 /// Journals the steps of all sets as planned, in one transaction, so that a thousand sets are one commit.
@@ -242,7 +252,7 @@ async fn own_way(
             on_event(Event::Answered { step_id });
             match held {
                 Ok(held) => {
-                    let note = format!("Archived and compared: {}.", held.manifest.display());
+                    let note = format!("Archived and compared: {}.", held.archive);
                     journal::advance(site.session, step_id, Status::Done, Record::note(note)).await?;
                     *hold = Some(held);
                     Ok(Some(Ok(())))
@@ -274,29 +284,71 @@ async fn own_way(
 /// Makes a partition and journals it in one transaction, again when a lock was not to be had.
 async fn create(
     session: &Session,
-    change: &Action,
+    action: &Action,
     step_id: i64,
     options: &ExecuteOptions,
     on_event: OnEvent<'_>,
 ) -> Result<(), StepFailure> {
-    let operation = operation_of(change);
-    let timeout_ms = options.lock_timeout.as_millis().max(1);
-    let mut script =
-        format!("begin /* pgwright:create_partition */; set local lock_timeout = {timeout_ms};\n");
-    for statement in operation.statements(change) {
-        script.push_str(&marked(operation.id(), &statement));
-        script.push_str(";\n");
+    let operation = operation_of(action);
+    let id = operation.id();
+    on_event(Event::Started { step_id, sql: operation.statement(action) });
+    let unread = match action {
+        Action::Set(SetChange::CreatePartition { unread_default, .. }) => unread_default.as_ref(),
+        _ => None,
+    };
+    let transaction = |statements: &[String], end: &str| -> String {
+        let timeout_ms = options.lock_timeout.as_millis().max(1);
+        // Moving the rows of a large DEFAULT takes its time.
+        let mut script = format!(
+            "begin isolation level read committed /* pgwright:create_partition */; \
+             set local lock_timeout = {timeout_ms}; set local statement_timeout = 0;\n"
+        );
+        for statement in statements {
+            script.push_str(&marked(id, statement));
+            script.push_str(";\n");
+        }
+        format!("{script}{end}commit /* pgwright:create_partition */")
+    };
+    if let Action::Set(change) = action
+        && let Some(before) = preparation(change)
+        && let Some((last, first)) = before.split_last()
+    {
+        for script in [transaction(first, ""), transaction(std::slice::from_ref(last), "")] {
+            patiently(session, &script, action, step_id, options, on_event).await?;
+        }
     }
-    script.push_str(&format!(
+    let end = format!(
         "update /* pgwright:journal_create */ pgwright.journal_step set status = 'done', attempts = 1, \
            started_at = pg_catalog.transaction_timestamp(), finished_at = pg_catalog.clock_timestamp() \
-         where step_id = {step_id} and status = 'planned';\ncommit /* pgwright:create_partition */"
-    ));
-    on_event(Event::Started { step_id, sql: operation.statement(change) });
+         where step_id = {step_id} and status = 'planned';\n"
+    );
+    let script = transaction(&operation.statements(action), &end);
+    let made = patiently(session, &script, action, step_id, options, on_event).await;
+    if let (Err(_), Some(unread)) = (&made, unread) {
+        // What cannot be taken away now refuses nothing, and the next run takes it away.
+        let script = transaction(&unread.removal(), "");
+        if session.batch_execute(&script).await.is_err() {
+            let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
+        }
+    }
+    made
+}
+
+/// Sends a transaction until its locks are to be had.
+async fn patiently(
+    session: &Session,
+    script: &str,
+    action: &Action,
+    step_id: i64,
+    options: &ExecuteOptions,
+    on_event: OnEvent<'_>,
+) -> Result<(), StepFailure> {
+    let timeout_ms = u64::try_from(options.lock_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+    let sql = operation_of(action).statement(action);
     let mut attempt = 1;
     loop {
-        on_event(Event::Sending { step_id, sql: operation.statement(change), attempt });
-        let Err(error) = session.batch_execute(&script).await else { return Ok(()) };
+        on_event(Event::Sending { step_id, sql: sql.clone(), attempt });
+        let Err(error) = session.batch_execute(script).await else { return Ok(()) };
         on_event(Event::Answered { step_id });
         let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
         if !options.tries_again(attempt, error.code()) {
@@ -304,9 +356,9 @@ async fn create(
             return Err(StepFailure {
                 sqlstate: error.code().map(|c| c.code().to_owned()),
                 attempts: attempt,
-                timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
+                timeout_ms,
                 cancelled: options.cancellation.is_cancelled(),
-                ..StepFailure::of(change, message)
+                ..StepFailure::of(action, message)
             });
         }
         options.back_off(step_id, attempt, error.code(), on_event).await;

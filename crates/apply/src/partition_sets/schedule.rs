@@ -112,7 +112,7 @@ pub async fn plan_schedule(
             .into_iter()
             .map(|ahead| {
                 let (name, due) = (ahead.partition.name.clone(), ahead.due);
-                let change = Action::Set(creation(session, parent, &set, ahead.partition, None));
+                let change = Action::Set(creation(session, parent, &set, ahead.partition, (None, None)));
                 Row { name, due, statements: operation_of(&change).statements(&change) }
             })
             .collect();

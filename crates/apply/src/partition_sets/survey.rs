@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use crate::action::{Action, ArchivePlace, SetChange};
 use crate::error::Error;
 use crate::partition_archive::stem;
+use crate::partition_sets::{LARGE_BYTES, UnreadDefault};
 use crate::plan::PlannedStep;
 
 /// All sets of a database and what is to be done for them.
@@ -220,12 +221,14 @@ async fn look_into_default(
     }
     let key = quote_identifier(&grid.division().key);
     let kind = grid.division().kind;
-    let odd = match kind.is_time() && kind != model::KeyKind::UuidV7 {
-        true => format!("{key} is null or not pg_catalog.isfinite({key})"),
-        false => format!("{key} is null"),
-    };
-    let sql =
-        format!("select /* pgwright:odd_rows */ exists (select from only {} where {odd})", default.name);
+    // Conditions that an index answers.
+    let mut odd = vec![format!("{key} is null")];
+    if kind.is_time() && kind != model::KeyKind::UuidV7 {
+        odd.push(format!("{key} operator(pg_catalog.=) any ('{{infinity,-infinity}}')"));
+    }
+    let exists: Vec<String> =
+        odd.iter().map(|odd| format!("exists (select from only {} where {odd})", default.name)).collect();
+    let sql = format!("select /* pgwright:odd_rows */ {}", exists.join(" or "));
     let doing = || Error::query("look into a DEFAULT partition");
     seen.has_odd_rows = client.query_one(&sql, &[]).await.and_then(|row| row.try_get(0)).map_err(doing())?;
     Ok(())
@@ -253,16 +256,19 @@ pub(super) async fn taken_names(
 struct DefaultFacts {
     obstacle: Option<&'static str>,
     columns: Vec<String>,
+    /// Whether an index shows which keys it has, and nothing stands between that and the truth.
+    shows_keys: bool,
 }
 
 async fn default_facts(
     client: &Client,
     parent: &PartitionTable,
     default: &PartitionTable,
+    key: &str,
 ) -> Result<DefaultFacts, Error> {
     let doing = || Error::query("look at a DEFAULT partition");
     let row = client
-        .query_one(include_str!("../../queries/default_facts.sql"), &[&default.oid, &parent.oid])
+        .query_one(include_str!("../../queries/default_facts.sql"), &[&default.oid, &parent.oid, &key])
         .await
         .map_err(doing())?;
     let read = || -> Result<DefaultFacts, tokio_postgres::Error> {
@@ -277,7 +283,11 @@ async fn default_facts(
         } else {
             None
         };
-        Ok(DefaultFacts { obstacle, columns: row.try_get("columns")? })
+        let shows_keys = row.try_get::<_, bool>("key_is_indexed")?
+            && !row.try_get::<_, bool>("has_rules")?
+            && default.relkind == 'r'
+            && default.is_owner;
+        Ok(DefaultFacts { obstacle, columns: row.try_get("columns")?, shows_keys })
     };
     read().map_err(doing())
 }
@@ -293,10 +303,28 @@ async fn finish(
 ) -> Result<(), Error> {
     let default = trees.default_of(parent);
     let moves = planned.steps.iter().any(|s| matches!(s, Step::Create(new) if new.takes_from_default));
-    let facts = match default.filter(|_| moves) {
-        Some(default) => Some(default_facts(session, parent, default).await?),
+    let creates = planned.steps.iter().any(|s| matches!(s, Step::Create(_)));
+    let large = default.filter(|d| creates && d.default_bytes.is_some_and(|bytes| bytes >= LARGE_BYTES));
+    let facts = match default.filter(|_| moves || large.is_some()) {
+        Some(default) => Some(default_facts(session, parent, default, &set.division.key).await?),
         None => None,
     };
+    let is_range = matches!(set.division.interval, Interval::Time { .. } | Interval::Numbers(_));
+    let shows_keys = is_range && facts.as_ref().is_some_and(|facts| facts.shows_keys);
+    let unread = large
+        .filter(|_| shows_keys)
+        .map(|default| UnreadDefault { name: default.name.clone(), oid: default.oid });
+    if let (Some(default), None) = (large, &unread) {
+        surveyed.notices.push(format!(
+            "Each new partition reads all {} of DEFAULT {} while it is locked{}.",
+            model::Bytes(default.default_bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or(0)),
+            default.name,
+            match is_range {
+                true => format!("; an index on {} spares that", quote_identifier(&set.division.key)),
+                false => String::new(),
+            }
+        ));
+    }
     if let (Some(default), Some(DefaultFacts { obstacle: Some(obstacle), .. })) = (default, &facts) {
         surveyed.notices.push(format!(
             "Rows in DEFAULT {} are not moved, and the partitions that should take them are not made: {obstacle}.",
@@ -314,7 +342,9 @@ async fn finish(
                     (Some(default), Some(facts), true) => Some((default.name.clone(), facts.columns.clone())),
                     _ => None,
                 };
-                push(Action::Set(creation(session, parent, set, new, from_default)));
+                // DEFAULT's own obstacles keep rows from being moved, not from being looked at.
+                let unread = unread.clone().filter(|_| new.check.is_some());
+                push(Action::Set(creation(session, parent, set, new, (from_default, unread))));
             }
             Step::Retire { name, bound, action } => {
                 use model::partition_set::RetentionAction as A;
@@ -357,13 +387,14 @@ pub(super) fn creation(
     parent: &PartitionTable,
     set: &PartitionSet,
     partition: NewPartition,
-    from_default: Option<(QualifiedName, Vec<String>)>,
+    (from_default, unread_default): (Option<(QualifiedName, Vec<String>)>, Option<UnreadDefault>),
 ) -> SetChange {
     let role = session.target().user();
     SetChange::CreatePartition {
         table: set.parent.clone(),
         partition,
         from_default,
+        unread_default,
         storage: set.template.storage.clone(),
         tablespace: set.template.tablespace.clone(),
         owner: (parent.owner != role).then(|| parent.owner.clone()),

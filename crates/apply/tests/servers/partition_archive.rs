@@ -1,10 +1,10 @@
 //! Does an archived partition come back with every value as it was, and is nothing dropped before its archive is right?
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use apply::partition_archive::{list, plan_restore, restore};
+use apply::partition_archive::{Archive, Manifest, ObjectStorage, Store, plan_restore, restore};
 use apply::partition_sets::run;
-use apply::{Error, Event, Status, UndoTarget};
+use apply::{Error, Event, ExecuteOptions, Status, UndoTarget};
 use model::partition_set::RetentionAction;
 use partitioning::settings::SetSettings;
 use postgres::SessionOptions;
@@ -13,7 +13,7 @@ use crate::partition_sets::looked_after;
 use crate::world::{World, quick, shown};
 
 /// Names, types and values that text formats are bad at.
-const HOSTILE: &str = r#"
+pub const HOSTILE: &str = r#"
     create type "My Schema"."Mood" as enum ('so so', 'it''s "fine"');
     create domain "My Schema".short as varchar(10) check (value <> 'bad');
     create table "My Schema"."a""b.c of" (
@@ -34,14 +34,36 @@ const HOSTILE: &str = r#"
         ('2001-01-06', 5e-324, 3.4028235e38, null, null, default, null, null, null, null, null, null, null, null, null, null);
 "#;
 
-fn archiving(table: &str, folder: &Path) -> SetSettings {
+/// How the storage of a test is reached.
+pub fn reached(endpoint: &str) -> ObjectStorage {
+    let key = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    ObjectStorage {
+        endpoint: Some(endpoint.to_owned()),
+        variables: [
+            key("AWS_ACCESS_KEY_ID", testkit::ObjectStorage::ACCESS_KEY_ID),
+            key("AWS_SECRET_ACCESS_KEY", testkit::ObjectStorage::SECRET_ACCESS_KEY),
+        ]
+        .into(),
+        ..ObjectStorage::default()
+    }
+}
+
+pub async fn archives_of(location: &str, options: &ExecuteOptions) -> Vec<(Archive, Manifest)> {
+    Store::open(location, &options.object_storage).unwrap().list().await.unwrap()
+}
+
+async fn list(folder: &Path) -> Vec<(Archive, Manifest)> {
+    archives_of(&folder.display().to_string(), &quick()).await
+}
+
+pub fn archiving(table: &str, place: impl std::fmt::Display) -> SetSettings {
     SetSettings {
         table: table.into(),
         interval: Some("1 month".into()),
         premake: Some(0),
         retention: Some("12 months".into()),
         then: Some(RetentionAction::Archive),
-        archive: Some(folder.display().to_string()),
+        archive: Some(place.to_string()),
         ..SetSettings::default()
     }
 }
@@ -50,8 +72,8 @@ async fn archived(world: &World, set: &SetSettings) -> apply::partition_sets::Se
     looked_after(world, std::slice::from_ref(set), &quick()).await
 }
 
-fn only(folder: &Path) -> PathBuf {
-    let mut found = list(folder).unwrap();
+async fn only(folder: &Path) -> Archive {
+    let mut found = list(folder).await;
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0).0
 }
@@ -73,11 +95,11 @@ async fn every_value_comes_back_as_it_was() {
         let whole = r#""My Schema"."a""b.c of""#;
         let before = world.value(&rows(whole)).await;
         assert_eq!(before.matches("2001-01-0").count(), 4 + 1);
-        let done = archived(&world, &archiving(whole, folder.path())).await;
+        let done = archived(&world, &archiving(whole, folder.path().display())).await;
         assert!(done.steps.iter().all(|s| s.status == Status::Done), "{:?}", done.steps);
         assert_eq!(world.value(r#"select to_regclass('"My Schema"."a""b.c part"') is null"#).await, "true");
         assert_eq!(names(folder.path()).len(), 2, "{:?}", names(folder.path()));
-        let manifest = only(folder.path());
+        let manifest = only(folder.path()).await;
         let session = world.target.connect(&SessionOptions::default()).await.unwrap();
         let plan = plan_restore(&session, &manifest, true).await.unwrap();
         assert_eq!(plan.archive.rows, 4);
@@ -121,9 +143,9 @@ async fn columns_that_came_since_get_their_default_and_columns_that_went_are_tol
         )
         .await;
     let folder = tempfile::tempdir().unwrap();
-    archived(&world, &archiving("r", folder.path())).await;
+    archived(&world, &archiving("r", folder.path().display())).await;
     world.sql("alter table r add column z text default 'later'").await;
-    let manifest = only(folder.path());
+    let manifest = only(folder.path()).await;
     restore(&world.target, &manifest, true, &quick(), &mut |_| {})
         .await
         .unwrap_or_else(|e| panic!("{}", shown(&e)));
@@ -148,27 +170,27 @@ async fn nothing_is_dropped_without_an_archive_that_was_compared() {
     // A folder that cannot be made: nothing is even detached.
     let file = folder.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
-    let set = archiving("r", &file);
+    let set = archiving("r", file.display());
     let done = run(&world.target, std::slice::from_ref(&set), &quick(), &mut |_| {}).await.unwrap();
     assert_eq!(done.failures.len(), 1);
     assert_eq!(world.value("select count(*) from r").await, "1000");
     // A view depends on the partition: it is archived, and stays.
     world.sql("create view v as select * from r_1").await;
-    let set = archiving("r", &folder.path().join("a/b"));
+    let set = archiving("r", folder.path().join("a/b").display());
     let done = run(&world.target, std::slice::from_ref(&set), &quick(), &mut |_| {}).await.unwrap();
     let failure = shown(&done.failures[0].1);
     assert!(failure.contains("depend"), "{failure}");
     assert_eq!(world.value("select count(*) from r_1").await, "1000");
     // Somebody writes to the detached table: the next run archives it anew before it drops it.
     world.sql("insert into r_1 values ('2001-01-07', -1); drop view v").await;
-    let manifest = only(&folder.path().join("a/b"));
+    let manifest = only(&folder.path().join("a/b")).await;
     archived(&world, &set).await;
     assert_eq!(world.value("select to_regclass('r_1') is null").await, "true");
-    let found = list(&folder.path().join("a/b")).unwrap();
+    let found = list(&folder.path().join("a/b")).await;
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].0.clone(), found[0].1.rows), (manifest.clone(), 1001));
+    assert_eq!((found[0].0.to_string(), found[0].1.rows), (manifest.to_string(), 1001));
     // A damaged file is not loaded.
-    let rows = manifest.with_file_name(&found[0].1.file);
+    let rows = folder.path().join("a/b").join(&found[0].1.file);
     let good = std::fs::read(&rows).unwrap();
     for damaged in [&good[..good.len() / 2], b"" as &[u8], &[&good[..], &good[..]].concat()] {
         std::fs::write(&rows, damaged).unwrap();
@@ -205,9 +227,9 @@ async fn a_writer_waits_for_the_archive_and_finds_the_table_gone() {
             }));
         }
     };
-    let set = archiving("r", folder.path());
+    let set = archiving("r", folder.path().display());
     run(&world.target, std::slice::from_ref(&set), &quick(), &mut on_event).await.unwrap();
-    assert_eq!(list(folder.path()).unwrap()[0].1.rows, 1);
+    assert_eq!(list(folder.path()).await[0].1.rows, 1);
     let late = writing.unwrap().await.unwrap();
     assert_eq!(late.code().map(|c| c.code()), Some("42P01"), "{late:?}");
 }

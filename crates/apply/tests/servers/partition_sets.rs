@@ -11,6 +11,7 @@ use partitioning::settings::{SetSettings, SubSettings};
 use postgres::SessionOptions;
 
 use crate::deaths::{recover, run_child};
+use crate::partition_archive::{archives_of, reached};
 use crate::world::{World, kind, quick, shown, target};
 
 const CHILD: &str = "PGWRIGHT_TEST_CHILD";
@@ -335,11 +336,20 @@ fn is_child() -> bool {
         seen += 1;
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async { run(&target(url), &dying(&folder), &quick(), &mut on_event).await.unwrap() });
+    let (folder, options) = place(&folder);
+    runtime.block_on(async { run(&target(url), &dying(folder), &options, &mut on_event).await.unwrap() });
     true
 }
 
-/// Retires by dropping, or by archiving into a folder.
+/// A folder, or a bucket with the address of its storage behind an @.
+fn place(archive: &str) -> (&str, ExecuteOptions) {
+    match archive.split_once('@') {
+        Some((bucket, endpoint)) => (bucket, ExecuteOptions { object_storage: reached(endpoint), ..quick() }),
+        None => (archive, quick()),
+    }
+}
+
+/// Retires by dropping, or by archiving.
 fn dying(folder: &str) -> Vec<SetSettings> {
     let is_archived = folder != "-";
     vec![SetSettings {
@@ -370,9 +380,20 @@ async fn killed_at_every_event_one_whole_archive_is_there() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_event_one_whole_archive_is_in_the_bucket() {
+    if !tokio::task::spawn_blocking(is_child).await.unwrap() {
+        let storage = testkit::ObjectStorage::start("cold");
+        let test = "partition_sets::killed_at_every_event_one_whole_archive_is_in_the_bucket";
+        killed_at_every_event(test, |at| format!("s3://cold/{at}@{}", storage.endpoint())).await;
+        assert_eq!(storage.open_uploads(), 0);
+    }
+}
+
 async fn killed_at_every_event(test: &str, archive: impl Fn(usize) -> String) {
     for at in 0.. {
         let archive = archive(at);
+        let (location, options) = place(&archive);
         let world = World::on(testkit::any_server()).await;
         world
             .sql(
@@ -383,14 +404,15 @@ async fn killed_at_every_event(test: &str, archive: impl Fn(usize) -> String) {
             .await;
         let status = run_child(test, &archive, at, &world.url);
         recover(&world, &quick()).await;
-        looked_after(&world, &dying(&archive), &quick()).await;
+        looked_after(&world, &dying(location), &options).await;
         if archive != "-" {
             // Wherever it died, one archive is there in the end, which is whole.
-            let archives = apply::partition_archive::list(std::path::Path::new(&archive)).unwrap();
+            let archives = archives_of(location, &options).await;
             assert_eq!(archives.len(), 1, "killed at event {at}");
-            let manifest = &archives[0].0;
-            assert_eq!(std::fs::read_dir(&archive).unwrap().count(), 2, "killed at event {at}");
-            apply::partition_archive::restore(&world.target, manifest, true, &quick(), &mut |_| {})
+            if !location.contains("://") {
+                assert_eq!(std::fs::read_dir(location).unwrap().count(), 2, "killed at event {at}");
+            }
+            apply::partition_archive::restore(&world.target, &archives[0].0, true, &options, &mut |_| {})
                 .await
                 .unwrap_or_else(|e| panic!("killed at event {at}: {}", shown(&e)));
             assert_eq!(world.value("select count(*) from r").await, "1");

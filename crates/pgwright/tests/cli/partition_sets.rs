@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 
-use crate::program::User;
+use crate::program::{User, finish};
 use crate::world::World;
 
 const METRICS: &str = r#"
@@ -130,6 +130,56 @@ async fn an_old_partition_is_archived_listed_and_brought_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_old_partition_goes_into_a_bucket_and_comes_back() {
+    let user = User::new();
+    let storage = testkit::ObjectStorage::start("cold");
+    let world = World::new().await;
+    world.load(METRICS).await;
+    let url = world.url.as_str();
+    let set = "[[partition_set]]\ntable = 'metrics.\"Sys.metrics\"'\ninterval = \"1 month\"\npremake = 0\n\
+               naming = \"{table}_y{YYYY}m{MM}\"\nretention = \"12 months\"\nthen = \"archive\"\n";
+    user.write("pgwright.toml", format!("{set}archive = \"gs://cold/shop\"\n"));
+    user.run(&["partition", "run", url]).fails(2).tells("a folder or s3://bucket/prefix");
+    user.write("pgwright.toml", format!("{set}archive = \"s3://cold/shop\"\n"));
+    let with_variables = |words: &[&str]| {
+        let mut command = user.command(words);
+        command.envs(storage.variables());
+        finish(&mut command)
+    };
+    with_variables(&["partition", "restore"]).exits(0).tells("there are no archives");
+    let run = ["partition", "run", "--execute", url];
+    with_variables(&run).exits(0).tells("are in s3://cold/shop/").tells("was read back and agrees");
+    assert_eq!(world.value(r#"select count(*) from metrics."Sys.metrics""#).await, "0");
+    assert_eq!(storage.keys("cold").len(), 4, "{:?}", storage.keys("cold"));
+    let listed = with_variables(&["partition", "restore", "--json"]).exits(0).json("partition_archives");
+    let manifest = listed["archives"][1]["manifest"].as_str().unwrap().to_owned();
+    assert!(manifest.starts_with("s3://cold/shop/"), "{manifest}");
+
+    // The same by the file, with the secret in a file of its own.
+    let secret = user.write("secret", format!("{}\n", testkit::ObjectStorage::SECRET_ACCESS_KEY));
+    let file = format!(
+        "{set}archive = \"s3://cold/shop\"\n[object_storage]\nendpoint = \"{}\"\naccess_key_id = \"{}\"\n",
+        storage.endpoint(),
+        testkit::ObjectStorage::ACCESS_KEY_ID
+    );
+    user.write("pgwright.toml", &file);
+    user.run(&["partition", "restore"]).fails(2).tells("without its secret");
+    user.write("pgwright.toml", format!("{file}secret_access_key_file = '{}'\n", secret.display()));
+    let name = "metrics.\"Sys.metrics_y2001m07\"";
+    user.run(&["partition", "restore", name, url]).exits(0).tells("nothing was run");
+    user.run(&["partition", "restore", name, "--execute", url]).exits(0).tells("1 rows, compared with its");
+    assert_eq!(world.value(r#"select id from metrics."Sys.metrics""#).await, "1");
+    user.run(&["partition", "restore", &manifest, "--no-attach", "--execute", url])
+        .exits(0)
+        .tells("a table of its own");
+    user.write("secret", "wrong");
+    let listed = user.run(&["partition", "restore", "--from", "s3://cold/shop"]).fails(3);
+    assert!(listed.error().contains("SignatureDoesNotMatch"), "{}", listed.error());
+    let journal = user.run(&["journal", "--json", url]).exits(0);
+    assert!(!journal.stdout.contains(testkit::ObjectStorage::SECRET_ACCESS_KEY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_told_to_make_partitions_by_itself() {
     let user = User::new();
     let world = World::new().await;
@@ -208,6 +258,152 @@ async fn a_set_of_pg_partman_is_taken_over_with_what_pg_partman_says_of_it() {
     }
     if tried == 0 {
         eprintln!("skipped: no server of this machine has pg_partman; scripts/setup.sh test gets it");
+    }
+}
+
+/// The table in which pg_partman 5 keeps its sets, with the columns of version 5.1 (`sql/tables/tables.sql`). Neither
+/// Debian nor a package registry has version 5, so this is its layout made by hand, as an extension, which
+/// PostgreSQL 18 finds in any folder.
+const PARTMAN_5: &str = "
+    create table @extschema@.part_config (
+        parent_table text primary key, control text not null, partition_interval text not null,
+        partition_type text not null, premake int not null default 4, automatic_maintenance text not null default 'on',
+        template_table text, retention text, retention_schema text, retention_keep_index boolean not null default true,
+        retention_keep_table boolean not null default true, epoch text not null default 'none', constraint_cols text[],
+        optimize_constraint int not null default 30, infinite_time_partitions boolean not null default false,
+        datetime_string text, jobmon boolean not null default true, sub_partition_set_full boolean not null default false,
+        undo_in_progress boolean not null default false, inherit_privileges boolean default false,
+        constraint_valid boolean default true not null, ignore_default_data boolean not null default true,
+        default_table boolean default true, date_trunc_interval text, maintenance_order int,
+        retention_keep_publication boolean not null default false, maintenance_last_run timestamptz
+    );";
+
+/// Sets as pg_partman 5 makes and names them: by time, by numbers, by numbers that are times, and a list.
+const SETS_OF_PARTMAN_5: &str = "
+    create table logs (at timestamptz not null, note text) partition by range (at);
+    create table logs_p20260101 partition of logs for values from ('2026-01-01') to ('2026-02-01');
+    create table logs_p20260201 partition of logs for values from ('2026-02-01') to ('2026-03-01');
+    create table logs_default partition of logs default;
+    create table ids (id bigint not null) partition by range (id);
+    create table ids_p0 partition of ids for values from (0) to (1000);
+    create table ids_p1000 partition of ids for values from (1000) to (2000);
+    create table ticks (sec bigint not null) partition by range (sec);
+    create table ticks_p20260101 partition of ticks for values from (1767225600) to (1767312000);
+    create table codes (code int not null) partition by list (code);
+    create table codes_p1 partition of codes for values in (1);
+    create table off (at date not null) partition by range (at);
+    create table off_p20260101 partition of off for values from ('2026-01-01') to ('2026-01-02');
+    insert into partman.part_config (parent_table, control, partition_interval, partition_type, premake, retention,
+        retention_keep_table, retention_schema, epoch, template_table, automatic_maintenance) values
+        ('public.logs', 'at', '1 mon', 'range', 6, '18 mons', false, null, 'none', 'partman.template_public_logs', 'on'),
+        ('public.ids', 'id', '1000', 'range', 4, '5000', false, 'attic', 'none', null, 'on'),
+        ('public.ticks', 'sec', '1 day', 'range', 4, '30 days', false, null, 'seconds', null, 'on'),
+        ('public.codes', 'code', '1', 'list', 4, null, true, null, 'none', null, 'on'),
+        ('public.off', 'at', '1 day', 'range', 2, null, true, null, 'none', null, 'off');";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_in_the_layout_of_pg_partman_5_are_taken_over() {
+    // An extension can be found in a folder of one's own since 18.
+    let Some(binaries) = testkit::versions().into_iter().find(|b| b.major >= 18) else { return };
+    let server = testkit::server(binaries.major);
+    let world = World::on(server).await;
+    let folder = tempfile::Builder::new().prefix("pgwright_partman_").tempdir_in("/tmp").unwrap();
+    let extensions = folder.path().join("extension");
+    std::fs::create_dir(&extensions).unwrap();
+    let control = extensions.join("pg_partman.control");
+    std::fs::write(&control, "default_version = '5.1.0'\nrelocatable = false\n").unwrap();
+    let script = extensions.join("pg_partman--5.1.0.sql");
+    std::fs::write(&script, PARTMAN_5).unwrap();
+    let owner = std::fs::metadata(server.data_dir()).unwrap().uid();
+    for path in [folder.path(), &extensions, &control, &script] {
+        chown(path, Some(owner), Some(owner)).unwrap();
+    }
+    world
+        .load(&format!(
+            "set extension_control_path = '{}:$system'; create schema partman; \
+             create extension pg_partman schema partman; {SETS_OF_PARTMAN_5}",
+            folder.path().display()
+        ))
+        .await;
+    let user = User::new();
+    let url = world.url.as_str();
+    let before = world.schema_dump().await;
+    let adopted = user
+        .run(&["partition", "adopt", "--write", url])
+        .exits(0)
+        .tells("public.ticks: pg_partman takes its keys for seconds since 1970 and divides them by 1 day")
+        .tells("public.ids: pg_partman moves old partitions into schema attic")
+        .tells("public.logs: What pg_partman's template partman.template_public_logs has beyond the table")
+        .tells("public.off: pg_partman's maintenance of it is off");
+    assert_eq!(adopted.stderr.matches("pg_partman looks after it as well").count(), 4, "{adopted}");
+    assert_eq!(world.schema_dump().await, before);
+    let written = std::fs::read_to_string(user.file("pgwright.toml")).unwrap();
+    for set in [
+        "table = \"public.logs\"\ninterval = \"1 month\"\ntime_zone = \"UTC\"\npremake = 6\nretention = \"18 months\"\n\
+         then = \"drop\"\nnaming = \"{table}_p{YYYY}{MM}{DD}\"\n",
+        "table = \"public.ids\"\ninterval = \"1000\"\ntime_zone = \"UTC\"\npremake = 4\nretention = \"5000\"\n\
+         then = \"detach\"\nnaming = \"{table}_p{n}\"\n",
+        "table = \"public.ticks\"\ninterval = \"86400\"\n",
+        "table = \"public.off\"\ninterval = \"1 day\"\ntime_zone = \"UTC\"\npremake = 2\n",
+    ] {
+        assert!(written.contains(set), "{set}\nis not in\n{written}");
+    }
+    // What was written can be run, and new partitions are called as pg_partman calls them.
+    user.run(&["partition", "run", "--execute", url]).exits(0);
+    let named = "select count(*) from pg_inherits where inhparent = 'logs'::regclass \
+                 and inhrelid::regclass::text = to_char(date_trunc('month', now() at time zone 'UTC'), '\"logs_p\"YYYYMMDD')";
+    assert_eq!(world.value(named).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pgslice_and_hands_have_made_is_taken_over() {
+    for server in testkit::servers() {
+        let world = World::on(server).await;
+        world
+            .load(
+                r#"create table visits (id bigint, created_at date not null) partition by range (created_at);
+                   comment on table visits is 'column:created_at,period:month,cast:date,version:3';
+                   create table visits_202602 partition of visits for values from ('2026-02-01') to ('2026-03-01');
+                   create table "Visits, new" (id bigint, "at,period:day" timestamptz not null) partition by range ("at,period:day");
+                   comment on table "Visits, new" is 'column:at,period:day,period:day,cast:timestamptz,version:3';
+                   create table talk (at date not null) partition by range (at);
+                   comment on table talk is 'column:elsewhere,period:month,cast:date,version:3';
+                   create table by_hand (at timestamp not null) partition by range (at);
+                   create table "erstes Jahr" partition of by_hand for values from ('2011-01-01') to ('2012-01-01');
+                   create table "zweites Jahr" partition of by_hand for values from ('2012-01-01') to ('2013-01-01');
+                   create table "alt" partition of by_hand for values from (minvalue) to ('2011-01-01');
+                   create table "Sommerferien" partition of by_hand for values from ('2013-07-04') to ('2013-08-15')"#,
+            )
+            .await;
+        let user = User::new();
+        let url = world.url.as_str();
+        let before = world.schema_dump().await;
+        user.run(&["partition", "adopt", "--write", url])
+            .exits(0)
+            .tells("public.visits: pgslice made it")
+            .tells("public.\"Visits, new\": pgslice made it")
+            .tells("public.talk: The partitions of public.talk follow no rule")
+            .tells("Partition public.\"Sommerferien\" does not lie on the grid of 1 year; it stays as it is")
+            .tells("The names of the partitions follow no known pattern");
+        let written = std::fs::read_to_string(user.file("pgwright.toml")).unwrap();
+        for set in [
+            "table = \"public.visits\"\ninterval = \"1 month\"\ntime_zone = \"UTC\"\npremake = 4\nnaming = \"{table}_{YYYY}{MM}\"\n",
+            "table = 'public.\"Visits, new\"'\ninterval = \"1 day\"\nnaming = \"{table}_{YYYY}{MM}{DD}\"\n",
+            "table = \"public.by_hand\"\ninterval = \"1 year\"\n",
+        ] {
+            assert!(written.contains(set), "{set}\nis not in\n{written}");
+        }
+        assert_eq!(world.schema_dump().await, before);
+        // The hand's bounds stay, and what they leave free is filled up to the next.
+        user.run(&["partition", "run", "--execute", url]).exits(0);
+        let bounds = "select string_agg(pg_get_expr(relpartbound, oid), ' | ' order by relname) from pg_class \
+                      where oid in (select inhrelid from pg_inherits where inhparent = 'by_hand'::regclass) \
+                      and relname ~ '^by_hand_2013'";
+        let found = world.value(bounds).await;
+        assert!(found.starts_with("FOR VALUES FROM ('2013-01-01 00:00:00') TO ('2013-07-04 00:00:00') | FOR VALUES FROM ('2013-08-15"), "{found}");
+        let days = "select count(*) from pg_inherits where inhparent = '\"Visits, new\"'::regclass";
+        assert_eq!(world.value(days).await, "5");
+        user.run(&["partition", "plan", url]).exits(0).tells("there is nothing to do");
     }
 }
 

@@ -5,6 +5,7 @@
 
 use model::QualifiedName;
 use model::partition_tree::{PartitionDetails, PartitionKey, PartitionTable};
+use serde::Deserialize;
 use tokio_postgres::Client;
 
 use crate::catalog_query;
@@ -135,19 +136,28 @@ fn table(row: PartitionTableRow) -> PartitionTable {
     }
 }
 
-/// What pg_partman keeps of one set, as far as versions 4 and 5 have it in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What pg_partman keeps of one set. Its versions 4 and 5 have other columns, and later ones add some, so a row is read by
+/// the names that it has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct PartmanSet {
     /// `schema.table`, as it was written.
     pub parent_table: String,
     /// The interval in PostgreSQL's words, or a number.
-    pub interval: String,
+    pub partition_interval: String,
     /// How many partitions are made ahead.
     pub premake: i32,
     /// How long rows are kept.
     pub retention: Option<String>,
     /// Whether old partitions are detached and kept.
-    pub keeps_table: bool,
+    pub retention_keep_table: bool,
+    /// The schema that old partitions are moved to.
+    pub retention_schema: Option<String>,
+    /// For numbers that are times: `seconds`, `milliseconds`, `nanoseconds`, and since 5.2 `microseconds`.
+    pub epoch: Option<String>,
+    /// `on` or `off`: whether its maintenance looks after the set.
+    pub automatic_maintenance: Option<String>,
+    /// The table whose properties new partitions get beside the parent's.
+    pub template_table: Option<String>,
 }
 
 /// The sets of pg_partman; none where it is not installed or its table may not be read.
@@ -171,20 +181,40 @@ pub async fn partman_sets(client: &Client) -> Result<Vec<PartmanSet>, Error> {
     let Some(schema) = schema else { return Ok(Vec::new()) };
     let schema: String = schema.try_get(0).map_err(failed)?;
     let sql = format!(
-        "select /* pgwright:partman_sets */ parent_table::text, partition_interval::text, premake::integer, \
-         retention::text, retention_keep_table from {}.part_config order by parent_table",
+        "select /* pgwright:partman_sets */ pg_catalog.to_jsonb(c) from {}.part_config c order by c.parent_table",
         model::quote_identifier(&schema)
     );
     let rows = client.query(&sql, &[]).await.map_err(failed)?;
+    let mut sets = Vec::new();
+    for row in rows {
+        let json: serde_json::Value = row.try_get(0).map_err(failed)?;
+        // A row of a form that no known version has says nothing.
+        sets.extend(serde_json::from_value::<PartmanSet>(json).ok());
+    }
+    Ok(sets)
+}
+
+/// What pgslice keeps of a set: the comment on its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PgsliceSet {
+    /// The table.
+    pub table: QualifiedName,
+    /// `day`, `month` or `year`.
+    pub period: String,
+}
+
+/// The partitioned tables on which pgslice has left its comment: `column:created_at,period:month,cast:date,version:3`.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn pgslice_sets(client: &Client) -> Result<Vec<PgsliceSet>, Error> {
+    let failed = |error: tokio_postgres::Error| Error::from_query("pgslice_sets", &error);
+    let sql = include_str!("../../queries/pgslice_sets.sql");
+    let rows = client.query(sql, &[]).await.map_err(failed)?;
     rows.iter()
         .map(|row| {
-            Ok(PartmanSet {
-                parent_table: row.try_get(0)?,
-                interval: row.try_get(1)?,
-                premake: row.try_get(2)?,
-                retention: row.try_get(3)?,
-                keeps_table: row.try_get(4)?,
-            })
+            let table = QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
+            Ok(PgsliceSet { table, period: row.try_get(2)? })
         })
         .collect::<Result<_, tokio_postgres::Error>>()
         .map_err(failed)

@@ -1,12 +1,12 @@
 //! `pgwright partition restore [PARTITION|MANIFEST]`: which archives are there, and how does one come back?
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-use apply::partition_archive::{Manifest, list, plan_restore, read_manifest, restore};
+use apply::partition_archive::{Archive, Manifest, ObjectStorage, Store, plan_restore, restore};
 use clap::Args as ClapArgs;
 use model::{Bytes, QualifiedName};
 
+use super::sets::at_home;
 use crate::commands::Context;
 use crate::commands::changes::{Narrator, Patience};
 use crate::commands::undo::refused;
@@ -16,14 +16,14 @@ use crate::printer::plain;
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 #[command(
-    before_help = "Example:\n  pgwright partition restore                                   list the archives\n  pgwright partition restore metrics_2024_01                   show what would be done\n  pgwright partition restore metrics_2024_01 --execute         bring it back and attach it\n  pgwright partition restore /srv/archive/….json --no-attach   as a table of its own"
+    before_help = "Example:\n  pgwright partition restore                                   list the archives\n  pgwright partition restore metrics_2024_01                   show what would be done\n  pgwright partition restore metrics_2024_01 --execute         bring it back and attach it\n  pgwright partition restore /srv/archive/….json --no-attach   as a table of its own\n  pgwright partition restore --from s3://cold/shop                 list those of a bucket"
 )]
 pub struct Args {
-    /// The partition, or the manifest of its archive (a .json file); without it, the archives are listed.
+    /// The partition, or the manifest of its archive (a .json file or object); without it, the archives are listed.
     what: Option<String>,
-    /// The folder of the archives; those of the sets in pgwright.toml by default.
-    #[arg(long, value_name = "FOLDER")]
-    from: Option<PathBuf>,
+    /// The folder of the archives, or s3://bucket/prefix; those of the sets in pgwright.toml by default.
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
     /// Make it a table of its own, as the manifest describes it.
     #[arg(long)]
     no_attach: bool,
@@ -39,14 +39,15 @@ pub struct Args {
 /// # Errors
 /// Fails when there is no such archive, or it cannot be brought back.
 pub async fn run(context: &Context, args: Args) -> CommandResult {
-    let Some(what) = &args.what else { return show_all(context, &args) };
-    let manifest = find(context, &args, what)?;
+    let storage = context.settings.object_storage()?;
+    let Some(what) = &args.what else { return show_all(context, &args, &storage).await };
+    let archive = find(context, &args, &storage, what).await?;
     let target = context.target()?;
     if args.execute {
         let options = args.patience.options(context);
         let mut narrator = Narrator::new(&context.printer);
         let result =
-            restore(&target, &manifest, !args.no_attach, &options, &mut |event| narrator.tell(&event)).await;
+            restore(&target, &archive, !args.no_attach, &options, &mut |event| narrator.tell(&event)).await;
         narrator.finish();
         let restored = result.map_err(refused)?;
         if context.printer.json {
@@ -67,7 +68,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         return Ok(Exit::Done);
     }
     let session = context.connect(&target).await?;
-    let plan = plan_restore(&session, &manifest, !args.no_attach).await.map_err(refused)?;
+    let plan = plan_restore(&session, &archive, !args.no_attach).await.map_err(refused)?;
     if context.printer.json {
         context.printer.json("partition_restore", &serde_json::json!({ "executed": false, "plan": plan }))?;
     } else {
@@ -101,39 +102,42 @@ fn retires(context: &Context, table: &QualifiedName) {
     }
 }
 
-fn folders(context: &Context, args: &Args) -> Result<Vec<PathBuf>, CommandError> {
-    if let Some(folder) = &args.from {
-        return Ok(vec![folder.clone()]);
-    }
-    let folders: BTreeSet<PathBuf> = context
-        .settings
-        .partition_sets
-        .iter()
-        .filter_map(|s| s.archive.as_ref().map(PathBuf::from))
-        .collect();
-    if folders.is_empty() {
-        return Err(CommandError::new("no folder of archives is known")
+fn stores(context: &Context, args: &Args, storage: &ObjectStorage) -> Result<Vec<Store>, CommandError> {
+    let places: BTreeSet<&String> = match &args.from {
+        Some(place) => BTreeSet::from([place]),
+        None => context.settings.partition_sets.iter().filter_map(|s| s.archive.as_ref()).collect(),
+    };
+    if places.is_empty() {
+        return Err(CommandError::new("no place of archives is known")
             .detail("No [[partition_set]] of pgwright.toml has \"archive\".")
-            .hint("Name the folder with --from, or the manifest itself."));
+            .hint("Name the folder or the bucket with --from, or the manifest itself."));
     }
-    Ok(folders.into_iter().collect())
+    places.into_iter().map(|place| Store::open(place, storage).map_err(|e| refused(e.into()))).collect()
 }
 
-fn archives(context: &Context, args: &Args) -> Result<Vec<(PathBuf, Manifest)>, CommandError> {
+async fn archives(
+    context: &Context,
+    args: &Args,
+    storage: &ObjectStorage,
+) -> Result<Vec<(Archive, Manifest)>, CommandError> {
     let mut found = Vec::new();
-    for folder in folders(context, args)? {
-        found.extend(list(&folder).map_err(|e| refused(e.into()))?);
+    for store in stores(context, args, storage)? {
+        found.extend(store.list().await.map_err(|e| refused(e.into()))?);
     }
     Ok(found)
 }
 
-/// The manifest that is meant: a file, or the newest of a partition.
-fn find(context: &Context, args: &Args, what: &str) -> Result<PathBuf, CommandError> {
-    let path = Path::new(what);
-    if path.extension().is_some_and(|e| e == "json") {
-        read_manifest(path).map_err(|e| refused(e.into()))?;
-        return std::path::absolute(path)
-            .map_err(|e| CommandError::new(format!("could not find \"{what}\"")).detail(format!("{e}.")));
+/// The archive that is meant: that of a manifest, or the newest of a partition.
+async fn find(
+    context: &Context,
+    args: &Args,
+    storage: &ObjectStorage,
+    what: &str,
+) -> Result<Archive, CommandError> {
+    if what.ends_with(".json") {
+        let archive = Archive::open(&at_home(what)?, storage).map_err(|e| refused(e.into()))?;
+        archive.read_manifest().await.map_err(|e| refused(e.into()))?;
+        return Ok(archive);
     }
     let name = QualifiedName::parse(what, "").map_err(|reason| {
         CommandError::new("could not understand the name of a table").detail(format!("{reason}."))
@@ -141,8 +145,8 @@ fn find(context: &Context, args: &Args, what: &str) -> Result<PathBuf, CommandEr
     let fits = |found: &QualifiedName| {
         found.name == name.name && (name.schema.is_empty() || found.schema == name.schema)
     };
-    let mut found: Vec<(PathBuf, Manifest)> =
-        archives(context, args)?.into_iter().filter(|(_, m)| fits(&m.partition)).collect();
+    let mut found: Vec<(Archive, Manifest)> =
+        archives(context, args, storage).await?.into_iter().filter(|(_, m)| fits(&m.partition)).collect();
     let tables: BTreeSet<String> = found.iter().map(|(_, m)| m.partition.to_string()).collect();
     if tables.len() > 1 {
         return Err(CommandError::new(format!("\"{what}\" is the name of several archived tables"))
@@ -150,7 +154,7 @@ fn find(context: &Context, args: &Args, what: &str) -> Result<PathBuf, CommandEr
             .hint("Write the schema as well."));
     }
     let several = found.len();
-    let Some((path, manifest)) = found.pop() else {
+    let Some((archive, manifest)) = found.pop() else {
         return Err(CommandError::new(format!("there is no archive of \"{what}\""))
             .hint("\"pgwright partition restore\" lists the archives."));
     };
@@ -160,17 +164,15 @@ fn find(context: &Context, args: &Args, what: &str) -> Result<PathBuf, CommandEr
             manifest.partition, manifest.archived_at
         ));
     }
-    std::path::absolute(&path).map_err(|e| {
-        CommandError::new(format!("could not find \"{}\"", path.display())).detail(format!("{e}."))
-    })
+    Archive::open(&at_home(&archive.to_string())?, storage).map_err(|e| refused(e.into()))
 }
 
-fn show_all(context: &Context, args: &Args) -> CommandResult {
-    let found = archives(context, args)?;
+async fn show_all(context: &Context, args: &Args, storage: &ObjectStorage) -> CommandResult {
+    let found = archives(context, args, storage).await?;
     if context.printer.json {
         let archives: Vec<serde_json::Value> = found
             .iter()
-            .map(|(path, manifest)| serde_json::json!({ "manifest": path, "archive": manifest }))
+            .map(|(archive, m)| serde_json::json!({ "manifest": archive.to_string(), "archive": m }))
             .collect();
         context.printer.json("partition_archives", &serde_json::json!({ "archives": archives }))?;
         return Ok(Exit::Done);
@@ -181,7 +183,7 @@ fn show_all(context: &Context, args: &Args) -> CommandResult {
     }
     let rows: Vec<Vec<String>> = found
         .iter()
-        .map(|(path, m)| {
+        .map(|(archive, m)| {
             vec![
                 m.partition.to_string(),
                 m.table.to_string(),
@@ -189,7 +191,7 @@ fn show_all(context: &Context, args: &Args) -> CommandResult {
                 Bytes(m.csv_bytes).to_string(),
                 Bytes(m.file_bytes).to_string(),
                 m.archived_at.clone(),
-                path.display().to_string(),
+                archive.to_string(),
             ]
         })
         .collect();

@@ -66,7 +66,10 @@ pub async fn run(context: &Context, args: RunArgs) -> CommandResult {
     let session = context.connect(&target).await?;
     let sets = chosen(context, &session, &args.wanted).await?;
     drop(session);
-    let options = args.patience.options(context);
+    let options = apply::ExecuteOptions {
+        object_storage: context.settings.object_storage()?,
+        ..args.patience.options(context)
+    };
     let mut narrator = Narrator::new(&context.printer);
     let began = Instant::now();
     let result = loop {

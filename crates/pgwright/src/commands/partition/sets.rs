@@ -30,8 +30,8 @@ pub struct Wanted {
     /// What is done with older partitions.
     #[arg(long, value_name = "ACTION", value_parser = action)]
     then: Option<RetentionAction>,
-    /// For --then archive: the folder that partitions are written to.
-    #[arg(long, value_name = "FOLDER")]
+    /// For --then archive: the folder that partitions are written to, or s3://bucket/prefix.
+    #[arg(long, value_name = "PLACE")]
     archive: Option<String>,
     /// The zone in which days begin, for instance Europe/Zurich.
     #[arg(long, value_name = "ZONE")]
@@ -64,7 +64,7 @@ pub(super) async fn chosen(
                 .detail("There is no [[partition_set]] in pgwright.toml, and no table was named.")
                 .hint("Name a table, or write its set down with \"pgwright partition adopt\"."));
         }
-        return configured.iter().cloned().map(at_home).collect();
+        return configured.iter().cloned().map(set_at_home).collect();
     }
     let version = session.version_num();
     let trees = Trees::new(postgres::catalog::partition_tables(session, version).await?);
@@ -97,19 +97,24 @@ pub(super) async fn chosen(
         set.archive = wanted.archive.clone().or(set.archive);
         set.time_zone = wanted.time_zone.clone().or(set.time_zone);
         set.naming = wanted.naming.clone().or(set.naming);
-        sets.push(at_home(set)?);
+        sets.push(set_at_home(set)?);
     }
     Ok(sets)
 }
 
 /// A set whose archive is named from the root of the file system on, for the journal outlives the folder in which a
 /// command was run.
-fn at_home(mut set: SetSettings) -> Result<SetSettings, CommandError> {
-    if let Some(folder) = &set.archive {
-        let absolute = std::path::absolute(folder).map_err(|e| {
-            CommandError::new(format!("could not find the folder \"{folder}\"")).detail(format!("{e}."))
-        })?;
-        set.archive = Some(absolute.to_string_lossy().into_owned());
-    }
+fn set_at_home(mut set: SetSettings) -> Result<SetSettings, CommandError> {
+    set.archive = set.archive.as_deref().map(at_home).transpose()?;
     Ok(set)
+}
+
+/// A path from the root of the file system on; a bucket is named so already.
+pub(super) fn at_home(place: &str) -> Result<String, CommandError> {
+    if place.contains("://") {
+        return Ok(place.to_owned());
+    }
+    let absolute = std::path::absolute(place)
+        .map_err(|e| CommandError::new(format!("could not find \"{place}\"")).detail(format!("{e}.")))?;
+    Ok(absolute.to_string_lossy().into_owned())
 }
