@@ -129,7 +129,7 @@ impl Bucket {
             // Deleting many at once is not known everywhere, and one at a time is all that is asked for.
             .with_disable_bulk_delete(true)
             .with_retry(RetryConfig { max_retries: 5, retry_timeout: PATIENCE, ..RetryConfig::default() })
-            .with_http_connector(Connector { tls: Arc::new(tls(ca_file).map_err(unfit)?) })
+            .with_http_connector(Connector { ca_file })
             .build()
             .map_err(|e| unfit(reason_of(&e)))?;
         let prefix = Path::parse(prefix).map_err(|e| unfit(e.to_string()))?;
@@ -320,15 +320,18 @@ impl Upload {
 /// Makes clients for HTTP that trust what the system and the settings trust.
 #[derive(Debug)]
 struct Connector {
-    tls: Arc<rustls::ClientConfig>,
+    ca_file: Option<PathBuf>,
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let failed = |source| object_store::Error::Generic { store: "HTTP", source };
         let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp);
+        let https_only = allows_http.is_none_or(|allows| allows != "true");
+        let tls = tls(https_only, self.ca_file.as_deref()).map_err(|reason| failed(reason.into()))?;
         reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls.as_ref().clone())
-            .https_only(allows_http.is_none_or(|allows| allows != "true"))
+            .tls_backend_preconfigured(tls)
+            .https_only(https_only)
             .connect_timeout(CONNECTING)
             .read_timeout(SILENCE)
             // What was signed for one host is of no use to another.
@@ -336,16 +339,18 @@ impl HttpConnector for Connector {
             .user_agent(concat!("pgwright/", env!("CARGO_PKG_VERSION")))
             .build()
             .map(HttpClient::new)
-            .map_err(|e| object_store::Error::Generic { store: "HTTP", source: Box::new(e) })
+            .map_err(|e| failed(Box::new(e)))
     }
 }
 
-/// TLS with the certificates that the system trusts, and those of a file.
-fn tls(ca_file: Option<PathBuf>) -> Result<rustls::ClientConfig, String> {
+/// TLS with the certificates that the system trusts, and those of a file. Who is spoken to without TLS needs none.
+fn tls(is_used: bool, ca_file: Option<&std::path::Path>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        let loaded = rustls_native_certs::load_certs_from_paths(Some(&file), None);
+    if is_used {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if let Some(file) = ca_file.filter(|_| is_used) {
+        let loaded = rustls_native_certs::load_certs_from_paths(Some(file), None);
         if let Some(error) = loaded.errors.first() {
             return Err(format!("its certificates: {error}"));
         }
