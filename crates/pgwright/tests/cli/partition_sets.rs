@@ -291,15 +291,15 @@ const SETS_OF_PARTMAN_5: &str = "
     create table ticks_p20260101 partition of ticks for values from (1767225600) to (1767312000);
     create table codes (code int not null) partition by list (code);
     create table codes_p1 partition of codes for values in (1);
-    create table off (at date not null) partition by range (at);
-    create table off_p20260101 partition of off for values from ('2026-01-01') to ('2026-01-02');
+    create table quiet (at date not null) partition by range (at);
+    create table quiet_p20260101 partition of quiet for values from ('2026-01-01') to ('2026-02-01');
     insert into partman.part_config (parent_table, control, partition_interval, partition_type, premake, retention,
         retention_keep_table, retention_schema, epoch, template_table, automatic_maintenance) values
         ('public.logs', 'at', '1 mon', 'range', 6, '18 mons', false, null, 'none', 'partman.template_public_logs', 'on'),
         ('public.ids', 'id', '1000', 'range', 4, '5000', false, 'attic', 'none', null, 'on'),
         ('public.ticks', 'sec', '1 day', 'range', 4, '30 days', false, null, 'seconds', null, 'on'),
         ('public.codes', 'code', '1', 'list', 4, null, true, null, 'none', null, 'on'),
-        ('public.off', 'at', '1 day', 'range', 2, null, true, null, 'none', null, 'off');";
+        ('public.quiet', 'at', '1 mon', 'range', 2, null, true, null, 'none', null, 'off');";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sets_in_the_layout_of_pg_partman_5_are_taken_over() {
@@ -334,7 +334,7 @@ async fn sets_in_the_layout_of_pg_partman_5_are_taken_over() {
         .tells("public.ticks: pg_partman takes its keys for seconds since 1970 and divides them by 1 day")
         .tells("public.ids: pg_partman moves old partitions into schema attic")
         .tells("public.logs: What pg_partman's template partman.template_public_logs has beyond the table")
-        .tells("public.off: pg_partman's maintenance of it is off");
+        .tells("public.quiet: pg_partman's maintenance of it is off");
     assert_eq!(adopted.stderr.matches("pg_partman looks after it as well").count(), 4, "{adopted}");
     assert_eq!(world.schema_dump().await, before);
     let written = std::fs::read_to_string(user.file("pgwright.toml")).unwrap();
@@ -344,7 +344,7 @@ async fn sets_in_the_layout_of_pg_partman_5_are_taken_over() {
         "table = \"public.ids\"\ninterval = \"1000\"\ntime_zone = \"UTC\"\npremake = 4\nretention = \"5000\"\n\
          then = \"detach\"\nnaming = \"{table}_p{n}\"\n",
         "table = \"public.ticks\"\ninterval = \"86400\"\n",
-        "table = \"public.off\"\ninterval = \"1 day\"\ntime_zone = \"UTC\"\npremake = 2\n",
+        "table = \"public.quiet\"\ninterval = \"1 month\"\ntime_zone = \"UTC\"\npremake = 2\n",
     ] {
         assert!(written.contains(set), "{set}\nis not in\n{written}");
     }

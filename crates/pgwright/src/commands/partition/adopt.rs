@@ -157,6 +157,11 @@ fn with_partman(inferred: &Inferred, partman: &[PartmanSet], notes: &mut Vec<Str
             epoch.unwrap_or_default(),
             found.partition_interval
         )),
+        // For a list it is the numbers of a partition, which are named here.
+        _ if set.interval.is_none() => notes.push(
+            "pg_partman makes a partition for each number of the list; pgwright makes those that its set names."
+                .to_owned(),
+        ),
         Ok(interval) => set.interval = Some(interval.to_string()),
         Err(reason) => notes.push(reason),
     }
