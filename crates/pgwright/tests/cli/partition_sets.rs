@@ -341,7 +341,7 @@ async fn sets_in_the_layout_of_pg_partman_5_are_taken_over() {
     for set in [
         "table = \"public.logs\"\ninterval = \"1 month\"\ntime_zone = \"UTC\"\npremake = 6\nretention = \"18 months\"\n\
          then = \"drop\"\nnaming = \"{table}_p{YYYY}{MM}{DD}\"\n",
-        "table = \"public.ids\"\ninterval = \"1000\"\ntime_zone = \"UTC\"\npremake = 4\nretention = \"5000\"\n\
+        "table = \"public.ids\"\ninterval = \"1000\"\npremake = 4\nretention = \"5000\"\n\
          then = \"detach\"\nnaming = \"{table}_p{n}\"\n",
         "table = \"public.ticks\"\ninterval = \"86400\"\n",
         "table = \"public.quiet\"\ninterval = \"1 month\"\ntime_zone = \"UTC\"\npremake = 2\n",
