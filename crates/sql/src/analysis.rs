@@ -64,6 +64,8 @@ pub struct RelationUse {
     pub predicates: Vec<Predicate>,
     /// Orders in which its rows would be useful.
     pub sorts: Vec<SortNeed>,
+    /// What its rows are grouped by, also where no index can hold it.
+    pub groups: Vec<Grouping>,
     /// Columns of which only the smallest or largest value is wanted.
     pub extremes: BTreeSet<String>,
     /// Columns of row comparisons, `(a, b) > ($1, $2)`: one stretch of an index in this order.
@@ -241,6 +243,15 @@ pub struct SortNeed {
     pub complete: bool,
     /// Whether only the first rows are wanted.
     pub limited: bool,
+}
+
+/// `GROUP BY` and `DISTINCT`, as far as one relation is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// The keys of this relation.
+    pub keys: Vec<KeyExpression>,
+    /// Whether there are no others.
+    pub complete: bool,
 }
 
 /// One key of an order.

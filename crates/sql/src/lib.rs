@@ -34,8 +34,8 @@ pub use action::{
     Action, ConstraintKind, Dropped, NewColumn, NewConstraint, Reindexed, Renamed, TableChange,
 };
 pub use analysis::{
-    Analysis, Arm, JoinEquality, KeyExpression, Nearest, Operator, ParameterContext, Predicate, RelationUse,
-    SortItem, SortNeed, SortOrigin, Target,
+    Analysis, Arm, Grouping, JoinEquality, KeyExpression, Nearest, Operator, ParameterContext, Predicate,
+    RelationUse, SortItem, SortNeed, SortOrigin, Target,
 };
 pub use block::{Block, Unseen};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};

@@ -289,6 +289,7 @@ impl Lowering<'_> {
             whole_row: false,
             predicates: Vec::new(),
             sorts: Vec::new(),
+            groups: Vec::new(),
             extremes: BTreeSet::new(),
             row_bounds: Vec::new(),
             nearest: Vec::new(),

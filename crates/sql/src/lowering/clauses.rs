@@ -1,6 +1,6 @@
 //! Statements and their clauses: `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `FROM`, `ORDER BY`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::change::{NullsOrder, SortOrder};
 use pg_query::NodeEnum;
@@ -10,7 +10,9 @@ use pg_query::protobuf::{
 };
 
 use super::{Entry, Lowering, Order, Outputs, Source, Wanted, rename, string};
-use crate::analysis::{KeyExpression, Nearest, Operator, ParameterContext, SortItem, SortNeed, SortOrigin};
+use crate::analysis::{
+    Grouping, KeyExpression, Nearest, Operator, ParameterContext, SortItem, SortNeed, SortOrigin,
+};
 use crate::expression::{Expression, Literal};
 use crate::lowering::conditions::key_expression;
 use crate::lowering::expressions::operator_name;
@@ -317,12 +319,15 @@ impl Lowering<'_> {
         if !keys.is_empty() {
             let items = keys.iter().map(|e| sort_item(e, SortOrder::Asc, NullsOrder::Default)).collect();
             self.add_sort(SortOrigin::GroupBy, items, false);
+            self.add_groups(&keys);
         }
         // `SELECT DISTINCT` is a list with one empty node.
         let plain_distinct = matches!(select.distinct_clause.as_slice(), [Node { node: None }]);
         if plain_distinct {
             let items = outputs.iter().map(|(_, e)| sort_item(e, SortOrder::Asc, NullsOrder::Default));
             self.add_sort(SortOrigin::Distinct, items.collect(), false);
+            let keys: Vec<Expression> = outputs.iter().map(|(_, e)| e.clone()).collect();
+            self.add_groups(&keys);
         }
     }
 
@@ -398,6 +403,28 @@ impl Lowering<'_> {
             let need = SortNeed { origin, items: kept, complete, limited };
             if !relation.sorts.contains(&need) {
                 relation.sorts.push(need);
+            }
+        }
+    }
+
+    /// Notes the keys by relation: the planner estimates the groups of each on its own.
+    fn add_groups(&mut self, keys: &[Expression]) {
+        let mut of_relation: BTreeMap<usize, Vec<KeyExpression>> = BTreeMap::new();
+        for key in keys {
+            let Some(relation) = key.only_relation() else { continue };
+            if let Some(key) = key_expression(key) {
+                of_relation.entry(relation).or_default().push(key);
+            }
+        }
+        let block = self.block();
+        for (number, own) in of_relation {
+            let of = self.analysis.relations.get(number).map(|r| self.planned_in(r.block));
+            let Some(relation) = self.analysis.relations.get_mut(number).filter(|_| of == Some(block)) else {
+                continue;
+            };
+            let grouping = Grouping { complete: own.len() == keys.len(), keys: own };
+            if !relation.groups.contains(&grouping) {
+                relation.groups.push(grouping);
             }
         }
     }
