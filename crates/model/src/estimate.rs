@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::name::{QualifiedName, quote_identifier};
+use crate::snapshot::{ColumnStatistics, ExtendedStatisticsData};
 use crate::statistics::StatisticsKind;
 
 /// How a column or expression is looked at.
@@ -217,6 +218,15 @@ impl Errors {
     }
 }
 
+/// What ANALYZE of the sample collected, as a snapshot holds it: by the attribute numbers of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Collected {
+    /// Of several columns or of expressions.
+    Extended(Box<ExtendedStatisticsData>),
+    /// Of one column.
+    Column(Box<ColumnStatistics>),
+}
+
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
@@ -238,6 +248,9 @@ pub struct Tried {
     pub analyze_ms: f64,
     /// Milliseconds of planning one condition with it.
     pub planning_ms: f64,
+    /// The statistics themselves, with which whole statements can be planned elsewhere.
+    #[serde(skip)]
+    pub collected: Option<Collected>,
 }
 
 /// A sample that was measured on.
@@ -268,6 +281,10 @@ pub struct Measured {
     pub planning_ms: f64,
     /// What was tried, in that order.
     pub tried: Vec<Tried>,
+    /// Combinations that occur, in the order of the members and common ones first, with `None` where a member is
+    /// not compared with a value.
+    #[serde(skip)]
+    pub occurring: Vec<Vec<Option<String>>>,
 }
 
 /// A set of columns of which nothing was measured.

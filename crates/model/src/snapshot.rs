@@ -192,6 +192,21 @@ impl Relation {
             self.reltuples
         }
     }
+
+    /// Rows that changed since ANALYZE, as far as the counters can be believed. What a session inserted it reports up to
+    /// a second later, and so sometimes after the ANALYZE that saw those rows: then they are counted as changes, and
+    /// twice among the live rows, of which the file holds only half. Source: `pgstat_report_stat` and
+    /// `pgstat_report_analyze` in `pgstat_relation.c`.
+    pub fn changed_since_analyze(&self) -> f64 {
+        let Some(activity) = &self.activity else { return 0.0 };
+        let changed = activity.n_mod_since_analyze as f64;
+        let counted_twice = activity.n_live_tup as f64 - self.rows();
+        if changed > 0.0 && self.reltuples > 0.0 && counted_twice >= 0.8 * changed {
+            (changed - counted_twice).max(0.0)
+        } else {
+            changed
+        }
+    }
 }
 
 /// A column of a relation.

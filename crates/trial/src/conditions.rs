@@ -18,7 +18,7 @@ const MIXED: usize = 4;
 const QUANTILES: [f64; 9] = [0.02, 0.1, 0.2, 0.4, 0.5, 0.6, 0.8, 0.9, 0.98];
 
 /// The values of one row, by member; `None` for a member that is not compared with one.
-type Values = Vec<Option<String>>;
+pub(crate) type Values = Vec<Option<String>>;
 
 /// What is known of the members of a set.
 pub(crate) struct Asked<'a> {
@@ -111,6 +111,17 @@ impl<'a> Asked<'a> {
                 Ok(values)
             })
             .collect()
+    }
+
+    /// Combinations of values that occur: the most common one, and then as they were drawn.
+    pub(crate) fn occurring(&self) -> Vec<Values> {
+        let mut found: Vec<Values> = Vec::new();
+        for values in self.common.iter().take(1).chain(&self.rows) {
+            if !found.contains(values) {
+                found.push(values.clone());
+            }
+        }
+        found
     }
 
     /// Conditions as SQL, each once.

@@ -9,6 +9,7 @@
 //! The server is made as the planner twin and the refuter make theirs: the schema belongs to a role that is no
 //! superuser, so types, collations and functions are the user's, and nothing of them can reach beyond the database.
 
+mod collected;
 mod conditions;
 mod error;
 mod measure;

@@ -3,12 +3,15 @@
 
 use std::time::Instant;
 
-use model::estimate::{Attempt, ColumnSet, Errors, Measured, NotMeasured, Probe, SampleFacts, Tried};
+use model::estimate::{
+    Attempt, Collected, ColumnSet, Errors, Measured, NotMeasured, Probe, SampleFacts, Tried,
+};
 use model::{QualifiedName, StatisticsDefinition, quote_identifier};
 use schema::pipeline;
 use serde_json::Value as Json;
 
-use crate::conditions::Asked;
+use crate::collected;
+use crate::conditions::{Asked, Values};
 use crate::error::Error;
 use crate::server::{Loaded, Source, Trial, message};
 
@@ -27,6 +30,15 @@ struct Estimates {
     planning_ms: f64,
     n_distinct: Option<f64>,
     expressions: Vec<String>,
+    collected: Option<Collected>,
+}
+
+/// What is asked of a set.
+#[derive(Default)]
+struct Questions {
+    /// Conditions with the rows or groups that there really are.
+    counted: Vec<(String, f64)>,
+    occurring: Vec<Values>,
 }
 
 impl Trial {
@@ -76,8 +88,8 @@ impl Trial {
         attempts: &[Attempt],
     ) -> Result<Result<Measured, String>, Error> {
         self.reopen().await?;
-        let counted = match self.count(loaded, set).await {
-            Ok(counted) => counted,
+        let Questions { counted, occurring } = match self.count(loaded, set).await {
+            Ok(questions) => questions,
             Err(error) => return message(error, "counting rows of a sample").map(Err),
         };
         if counted.is_empty() {
@@ -103,6 +115,7 @@ impl Trial {
                     expressions: estimated.expressions,
                     analyze_ms: estimated.analyze_ms,
                     planning_ms: estimated.planning_ms,
+                    collected: estimated.collected,
                 },
                 Err(error) => Tried {
                     attempt: attempt.clone(),
@@ -112,6 +125,7 @@ impl Trial {
                     expressions: Vec::new(),
                     analyze_ms: 0.0,
                     planning_ms: 0.0,
+                    collected: None,
                 },
             });
         }
@@ -122,15 +136,12 @@ impl Trial {
             analyze_ms: before.analyze_ms,
             planning_ms: before.planning_ms,
             tried,
+            occurring,
         }))
     }
 
     /// What is asked, and how many rows or groups there really are.
-    async fn count(
-        &self,
-        loaded: &Loaded,
-        set: &ColumnSet,
-    ) -> Result<Vec<(String, f64)>, tokio_postgres::Error> {
+    async fn count(&self, loaded: &Loaded, set: &ColumnSet) -> Result<Questions, tokio_postgres::Error> {
         let table = &loaded.table;
         if set.is_grouped() {
             let keys = keys(set);
@@ -138,11 +149,13 @@ impl Trial {
                 "SELECT /* pgwright:trial */ pg_catalog.count(*) FROM (SELECT DISTINCT {keys} FROM {table}) AS s"
             );
             let groups: i64 = self.client.query_one(&sql, &[]).await?.try_get(0)?;
-            return Ok(vec![(format!("GROUP BY {keys}"), groups as f64)]);
+            let counted = vec![(format!("GROUP BY {keys}"), groups as f64)];
+            return Ok(Questions { counted, ..Questions::default() });
         }
-        let conditions = Asked::read(&self.client, table, set).await?.conditions();
+        let asked = Asked::read(&self.client, table, set).await?;
+        let conditions = asked.conditions();
         if conditions.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Questions::default());
         }
         let counts: Vec<String> =
             conditions.iter().map(|c| format!("pg_catalog.count(*) FILTER (WHERE {c})")).collect();
@@ -150,7 +163,8 @@ impl Trial {
         let row = self.client.query_one(&sql, &[]).await?;
         let counts =
             (0..conditions.len()).map(|n| row.try_get::<_, i64>(n)).collect::<Result<Vec<_>, _>>()?;
-        Ok(conditions.into_iter().zip(counts).map(|(c, n)| (c, n as f64)).collect())
+        let counted = conditions.into_iter().zip(counts).map(|(c, n)| (c, n as f64)).collect();
+        Ok(Questions { counted, occurring: asked.occurring() })
     }
 
     /// In a transaction that is rolled back: makes what is tried, analyzes and asks for estimates.
@@ -202,9 +216,14 @@ impl Trial {
             });
         }
         let expressions = self.expressions_made(attempt).await?;
+        let collected = match attempt {
+            Some(attempt) => collected::read(&self.client, self.major(), loaded, attempt).await?,
+            None => None,
+        };
         let floor = if loaded.facts.is_whole { 1.0 } else { NOISE_ROWS };
         let planning_ms = planning_ms / counted.len().max(1) as f64;
-        Ok(Estimates { errors: Errors::of(probes, floor), analyze_ms, planning_ms, n_distinct, expressions })
+        let errors = Errors::of(probes, floor);
+        Ok(Estimates { errors, analyze_ms, planning_ms, n_distinct, expressions, collected })
     }
 
     /// Makes what is tried; gives `n_distinct` for the whole table where that is tried.
@@ -268,7 +287,7 @@ impl Trial {
     }
 }
 
-fn name_of_tried(table: &QualifiedName) -> QualifiedName {
+pub(crate) fn name_of_tried(table: &QualifiedName) -> QualifiedName {
     QualifiedName::new(table.schema.clone(), "tried")
 }
 

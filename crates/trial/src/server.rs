@@ -41,7 +41,7 @@ impl Default for TrialOptions {
 pub struct Source<'a> {
     /// The table.
     pub relation: &'a Relation,
-    /// Unquoted columns of the sample, in the order of its text.
+    /// Unquoted columns of the sample, in the order of its text and of the table.
     pub columns: &'a [String],
     /// Rows in the text format of COPY.
     pub data: Vec<Bytes>,
@@ -68,6 +68,10 @@ pub struct Existing {
 pub(crate) struct Loaded {
     pub(crate) table: QualifiedName,
     pub(crate) facts: SampleFacts,
+    /// The numbers of its columns in the table that it is a sample of.
+    pub(crate) numbers: Vec<i16>,
+    /// Whether that table is one of partitions.
+    pub(crate) inherited: bool,
 }
 
 /// A server of its own that holds a schema and, for moments, a sample. Dropping it stops the server and removes
@@ -208,7 +212,15 @@ impl Trial {
             }
         }
         match self.copy(&table, &source.data).await {
-            Ok(()) => Ok(Ok(Loaded { table, facts: source.facts })),
+            Ok(()) => {
+                let number = |name: &String| source.relation.column(name).map_or(0, |c| c.attnum);
+                Ok(Ok(Loaded {
+                    table,
+                    facts: source.facts,
+                    numbers: source.columns.iter().map(number).collect(),
+                    inherited: source.relation.partition_key.is_some(),
+                }))
+            }
             Err(error) => message(error, what).map(Err),
         }
     }

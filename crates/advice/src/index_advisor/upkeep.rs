@@ -50,8 +50,7 @@ pub(crate) fn poor_statistics(relation: &Relation) -> Option<String> {
     if relation.reltuples > 0.0 && columns_without.count() == relation.columns.len() {
         return (!statistics_are_hidden(relation)).then(|| "it has no column statistics".into());
     }
-    let activity = relation.activity.as_ref()?;
-    let changed = activity.n_mod_since_analyze as f64;
+    let changed = relation.changed_since_analyze();
     // Twice autovacuum's default share: below, it will come by itself.
     (changed > 50.0 + 0.2 * relation.reltuples).then(|| {
         format!("{changed:.0} changes since it was analyzed, when it had {:.0} rows", relation.reltuples)

@@ -58,7 +58,7 @@ fn stale(relation: &Relation, node: &Node, thresholds: &Thresholds) -> Option<(S
     if !has_statistics && analyzed.is_none() && relation.pages > 0 {
         return Some((format!("{name} was never analyzed"), "everything".into()));
     }
-    let changed = activity.n_mod_since_analyze as f64;
+    let changed = relation.changed_since_analyze();
     let share = changed / relation.reltuples.max(1.0);
     if changed < thresholds.stale_min_rows || share <= thresholds.stale_share {
         return None;
@@ -108,6 +108,20 @@ mod tests {
     fn a_table_that_hardly_changed_or_of_which_nothing_is_known() {
         assert!(diagnosed(900).is_empty());
         assert_silent(&CHECK, MAJORS, "misestimate");
+    }
+
+    #[test]
+    fn changes_that_analyze_saw_and_that_were_counted_after_it() {
+        let plan = fixture("17/misestimate");
+        let mut database = database("public", "runs");
+        let relation = &mut database.relations[0];
+        (relation.reltuples, relation.relpages, relation.pages) = (60_000.0, 600, 600);
+        for (live, expected) in [(120_000, 0), (60_000, 1)] {
+            let activity = database.relations[0].activity.as_mut().unwrap();
+            (activity.n_mod_since_analyze, activity.n_live_tup) = (60_000, live);
+            let found = CHECK.diagnose(&plan, &Thresholds::default(), Some(&database));
+            assert_eq!(found.len(), expected, "{live}");
+        }
     }
 
     #[test]
