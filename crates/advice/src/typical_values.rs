@@ -9,6 +9,7 @@
 
 mod column_values;
 mod documents;
+mod grouped_constants;
 mod hidden_constants;
 mod predicates;
 
@@ -21,6 +22,7 @@ use sql::{Analysis, Literal, ParameterContext, ParsedStatement, Value};
 
 use self::column_values::ColumnValues;
 pub use self::hidden_constants::Assumed;
+pub(crate) use self::hidden_constants::written;
 use crate::tables::Tables;
 
 /// A way of executing a statement: values in place of parameters, and how usual it is.
@@ -128,13 +130,19 @@ pub(crate) fn bindings(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Binding
     let groups = predicates::groups(evidence, assumed);
     let mut combined = combine(&groups, evidence.rows_are_evidence());
     if !evidence.observed.is_empty() {
-        combined = observed(evidence);
+        let usual = std::mem::replace(&mut combined, observed(evidence));
+        // Of parameters that were not seen the statistics tell.
+        for (choice, other) in combined.iter_mut().zip(usual.iter().cycle()) {
+            for (number, value) in &other.values {
+                choice.values.entry(*number).or_insert_with(|| value.clone());
+            }
+        }
     }
     let clock = evidence.stops_clock.then(|| evidence.clock());
     let mut bindings: Vec<Binding> = Vec::new();
     for choice in combined {
         let mut values = choice.values;
-        for (number, constant) in &assumed.constants {
+        for (number, constant) in assumed.constants.iter().chain(&assumed.grouped) {
             let value = match constant {
                 Literal::Number(text) => Value::Number(text.clone()),
                 other => other.text().map_or(Value::Null, Value::Untyped),

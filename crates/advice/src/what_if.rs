@@ -16,7 +16,7 @@ use crate::index_advisor::combinations;
 use crate::index_advisor::naming::Names;
 use crate::index_advisor::price::Pricing;
 use crate::index_advisor::{Options, SkippedStatement};
-use crate::typical_values::{Binding, weigh_by_rows};
+use crate::typical_values::{Binding, ObservedValues, weigh_by_rows};
 use crate::workload::{Source, Workload, WorkloadStatement};
 
 /// The share of its cost by which a statement must change to count as faster or slower. Below it the
@@ -209,6 +209,31 @@ impl Before {
             workload.statements.retain(|s| s.queryid == queryid);
             workload.skipped.retain(|s| s.queryid == queryid);
         }
+        Self::plan_workload(workload, model, configuration, progress).await
+    }
+
+    /// Plans the statements that these values were seen of, with them, as things are; those without any with typical
+    /// ones.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub(crate) async fn plan_observed<M: CostModel>(
+        snapshot: &Snapshot,
+        model: &mut M,
+        observed: &BTreeMap<i64, Vec<ObservedValues>>,
+    ) -> Result<Self, CostError> {
+        let mut workload = Workload::from_snapshot(snapshot, observed);
+        workload.statements.retain(|s| s.source == Source::Statement && observed.contains_key(&s.queryid));
+        workload.skipped.retain(|s| observed.contains_key(&s.queryid));
+        Self::plan_workload(workload, model, &Configuration::current(), &mut |_, _| {}).await
+    }
+
+    async fn plan_workload<M: CostModel>(
+        mut workload: Workload,
+        model: &mut M,
+        configuration: &Configuration,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, CostError> {
         let mut executions = Vec::new();
         let mut kept = Vec::new();
         let statements = std::mem::take(&mut workload.statements);

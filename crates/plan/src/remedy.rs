@@ -43,6 +43,9 @@ pub struct Estimate {
     pub cost_after: f64,
     /// Who says it: `planner twin`.
     pub by: &'static str,
+    /// Whether the second cost rests on other row estimates than the first, so that their quotient is no gain.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rests_on_other_rows: bool,
 }
 
 impl Advised {
@@ -135,7 +138,11 @@ fn make(
             say(format!("fresh statistics of {table}"), vec![format!("ANALYZE {table}")])
         }
         Remedy::Statistics => {
-            let table = table?;
+            if is_join(node) {
+                return Some(say(of_a_join(plan, node), Vec::new()));
+            }
+            let relation = relation.or_else(|| database.and_then(|d| grouped_relation(d, plan, node)));
+            let table = relation.map(|r| r.name.to_string()).or(table)?;
             let columns = relation.map(|r| filtered_columns(r, node)).unwrap_or_default();
             let mut sql = vec![format!("ANALYZE {table}")];
             let mut title = format!("fresh statistics of {table}");
@@ -221,13 +228,57 @@ fn rewrite(check: &str) -> &'static str {
     }
 }
 
-/// Columns of the relation that the node's filter names.
+fn is_join(node: &Node) -> bool {
+    matches!(node.node_type.as_str(), "Nested Loop" | "Hash Join" | "Merge Join")
+}
+
+/// What helps where the inputs of a join were estimated well and the join was not. Source: `clauselist_selectivity` in
+/// `clausesel.c`: extended statistics are applied to the conditions of one relation; `eqjoinsel` in `selfuncs.c`: a join
+/// is estimated from the most common values of its two columns.
+fn of_a_join(plan: &Plan, node: &Node) -> String {
+    let mut tables: Vec<String> = plan.subtree(node).iter().filter_map(Node::relation_name).collect();
+    tables.dedup();
+    format!(
+        "no statistics mend it for sure: those of several columns are of one table, and {} are estimated well on their \
+         own. A larger statistics target of the join columns helps where a few values have most of the rows; where \
+         the condition on one table decides which rows of another match, write the first step into a temporary table \
+         and ANALYZE it",
+        match tables.as_slice() {
+            [] => "the inputs".to_owned(),
+            tables => tables.join(", "),
+        }
+    )
+}
+
+/// The table whose rows a node groups, if its keys are of one table alone.
+fn grouped_relation<'s>(database: &'s Snapshot, plan: &Plan, node: &Node) -> Option<&'s Relation> {
+    if node.group_key.is_empty() {
+        return None;
+    }
+    let mut found: Option<&Relation> = None;
+    for scan in plan.subtree(node) {
+        let Some(relation) = facts::relation_of(database, scan) else { continue };
+        if filtered_columns(relation, node).is_empty() || found.is_some_and(|f| f.name == relation.name) {
+            continue;
+        }
+        if found.is_some() {
+            return None;
+        }
+        found = Some(relation);
+    }
+    found
+}
+
+/// Columns of the relation that the node's conditions and group keys name.
 fn filtered_columns(relation: &Relation, node: &Node) -> Vec<String> {
-    let conditions: Vec<&str> = node.conditions().map(|(_, text)| text).collect();
-    let text = conditions.join(" ");
-    let words: std::collections::BTreeSet<&str> =
-        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
-    relation.columns.iter().map(|c| c.name.clone()).filter(|c| words.contains(c.as_str())).collect()
+    let named = named_columns(node);
+    relation.columns.iter().map(|c| c.name.clone()).filter(|c| named.contains(c.as_str())).collect()
+}
+
+/// Words of a node's conditions and group keys, columns among them.
+pub fn named_columns(node: &Node) -> std::collections::BTreeSet<&str> {
+    let texts = node.conditions().map(|(_, text)| text).chain(node.group_key.iter().map(String::as_str));
+    texts.flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || c == '_'))).collect()
 }
 
 /// The memory that would have held what a node wrote to disk, rounded up to a power of two.
@@ -255,6 +306,11 @@ fn work_mem_mb(plan: &Plan, node: &Node) -> Option<u64> {
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cost = |c: f64| if c < 10.0 { format!("{c:.2}") } else { crate::render::count(c) };
-        write!(f, "cost {} → {} on the {}", cost(self.cost_before), cost(self.cost_after), self.by)
+        write!(f, "cost {} → {} on the {}", cost(self.cost_before), cost(self.cost_after), self.by)?;
+        if self.rests_on_other_rows {
+            f.write_str(", by other row estimates: no measure of a gain")
+        } else {
+            Ok(())
+        }
     }
 }

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::estimate::{Attempt, ColumnSet, Comparison, Member, NotMeasured};
 use model::snapshot::{Column, ColumnStatistics, Relation, RelationKind};
 use model::{QualifiedName, Snapshot, StatisticsDefinition, StatisticsKind};
-use sql::{KeyExpression, Operator, RelationUse, SortOrigin};
+use sql::{KeyExpression, Operator, RelationUse};
 
 use super::Candidate;
 use crate::tables::{Tables, statistics};
+use crate::typical_values::{Assumed, written};
 use crate::workload::{Source, Workload};
 
 /// Below so many rows an estimate decides nothing.
@@ -38,12 +39,21 @@ pub struct Candidates {
 /// The sets of a workload, those of the most time first.
 pub fn candidates(snapshot: &Snapshot, workload: &Workload) -> Candidates {
     let mut sets: BTreeMap<(QualifiedName, Vec<Member>), ColumnSet> = BTreeMap::new();
+    let mut sets_of_hidden: BTreeMap<(QualifiedName, Member), (Vec<i64>, f64)> = BTreeMap::new();
     for statement in workload.statements.iter().filter(|s| s.source == Source::Statement) {
         let mut of_statement = BTreeSet::new();
         for used in &statement.analysis.relations {
-            for members in [compared(used)].into_iter().chain(grouped(used)) {
+            let assumed = &statement.assumed;
+            for members in [compared(used, assumed)].into_iter().chain(grouped(used, assumed)) {
                 if !members.is_empty() {
                     of_statement.insert((used.name.clone(), members));
+                }
+            }
+            for member in hidden(used, assumed) {
+                let unknown = sets_of_hidden.entry((used.name.clone(), member)).or_default();
+                if !unknown.0.contains(&statement.queryid) {
+                    unknown.0.push(statement.queryid);
+                    unknown.1 += statement.total_ms;
                 }
             }
         }
@@ -62,6 +72,14 @@ pub fn candidates(snapshot: &Snapshot, workload: &Workload) -> Candidates {
     sets.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms).then_with(|| a.label().cmp(&b.label())));
     let tables = Tables::new(snapshot);
     let mut found = Candidates::default();
+    for ((table, member), (statements, total_ms)) in sets_of_hidden {
+        if tables.relation(&table).is_some_and(|r| tables.extent(r).rows >= MIN_ROWS) {
+            let set = ColumnSet { table, members: vec![member], statements, total_ms };
+            let reason = "pg_stat_statements does not show its constant, and neither the statistics of the column nor \
+                          the rows of a call tell which it is";
+            found.not_measured.push(NotMeasured { set, reason: reason.into() });
+        }
+    }
     let mut number = 0;
     for set in sets {
         let Some(relation) = tables.relation(&set.table) else { continue };
@@ -109,7 +127,8 @@ pub fn for_definition(
     let mut sets: BTreeMap<Vec<Member>, ColumnSet> = BTreeMap::new();
     for statement in workload.statements.iter().filter(|s| s.source == Source::Statement) {
         for used in statement.analysis.uses_of(&wanted.table) {
-            for members in [compared(used)].into_iter().chain(grouped(used)) {
+            let assumed = &statement.assumed;
+            for members in [compared(used, assumed)].into_iter().chain(grouped(used, assumed)) {
                 let set = ColumnSet {
                     table: wanted.table.clone(),
                     members: members.clone(),
@@ -163,16 +182,20 @@ fn of_expression(text: &str, comparison: Comparison) -> Member {
     Member { sql: text.to_owned(), column: None, columns, comparison }
 }
 
-fn member(key: &KeyExpression, comparison: Comparison) -> Option<Member> {
+/// What is looked at, constants in place that `pg_stat_statements` took out as far as they can be told. Statistics
+/// may be of what no index can hold (`date_trunc` of a moment depends on the time zone).
+pub(super) fn member(key: &KeyExpression, assumed: &Assumed, comparison: Comparison) -> Option<Member> {
     match key {
         KeyExpression::Column(name) => Some(Member::column(name.clone(), comparison)),
-        KeyExpression::Expression { sql: Some(text), .. } => Some(of_expression(text, comparison)),
-        KeyExpression::Expression { sql: None, .. } => None,
+        KeyExpression::Expression { expression, .. } => {
+            let text = assumed.in_place(expression).index_sql()?;
+            Some(of_expression(&text, comparison))
+        }
     }
 }
 
 /// What one occurrence of a table is filtered by, each key once.
-fn compared(used: &RelationUse) -> Vec<Member> {
+fn compared(used: &RelationUse, assumed: &Assumed) -> Vec<Member> {
     let mut members: BTreeMap<String, Member> = BTreeMap::new();
     for predicate in used.predicates.iter().filter(|p| p.disjunct.is_none() && !p.outer_join) {
         // Compared with another column it is a join, which statistics of one table say nothing about.
@@ -191,7 +214,7 @@ fn compared(used: &RelationUse) -> Vec<Member> {
             Operator::IsFalse => Comparison::IsFalse,
             _ => continue,
         };
-        let Some(made) = member(&predicate.key, comparison) else { continue };
+        let Some(made) = member(&predicate.key, assumed, comparison) else { continue };
         match members.get_mut(&made.sql) {
             // From both sides.
             Some(known)
@@ -209,16 +232,30 @@ fn compared(used: &RelationUse) -> Vec<Member> {
     members.into_values().collect()
 }
 
+/// Expressions of which a constant is not known, so that nothing can be tried on them.
+fn hidden(used: &RelationUse, assumed: &Assumed) -> Vec<Member> {
+    let made = |key: &KeyExpression, comparison: Comparison| match key {
+        KeyExpression::Expression { expression, .. }
+            if !assumed.in_place(expression).parameters().is_empty() =>
+        {
+            let columns = expression.columns().into_iter().map(|c| c.column.clone()).collect();
+            Some(Member { sql: written(key), column: None, columns, comparison })
+        }
+        _ => None,
+    };
+    let equal = used.predicates.iter().filter(|p| p.operator == Operator::Equal && p.disjunct.is_none());
+    let grouped = used.groups.iter().flat_map(|g| &g.keys).filter_map(|key| made(key, Comparison::Grouped));
+    equal.filter_map(|p| made(&p.key, Comparison::Equal)).chain(grouped).collect()
+}
+
 /// What its rows are grouped by.
-fn grouped(used: &RelationUse) -> Vec<Vec<Member>> {
-    let groups = used.sorts.iter().filter(|s| matches!(s.origin, SortOrigin::GroupBy | SortOrigin::Distinct));
-    groups
-        .map(|sort| {
-            let members = sort.items.iter().filter_map(|item| member(&item.key, Comparison::Grouped));
-            let by_name: BTreeMap<String, Member> = members.map(|m| (m.sql.clone(), m)).collect();
-            by_name.into_values().collect()
-        })
-        .collect()
+fn grouped(used: &RelationUse, assumed: &Assumed) -> Vec<Vec<Member>> {
+    let sets = used.groups.iter().map(|grouping| {
+        let members = grouping.keys.iter().filter_map(|key| member(key, assumed, Comparison::Grouped));
+        let by_name: BTreeMap<String, Member> = members.map(|m| (m.sql.clone(), m)).collect();
+        by_name.into_values().collect()
+    });
+    sets.collect()
 }
 
 /// Whether statistics hold an estimate of a column that cannot be far off.
@@ -389,6 +426,14 @@ mod tests {
             ])
             .is_empty()
         );
+    }
+
+    #[test]
+    fn constants_of_groups_are_told_by_the_number_of_groups() {
+        let found = found(&["SELECT date_trunc($1, created_at), count(*) FROM training_runs GROUP BY 1"]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("GROUP BY date_trunc('"), "{found:?}");
+        assert!(found[0].ends_with("', created_at): expression"), "{found:?}");
     }
 
     #[test]

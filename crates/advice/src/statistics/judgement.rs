@@ -4,7 +4,7 @@
 //! Optimizers, Really?", VLDB 2015), so it is left alone. Of what helps the cheapest is taken that comes near the best:
 //! functional dependencies are a few numbers, a long list of combinations is looked through at every planning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::estimate::{Attempt, ColumnSet, Comparison, Errors, Measured, Tried};
 use model::{
@@ -13,6 +13,7 @@ use model::{
 };
 
 use crate::index_advisor::statements::{identifier, to_make, to_undo};
+use crate::workload::Workload;
 
 /// From so large an error on it counts.
 const OFF_TYPICAL: f64 = 2.0;
@@ -21,6 +22,51 @@ const OFF_WORST: f64 = 10.0;
 const BETTER: f64 = 1.5;
 /// How near to the best a cheaper attempt must come.
 const NEAR: f64 = 1.25;
+
+/// A set of columns and the attempt that is worth it.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) measured: &'a Measured,
+    pub(super) tried: &'a Tried,
+}
+
+impl Found<'_> {
+    /// Whether one change does both.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        if self.measured.set.table != other.measured.set.table {
+            return false;
+        }
+        match (&self.tried.attempt, &other.tried.attempt) {
+            (
+                Attempt::Extended { kinds, columns, expressions, .. },
+                Attempt::Extended { kinds: others, columns: of_others, expressions: in_others, .. },
+            ) => {
+                // Those of a single expression have no kind and cannot have one.
+                kinds.is_empty() == others.is_empty() && columns == of_others && expressions == in_others
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// The attempt that does what each of these does.
+fn together(found: &[Found<'_>]) -> Tried {
+    let mut all = found[0].tried.clone();
+    for other in &found[1..] {
+        all.analyze_ms = all.analyze_ms.max(other.tried.analyze_ms);
+        if let (
+            Attempt::Extended { kinds, target, .. },
+            Attempt::Extended { kinds: more, target: room, .. },
+        ) = (&mut all.attempt, &other.tried.attempt)
+        {
+            kinds.extend(more);
+            kinds.sort();
+            kinds.dedup();
+            *target = (*target).max(*room);
+        }
+    }
+    all
+}
 
 /// Whether a set is worth a change.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,15 +261,44 @@ fn changes(snapshot: &Snapshot, set: &ColumnSet, tried: &Tried, names: &mut Name
     changes
 }
 
+/// What is assumed of constants that a statement's text does not show, by `queryid`.
+pub(super) fn assumptions(workload: &Workload) -> BTreeMap<i64, String> {
+    let mut all = BTreeMap::new();
+    for statement in &workload.statements {
+        let constants = statement.assumed.constants.iter().chain(&statement.assumed.grouped);
+        let constants: Vec<String> = constants.map(|(n, c)| format!("${n} is {}", c.sql())).collect();
+        if !constants.is_empty() {
+            all.insert(statement.queryid, constants.join(", "));
+        }
+    }
+    all
+}
+
 /// Writes down what to do.
 pub(super) fn recommend(
     snapshot: &Snapshot,
-    measured: &Measured,
-    tried: &Tried,
+    found: &[Found<'_>],
+    assumptions: &BTreeMap<i64, String>,
     names: &mut Names,
 ) -> Recommendation {
+    let (measured, tried) = (found[0].measured, &together(found));
     let set = &measured.set;
     let changes = changes(snapshot, set, tried, names);
+    let mut texts: Vec<String> = found.iter().map(|f| rationale(f.measured, f.tried)).collect();
+    let of_expressions = found.iter().filter(|f| f.measured.set.members.iter().any(|m| m.column.is_none()));
+    let assumed: BTreeSet<String> = of_expressions
+        .flat_map(|f| &f.measured.set.statements)
+        .filter_map(|id| Some(format!("in statement {id} {}", assumptions.get(id)?)))
+        .collect();
+    let is_assumed = !assumed.is_empty();
+    if is_assumed {
+        let assumed: Vec<String> = assumed.into_iter().collect();
+        texts.push(format!(
+            "It is assumed that {}: pg_stat_statements does not show it, and with another constant these statistics \
+             serve nothing.",
+            assumed.join("; ")
+        ));
+    }
     let title = match &tried.attempt {
         Attempt::Extended { .. } => {
             let on = set.members.iter().map(|m| m.sql.as_str()).collect::<Vec<_>>().join(", ");
@@ -236,11 +311,12 @@ pub(super) fn recommend(
             format!("tell how many different values {} of {} has", model::quote_identifier(column), set.table)
         }
     };
-    let is_guess = matches!(tried.attempt, Attempt::Distinct { .. }) && !measured.sample.is_whole;
+    let is_guess =
+        is_assumed || (matches!(tried.attempt, Attempt::Distinct { .. }) && !measured.sample.is_whole);
     Recommendation {
         id: identifier(&changes),
         title,
-        resolves: vec![format!("row-misestimate:{} ({})", set.table, set.label())],
+        resolves: found.iter().map(|f| super::plans::finding(&f.measured.set)).collect(),
         sql: to_make(snapshot, &changes),
         undo_sql: to_undo(snapshot, &changes),
         benefit: Benefit::default(),
@@ -257,7 +333,7 @@ pub(super) fn recommend(
             (_, true) => Confidence::High,
             _ => Confidence::Medium,
         },
-        rationale: rationale(measured, tried),
+        rationale: texts.join(" "),
         verification: "EXPLAIN ANALYZE of these statements shows estimates near the rows that come.".into(),
         statements: Vec::new(),
         rejected: Vec::new(),
@@ -279,6 +355,9 @@ fn rationale(measured: &Measured, tried: &Tried) -> String {
         many => format!(" {} statements do so, {} first.", many.len(), many[0]),
     };
     let what = match (&tried.attempt, set.is_grouped()) {
+        (Attempt::Extended { kinds, .. }, true) if kinds.is_empty() => {
+            "Without statistics of it the planner takes each value of its columns for a group of"
+        }
         (Attempt::Extended { .. }, true) => "The planner multiplies the numbers of values of",
         (Attempt::Extended { kinds, .. }, _) if kinds.is_empty() => {
             "Without statistics of it the planner guesses"
@@ -350,6 +429,7 @@ mod tests {
             expressions: Vec::new(),
             analyze_ms: 1.0,
             planning_ms: 0.1,
+            collected: None,
         }
     }
 
@@ -369,6 +449,7 @@ mod tests {
             analyze_ms: 1.0,
             planning_ms: 0.1,
             tried,
+            occurring: Vec::new(),
         }
     }
 
@@ -388,7 +469,8 @@ mod tests {
         let snapshot = registry();
         let one = measured(20.0, vec![tried(StatisticsKind::Mcv, 1.0)]);
         let mut names = Names::new(&snapshot);
-        let first = recommend(&snapshot, &one, &one.tried[0], &mut names);
+        let found = [Found { measured: &one, tried: &one.tried[0] }];
+        let first = recommend(&snapshot, &found, &BTreeMap::new(), &mut names);
         assert_eq!(
             first.sql,
             [
@@ -399,7 +481,22 @@ mod tests {
         );
         assert_eq!(first.undo_sql, ["DROP STATISTICS public.deployments_environment_id_status_stat"]);
         assert_eq!(first.confidence, Confidence::Medium);
-        let second = recommend(&snapshot, &one, &one.tried[0], &mut names);
+        let second = recommend(&snapshot, &found, &BTreeMap::new(), &mut names);
         assert!(second.sql[0].contains("deployments_1_environment_id_status_stat "), "{}", second.sql[0]);
+    }
+
+    #[test]
+    fn one_object_holds_what_conditions_and_groups_want() {
+        let snapshot = registry();
+        let compared = measured(20.0, vec![tried(StatisticsKind::Mcv, 1.0)]);
+        let mut grouped = measured(20.0, vec![tried(StatisticsKind::Ndistinct, 1.0)]);
+        for member in &mut grouped.set.members {
+            member.comparison = Comparison::Grouped;
+        }
+        let trials = model::estimate::Trials { measured: vec![compared, grouped], not_measured: Vec::new() };
+        let advice = super::super::judge(&snapshot, trials);
+        let [only] = advice.recommendations.as_slice() else { panic!("{:?}", advice.recommendations) };
+        assert!(only.sql[0].contains("_stat (ndistinct, mcv) ON environment_id, status"), "{}", only.sql[0]);
+        assert_eq!(only.resolves.len(), 2);
     }
 }

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sql::{Expression, KeyExpression, Literal, Operator, Predicate};
 
-use super::Evidence;
 use super::column_values::parse_time;
 use super::documents::{AtPath, Documents};
+use super::{Evidence, grouped_constants};
 
 /// What is assumed of one statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,12 +21,22 @@ pub struct Assumed {
     pub constants: BTreeMap<u32, Literal>,
     /// Expressions of which too little is known, as text with `$n`.
     pub unknown: BTreeSet<String>,
+    /// Constants of expressions that rows are grouped by. Less is at stake than with an index, so no index is advised
+    /// from them.
+    pub grouped: BTreeMap<u32, Literal>,
+}
+
+impl Assumed {
+    /// An expression with the constants in place that are known.
+    pub fn in_place(&self, expression: &Expression) -> Expression {
+        expression.with_constants(&self.constants).with_constants(&self.grouped)
+    }
 }
 
 /// One way to fill the parameters of one predicate's key.
 #[derive(Clone, Debug)]
-struct Possibility {
-    constants: BTreeMap<u32, Literal>,
+pub(super) struct Possibility {
+    pub(super) constants: BTreeMap<u32, Literal>,
     /// The share of the table's rows that the predicate keeps then.
     share: f64,
     /// How far off that share may be, as a logarithm: half for parts of a moment, a factor of e for the values of
@@ -37,7 +47,7 @@ struct Possibility {
 }
 
 /// From this share of the likelihood on a possibility is taken.
-const CERTAIN: f64 = 0.5;
+pub(super) const CERTAIN: f64 = 0.5;
 /// How many combinations of several predicates are looked at.
 const MAX_COMBINED: usize = 4_096;
 
@@ -105,6 +115,7 @@ pub(super) fn assume(evidence: Evidence<'_>) -> Assumed {
             }
         }
     }
+    assumed.grouped = grouped_constants::of(evidence, &assumed.constants);
     assumed
 }
 
@@ -133,7 +144,7 @@ fn beside(a: &Literal, b: &Literal) -> f64 {
     }
 }
 
-fn parameters(key: &KeyExpression) -> BTreeSet<u32> {
+pub(super) fn parameters(key: &KeyExpression) -> BTreeSet<u32> {
     match key {
         KeyExpression::Column(_) => BTreeSet::new(),
         KeyExpression::Expression { expression, .. } => expression.parameters(),
@@ -141,7 +152,7 @@ fn parameters(key: &KeyExpression) -> BTreeSet<u32> {
 }
 
 /// An expression for people, its parameters as `$n`.
-fn written(key: &KeyExpression) -> String {
+pub(crate) fn written(key: &KeyExpression) -> String {
     let KeyExpression::Expression { expression, .. } = key else { return String::new() };
     let marked: BTreeMap<u32, Literal> =
         expression.parameters().into_iter().map(|n| (n, Literal::Number(format!("${n}")))).collect();
@@ -223,7 +234,7 @@ fn is_number(type_name: &str) -> bool {
 
 /// A step into a document.
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Key(String),
     HiddenKey(u32),
     HiddenPath(u32),
@@ -231,7 +242,7 @@ enum Step {
 }
 
 /// The column and the steps of `column -> 'a' ->> $1`.
-fn document_steps(expression: &Expression) -> Option<(String, Vec<Step>)> {
+pub(super) fn document_steps(expression: &Expression) -> Option<(String, Vec<Step>)> {
     let Expression::Operator { name, left: Some(left), right } = expression else { return None };
     let (column, mut steps) = match left.without_casts() {
         Expression::Column(column) => (column.column.clone(), Vec::new()),
@@ -250,7 +261,7 @@ fn document_steps(expression: &Expression) -> Option<(String, Vec<Step>)> {
 }
 
 /// Fills steps with the keys of a path; `None` when they do not lead there.
-fn lead_to(steps: &[Step], path: &[String]) -> Option<BTreeMap<u32, Literal>> {
+pub(super) fn lead_to(steps: &[Step], path: &[String]) -> Option<BTreeMap<u32, Literal>> {
     match steps {
         [] => path.is_empty().then(BTreeMap::new),
         [Step::Key(key), rest @ ..] => {
@@ -347,7 +358,7 @@ fn prior_of_key(at: &AtPath, operator: &Operator) -> f64 {
 }
 
 /// Units of `date_trunc` with their length in seconds, and how usual they are.
-const UNITS: [(&str, f64, f64); 7] = [
+pub(super) const UNITS: [(&str, f64, f64); 7] = [
     ("minute", 60.0, 0.05),
     ("hour", 3_600.0, 0.2),
     ("day", 86_400.0, 1.0),
@@ -358,7 +369,7 @@ const UNITS: [(&str, f64, f64); 7] = [
 ];
 
 /// Fields of `extract`; below zero, the number of values that return again and again.
-const FIELDS: [(&str, f64, f64); 10] = [
+pub(super) const FIELDS: [(&str, f64, f64); 10] = [
     ("year", 31_556_952.0, 1.0),
     ("month", -12.0, 0.6),
     ("day", -30.4, 0.2),
@@ -371,6 +382,16 @@ const FIELDS: [(&str, f64, f64); 10] = [
     ("epoch", 1.0, 0.05),
 ];
 
+/// How long the times of an expression's column reach, as far as its statistics tell.
+pub(super) fn span_seconds(evidence: Evidence<'_>, relation: usize, at: &Expression) -> Option<f64> {
+    let column = at.columns().into_iter().next()?;
+    let (_, definition) = evidence.column(relation, &column.column)?;
+    let statistics = definition.statistics.as_ref().or(definition.inherited_statistics.as_ref())?;
+    let histogram = statistics.histogram();
+    let (first, last) = (parse_time(histogram.first()?)?, parse_time(histogram.last()?)?);
+    Some((last - first).num_seconds().max(1) as f64)
+}
+
 /// Parts of a moment: each keeps a part of the span that the column's times cover.
 fn times(
     evidence: Evidence<'_>,
@@ -382,13 +403,7 @@ fn times(
     if !at.parameters().is_empty() {
         return Vec::new();
     }
-    let span = at.columns().into_iter().next().and_then(|column| {
-        let (_, definition) = evidence.column(relation, &column.column)?;
-        let statistics = definition.statistics.as_ref().or(definition.inherited_statistics.as_ref())?;
-        let histogram = statistics.histogram();
-        let (first, last) = (parse_time(histogram.first()?)?, parse_time(histogram.last()?)?);
-        Some((last - first).num_seconds().max(1) as f64)
-    });
+    let span = span_seconds(evidence, relation, at);
     parts
         .iter()
         .map(|(part, length, prior)| {
@@ -404,7 +419,7 @@ fn times(
 }
 
 /// Constants that are nearly always the same; nothing when one of the parameters is not of that kind.
-fn by_custom(evidence: Evidence<'_>, expression: &Expression) -> Vec<Possibility> {
+pub(super) fn by_custom(evidence: Evidence<'_>, expression: &Expression) -> Vec<Possibility> {
     let mut constants = BTreeMap::new();
     expression.visit(&mut |part| match part {
         Expression::Operator { name, left: Some(left), right } if name == "||" => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use advice::statistics::StatisticsAdvice;
 use advice::workload::Workload;
 use clap::Args as ClapArgs;
-use model::{QualifiedName, Snapshot, StatisticsDefinition};
+use model::{Change, QualifiedName, Snapshot, StatisticsDefinition};
 use serde::Serialize;
 use sql::Catalog as _;
 
@@ -108,11 +108,24 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if wanted.is_none() {
         let upkeep = advice::statistics_upkeep(&snapshot, &workload);
         found.findings.extend(upkeep.findings);
-        found.recommendations.splice(0..0, upkeep.recommendations);
-        if !workload.statements.is_empty() && advice::statistics::all_visible(&snapshot).is_some() {
+        if !workload.statements.is_empty() && site.wants_twin(&found) {
             let mut model = context.start_model(Engine::Twin, &snapshot).await?;
+            site.plan_changes(&mut model, &mut found).await?;
             site.index_only(&mut model, &mut found).await?;
         }
+        // Of two VACUUMs of a table that with its effects stays.
+        let vacuumed: Vec<QualifiedName> = found
+            .recommendations
+            .iter()
+            .flat_map(|r| &r.changes)
+            .filter(|c| matches!(c, Change::Vacuum { .. }))
+            .map(|c| c.table().clone())
+            .collect();
+        let others = upkeep.recommendations.into_iter().filter(|r| match r.changes.as_slice() {
+            [Change::Vacuum { table }] => !vacuumed.contains(table),
+            _ => true,
+        });
+        found.recommendations.splice(0..0, others);
     }
     if let Some(path) = &args.out {
         let kept = KeptAdvice {

@@ -89,12 +89,15 @@ pub fn benefit_text(r: &Recommendation) -> String {
     if share >= 0.05 {
         return format!("saves {share:.1} % of all execution time ({per_hour} per hour)");
     }
-    let of_statistics = |c: &Change| {
-        matches!(c, Change::Analyze { .. } | Change::CreateStatistics { .. })
-            || matches!(c, Change::SetParameter { parameter, .. } if parameter.needs_analyze())
-    };
-    if only(of_statistics) {
-        return "gives the planner true estimates; how much time that saves is not promised".into();
+    if is_of_statistics(r) {
+        return match r.statements.len() {
+            0 => "gives the planner true estimates; how much time that saves is not promised".into(),
+            number => format!(
+                "gives the planner true estimates, by which it plans {} otherwise; how much time that saves is not \
+                 promised",
+                count(number, "statement")
+            ),
+        };
     }
     if only(|c| matches!(c, Change::Vacuum { .. })) {
         return "lets index-only scans leave the table alone; how much time that saves is not promised"
@@ -108,6 +111,15 @@ pub fn benefit_text(r: &Recommendation) -> String {
         };
     }
     format!("saves less than 0.1 % of all execution time ({per_hour} per hour)")
+}
+
+/// Whether it changes nothing but what the planner knows.
+fn is_of_statistics(r: &Recommendation) -> bool {
+    let of_statistics = |c: &Change| {
+        matches!(c, Change::Analyze { .. } | Change::CreateStatistics { .. })
+            || matches!(c, Change::SetParameter { parameter, .. } if parameter.needs_analyze())
+    };
+    !r.changes.is_empty() && r.changes.iter().all(of_statistics)
 }
 
 fn curve_text(context: &Context, advice: &Advice) -> String {
@@ -207,15 +219,27 @@ pub fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, p
     out.push_str(&format!("   lock: {}\n", plain(&r.lock_duration)));
     out.push_str(&format!("   why: {}\n", plain(&r.rationale)));
     for effect in &r.statements {
-        out.push_str(&format!(
-            "   {} → {} expected, cost {:.0} → {:.0}, {} calls: {}\n",
-            effect.mean_ms,
-            effect.expected_ms,
-            effect.cost_before,
-            effect.cost_after,
-            effect.calls,
-            one_line(&effect.query, context.printer.width.saturating_sub(60).max(40))
-        ));
+        if is_of_statistics(r) {
+            // Two costs by different estimates are no gain.
+            out.push_str(&format!(
+                "   another plan, cost {:.0} → {:.0} by its estimates, {} now, {} calls: {}\n",
+                effect.cost_before,
+                effect.cost_after,
+                effect.mean_ms,
+                effect.calls,
+                one_line(&effect.query, context.printer.width.saturating_sub(60).max(40))
+            ));
+        } else {
+            out.push_str(&format!(
+                "   {} → {} expected, cost {:.0} → {:.0}, {} calls: {}\n",
+                effect.mean_ms,
+                effect.expected_ms,
+                effect.cost_before,
+                effect.cost_after,
+                effect.calls,
+                one_line(&effect.query, context.printer.width.saturating_sub(60).max(40))
+            ));
+        }
         if plans {
             for (word, value) in [("before", &effect.plan_before), ("after", &effect.plan_after)] {
                 if let Ok(plan) = plan::Plan::from_json(value) {

@@ -5,6 +5,7 @@ use advice::rewriting::{Depth, WeighedRewrite, Worth, rewrite, typed_statement};
 use advice::statistics::{Verdict, verdict};
 use advice::workload::Workload;
 use model::cost_model::{Configuration, CostModel as _};
+use model::estimate::Measured;
 use model::snapshot::Statement;
 use model::{Millis, Snapshot};
 use plan::Plan;
@@ -76,7 +77,7 @@ async fn try_all(
     if remedies.iter().any(|r| wants_sample(args, r))
         && let Some(target) = &explained.target
     {
-        try_statistics(context, args, &snapshot, target, remedies).await?;
+        try_statistics(context, args, plan, &snapshot, target, &mut model, remedies).await?;
     }
     if let Some(at) = remedies.iter().position(|r| r.kind == Remedy::Index) {
         match index(&snapshot, &mut model).await? {
@@ -91,9 +92,9 @@ async fn try_all(
     Ok(())
 }
 
-/// Whether statistics of several columns could be tried for a remedy.
+/// Whether statistics could be tried for a remedy: those of one table.
 fn wants_sample(args: &Args, remedy: &Advised) -> bool {
-    remedy.kind == Remedy::Statistics && remedy.sql.len() > 1 && !args.sampling.no_sample
+    remedy.kind == Remedy::Statistics && !remedy.sql.is_empty() && !args.sampling.no_sample
 }
 
 /// Tries statistics of the statement's columns on a sample, and puts what helps, or that nothing does, in the place of
@@ -101,24 +102,41 @@ fn wants_sample(args: &Args, remedy: &Advised) -> bool {
 async fn try_statistics(
     context: &Context,
     args: &Args,
+    plan: &Plan,
     snapshot: &Snapshot,
     target: &postgres::Target,
+    model: &mut Model,
     remedies: &mut [Advised],
 ) -> Result<(), CommandError> {
     let workload = Workload::from_snapshot(snapshot, &Default::default());
     let mut notes = Vec::new();
     let mut site = Site { context, snapshot, target: Some(target), notes: &mut notes };
     let trials = site.trials(&workload, &args.sampling, None).await?;
-    let found = advice::statistics::judge(snapshot, trials);
+    let mut found = advice::statistics::judge(snapshot, trials);
+    site.plan_changes(model, &mut found).await?;
     for remedy in remedies.iter_mut().filter(|r| wants_sample(args, r)) {
         let analyze = remedy.sql.last().cloned().unwrap_or_default();
-        let helps = found.recommendations.iter().find(|r| r.sql.last() == Some(&analyze));
-        let measured = found.measured.iter().find(|m| format!("ANALYZE {}", m.set.table) == analyze);
-        match (helps, measured) {
+        let columns = columns_of(plan, remedy);
+        let of_table = |m: &&Measured| format!("ANALYZE {}", m.set.table) == analyze;
+        let of_node = |m: &&Measured| m.set.needed_columns().iter().all(|c| columns.contains(c.as_str()));
+        let measured: Vec<&Measured> = found.measured.iter().filter(of_table).filter(of_node).collect();
+        let helps = found.recommendations.iter().find(|r| {
+            let own =
+                |m: &&Measured| r.resolves.iter().any(|key| key.ends_with(&format!(" ({})", m.set.label())));
+            r.sql.last() == Some(&analyze) && measured.iter().any(own)
+        });
+        match (helps, measured.first()) {
             (Some(helps), _) => {
-                let told = helps.rationale.split(" ANALYZE of the sample").next().unwrap_or_default();
-                remedy.title = format!("{} (recommendation {}): {told}", helps.title, helps.id);
+                remedy.title =
+                    format!("{} (recommendation {}): {}", helps.title, helps.id, told(&helps.rationale));
                 remedy.sql = helps.sql.iter().map(|s| s.trim_end_matches(';').to_owned()).collect();
+                let planned = found.plans.iter().find(|p| p.recommendations.contains(&helps.id));
+                remedy.estimate = planned.map(|p| Estimate {
+                    cost_before: p.cost_before,
+                    cost_after: p.cost_after,
+                    by: BY,
+                    rests_on_other_rows: true,
+                });
             }
             (None, Some(measured)) => {
                 if let Verdict::NotWorth { reason } = verdict(measured) {
@@ -135,6 +153,22 @@ async fn try_statistics(
         }
     }
     Ok(())
+}
+
+/// The columns that the nodes name whose findings a remedy mends.
+fn columns_of<'p>(plan: &'p Plan, remedy: &Advised) -> std::collections::BTreeSet<&'p str> {
+    let nodes = remedy.resolves.iter().filter_map(|key| key.rsplit(' ').next()?.parse::<usize>().ok());
+    nodes.filter_map(|n| plan.nodes.get(n)).flat_map(plan::remedy::named_columns).collect()
+}
+
+/// A rationale without what collecting the statistics takes.
+fn told(rationale: &str) -> String {
+    let sentences = rationale.split(" ANALYZE of the sample took ");
+    let told = sentences.enumerate().map(|(number, part)| match number {
+        0 => part,
+        _ => part.split_once(". ").map_or("", |(_, rest)| rest),
+    });
+    told.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The statement as `pg_stat_statements` would have counted it.
@@ -170,8 +204,14 @@ async fn written_otherwise(
         rewrite(snapshot, &rewriter, model, &statement, depth).await.map_err(advice::AdviceError::from)?;
     let cheaper: Vec<&WeighedRewrite> =
         found.rewrites.iter().filter(|r| r.worth != Worth::NotCheaper).collect();
-    let estimate =
-        |r: &WeighedRewrite| Some(Estimate { cost_before: r.cost_before, cost_after: r.cost_after, by: BY });
+    let estimate = |r: &WeighedRewrite| {
+        Some(Estimate {
+            cost_before: r.cost_before,
+            cost_after: r.cost_after,
+            by: BY,
+            rests_on_other_rows: false,
+        })
+    };
     if let Some(best) = cheaper.iter().find(|r| r.is_proved()) {
         let more: String =
             best.application.iter().map(|change| format!(". {}", change.trim_end_matches('.'))).collect();
@@ -214,6 +254,7 @@ async fn with_setting(
         cost_before: before.total_cost,
         cost_after: after.total_cost,
         by: BY,
+        rests_on_other_rows: false,
     }))
 }
 
@@ -232,7 +273,12 @@ async fn index(
     let (Some(before), Some(after)) = (first.statements.first(), last.statements.first()) else {
         return Ok(None);
     };
-    let estimate = Estimate { cost_before: before.cost_before, cost_after: after.cost_after, by: BY };
+    let estimate = Estimate {
+        cost_before: before.cost_before,
+        cost_after: after.cost_after,
+        by: BY,
+        rests_on_other_rows: false,
+    };
     let bytes: u64 = creating.iter().map(|r| r.price.bytes.0).sum();
     let noun = if creating.len() == 1 { "an index" } else { "indexes" };
     let title = format!(

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use advice::Advice;
 use advice::statistics::{
-    Candidate, StatisticsAdvice, all_visible, candidates, for_definition, index_only_scans,
+    Candidate, StatisticsAdvice, add_plan_changes, all_visible, candidates, for_definition, index_only_scans,
+    trial_of_plans,
 };
 use advice::what_if::Before;
 use advice::workload::Workload;
@@ -54,6 +55,9 @@ pub async fn add_to_advice(
         _ => Trials::default(),
     };
     let mut found = advice::statistics::judge(site.snapshot, trials);
+    // An index on an expression brings statistics of it along.
+    found.recommendations.retain(|r| !advice.recommendations.iter().any(|other| brings_statistics(other, r)));
+    site.plan_changes(model, &mut found).await?;
     site.index_only(model, &mut found).await?;
     let vacuumed: BTreeSet<&QualifiedName> = found
         .recommendations
@@ -209,6 +213,9 @@ impl Site<'_> {
     ) -> Result<(Vec<String>, postgres::sample::Sample, SampleFacts), String> {
         let partitioned = relation.kind == RelationKind::PartitionedTable;
         let (rows, pages) = extent(self.snapshot, relation);
+        let mut columns = columns;
+        // In the order of the table, as statistics of several columns hold their values.
+        columns.sort_by_key(|name| relation.column(name).map_or(0, |c| c.attnum));
         let row_bytes: i64 =
             columns.iter().filter_map(|c| relation.column(c)).map(|c| i64::from(c.average_width()) + 2).sum();
         let source = SampleSource {
@@ -243,6 +250,36 @@ impl Site<'_> {
             is_whole: sample.is_whole,
         };
         Ok((columns, sample, facts))
+    }
+
+    /// Whether there is something to plan.
+    pub fn wants_twin(&self, found: &StatisticsAdvice) -> bool {
+        all_visible(self.snapshot).is_some() || trial_of_plans(self.snapshot, found).is_some()
+    }
+
+    /// Plans the statements whose estimates are off with the statistics that are recommended, and adds what becomes of
+    /// their plans.
+    ///
+    /// # Errors
+    /// Fails when a twin does not start or stops working.
+    pub async fn plan_changes(
+        &mut self,
+        model: &mut Model,
+        found: &mut StatisticsAdvice,
+    ) -> Result<(), CommandError> {
+        let Some(trial) = trial_of_plans(self.snapshot, found) else { return Ok(()) };
+        if !matches!(model, Model::Twin(_)) {
+            self.notes.push(
+                "whether plans become others with the recommended statistics was not tried: only a planner twin holds \
+                 statistics that are not there"
+                    .into(),
+            );
+            return Ok(());
+        }
+        let mut other = self.context.start_model(Engine::Twin, &trial.snapshot).await?;
+        let what_if = trial.run(self.snapshot, model, &mut other).await.map_err(advice::AdviceError::from)?;
+        add_plan_changes(found, &what_if);
+        Ok(())
     }
 
     /// Plans the workload with every page marked all-visible, and adds what gains.
@@ -280,6 +317,21 @@ impl Site<'_> {
         found.index_only = scans;
         Ok(())
     }
+}
+
+/// Whether a recommendation makes an index on the one expression that another makes statistics of.
+fn brings_statistics(index: &model::Recommendation, statistics: &model::Recommendation) -> bool {
+    let expression = statistics.changes.iter().find_map(|c| match c {
+        Change::CreateStatistics { statistics } if statistics.kinds.is_empty() => {
+            Some((&statistics.table, statistics.expressions.first()?))
+        }
+        _ => None,
+    });
+    let Some((table, expression)) = expression else { return false };
+    index.changes.iter().any(|c| {
+        matches!(c, Change::CreateIndex { index } if &index.table == table
+            && index.keys.iter().any(|k| matches!(&k.target, model::KeyTarget::Expression(text) if sql::same_expression(text, expression))))
+    })
 }
 
 /// Rows and pages of a table, those of partitions added up.

@@ -76,6 +76,7 @@ pub(super) fn answer(
         let verb = if right == 1 { "is" } else { "are" };
         let _ = writeln!(out, "\n{} {verb} estimated right as things are; --all shows each", sets(right));
     }
+    out.push_str(&plans_text(found));
     if !found.index_only.is_empty() {
         out.push_str("\nindexes could answer alone\n");
     }
@@ -109,6 +110,29 @@ pub(super) fn answer(
             plain(&not.set.label()),
             plain(&not.reason)
         );
+    }
+    out
+}
+
+/// What becomes of plans, each statement in a few lines.
+fn plans_text(found: &StatisticsAdvice) -> String {
+    let mut out = String::new();
+    if !found.plans.is_empty() {
+        out.push_str("\nplans with these statistics, on a planner twin that holds them\n");
+    }
+    for plan in &found.plans {
+        let _ = writeln!(
+            out,
+            "  {}: {}, cost {:.0} → {:.0} by its estimates: {}",
+            plan.queryid,
+            if plan.becomes_another { "another plan" } else { "the same plan" },
+            plan.cost_before,
+            plan.cost_after,
+            one_line(&plan.example, 100)
+        );
+        for words in &plan.in_words {
+            let _ = writeln!(out, "      {}", plain(words));
+        }
     }
     out
 }
