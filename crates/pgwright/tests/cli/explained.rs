@@ -223,10 +223,13 @@ async fn an_interrupt_stops_the_statement_on_the_server() {
     world.load(TABLES).await;
     let user = User::new();
     let endless = "select count(*) from orders a, orders b, orders c where a.id + b.id + c.id = -1";
-    let running = user.start(&["explain", "--analyze", "--quick", endless, world.url.as_str()]);
+    let mut running = user.start(&["explain", "--analyze", "--quick", endless, world.url.as_str()]);
     let active = "select count(*) = 1 from pg_stat_activity where state = 'active' and query like 'EXPLAIN%ANALYZE ON%orders c%' \
                   and datname = current_database() and pid <> pg_backend_pid()";
     world.wait_until(active).await;
+    // It says how long it has run, of how long at most, against what the planner expected, and what it does.
+    running.wait_to_tell("running for ");
+    running.wait_to_tell(" s of at most 60 s, planner cost ");
     let began = Instant::now();
     running.signal("INT");
     let output = running.wait().fails(2);
@@ -240,4 +243,28 @@ async fn an_interrupt_stops_the_statement_on_the_server() {
              and datname = current_database() and pid <> pg_backend_pid()",
         )
         .await;
+}
+
+/// What is no plan does not fill the memory: with 200,000 nodes, or more bytes than any plan, reading ends. What a large
+/// plan may take of memory is bounded here too.
+#[test]
+fn a_plan_larger_than_any_is_refused() {
+    let user = User::new();
+    let wide = |nodes: usize| {
+        let child = "  ->  Seq Scan on t  (cost=0.00..1.00 rows=1 width=4)\n";
+        format!("Append  (cost=0.00..1.00 rows=1 width=4)\n{}", child.repeat(nodes))
+    };
+    user.write("nodes.txt", wide(200_001));
+    let error = user.run(&["explain", "nodes.txt"]).fails(2);
+    assert_eq!(error.error(), "error: plan has more than 200000 nodes");
+    // Zeroes that take no room on the disk.
+    std::fs::File::create(user.file("zeroes")).unwrap().set_len((256 << 20) + 1).unwrap();
+    let error = user.run(&["explain", "zeroes"]).fails(2);
+    assert_eq!(error.error(), "error: plan has more than 268435456 bytes");
+    user.write("wide.txt", wide(5_000));
+    let script = format!("ulimit -v 2000000; exec {} explain wide.txt", env!("CARGO_BIN_EXE_pgwright"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", user.work());
+    shell.current_dir(user.work()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    crate::program::finish(&mut shell).exits(0).says("Append").says("Seq Scan on t");
 }

@@ -23,6 +23,7 @@ mod program;
 mod proof;
 mod redaction;
 mod regressions;
+mod remedies;
 mod rewrite;
 mod rewrite_check;
 mod serve;
