@@ -352,12 +352,12 @@ mod tests {
         ids.iter().copied().map(CandidateId).collect()
     }
 
-    fn template(origin: usize, internal: f64, leaves: &[(&str, &[(&[u32], f64, f64)])]) -> Template {
-        let choice = |(ids, cost, visits): &(&[u32], f64, f64)| Choice {
-            indexes: set(ids),
-            cost: *cost,
-            visits: *visits,
-        };
+    /// Indexes, what reading with them costs, and what its visits cost beyond that.
+    type Way<'w> = (&'w [u32], f64, f64);
+
+    fn template(origin: usize, internal: f64, leaves: &[(&str, &[Way<'_>])]) -> Template {
+        let choice =
+            |(ids, cost, visits): &Way<'_>| Choice { indexes: set(ids), cost: *cost, visits: *visits };
         let leaves = leaves
             .iter()
             .map(|(alias, choices)| ((*alias).to_owned(), choices.iter().map(choice).collect::<Vec<_>>()));
