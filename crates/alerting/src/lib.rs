@@ -30,6 +30,7 @@ mod watch;
 pub use error::Error;
 pub use judge::Phase;
 pub use labels::Labels;
+pub use monitoring::alerts::Severity;
 pub use receivers::{Outcome, test_receivers};
 pub use settings::Settings;
 pub use silences::Silence;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use exporter::exposition::{Kind, label, sample};
+use exporter::fleet::SERVER;
 use exporter::{Chunk, Exporter};
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
@@ -121,8 +122,9 @@ impl Alerts {
         }
         let mut needs = needs(&rules);
         needs.entry(UP.to_owned()).or_default();
-        let target =
+        let mut target =
             vec![("instance".to_owned(), exporter.instance()), ("job".to_owned(), "pgwright".to_owned())];
+        target.extend(exporter.options().server.clone().map(|name| (SERVER.to_owned(), name)));
         let mut judge = Judge::new(rules);
         judge.restore(kept.active.iter().map(|a| (a.alert.clone(), a.labels.clone(), a.active.clone())));
         let told = receivers.iter().map(|r| kept.told.get(&r.name).cloned().unwrap_or_default()).collect();
@@ -335,6 +337,13 @@ impl Alerts {
             value: active.value,
             link,
         }
+    }
+
+    /// Those that fire and that nobody keeps quiet, the worst first.
+    pub fn firing(&self) -> Vec<StandingAlert> {
+        let mut alerts = self.standing().alerts;
+        alerts.retain(|a| a.state == Phase::Firing && a.silenced_by.is_none() && a.inhibited_by.is_none());
+        alerts
     }
 
     /// How alerts stand now.

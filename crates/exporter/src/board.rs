@@ -84,6 +84,18 @@ impl Board {
         }
     }
 
+    /// Every text that is still valid, with its family.
+    pub fn families(&self, each: &mut impl FnMut(&str, Kind, &str, &str)) {
+        let now = Instant::now();
+        for (name, family) in self.lock().iter() {
+            for (until, text) in family.texts.values() {
+                if *until >= now && !text.is_empty() {
+                    each(name, family.kind, &family.help, text);
+                }
+            }
+        }
+    }
+
     /// Everything that is still valid, with `own` beside it.
     pub fn render(&self, format: Format, own: &[Chunk]) -> String {
         let now = Instant::now();

@@ -6,12 +6,14 @@
 //! - [`exposition`]: the text formats.
 //! - [`custom`]: queries of the user's own, in the format of `postgres_exporter`.
 
+mod bloat;
 pub mod board;
 mod chunk;
 mod compat;
 pub mod custom;
 mod error;
 pub mod exposition;
+pub mod fleet;
 mod fusion;
 mod health;
 mod keeping;
@@ -29,6 +31,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
+pub use bloat::{BloatEstimate, BloatEstimator};
 pub use board::{Board, Chunk};
 pub use error::Error;
 pub use exposition::Format;
@@ -103,6 +106,20 @@ impl Exporter {
         self.board.samples(name)
     }
 
+    /// Every family that something is known of, pgwright's own among them, with its kind, what it says, and samples of it;
+    /// a family may come in several parts.
+    pub(crate) fn families(&self, mut each: impl FnMut(&str, exposition::Kind, &str, &str)) {
+        self.board.families(&mut each);
+        let mut own = self.health.chunks(&self.options.version);
+        own.extend(self.options.history.iter().flat_map(|tap| keeping::chunks(&tap.status.now())));
+        if self.options.compat {
+            own.extend(self.health.compat_chunks());
+        }
+        for chunk in own.iter().filter(|chunk| !chunk.text.is_empty()) {
+            each(&chunk.name, chunk.kind, &chunk.help, &chunk.text);
+        }
+    }
+
     /// What is sampled, and how often.
     pub fn options(&self) -> &Options {
         &self.options
@@ -152,6 +169,7 @@ impl Exporter {
             .map(|m| (m.name, exposition::Kind::from(m.kind), m.help))
             .chain(statements::METRICS.iter().copied())
             .chain(latency::METRICS.iter().copied())
+            .chain(bloat::METRICS.iter().copied())
             .chain(health::METRICS.iter().copied())
             .chain(keeping::METRICS.iter().copied())
             .collect();

@@ -8,6 +8,7 @@ use postgres::metrics::Pace;
 use postgres::{SessionOptions, Target};
 use tokio::sync::mpsc;
 
+use crate::bloat::{self, BloatEstimator};
 use crate::custom::CustomQuery;
 
 /// How often collectors of each pace run.
@@ -51,6 +52,8 @@ impl HistoryTap {
 /// Everything that an exporter needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The server's name where it is one of several.
+    pub server: Option<String>,
     /// The server, and the database whose statements are sampled.
     pub target: Target,
     /// How sessions behave.
@@ -75,6 +78,8 @@ pub struct Options {
     pub sampling_interval: Option<Duration>,
     /// Whether everything is told under the names of `postgres_exporter` as well.
     pub compat: bool,
+    /// Who estimates free space in tables and indexes; `None` for no estimates.
+    pub bloat: Option<BloatEstimator>,
     /// The user's own queries.
     pub custom: Vec<CustomQuery>,
     /// Who keeps what is read.
@@ -87,6 +92,7 @@ impl Options {
     /// Options for a server, everything else as usual.
     pub fn new(target: Target, session: SessionOptions) -> Self {
         Self {
+            server: None,
             target,
             session,
             more_databases: Vec::new(),
@@ -99,6 +105,7 @@ impl Options {
             objects: 10_000,
             sampling_interval: Some(Duration::from_millis(100)),
             compat: false,
+            bloat: None,
             custom: Vec::new(),
             history: None,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -137,6 +144,7 @@ impl Options {
             .iter()
             .map(|q| q.name)
             .chain(["statements"])
+            .chain(self.bloat.map(|_| bloat::COLLECTOR))
             .chain(self.compat_queries().iter().map(|q| q.name))
             .map(str::to_owned)
             .chain(self.custom.iter().map(|c| c.name.clone()))

@@ -10,6 +10,7 @@ use postgres::{Error, METRIC_QUERIES, Session, Target};
 use tokio::sync::watch as signal;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::bloat::{self, BloatEstimator};
 use crate::board::{Board, Chunk};
 use crate::chunk::{Places, render};
 use crate::compat;
@@ -76,6 +77,7 @@ enum Work {
     Query(&'static MetricQuery, Places),
     Custom(CustomQuery),
     Statements(Box<StatementCollector>),
+    Bloat(BloatEstimator),
 }
 
 struct Collector {
@@ -166,6 +168,11 @@ fn collectors(options: &Options, first: bool) -> Vec<Collector> {
             add(query.name, number, interval, Work::Query(query, Places::default()));
         }
     }
+    if let Some(estimator) = options.bloat {
+        let number = METRIC_QUERIES.len() + 1;
+        let interval = options.intervals.get(bloat::COLLECTOR).copied().unwrap_or(bloat::INTERVAL);
+        add(bloat::COLLECTOR, number, interval, Work::Bloat(estimator));
+    }
     if first {
         let number = METRIC_QUERIES.len();
         let work = Work::Statements(Box::new(StatementCollector::new(options.statements)));
@@ -173,9 +180,9 @@ fn collectors(options: &Options, first: bool) -> Vec<Collector> {
         for (at, query) in options.custom.iter().enumerate() {
             let usual = query.interval.unwrap_or(options.paces.often);
             let interval = options.intervals.get(&query.name).copied().unwrap_or(usual);
-            add(&query.name, number + 1 + at, interval, Work::Custom(query.clone()));
+            add(&query.name, number + 2 + at, interval, Work::Custom(query.clone()));
         }
-        let number = number + 1 + options.custom.len();
+        let number = number + 2 + options.custom.len();
         for (at, query) in options.compat_queries().iter().enumerate() {
             let interval = options.interval(query.name, query.pace);
             add(query.name, number + at, interval, Work::Query(query, Places::default()));
@@ -199,6 +206,9 @@ async fn work_off(
     let mut extensions_read = Instant::now();
     for collector in collectors.iter_mut() {
         collector.due = Instant::now();
+        if matches!(collector.work, Work::Bloat(_)) {
+            collector.due += bloat::FIRST_AFTER.min(collector.interval);
+        }
     }
     loop {
         let Some(collector) = collectors.iter_mut().min_by_key(|c| c.due) else {
@@ -285,6 +295,11 @@ async fn run(
                 tap.send(history::Reading::Metrics { collector: query.name, at, rows });
             }
             Done { chunks: rendered.chunks, duplicates: rendered.duplicates, summed: rendered.summed }
+        }
+        Work::Bloat(estimator) => {
+            let collecting = bloat::collect(session, *estimator, datname, limit);
+            let (chunks, summed) = within(session, collector.timeout, collecting).await?;
+            Done { chunks, duplicates: 0, summed }
         }
         Work::Custom(query) => {
             if !query.is_for(version) {

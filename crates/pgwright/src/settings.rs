@@ -56,6 +56,9 @@ pub struct File {
     /// Which alerts `serve` judges, and who is told.
     #[serde(default)]
     pub alerts: alerting::Settings,
+    /// Options of `serve`.
+    #[serde(default)]
+    pub serve: crate::commands::serve::ServeSettings,
     /// How the buckets of `archive = "s3://…"` are reached.
     #[serde(default)]
     pub object_storage: ObjectStorageFile,
@@ -104,6 +107,8 @@ pub struct Settings {
     pub partition_sets: Vec<partitioning::settings::SetSettings>,
     /// Which alerts `serve` judges, and who is told.
     pub alerts: alerting::Settings,
+    /// Options of `serve`.
+    pub serve: crate::commands::serve::ServeSettings,
     /// How the buckets of archives are reached.
     pub object_storage: ObjectStorageFile,
 }
@@ -134,6 +139,7 @@ impl Settings {
             lint: file.lint,
             partition_sets: file.partition_set,
             alerts: file.alerts,
+            serve: file.serve,
             object_storage: file.object_storage,
         })
     }

@@ -88,6 +88,19 @@ pub async fn read_without_schema(session: &Session, lock_timeout: Duration) -> R
     Ok(snapshot)
 }
 
+/// Reads relations, indexes and their statistics alone: neither schema nor statements, for who does nothing but
+/// estimate sizes.
+///
+/// # Errors
+/// Those of the queries.
+pub async fn read_relations(session: &Session, lock_timeout: Duration) -> Result<Snapshot, Error> {
+    let access = first::<AccessRow>(read_catalog(session, session.version_num(), &[]).await?)?;
+    let rows = read_consistently(session, lock_timeout).await?;
+    let (name, database) = ("pg_stat_statements".into(), session.target().database().to_owned());
+    let not_read = Err(Error::ExtensionMissing { name, database });
+    assemble(&access, String::new(), rows, not_read)
+}
+
 fn assemble(
     access: &AccessRow,
     schema_sql: String,

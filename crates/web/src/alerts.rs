@@ -13,7 +13,6 @@ use axum::{Extension, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access::Role;
 use crate::guard::{Identity, is_from_elsewhere};
 
 /// The pages, of a state of their own.
@@ -87,8 +86,7 @@ fn refuse(identity: &Identity, headers: &HeaderMap) -> Option<Response> {
             None,
         ));
     }
-    let may = identity.name.is_none() || identity.role == Role::Operator;
-    (!may).then(|| {
+    (!identity.may_silence()).then(|| {
         let hint = Some("Give a user with role operator, with --user and --password-file.".to_owned());
         failure(StatusCode::FORBIDDEN, "only an operator may change what is silenced", None, hint)
     })

@@ -4,7 +4,6 @@
 //! Source: OWASP, "Cross-Site Request Forgery Prevention Cheat Sheet"; Fetch Metadata (W3C).
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -15,8 +14,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::Site;
 use crate::access::{Role, Who};
+use crate::door::Door;
 use crate::pages::link;
 
 /// A form holds a few words.
@@ -38,6 +37,12 @@ impl Identity {
         self.csrf.is_some() && (self.role == Role::Operator || self.name.is_none())
     }
 
+    /// Whether it may keep alerts quiet: whoever reaches the loopback interface where nobody is asked who they are,
+    /// operators elsewhere. By the page and by a program alike.
+    pub fn may_silence(&self) -> bool {
+        self.name.is_none() || self.role == Role::Operator
+    }
+
     /// Whether it may change the database.
     pub fn may_change(&self) -> bool {
         self.csrf.is_some() && self.role == Role::Operator
@@ -50,12 +55,12 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 /// For programs: who is not known is asked for a header.
 pub(crate) async fn programs(
-    State(site): State<Arc<Site>>,
+    State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
-    admit(&site, peer, request, next, |_| {
+    admit(&door, peer, request, next, |_| {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"pgwright\", charset=\"UTF-8\"")];
         (StatusCode::UNAUTHORIZED, challenge, "authentication is needed\n").into_response()
     })
@@ -64,12 +69,12 @@ pub(crate) async fn programs(
 
 /// For pages: who is not known is sent to sign in.
 pub(crate) async fn pages(
-    State(site): State<Arc<Site>>,
+    State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
 ) -> Response {
-    admit(&site, peer, request, next, |request| {
+    admit(&door, peer, request, next, |request| {
         let wanted = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let wanted = if request.method() == Method::GET { wanted } else { "/" };
         Redirect::to(&link("/sign-in", &[("to", wanted)])).into_response()
@@ -79,13 +84,13 @@ pub(crate) async fn pages(
 
 /// Hands on a request with who asks, or answers it where that is not known.
 async fn admit(
-    site: &Arc<Site>,
+    door: &Door,
     peer: SocketAddr,
     mut request: Request,
     next: Next,
     not_known: impl FnOnce(&Request) -> Response,
 ) -> Response {
-    match identify(site, peer, request.headers()).await {
+    match identify(door, peer, request.headers()).await {
         Ok(Some(identity)) => {
             request.extensions_mut().insert(identity);
             next.run(request).await
@@ -138,12 +143,8 @@ pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
 }
 
 /// Who asks, where that is known; a refusal where it does not matter who.
-async fn identify(
-    site: &Arc<Site>,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-) -> Result<Option<Identity>, Response> {
-    if site.app.access.is_open() {
+async fn identify(door: &Door, peer: SocketAddr, headers: &HeaderMap) -> Result<Option<Identity>, Response> {
+    if door.access.is_open() {
         // Another site can give its name this machine's address, and would then be taken for the same one.
         let hosts = headers.get_all(header::HOST);
         if !hosts.iter().all(|host| host.to_str().is_ok_and(is_loopback)) {
@@ -151,32 +152,32 @@ async fn identify(
                         Ask for 127.0.0.1 or localhost, or have pgwright ask who you are (--token-file, --users-file).\n";
             return Err((StatusCode::MISDIRECTED_REQUEST, told).into_response());
         }
-        let csrf = Some(site.open_csrf.clone());
+        let csrf = Some(door.open_csrf.to_string());
         return Ok(Some(Identity { name: None, role: Role::Viewer, csrf }));
     }
-    if let Some(who) = site.app.access.told_by_proxy(peer.ip(), headers) {
+    if let Some(who) = door.access.told_by_proxy(peer.ip(), headers) {
         // There is no session; what other sites cannot know is made of a secret of this process.
-        let csrf = BASE64.encode(crate::access::digest(&format!("{} {}", site.open_csrf, who.name)));
+        let csrf = BASE64.encode(crate::access::digest(&format!("{} {}", door.open_csrf, who.name)));
         return Ok(Some(Identity { name: Some(who.name), role: who.role, csrf: Some(csrf) }));
     }
     if let Some(given) = text(headers, header::AUTHORIZATION).map(str::to_owned) {
-        let quick = site.app.access.is_quick(&given);
-        let access = site.app.access.clone();
-        let who = attempt(site, peer.ip(), quick, move || access.identify(&given)).await?;
+        let quick = door.access.is_quick(&given);
+        let access = door.access.clone();
+        let who = attempt(door, peer.ip(), quick, move || access.identify(&given)).await?;
         return Ok(who.map(|w| Identity { name: Some(w.name), role: w.role, csrf: None }));
     }
-    let session = text(headers, header::COOKIE).and_then(|cookies| site.sessions.find(cookies));
+    let session = text(headers, header::COOKIE).and_then(|cookies| door.sessions.find(cookies));
     Ok(session.map(|s| Identity { name: Some(s.who.name), role: s.who.role, csrf: Some(s.csrf) }))
 }
 
 /// Looks at credentials, unless their sender was wrong too often.
 pub(crate) async fn attempt(
-    site: &Arc<Site>,
+    door: &Door,
     address: IpAddr,
     quick: bool,
     look: impl FnOnce() -> Option<Who> + Send + 'static,
 ) -> Result<Option<Who>, Response> {
-    if let Some(wait) = site.attempts.wait(address) {
+    if let Some(wait) = door.attempts.wait(address) {
         let seconds = wait.as_secs() + 1;
         let told = format!("there were too many wrong attempts; try again in {seconds} s\n");
         return Err((
@@ -191,12 +192,12 @@ pub(crate) async fn attempt(
     } else {
         // Argon2 takes time and memory on purpose; many at once would take all of them.
         let _turn =
-            site.hashing.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())?;
+            door.hashing.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())?;
         tokio::task::spawn_blocking(look).await.ok().flatten()
     };
     match &who {
-        Some(_) => site.attempts.succeeded(address),
-        None => site.attempts.failed(address),
+        Some(_) => door.attempts.succeeded(address),
+        None => door.attempts.failed(address),
     }
     Ok(who)
 }

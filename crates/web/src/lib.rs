@@ -10,8 +10,10 @@
 
 pub mod access;
 mod alerts;
+mod door;
 pub mod encryption;
 mod failure;
+pub mod fleet;
 mod guard;
 mod live;
 mod metrics;
@@ -23,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -32,27 +34,22 @@ use axum::serve::ListenerExt as _;
 use chrono::{DateTime, Utc};
 use exporter::Exporter;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use access::{Access, Role};
 pub use failure::Failure;
 pub use workshop::{Advised, Task, Tell, Workshop};
 
+use door::Door;
 use encryption::Encrypted;
 use live::Live;
-use session::{Attempts, Sessions, secret};
 use workshop::Bench;
-
-/// So many passwords are checked at a time.
-const HASHING: usize = 2;
 
 /// What pages are made of.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Samples and their state.
     pub exporter: Arc<Exporter>,
-    /// Who may read and change.
-    pub access: Arc<Access>,
     /// Who makes advice and changes.
     pub workshop: Arc<dyn Workshop>,
     /// What was kept of the past, where it is.
@@ -65,12 +62,10 @@ pub struct App {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub app: App,
+    pub door: Door,
+    /// Its name, where it is one of several.
+    pub name: Option<String>,
     pub began_at: DateTime<Utc>,
-    pub sessions: Sessions,
-    pub attempts: Attempts,
-    pub hashing: Semaphore,
-    /// What forms must send back where nobody is asked who they are.
-    pub open_csrf: String,
     pub live: Live,
     pub kept: pages::Keeping,
     pub advice: Bench<Advised>,
@@ -79,14 +74,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    fn new(app: App, stop: watch::Receiver<bool>) -> Self {
+    fn new(app: App, door: Door, name: Option<String>, stop: watch::Receiver<bool>) -> Self {
         Self {
             app,
+            door,
+            name,
             began_at: Utc::now(),
-            sessions: Sessions::default(),
-            attempts: Attempts::default(),
-            hashing: Semaphore::new(HASHING),
-            open_csrf: secret(),
             live: Live::new(),
             kept: pages::Keeping::default(),
             advice: Bench::new(),
@@ -165,13 +158,28 @@ pub async fn listen(address: SocketAddr, access: &Access) -> Result<TcpListener,
 ///
 /// # Errors
 /// When the port can no longer be read.
-pub async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
-    let site = Arc::new(Site::new(app, stop.clone()));
-    let router = router(&site).into_make_service_with_connect_info::<SocketAddr>();
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    access: Arc<Access>,
+    stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let site = Arc::new(Site::new(app, Door::new(access.clone()), None, stop.clone()));
+    answer(listener, router(&site), &access, stop).await
+}
+
+/// Answers by a router until `stop` becomes true.
+async fn answer(
+    listener: TcpListener,
+    router: Router,
+    access: &Access,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    match site.app.access.encryption().cloned() {
+    match access.encryption().cloned() {
         None => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
         // The address of a client is only known of a listener that is tapped.
         Some(encryption) => {
@@ -186,13 +194,19 @@ fn router(site: &Arc<Site>) -> Router {
     let programs = Router::new()
         .route("/metrics", get(metrics::answer))
         .merge(of_alerts)
-        .route_layer(middleware::from_fn_with_state(site.clone(), guard::programs));
+        .route_layer(middleware::from_fn_with_state(site.door.clone(), guard::programs));
     Router::new()
         .route("/healthz", get(health))
         .merge(programs)
         .merge(pages::router(site))
         .layer(middleware::from_fn(harden))
         .with_state(site.clone())
+}
+
+impl FromRef<Arc<Site>> for Door {
+    fn from_ref(site: &Arc<Site>) -> Self {
+        site.door.clone()
+    }
 }
 
 async fn health(State(site): State<Arc<Site>>) -> Response {

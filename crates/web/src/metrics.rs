@@ -18,9 +18,14 @@ pub(crate) async fn answer(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
+    told(peer, &headers, |format| site.app.exporter.scrape(format))
+}
+
+/// What is scraped, in the format that is asked for.
+pub(crate) fn told(peer: SocketAddr, headers: &HeaderMap, scrape: impl FnOnce(Format) -> String) -> Response {
     let accepted = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let format = Format::accepted(accepted(header::ACCEPT));
-    let text = site.app.exporter.scrape(format);
+    let text = scrape(format);
     let content_type = (header::CONTENT_TYPE, format.content_type());
     // Within one machine compressing costs more than it saves.
     let compressed =

@@ -5,10 +5,11 @@ mod catalogue;
 mod changed;
 mod chart;
 pub(crate) mod figures;
+pub(crate) mod fleet;
 mod indexes;
 mod jobs;
 mod journal;
-mod layout;
+pub(crate) mod layout;
 mod listing;
 mod locks;
 mod maintenance;
@@ -18,13 +19,14 @@ mod past;
 mod recommendations;
 mod replication;
 mod samples;
-mod sign_in;
+pub(crate) mod sign_in;
 mod statements;
 mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,6 +34,7 @@ use axum::{Router, middleware};
 use maud::{Markup, html};
 use postgres::catalog::{CatalogueRow, IndexFactsRow, LockWaitRow};
 
+use crate::door::Door;
 use crate::guard::{self, Identity};
 use crate::live::Kept;
 use crate::{Failure, Site};
@@ -136,13 +139,21 @@ pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         .route("/journal/undo", get(journal::confirm))
         .merge(forms)
         .fallback(missing)
-        .layer(middleware::from_fn_with_state(site.clone(), guard::pages));
+        .layer(middleware::from_fn_with_state(site.door.clone(), guard::pages));
+    entrance().merge(known)
+}
+
+/// What everybody gets: the way in, and what pages look like.
+pub(crate) fn entrance<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Door: FromRef<S>,
+{
     Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::begin))
         .route("/static/style.css", get(layout::style))
         .route("/static/live.js", get(layout::script))
         .route("/static/icon.svg", get(layout::icon))
-        .merge(known)
 }
 
 async fn missing(visit: Visit) -> Response {

@@ -33,6 +33,13 @@ impl Context {
         Self { settings, printer: Printer::new(global.json, global.quiet) }
     }
 
+    /// The same surroundings with other settings, for what runs beside this.
+    pub fn for_another(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        Self { settings, printer: self.printer.clone() }
+    }
+
     /// The database that was asked for.
     ///
     /// # Errors

@@ -40,7 +40,8 @@ pub struct KeepingArgs {
     pub keep: Vec<(history::Level, Duration)>,
 }
 
-fn retention(text: &str) -> Result<(history::Level, Duration), String> {
+/// What is to be kept for how long, as in `minute=14d`.
+pub fn retention(text: &str) -> Result<(history::Level, Duration), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not LEVEL=DURATION"))?;
     let level = history::Level::of_name(name)
         .ok_or_else(|| format!("\"{name}\" is not a level; there are raw, minute, hour and day"))?;
@@ -70,7 +71,7 @@ impl KeepingArgs {
     }
 
     /// Whether history is to be kept.
-    fn is_asked(&self) -> bool {
+    pub fn is_asked(&self) -> bool {
         self.history || self.at.store.is_some()
     }
 }

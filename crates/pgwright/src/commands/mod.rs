@@ -22,7 +22,7 @@ mod partition;
 mod profile;
 mod report;
 mod rewrite;
-mod serve;
+pub mod serve;
 mod snapshot;
 mod statistics;
 mod undo;

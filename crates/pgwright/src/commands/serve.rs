@@ -1,7 +1,12 @@
-//! `pgwright serve`: watches a server, and answers Prometheus.
+//! `pgwright serve`: watches a server or several, and answers Prometheus and people.
 //!
 //! `crates/exporter/README.md` tells how it is laid out.
 
+mod bloat;
+mod configured;
+mod fleet;
+mod servers;
+mod watched;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -11,26 +16,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alerting::Alerts;
 use clap::Args as ClapArgs;
 use exporter::{Exporter, Options, custom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use web::encryption::Encryption;
-use web::{Access, App, access};
+use web::{Access, access};
+
+pub use configured::ServeSettings;
 
 use super::{Context, duration, history_store, read_text};
 use crate::error::{CommandError, CommandResult, Exit};
 
 /// Arguments.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 #[command(
     before_help = "Examples:\n  pgwright serve postgres://monitor@db.example.com/shop\n  pgwright serve --listen 0.0.0.0:9187 --token-file token"
 )]
 pub struct Args {
-    /// The address and port. Off the loopback interface a token or users are needed.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9187")]
-    listen: SocketAddr,
+    /// The address and port; 127.0.0.1:9187. Off the loopback interface a token or users are needed.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// A file that names several servers to watch, in the format of Prometheus' file_sd; it is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    servers: Option<PathBuf>,
     /// A file with the token that clients must send (Authorization: Bearer …).
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -38,19 +48,19 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     users_file: Option<PathBuf>,
     /// A file with the certificate (PEM, with those that vouch for it) by which what is sent is encrypted.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The file with the key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// The header in which a proxy tells who somebody is, as X-Forwarded-User.
-    #[arg(long, value_name = "HEADER", requires = "proxy_address")]
+    #[arg(long, value_name = "HEADER")]
     proxy_header: Option<String>,
     /// An address that the proxy connects from. Can be repeated.
-    #[arg(long, value_name = "ADDRESS", requires = "proxy_header")]
+    #[arg(long, value_name = "ADDRESS")]
     proxy_address: Vec<IpAddr>,
     /// A user of the proxy who may change the database. Can be repeated.
-    #[arg(long, value_name = "USER", requires = "proxy_header")]
+    #[arg(long, value_name = "USER")]
     proxy_operator: Vec<String>,
     /// Read a password from standard input, print its hash for --users-file, and end.
     #[arg(long)]
@@ -61,12 +71,12 @@ pub struct Args {
     /// A file of queries of your own, in the format of postgres_exporter. Can be repeated.
     #[arg(long, value_name = "FILE")]
     queries: Vec<PathBuf>,
-    /// How many statements have series of their own; what the others did is summed.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    statements: usize,
-    /// How many objects of a collector have series of their own; the others are summed.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    objects: usize,
+    /// How many statements have series of their own, 100; what the others did is summed.
+    #[arg(long, value_name = "N")]
+    statements: Option<usize>,
+    /// How many objects of a collector have series of their own, 10000; the others are summed.
+    #[arg(long, value_name = "N")]
+    objects: Option<usize>,
     /// How often a collector runs, as in indexes=5m. Can be repeated.
     #[arg(long, value_name = "COLLECTOR=DURATION", value_parser = named_duration)]
     interval: Vec<(String, Duration)>,
@@ -76,9 +86,9 @@ pub struct Args {
     /// A collector that is not to run. Can be repeated.
     #[arg(long, value_name = "COLLECTOR")]
     without: Vec<String>,
-    /// How often sessions are looked at, for latencies and waits; 0 for not at all.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "100ms")]
-    sampling: Duration,
+    /// How often sessions are looked at, for latencies and waits, 100ms; 0 for not at all.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    sampling: Option<Duration>,
     #[command(flatten)]
     keeping: history_store::KeepingArgs,
     /// Tell everything under the names of postgres_exporter as well, so that dashboards for it go on working.
@@ -88,6 +98,9 @@ pub struct Args {
     #[arg(long)]
     list: bool,
 }
+
+/// Where it listens when nothing else is asked for.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9187);
 
 fn named_duration(text: &str) -> Result<(String, Duration), String> {
     let (name, value) =
@@ -110,64 +123,86 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if args.list {
         return list(context);
     }
-    let access = access(&args)?;
-    let mut options = options(context, &args)?;
+    let args = args.completed_by(&context.settings.serve);
+    let access = Arc::new(access(&args)?);
     // Who is told that it serves may end it at once.
-    let waiting = |kind| {
-        signal(kind).map_err(|e| CommandError::new("could not wait for signals").detail(format!("{e}.")))
-    };
-    let (mut interrupted, mut terminated) =
-        (waiting(SignalKind::interrupt())?, waiting(SignalKind::terminate())?);
-    let listener = web::listen(args.listen, &access).await?;
-    let address = listener.local_addr().unwrap_or(args.listen);
+    let signals = Signals::new()?;
+    match &args.servers {
+        Some(file) => fleet::run(context, &args, file, access, signals).await,
+        None => one(context, &args, access, signals).await,
+    }
+}
+
+/// Watches the one server that was named.
+async fn one(context: &Context, args: &Args, access: Arc<Access>, mut signals: Signals) -> CommandResult {
+    let options = options(context, args)?;
+    let (listener, address) = listen(args, &access).await?;
+    let watched = watched::Watched::begin(context, args, options).await?;
     let (stop, stopping) = watch::channel(false);
-    let interval = options.interval("statements", postgres::metrics::Pace::Seldom);
-    let keeping =
-        history_store::begin(context, &args.keeping, &options.target, interval, stopping.clone()).await?;
-    options.history = keeping.as_ref().map(|(tap, _)| tap.clone());
-    let exporter = Arc::new(Exporter::new(options));
-    let alerts = match context.settings.alerts.enabled {
-        true => Some(Arc::new(Alerts::new(&context.settings.alerts, exporter.clone())?)),
-        false => None,
-    };
-    let sampling = tokio::spawn({
-        let (exporter, stopping) = (exporter.clone(), stopping.clone());
-        async move { exporter.run(stopping).await }
-    });
-    let workshop = workshop::Workshop::new(context);
-    let judging = alerts.clone().map(|alerts| tokio::spawn(alerts.run(stopping.clone())));
-    let history = args.keeping.reader(context)?.map(Arc::new);
-    let app =
-        App { exporter, access: Arc::new(access), workshop: Arc::new(workshop.clone()), history, alerts };
-    let mut serving = tokio::spawn(web::serve(listener, app, stopping));
+    let serving = tokio::spawn(web::serve(listener, watched.app.clone(), access, stopping));
+    told(context, args, address);
+    let (early, serving) = signals.or_end_of(serving).await;
+    watched.stop();
+    let _ = stop.send(true);
+    let ended = ended(early, serving).await;
+    watched.end().await;
+    ended
+}
+
+/// Asks to be ended.
+struct Signals {
+    interrupted: tokio::signal::unix::Signal,
+    terminated: tokio::signal::unix::Signal,
+}
+
+type Serving = JoinHandle<std::io::Result<()>>;
+type Served = Result<std::io::Result<()>, tokio::task::JoinError>;
+
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        let waiting = |kind| {
+            signal(kind).map_err(|e| CommandError::new("could not wait for signals").detail(format!("{e}.")))
+        };
+        Ok(Self {
+            interrupted: waiting(SignalKind::interrupt())?,
+            terminated: waiting(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits until it is to end; given is how serving ended if it did so by itself.
+    async fn or_end_of(&mut self, mut serving: Serving) -> (Option<Served>, Serving) {
+        tokio::select! {
+            ended = &mut serving => (Some(ended), serving),
+            _ = self.interrupted.recv() => (None, serving),
+            _ = self.terminated.recv() => (None, serving),
+        }
+    }
+}
+
+async fn listen(args: &Args, access: &Access) -> Result<(tokio::net::TcpListener, SocketAddr), CommandError> {
+    let asked = args.listen.unwrap_or(LISTEN);
+    let listener = web::listen(asked, access).await?;
+    let address = listener.local_addr().unwrap_or(asked);
+    Ok((listener, address))
+}
+
+fn told(context: &Context, args: &Args, address: SocketAddr) {
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     context.printer.status(&format!("serving {scheme}://{address}/metrics; stop with Ctrl-C"));
-    let early = tokio::select! {
-        ended = &mut serving => Some(ended),
-        _ = interrupted.recv() => None,
-        _ = terminated.recv() => None,
-    };
-    let _ = stop.send(true);
-    workshop.close().await;
+}
+
+/// How it ended, once who is being answered has been.
+async fn ended(early: Option<Served>, serving: Serving) -> CommandResult {
     let ended = match early {
         Some(ended) => ended,
-        None => {
-            // Clients that keep their connection open are not waited for.
-            tokio::time::timeout(Duration::from_secs(2), serving).await.unwrap_or(Ok(Ok(())))
-        }
+        // Clients that keep their connection open are not waited for.
+        None => tokio::time::timeout(Duration::from_secs(2), serving).await.unwrap_or(Ok(Ok(()))),
     };
-    if let Some(judging) = judging {
-        // It writes down what has to outlive this.
-        let _ = tokio::time::timeout(Duration::from_secs(2), judging).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(10), sampling).await;
-    if let Some((_, task)) = keeping {
-        let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
-    }
+    let failed = |reason: String| CommandError::new("the server of pgwright failed").detail(reason);
     match ended {
         Ok(Ok(())) => Ok(Exit::Done),
-        Ok(Err(error)) => Err(CommandError::new("the server of pgwright failed").detail(format!("{error}."))),
-        Err(error) => Err(CommandError::new("the server of pgwright failed").detail(format!("{error}."))),
+        Ok(Err(error)) => Err(failed(format!("{error}."))),
+        Err(error) => Err(failed(format!("{error}."))),
     }
 }
 
@@ -190,6 +225,7 @@ fn hash_password(context: &Context) -> CommandResult {
 fn list(context: &Context) -> CommandResult {
     let mut metrics = Exporter::metrics();
     metrics.extend(alerting::METRICS);
+    metrics.extend(web::fleet::METRICS);
     metrics.sort_unstable_by_key(|m| m.0);
     if context.printer.json {
         let rows: Vec<BTreeMap<&str, &str>> = metrics
@@ -208,6 +244,18 @@ fn list(context: &Context) -> CommandResult {
 }
 
 fn access(args: &Args) -> Result<Access, CommandError> {
+    for (one, is_given, other, needed) in [
+        ("--tls-cert", args.tls_cert.is_some(), "--tls-key", args.tls_key.is_some()),
+        ("--tls-key", args.tls_key.is_some(), "--tls-cert", args.tls_cert.is_some()),
+        ("--proxy-header", args.proxy_header.is_some(), "--proxy-address", !args.proxy_address.is_empty()),
+        ("--proxy-address", !args.proxy_address.is_empty(), "--proxy-header", args.proxy_header.is_some()),
+        ("--proxy-operator", !args.proxy_operator.is_empty(), "--proxy-header", args.proxy_header.is_some()),
+    ] {
+        if is_given && !needed {
+            return Err(CommandError::new(format!("{one} needs {other}"))
+                .hint(format!("Give {other} as well, here or under [serve] of pgwright.toml.")));
+        }
+    }
     let mut access = Access::default();
     let unusable = |path: &PathBuf, error: &access::Error| {
         CommandError::new(format!("could not use \"{}\"", path.display())).detail(format!("{error}."))
@@ -244,17 +292,20 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
         options.custom.extend(custom::parse(&path.display().to_string(), &read_text(path)?)?);
     }
     options.more_databases.clone_from(&args.databases);
-    (options.statements, options.objects) = (args.statements, args.objects);
+    options.statements = args.statements.unwrap_or(options.statements);
+    options.objects = args.objects.unwrap_or(options.objects);
+    options.bloat = Some(bloat::estimates);
     options.intervals = args.interval.iter().cloned().collect();
     options.timeouts = args.timeout.iter().cloned().collect();
     options.disabled.clone_from(&args.without);
     options.compat = args.compat;
     options.sampling_interval = match args.sampling {
-        Duration::ZERO => None,
-        short if short < Duration::from_millis(10) => {
+        None => options.sampling_interval,
+        Some(Duration::ZERO) => None,
+        Some(short) if short < Duration::from_millis(10) => {
             return Err(CommandError::new("--sampling is out of range").detail("It is at least 10 ms, or 0."));
         }
-        interval => Some(interval),
+        Some(interval) => Some(interval),
     };
     let known = options.collectors();
     let named = args.interval.iter().chain(&args.timeout).map(|(name, _)| name).chain(&args.without);

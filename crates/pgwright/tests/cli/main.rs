@@ -29,6 +29,7 @@ mod rewrite_check;
 mod serve;
 mod serve_browser;
 mod serve_compat;
+mod serve_fleet;
 mod serve_history;
 mod serve_pages;
 mod serve_prometheus;

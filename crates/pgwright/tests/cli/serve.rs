@@ -39,9 +39,15 @@ pub fn get(address: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Resu
 
 impl Serving {
     pub fn start(user: &User, url: &str, arguments: &[&str]) -> Self {
-        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        let mut all = vec!["--listen", "127.0.0.1:0"];
         all.extend(arguments);
         all.push(url);
+        Self::of(user, &all)
+    }
+
+    /// One that is told nothing else.
+    pub fn of(user: &User, arguments: &[&str]) -> Self {
+        let all: Vec<&str> = ["serve"].iter().chain(arguments).copied().collect();
         let mut program = user.start(&all);
         program.wait_to_tell("; stop with Ctrl-C");
         let told = program.told();
@@ -388,4 +394,77 @@ fn the_page_of_metrics_is_what_is_listed() {
     let page = std::fs::read_to_string(page).unwrap();
     let written: Vec<&str> = page.lines().filter(|l| l.starts_with("| `")).collect();
     assert_eq!(written, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn free_space_in_tables_and_indexes_is_estimated() {
+    let world = World::new().await;
+    let user = User::new();
+    world
+        .sql(
+            "create table \"loose.t\" (id int primary key, t text); create table tight (id int primary key, t text); \
+             insert into \"loose.t\" select i, repeat('x', 100) from generate_series(1, 20000) i; \
+             insert into tight select i, repeat('x', 100) from generate_series(1, 20000) i; \
+             delete from \"loose.t\" where id % 10 <> 0",
+        )
+        .await;
+    world.sql("vacuum \"loose.t\"").await;
+    world.load("select 1").await;
+    let serving = Serving::start(&user, &world.url, &["--interval", "bloat=300ms"]);
+    let (tables, indexes) = ("postgres_table_bloat_bytes", "postgres_index_bloat_bytes");
+    let metrics = serving.wait_for("estimated", |m| !m.of(tables).is_empty() && !m.of(indexes).is_empty());
+    let size = metrics.value("postgres_table_size_bytes", "table=\"loose.t\"").unwrap_or(2.8e6);
+    let (loose, tight) =
+        (metrics.value(tables, "\"loose.t\"").unwrap(), metrics.value(tables, "\"tight\"").unwrap());
+    // Nine rows of ten are gone.
+    assert!((0.8 * size..size).contains(&loose), "{loose} of {size}");
+    assert!(tight < 0.05 * size, "{tight} of {size}");
+    assert!(metrics.value(indexes, "index=\"loose.t_pkey\"").unwrap() > 200_000.0, "{}", metrics.0);
+    assert!(metrics.value(indexes, "index=\"tight_pkey\"").unwrap() < 50_000.0, "{}", metrics.0);
+    serving.stop();
+    // Of the largest alone, and the rest as a sum: together as much as before.
+    let serving = Serving::start(&user, &world.url, &["--interval", "bloat=300ms", "--objects", "1"]);
+    let metrics = serving.wait_for("estimated", |m| !m.of(tables).is_empty());
+    assert_eq!(metrics.of(tables).len(), 2, "{}", metrics.0);
+    assert!((metrics.sum(tables) - loose - tight).abs() < 1.0, "{}", metrics.0);
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_stand_in_the_configuration_as_well() {
+    let world = World::new().await;
+    let user = User::new();
+    user.write(
+        "pgwright.toml",
+        format!(
+            "url = \"{}\"\n[serve]\nlisten = \"127.0.0.1:0\"\nwithout = [\"jobs\"]\nstatements = 3\ncompat = true\n\
+             [serve.interval]\ntables = \"400ms\"\n",
+            world.url
+        ),
+    );
+    let serving = Serving::of(&user, &[]);
+    let tables = "collector=\"tables\"";
+    let metrics = serving.wait_for("as configured", |m| {
+        m.value("pgwright_collector_runs_total", tables).is_some_and(|runs| runs > 2.0)
+            && m.0.contains("\npg_up 1")
+    });
+    assert_eq!(metrics.value("pgwright_collector_runs_total", "collector=\"jobs\""), None);
+    serving.stop();
+    // The command line comes first.
+    let serving = Serving::of(&user, &["--without", "tables"]);
+    let metrics = serving.wait_for("through", |m| {
+        m.value("pgwright_collector_runs_total", "\"jobs\"").is_some() || complete(m)
+    });
+    assert_eq!(metrics.value("pgwright_collector_runs_total", tables), None);
+    serving.stop();
+    for (text, message) in [
+        ("[serve]\nlistn = \"127.0.0.1:0\"\n", "listn"),
+        ("[serve]\nsampling = \"soon\"\n", "soon"),
+        ("[serve.keep]\nraw = \"1m\"\n", "too short"),
+    ] {
+        user.write("pgwright.toml", text);
+        user.run(&["serve"]).fails(2).tells(message).tells("configuration.md");
+    }
+    user.write("pgwright.toml", "[serve]\ntls_cert = \"cert.pem\"\n");
+    user.run(&["serve"]).fails(2).tells("--tls-cert needs --tls-key");
 }

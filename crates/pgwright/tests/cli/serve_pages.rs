@@ -434,3 +434,41 @@ async fn with_history_the_overview_compares_and_a_statement_has_a_past() {
     assert_eq!(serving.get("/statement?database=x&queryid=1&window=15m", &[]).status, 404);
     serving.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_is_asked_the_page_and_the_api_keep_alerts_quiet_alike() {
+    let world = World::new().await;
+    let user = User::new();
+    let serving = Serving::start(&user, &world.url, &[]);
+    let page = until(&serving, "/alerts", &[], "conditions are judged").body;
+    let url = format!("http://{}", serving.address);
+    user.run(&[
+        "alerts",
+        "silence",
+        "alertname=\"PostgresDown\"",
+        "--for",
+        "1h",
+        "--comment",
+        "by program",
+        "--at",
+        &url,
+    ])
+    .exits(0);
+    let shown = serving.get("/alerts", &[]).body;
+    let token = csrf(&shown).to_owned();
+    let form = [
+        ("csrf", token.as_str()),
+        ("matchers", "alertname=\"PostgresDown\""),
+        ("hours", "1"),
+        ("comment", "by page"),
+    ];
+    assert_eq!(post(&serving.address, "/alerts/silence", &[], &form).status, 303, "{page}");
+    // Without the page's token it is somebody else's form.
+    assert_eq!(post(&serving.address, "/alerts/silence", &[], &form[1..]).status, 403);
+    let shown = serving.get("/alerts", &[]).body;
+    assert!(shown.contains("by program") && shown.contains("by page"), "{shown}");
+    let id = shown.split("name=\"id\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let end = [("csrf", token.as_str()), ("id", id)];
+    assert_eq!(post(&serving.address, "/alerts/unsilence", &[], &end).status, 303);
+    serving.stop();
+}

@@ -13,7 +13,6 @@ use serde::Deserialize;
 use super::Visit;
 use super::figures::{ago, count, written};
 use super::layout::Page;
-use super::recommendations::only_operators;
 use crate::Failure;
 
 const PLACE: &str = "/alerts";
@@ -95,7 +94,7 @@ fn one(visit: &Visit, alert: &StandingAlert) -> Markup {
             @if let Some(url) = alert.runbook_url.as_deref().filter(|u| u.starts_with("https://") || u.starts_with("http://")) {
                 p { a href=(url) rel="noreferrer" { "Procedure" } }
             }
-            @if visit.identity.may_change() && alert.state != Phase::Resolved && alert.silenced_by.is_none() {
+            @if visit.identity.may_silence() && visit.identity.csrf.is_some() && alert.state != Phase::Resolved && alert.silenced_by.is_none() {
                 form.filter method="post" action="/alerts/silence" {
                     (visit.csrf())
                     input type="hidden" name="matchers" value=(matchers(alert));
@@ -120,7 +119,7 @@ fn silences(visit: &Visit, standing: &Standing) -> Markup {
                     td { (silence.comment) }
                     td {
                         @if silence.configured { span.dim { "in pgwright.toml" } }
-                        @else if visit.identity.may_change() {
+                        @else if visit.identity.may_silence() {
                             form method="post" action="/alerts/unsilence" {
                                 (visit.csrf())
                                 input type="hidden" name="id" value=(silence.id);
@@ -167,8 +166,9 @@ pub(crate) struct Loud {
 
 /// The alerts, for who may keep them quiet.
 fn alerts_for(visit: &Visit) -> Result<Arc<Alerts>, Box<Response>> {
-    if let Some(refusal) = only_operators(visit, &PAGE) {
-        return Err(Box::new(refusal));
+    if !visit.identity.may_silence() {
+        let failure = Failure::new("only an operator may change what is silenced");
+        return Err(Box::new(visit.fail(StatusCode::FORBIDDEN, &PAGE, &failure)));
     }
     let none = Failure::new("alerts are not judged here");
     visit.site.app.alerts.clone().ok_or_else(|| Box::new(visit.fail(StatusCode::NOT_FOUND, &PAGE, &none)))
@@ -180,11 +180,11 @@ pub(crate) async fn silence(visit: Visit, Form(quiet): Form<Quiet>) -> Response 
         Err(refusal) => return *refusal,
     };
     let until = Utc::now() + TimeDelta::hours(i64::from(quiet.hours.clamp(1, LONGEST_HOURS)));
-    let by = visit.identity.name.as_deref().unwrap_or_default();
+    let by = visit.identity.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
     let new = NewSilence {
         matchers: quiet.matchers,
         until: Some(until.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        comment: format!("{} ({by})", quiet.comment.trim()),
+        comment: format!("{}{by}", quiet.comment.trim()),
     };
     match alerts.silence(new) {
         Ok(_) => Redirect::to(PLACE).into_response(),

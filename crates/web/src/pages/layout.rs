@@ -29,6 +29,9 @@ const PAGES: &[(&str, &str)] = &[
     ("/catalogue", "Catalogue"),
 ];
 
+/// The page over all servers; the same address on the pages of each of them.
+pub(crate) const ALL: &str = "/servers";
+
 /// One page.
 pub(crate) struct Page<'a> {
     pub title: &'a str,
@@ -57,19 +60,14 @@ pub(crate) fn page(site: &Site, identity: &Identity, page: &Page<'_>, body: &Mar
             a.skip href="#content" { "Skip to content" }
             header {
                 a.brand href="/" { "pgwright" }
+                @if let Some(name) = &site.name { span { a href=(ALL) { "Servers" } " / " (name) } }
                 span.server {
                     (target.database()) span.dim { " on " (target.host()) ":" (target.port()) }
                 }
                 @if let Err(reason) = &connected {
                     span.bad role="status" { "not connected" span.dim { " " (reason) } }
                 }
-                @if let Some(name) = &identity.name {
-                    form.who method="post" action="/sign-out" {
-                        @if let Some(csrf) = &identity.csrf { input type="hidden" name="csrf" value=(csrf); }
-                        span { (name) " (" (identity.role.as_str()) ")" }
-                        @if identity.csrf.is_some() { button type="submit" { "Sign out" } }
-                    }
-                }
+                (who(identity))
             }
             nav aria-label="Pages" { ul {
                 @for (path, title) in PAGES {
@@ -87,6 +85,41 @@ pub(crate) fn page(site: &Site, identity: &Identity, page: &Page<'_>, body: &Mar
                 }
                 " · pgwright " (site.app.exporter.options().version)
             }
+        }
+        }
+    }
+}
+
+/// Who is signed in, and the way out.
+fn who(identity: &Identity) -> Markup {
+    html! {
+        @if let Some(name) = &identity.name {
+            form.who method="post" action="/sign-out" {
+                @if let Some(csrf) = &identity.csrf { input type="hidden" name="csrf" value=(csrf); }
+                span { (name) " (" (identity.role.as_str()) ")" }
+                @if identity.csrf.is_some() { button type="submit" { "Sign out" } }
+            }
+        }
+    }
+}
+
+/// A page that is about no server alone.
+pub(crate) fn common_page(identity: &Identity, title: &str, version: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+        (head(title, false))
+        body {
+            a.skip href="#content" { "Skip to content" }
+            header {
+                a.brand href=(ALL) { "pgwright" }
+                (who(identity))
+            }
+            main id="content" tabindex="-1" {
+                h1 { (title) }
+                (body)
+            }
+            footer { "pgwright " (version) }
         }
         }
     }

@@ -1,5 +1,6 @@
 //! What should somebody know who opens one page only?
 
+use alerting::{Severity, StandingAlert};
 use axum::response::Response;
 use exporter::Exporter;
 use maud::{Markup, html};
@@ -12,6 +13,8 @@ use super::statements;
 use super::{Visit, changed, tables};
 use crate::Site;
 
+/// Alerts that are shown.
+const ALERTS: usize = 5;
 /// Statements and waits that are shown.
 const SHOWN: usize = 10;
 
@@ -50,7 +53,7 @@ struct Notice {
 
 fn notices(site: &Site) -> Vec<Notice> {
     let exporter = &site.app.exporter;
-    let mut found = Vec::new();
+    let mut found = firing(site);
     let mut note = |severe: bool, text: String, link: &'static str| found.push(Notice { severe, text, link });
     let blocked = sum(exporter, "postgres_blocked_sessions");
     if blocked > 0.0 {
@@ -76,6 +79,22 @@ fn notices(site: &Site) -> Vec<Notice> {
             format!("a session has been idle within a transaction for {}", seconds(longest)),
             "/locks",
         );
+    }
+    found
+}
+
+/// Alerts that fire and that nobody has silenced, the worst first.
+fn firing(site: &Site) -> Vec<Notice> {
+    let alerts = site.app.alerts.as_ref().map(|alerts| alerts.firing()).unwrap_or_default();
+    let told = |alert: &StandingAlert| Notice {
+        severe: alert.severity == Severity::Critical,
+        text: format!("{}: {}", alert.severity.as_str(), alert.summary),
+        link: "/alerts",
+    };
+    let mut found: Vec<Notice> = alerts.iter().take(ALERTS).map(told).collect();
+    if alerts.len() > ALERTS {
+        let text = format!("{} more alerts fire", alerts.len() - ALERTS);
+        found.push(Notice { severe: false, text, link: "/alerts" });
     }
     found
 }

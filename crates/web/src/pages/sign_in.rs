@@ -1,7 +1,6 @@
 //! How does one sign in and out?
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::{ConnectInfo, Query, State};
@@ -10,8 +9,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::layout;
+use crate::door::Door;
+use crate::guard;
 use crate::session::cookie_header;
-use crate::{Site, guard};
 
 #[derive(Deserialize)]
 pub(crate) struct Place {
@@ -39,38 +39,38 @@ fn own(to: &str) -> &str {
 
 /// Whether this connection is encrypted, or a proxy in front says that it was asked over TLS. Who says so without one gets a cookie that it does not send
 /// back, and nothing else.
-fn over_tls(site: &Site, headers: &HeaderMap) -> bool {
-    site.app.access.encryption().is_some()
+fn over_tls(door: &Door, headers: &HeaderMap) -> bool {
+    door.access.encryption().is_some()
         || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }
 
-pub(crate) async fn show(State(site): State<Arc<Site>>, Query(place): Query<Place>) -> Response {
-    if site.app.access.is_open() {
+pub(crate) async fn show(State(door): State<Door>, Query(place): Query<Place>) -> Response {
+    if door.access.is_open() {
         return Redirect::to("/").into_response();
     }
-    layout::sign_in(site.app.access.has_users(), own(&place.to), None).into_response()
+    layout::sign_in(door.access.has_users(), own(&place.to), None).into_response()
 }
 
 pub(crate) async fn begin(
-    State(site): State<Arc<Site>>,
+    State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Form(given): Form<Credentials>,
 ) -> Response {
     let again = |status: StatusCode, problem: &str| {
-        let page = layout::sign_in(site.app.access.has_users(), own(&given.to), Some(problem));
+        let page = layout::sign_in(door.access.has_users(), own(&given.to), Some(problem));
         (status, page).into_response()
     };
     if guard::is_from_elsewhere(&headers) {
         return again(StatusCode::FORBIDDEN, "This form was sent by another site.");
     }
-    let access = site.app.access.clone();
+    let access = door.access.clone();
     let (user, password) = (given.user.clone(), given.password.clone());
-    let who = guard::attempt(&site, peer.ip(), false, move || access.sign_in(&user, &password)).await;
+    let who = guard::attempt(&door, peer.ip(), false, move || access.sign_in(&user, &password)).await;
     match who {
         Ok(Some(who)) => {
-            let cookie = site.sessions.begin(who);
-            let cookie = cookie_header(Some(&cookie), over_tls(&site, &headers));
+            let cookie = door.sessions.begin(who);
+            let cookie = cookie_header(Some(&cookie), over_tls(&door, &headers));
             ([(header::SET_COOKIE, cookie)], Redirect::to(own(&given.to))).into_response()
         }
         Ok(None) => again(StatusCode::UNAUTHORIZED, "User or password are wrong."),
@@ -86,11 +86,11 @@ pub(crate) async fn begin(
     }
 }
 
-pub(crate) async fn end(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+pub(crate) async fn end(State(door): State<Door>, headers: HeaderMap) -> Response {
     if let Some(cookies) = headers.get(header::COOKIE).and_then(|v| v.to_str().ok()) {
-        site.sessions.end(cookies);
+        door.sessions.end(cookies);
     }
-    ([(header::SET_COOKIE, cookie_header(None, over_tls(&site, &headers)))], Redirect::to("/sign-in"))
+    ([(header::SET_COOKIE, cookie_header(None, over_tls(&door, &headers)))], Redirect::to("/sign-in"))
         .into_response()
 }
 
