@@ -13,6 +13,7 @@ use indicatif::ProgressBar;
 use model::partition_set::Interval;
 use model::{Bytes, Millis, QualifiedName};
 
+use super::advise::shell;
 use crate::commands::{Context, changes, undo};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{Printer, plain};
@@ -209,7 +210,7 @@ async fn convert(context: &Context, args: &Args) -> CommandResult {
             .printer
             .out(&plain(&format!("{} is partitioned, {partitions} partitions\n", done.plan.table)))?;
     }
-    let shown = plain(&done.plan.table.to_string());
+    let shown = plain(&shell(&done.plan.table.to_string()));
     if done.plan.method == Method::Rewrite {
         context.printer.status(&format!("the old table is {}", plain(&done.plan.kept.to_string())));
     }
