@@ -92,7 +92,8 @@ fn chunks(datname: &str, limit: usize, estimates: &[BloatEstimate]) -> (Vec<Chun
     let (tables, tables_summed) = chunk(TABLES, datname, limit, known(false));
     let (indexes, indexes_summed) = chunk(INDEXES, datname, limit, known(true));
     // The sum of none is a negative zero.
-    let unknown = estimates.iter().filter(|e| e.free_bytes.is_none()).map(|e| e.size_bytes).sum::<f64>() + 0.0;
+    let unknown =
+        estimates.iter().filter(|e| e.free_bytes.is_none()).map(|e| e.size_bytes).sum::<f64>() + 0.0;
     let (mut block, mut text) = (String::new(), String::new());
     label("datname", datname, &mut block);
     sample(UNKNOWN, &block, &number(unknown), &mut text);

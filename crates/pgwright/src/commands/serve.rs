@@ -294,7 +294,9 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
     options.more_databases.clone_from(&args.databases);
     options.statements = args.statements.unwrap_or(options.statements);
     options.objects = args.objects.unwrap_or(options.objects);
-    options.bloat = Some(bloat::estimates);
+    // Statistics of all columns take memory that not everybody wants to give to it.
+    let asked = args.interval.iter().any(|(name, _)| name == "bloat");
+    options.bloat = asked.then_some(bloat::estimates);
     options.intervals = args.interval.iter().cloned().collect();
     options.timeouts = args.timeout.iter().cloned().collect();
     options.disabled.clone_from(&args.without);

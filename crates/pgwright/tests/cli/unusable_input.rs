@@ -413,7 +413,7 @@ async fn configuration_files_with_mistakes() {
     texts.push(user.run(&["doctor", "--config", "missing.toml"]).fails(2).error().to_owned());
     expect![[r#"
         error: could not understand "pgwright.toml"
-          detail: Line 1, column 1: unknown field `ulr`, expected one of `url`, `bin_dir`, `lock_timeout_ms`, `statement_timeout_ms`, `checks`, `check`, `lint`, `partition_set`, `alerts`.
+          detail: Line 1, column 1: unknown field `ulr`, expected one of `url`, `bin_dir`, `lock_timeout_ms`, `statement_timeout_ms`, `checks`, `check`, `lint`, `partition_set`, `alerts`, `serve`, `object_storage`.
           hint: The keys are listed in docs/reference/configuration.md.
         error: could not understand "pgwright.toml"
           detail: Line 1, column 7: string values must be quoted, expected literal string.
@@ -425,7 +425,7 @@ async fn configuration_files_with_mistakes() {
           detail: Line 1, column 19: invalid value: integer `-5`, expected u64.
           hint: The keys are listed in docs/reference/configuration.md.
         error: could not understand "pgwright.toml"
-          detail: Line 1, column 2: unknown field `server`, expected one of `url`, `bin_dir`, `lock_timeout_ms`, `statement_timeout_ms`, `checks`, `check`, `lint`, `partition_set`, `alerts`.
+          detail: Line 1, column 2: unknown field `server`, expected one of `url`, `bin_dir`, `lock_timeout_ms`, `statement_timeout_ms`, `checks`, `check`, `lint`, `partition_set`, `alerts`, `serve`, `object_storage`.
           hint: The keys are listed in docs/reference/configuration.md.
         error: could not read "missing.toml"
           detail: No such file or directory (os error 2).
