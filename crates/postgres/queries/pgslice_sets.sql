@@ -1,5 +1,6 @@
--- Comments of pgslice, whose column is one that the table is partitioned by.
-select /* pgwright:pgslice_sets */ n.nspname::text, c.relname::text, m.said[2]
+SELECT /* pgwright:pgslice_sets */
+    -- A comment counts whose column is one that the table is partitioned by.
+    n.nspname::text as schema, c.relname::text as name, m.said[2] as period
 from pg_catalog.pg_partitioned_table p
 join pg_catalog.pg_class c on c.oid = p.partrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -27,8 +27,8 @@ pub use inspection::{
     TableIndexRow, TableInspection, catalogue, index_facts, inspect_table, lock_waits,
 };
 pub use partitions::{
-    ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, PgsliceSet, clock, partition_details,
-    partition_tables, partman_sets, pgslice_sets,
+    ClockRow, PartitionDetailsRow, PartitionTableRow, PartmanSet, PgsliceSet, PgsliceSetRow, clock,
+    partition_details, partition_tables, partman_sets, pgslice_sets,
 };
 pub use relations::{ColumnRow, ConstraintRow, ExtendedStatisticsRow, RelationRow};
 pub(crate) use schema::schema_facts;
@@ -66,6 +66,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     ClockRow::QUERY,
     PartitionDetailsRow::QUERY,
     PartitionTableRow::QUERY,
+    PgsliceSetRow::QUERY,
     RelationRow::QUERY,
     ServerRow::QUERY,
     SessionSampleRow::QUERY,

@@ -87,7 +87,7 @@ pub enum Command {
     /// What do the server's logs say? Slow statements with percentiles, errors, locks, checkpoints.
     Logs(logs::Args),
     /// Watch a server, and answer Prometheus: metrics, latency histograms, waits.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// What became slower, since when, and how did it go over time? Reads what serve --history keeps.
     History(history::Args),
     /// Alerts and dashboards over what serve tells, as files for Prometheus and Grafana.
@@ -134,7 +134,7 @@ pub async fn run(command: Command, global: &GlobalArgs) -> CommandResult {
         Command::Partition(args) => partition::run(&context, args, global.config.clone()).await,
         Command::Workload(args) => workload::run(&context, args).await,
         Command::Logs(args) => logs::run(&context, args),
-        Command::Serve(args) => serve::run(&context, args).await,
+        Command::Serve(args) => serve::run(&context, *args).await,
         Command::History(args) => history::run(&context, args).await,
         Command::Monitoring(args) => monitoring::run(&context, args),
         Command::Alerts(args) => alerts::run(&context, args).await,

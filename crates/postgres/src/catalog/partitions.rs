@@ -194,6 +194,17 @@ pub async fn partman_sets(client: &Client) -> Result<Vec<PartmanSet>, Error> {
     Ok(sets)
 }
 
+catalog_query! {
+    /// A comment of pgslice.
+    pub struct PgsliceSetRow {
+        schema: String,
+        name: String,
+        period: String,
+    }
+    name "pgslice_sets"
+    server { 13 => "pgslice_sets.sql" }
+}
+
 /// What pgslice keeps of a set: the comment on its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgsliceSet {
@@ -207,15 +218,10 @@ pub struct PgsliceSet {
 ///
 /// # Errors
 /// When the server cannot be asked.
-pub async fn pgslice_sets(client: &Client) -> Result<Vec<PgsliceSet>, Error> {
-    let failed = |error: tokio_postgres::Error| Error::from_query("pgslice_sets", &error);
-    let sql = include_str!("../../queries/pgslice_sets.sql");
-    let rows = client.query(sql, &[]).await.map_err(failed)?;
-    rows.iter()
-        .map(|row| {
-            let table = QualifiedName::new(row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?);
-            Ok(PgsliceSet { table, period: row.try_get(2)? })
-        })
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(failed)
+pub async fn pgslice_sets(client: &Client, version_num: i32) -> Result<Vec<PgsliceSet>, Error> {
+    let rows: Vec<PgsliceSetRow> = read(client, version_num, &[]).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| PgsliceSet { table: QualifiedName::new(row.schema, row.name), period: row.period })
+        .collect())
 }

@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> Comm
     let trees = Trees::new(postgres::catalog::partition_tables(&session, version).await?);
     let (now_micros, zone) = postgres::catalog::clock(&session, version).await?;
     let partman = postgres::catalog::partman_sets(&session).await?;
-    let pgslice = postgres::catalog::pgslice_sets(&session).await?;
+    let pgslice = postgres::catalog::pgslice_sets(&session, session.version_num()).await?;
     let known = |table: &PartitionTable| {
         let sets = &context.settings.partition_sets;
         sets.iter().any(|s| QualifiedName::parse(&s.table, "public").is_ok_and(|n| n == table.name))
