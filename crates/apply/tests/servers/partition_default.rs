@@ -184,7 +184,7 @@ async fn a_large_default_is_not_taken_for_empty_when_it_is_not() {
         .await;
     let slow =
         SetSettings { table: "slow".into(), interval: Some("day".into()), premake: Some(0), ..large() };
-    let seen = survey(&session, &[slow.clone()]).await.unwrap();
+    let seen = survey(&session, std::slice::from_ref(&slow)).await.unwrap();
     assert!(
         seen.sets[0].notices.iter().any(|n| n.contains("an index on at spares that")),
         "{:?}",
