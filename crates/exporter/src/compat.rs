@@ -168,8 +168,7 @@ pub(crate) fn told_again(chunks: &[Chunk]) -> Vec<Chunk> {
 impl Renamed {
     /// A sample under its other name; nothing where the line is none.
     fn line(&self, line: &str) -> Option<String> {
-        let (series, value) = line.rsplit_once(' ')?;
-        let block = series.split_once('{').map_or("", |(_, rest)| rest.strip_suffix('}').unwrap_or(rest));
+        let (block, value) = parts(line)?;
         let mut labels = String::new();
         for (name, quoted) in pairs(block) {
             if let Some((_, theirs)) = self.labels.iter().find(|(ours, _)| *ours == name) {
@@ -189,6 +188,13 @@ impl Renamed {
         }
         Some(out)
     }
+}
+
+/// The block of labels of a sample, and its value; nothing where the line is none.
+fn parts(line: &str) -> Option<(&str, &str)> {
+    let (series, value) = line.rsplit_once(' ')?;
+    let block = series.split_once('{').map_or("", |(_, rest)| rest.strip_suffix('}').unwrap_or(rest));
+    Some((block, value))
 }
 
 /// The names and the quoted values of a block of labels.
@@ -214,8 +220,7 @@ pub(crate) fn settings(chunks: Vec<Chunk>) -> Vec<Chunk> {
     let mut families: BTreeMap<String, Chunk> = BTreeMap::new();
     for chunk in &chunks {
         for line in chunk.text.lines() {
-            let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            let block = series.split_once('{').map_or("", |(_, rest)| rest.strip_suffix('}').unwrap_or(rest));
+            let Some((block, value)) = parts(line) else { continue };
             let Some((_, quoted)) = pairs(block).into_iter().find(|(name, _)| *name == "name") else {
                 continue;
             };

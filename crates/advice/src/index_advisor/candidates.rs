@@ -134,27 +134,16 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
     let mut shapes: BTreeMap<QualifiedName, Shapes> = BTreeMap::new();
     for (s, statement) in workload.statements.iter().enumerate() {
         let breadth = Breadth::of(statement, workload);
-        for (number, relation_use) in statement.analysis.relations.iter().enumerate() {
-            for relation in indexed_tables(&tables, &relation_use.name) {
-                let extent = tables.extent(relation);
-                if let Some(reason) = passed_over(relation, extent, options) {
-                    result.passed_over.insert(relation.name.clone(), reason);
-                    continue;
+        for occasion in occasions(statement, snapshot, &tables, options) {
+            match occasion {
+                Ok(occasion) => {
+                    let of_table = shapes.entry(occasion.relation.name.clone()).or_default();
+                    for shape in of_occasion(&occasion, breadth) {
+                        of_table.entry(shape).or_default().insert(s);
+                    }
                 }
-                let occasion = Occasion {
-                    analysis: &statement.analysis,
-                    number,
-                    relation_use,
-                    relation,
-                    extent,
-                    snapshot,
-                    tables: &tables,
-                    options,
-                    statement,
-                };
-                let of_table = shapes.entry(relation.name.clone()).or_default();
-                for shape in of_occasion(&occasion, breadth) {
-                    of_table.entry(shape).or_default().insert(s);
+                Err((table, reason)) => {
+                    result.passed_over.insert(table.clone(), reason);
                 }
             }
         }
@@ -197,6 +186,37 @@ fn indexed_tables<'a>(tables: &Tables<'a>, name: &QualifiedName) -> Vec<&'a Rela
         }
     }
     all
+}
+
+/// Every use that a statement makes of a table which an index could be on, or why none is made for that table.
+fn occasions<'a>(
+    statement: &'a WorkloadStatement,
+    snapshot: &'a Snapshot,
+    tables: &'a Tables<'a>,
+    options: &'a Options,
+) -> Vec<Result<Occasion<'a>, (&'a QualifiedName, String)>> {
+    let analysis = &statement.analysis;
+    let mut found = Vec::new();
+    for (number, relation_use) in analysis.relations.iter().enumerate() {
+        for relation in indexed_tables(tables, &relation_use.name) {
+            let extent = tables.extent(relation);
+            found.push(match passed_over(relation, extent, options) {
+                Some(reason) => Err((&relation.name, reason)),
+                None => Ok(Occasion {
+                    analysis,
+                    number,
+                    relation_use,
+                    relation,
+                    extent,
+                    snapshot,
+                    tables,
+                    options,
+                    statement,
+                }),
+            });
+        }
+    }
+    found
 }
 
 /// Why a table gets no index from here.

@@ -15,6 +15,7 @@ use model::cost_model::{CandidateId, CostError, CostModel};
 use model::{Finding, IndexDefinition, ObjectRef, Severity};
 
 use super::candidates;
+use super::evaluation::StatementCost;
 use super::selection::Selection;
 use crate::workload::Workload;
 
@@ -129,8 +130,8 @@ impl<M: CostModel> Selection<'_, '_, M> {
         for s in statements.iter().copied().filter(|s| self.base[*s] > 0.0) {
             let now = self.evaluator.estimate(s, &BTreeSet::new());
             let then = self.evaluator.cost(s, set).await?;
-            let ratio = (then.cost + then.visits) / (now.cost + now.visits).max(f64::MIN_POSITIVE);
-            if ratio > most * (1.0 + 1e-6) {
+            let ratio = ratio(&then, &now);
+            if is_above(ratio, most) {
                 slower.insert(s, ratio);
             }
         }
@@ -164,7 +165,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         self.evaluator.statements_of(changed).into_iter().any(|s| {
             let now = self.evaluator.estimate(s, &BTreeSet::new());
             let then = self.evaluator.estimate(s, set);
-            then.cost + then.visits > most * (1.0 + 1e-6) * (now.cost + now.visits)
+            is_above(ratio(&then, &now), most)
         })
     }
 
@@ -180,6 +181,16 @@ impl<M: CostModel> Selection<'_, '_, M> {
         }
         Ok(self.mending.findings(self.workload))
     }
+}
+
+/// How many times as long as now it takes then, visits of tables counted.
+fn ratio(then: &StatementCost, now: &StatementCost) -> f64 {
+    (then.cost + then.visits) / (now.cost + now.visits).max(f64::MIN_POSITIVE)
+}
+
+/// Whether that is more than is allowed, and not by rounding.
+fn is_above(ratio: f64, most: f64) -> bool {
+    ratio > most * (1.0 + 1e-6)
 }
 
 impl Mending {

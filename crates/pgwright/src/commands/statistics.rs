@@ -10,7 +10,7 @@ use std::time::Duration;
 use advice::statistics::StatisticsAdvice;
 use advice::workload::Workload;
 use clap::Args as ClapArgs;
-use model::{Change, QualifiedName, Snapshot, StatisticsDefinition};
+use model::{QualifiedName, Snapshot, StatisticsDefinition};
 use serde::Serialize;
 use sql::Catalog as _;
 
@@ -20,6 +20,7 @@ use super::kept_advice::{self, KeptAdvice};
 use super::{Context, duration};
 use crate::error::{CommandError, CommandResult, Exit};
 pub use gathering::{Site, add_to_advice};
+use gathering::{only_vacuums, vacuumed_tables};
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
@@ -114,17 +115,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             site.index_only(&mut model, &mut found).await?;
         }
         // Of two VACUUMs of a table that with its effects stays.
-        let vacuumed: Vec<QualifiedName> = found
-            .recommendations
-            .iter()
-            .flat_map(|r| &r.changes)
-            .filter(|c| matches!(c, Change::Vacuum { .. }))
-            .map(|c| c.table().clone())
-            .collect();
-        let others = upkeep.recommendations.into_iter().filter(|r| match r.changes.as_slice() {
-            [Change::Vacuum { table }] => !vacuumed.contains(table),
-            _ => true,
-        });
+        let vacuumed = vacuumed_tables(&found.recommendations);
+        let others = upkeep.recommendations.into_iter().filter(|r| !only_vacuums(r, &vacuumed));
         found.recommendations.splice(0..0, others);
     }
     if let Some(path) = &args.out {

@@ -11,8 +11,7 @@ use std::collections::BTreeSet;
 use model::{IndexDefinition, IndexKey, QualifiedName, Snapshot};
 
 use super::{
-    Candidate, Occasion, Shape, begins_with_unique_key, indexed_tables, keys, missing_columns, passed_over,
-    unique_keys,
+    Candidate, Occasion, Shape, begins_with_unique_key, keys, missing_columns, occasions, unique_keys,
 };
 use crate::index_advisor::Options;
 use crate::index_advisor::naming::Names;
@@ -38,35 +37,19 @@ pub(in super::super) fn mending<'d>(
     let mut candidates: Vec<Candidate> = Vec::new();
     for s in statements {
         let Some(statement) = workload.statements.get(*s) else { continue };
-        for (number, relation_use) in statement.analysis.relations.iter().enumerate() {
-            for relation in indexed_tables(&tables, &relation_use.name) {
-                let extent = tables.extent(relation);
-                if passed_over(relation, extent, options).is_some() {
+        for occasion in occasions(statement, snapshot, &tables, options).into_iter().flatten() {
+            let table = &occasion.relation.name;
+            for shape in shapes(&occasion) {
+                let mut definition = shape.definition(table);
+                let given = |i: &&model::snapshot::Index| {
+                    i.valid && index_semantics::gives(&i.definition, &definition)
+                };
+                if tables.indexes(table).any(|i| given(&i)) {
                     continue;
                 }
-                let occasion = Occasion {
-                    analysis: &statement.analysis,
-                    number,
-                    relation_use,
-                    relation,
-                    extent,
-                    snapshot,
-                    tables: &tables,
-                    options,
-                    statement,
-                };
-                for shape in shapes(&occasion) {
-                    let mut definition = shape.definition(&relation.name);
-                    let given = |i: &&model::snapshot::Index| {
-                        i.valid && index_semantics::gives(&i.definition, &definition)
-                    };
-                    if tables.indexes(&relation.name).any(|i| given(&i)) {
-                        continue;
-                    }
-                    if definitions.insert(definition.clone()) {
-                        definition.name = names.choose(&definition);
-                        candidates.push(Candidate { definition, statements: BTreeSet::from([*s]) });
-                    }
+                if definitions.insert(definition.clone()) {
+                    definition.name = names.choose(&definition);
+                    candidates.push(Candidate { definition, statements: BTreeSet::from([*s]) });
                 }
             }
         }

@@ -14,7 +14,7 @@ use cluster::Binaries;
 use model::cost_model::Configuration;
 use model::estimate::{NotMeasured, SampleFacts, Trials};
 use model::snapshot::{Relation, RelationKind};
-use model::{Change, QualifiedName, Snapshot, StatisticsDefinition, StatisticsKind};
+use model::{Change, QualifiedName, Recommendation, Snapshot, StatisticsDefinition, StatisticsKind};
 use postgres::sample::{SampleLimits, SampleSource};
 use postgres::{Session, SessionOptions, Target};
 use trial::{Existing, Source, Trial, TrialOptions};
@@ -59,33 +59,26 @@ pub async fn add_to_advice(
     found.recommendations.retain(|r| !advice.recommendations.iter().any(|other| brings_statistics(other, r)));
     site.plan_changes(model, &mut found).await?;
     site.index_only(model, &mut found).await?;
-    let vacuumed: BTreeSet<&QualifiedName> = found
-        .recommendations
-        .iter()
-        .flat_map(|r| &r.changes)
-        .filter(|c| matches!(c, Change::Vacuum { .. }))
-        .map(Change::table)
-        .collect();
     // Of two VACUUMs of a table that with its effects stays.
-    advice.recommendations.retain(|r| match r.changes.as_slice() {
-        [Change::Vacuum { table }] => !vacuumed.contains(table),
-        _ => true,
-    });
+    let vacuumed = vacuumed_tables(&found.recommendations);
+    advice.recommendations.retain(|r| !only_vacuums(r, &vacuumed));
     // An index that is built for index-only scans brings its VACUUM along.
-    let beside_index: BTreeSet<QualifiedName> = advice
-        .recommendations
-        .iter()
-        .flat_map(|r| &r.changes)
-        .filter(|c| matches!(c, Change::Vacuum { .. }))
-        .map(|c| c.table().clone())
-        .collect();
-    found.recommendations.retain(|r| match r.changes.as_slice() {
-        [Change::Vacuum { table }] => !beside_index.contains(table),
-        _ => true,
-    });
+    let beside_index = vacuumed_tables(&advice.recommendations);
+    found.recommendations.retain(|r| !only_vacuums(r, &beside_index));
     advice.recommendations.extend(found.recommendations);
     advice.rejected.extend(found.rejected);
     Ok(())
+}
+
+/// The tables that are vacuumed, alone or beside something else.
+pub(super) fn vacuumed_tables(recommendations: &[Recommendation]) -> BTreeSet<QualifiedName> {
+    let changes = recommendations.iter().flat_map(|r| &r.changes);
+    changes.filter(|c| matches!(c, Change::Vacuum { .. })).map(|c| c.table().clone()).collect()
+}
+
+/// Whether a recommendation is a VACUUM of one of these tables and nothing else.
+pub(super) fn only_vacuums(recommendation: &Recommendation, tables: &BTreeSet<QualifiedName>) -> bool {
+    matches!(recommendation.changes.as_slice(), [Change::Vacuum { table }] if tables.contains(table))
 }
 
 impl Site<'_> {
@@ -320,7 +313,7 @@ impl Site<'_> {
 }
 
 /// Whether a recommendation makes an index on the one expression that another makes statistics of.
-fn brings_statistics(index: &model::Recommendation, statistics: &model::Recommendation) -> bool {
+fn brings_statistics(index: &Recommendation, statistics: &Recommendation) -> bool {
     let expression = statistics.changes.iter().find_map(|c| match c {
         Change::CreateStatistics { statistics } if statistics.kinds.is_empty() => {
             Some((&statistics.table, statistics.expressions.first()?))
