@@ -16,10 +16,12 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
 use crate::error::Error;
+use crate::expressions;
 use crate::files;
 use crate::index_facts::{Facts, facts};
 use crate::session::{As, DATABASE, connect};
-use crate::size::{self, Evaluated, Heap, Shape, Size};
+use crate::size::{self, Heap, Shape, Size};
+use crate::statistics::Attribute;
 use crate::the_twin::{Candidate, Table, Twin};
 
 /// Sets what the planner reads of relations' sizes in `pg_class`.
@@ -107,7 +109,7 @@ async fn add(
     for fact in facts(&admin, &twin.server, &roots).await? {
         by_root.entry(fact.root).or_default().push(fact);
     }
-    let (mut sizes, mut switched_off) = (Vec::new(), Vec::new());
+    let (mut sizes, mut switched_off, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
     let mut outcomes = Vec::new();
     for (definition, outcome) in definitions.iter().zip(created) {
         let (root, name) = match outcome {
@@ -124,8 +126,15 @@ async fn add(
             if let (true, Some(predicate)) = (part.partial, &definition.predicate) {
                 condition(&owner, table, &mut part.shape, predicate).await;
             }
-            evaluate_expressions(&owner, table, &mut part.shape).await;
             let all = table.relation.rows();
+            let found = expressions::evaluate(&owner, table, &mut part.shape).await;
+            // The planner takes nothing but uniqueness from a partial index.
+            if !part.partial {
+                let of = |(number, type_oid, collation, statistics)| {
+                    (Attribute { relation: part.oid, number, type_oid, collation }, statistics)
+                };
+                statistics.extend(found.into_iter().map(of));
+            }
             let predicate = definition.predicate.as_deref().unwrap_or_default();
             let rows = match rows.get(&(&definition.table, predicate)) {
                 // What is not in the plan was pruned: nothing of the partition meets the predicate.
@@ -159,6 +168,7 @@ async fn add(
         outcomes.push(Ok(id));
     }
     set_sizes(&admin, &sizes).await?;
+    expressions::write(&admin, &statistics).await?;
     admin
         .execute(
             "UPDATE /* pgwright:twin_off */ pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = ANY ($1)",
@@ -261,51 +271,8 @@ async fn passing(
 }
 
 /// A value in the text of an array.
-fn array_element(value: &str) -> String {
+pub(crate) fn array_element(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// Computes an expression for the values in its column's statistics: that tells how wide its results
-/// are and how many differ. What cannot be computed is left to the column's own numbers.
-async fn evaluate_expressions(owner: &Client, table: &Table, shape: &mut Shape) {
-    for attribute in &mut shape.attributes {
-        let (Some(expression), Some(column)) = (&attribute.expression, attribute.column(&table.relation))
-        else {
-            continue;
-        };
-        let Some(statistics) = attribute.statistics(&table.relation) else { continue };
-        let samples = size::samples(statistics);
-        if samples.is_empty() || shape.access_method == "gin" {
-            continue;
-        }
-        let values: Vec<&str> = samples.iter().map(|(v, _)| v.as_str()).collect();
-        let sql = format!(
-            "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, pg_catalog.pg_column_size(e)
-             FROM (
-                 SELECT {expression} AS e, t.pgwright_n AS n
-                 FROM (
-                     SELECT v::{} AS {}, n AS pgwright_n
-                     FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS s (v, n)
-                 ) AS t
-             ) AS r
-             ORDER BY r.n",
-            column.type_name,
-            model::quote_identifier(&column.name),
-        );
-        let Ok(rows) = owner.query(&sql, &[&values]).await else { continue };
-        attribute.evaluated = rows
-            .iter()
-            .zip(&samples)
-            .filter_map(|(row, (_, weight))| {
-                let bytes: Option<i32> = row.try_get(1).ok()?;
-                Some(Evaluated {
-                    value: row.try_get(0).ok()?,
-                    bytes: f64::from(bytes.unwrap_or_default()),
-                    weight: *weight,
-                })
-            })
-            .collect();
-    }
 }
 
 /// How large a table is for an index on it.

@@ -41,6 +41,7 @@ SELECT t.root, i.indexrelid AS oid, c.relname::pg_catalog.text AS name, tn.nspna
     coalesce(c.reloptions, '{}') AS options,
     i.indkey::pg_catalog.int2[] AS attnums,
     i.indclass::pg_catalog.oid[] AS opclasses,
+    i.indcollation::pg_catalog.oid[] AS collations,
     CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(
         SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
         FROM pg_catalog.generate_series(1, i.indnatts::pg_catalog.int4) AS k (n) ORDER BY k.n
@@ -118,6 +119,7 @@ fn fact(
 ) -> Result<Facts, tokio_postgres::Error> {
     let attnums: Vec<i16> = row.try_get("attnums")?;
     let opclasses: Vec<Oid> = row.try_get("opclasses")?;
+    let collations: Vec<Oid> = row.try_get("collations")?;
     let expressions: Option<Vec<String>> = row.try_get("expressions")?;
     let attributes = attnums
         .iter()
@@ -129,6 +131,7 @@ fn fact(
             align: u32::try_from(stored.align).unwrap_or(1),
             type_name: stored.type_name.clone(),
             opclass: opclasses.get(i).and_then(|oid| classes.get(oid)).cloned().unwrap_or_default(),
+            collation: collations.get(i).copied().unwrap_or(0),
             expression: expressions.as_ref().filter(|_| *attnum == 0).and_then(|e| e.get(i)).cloned(),
             evaluated: Vec::new(),
             conditional: None,

@@ -15,6 +15,7 @@ mod build;
 mod candidates;
 mod clock;
 mod error;
+mod expressions;
 mod extended;
 mod files;
 mod index_facts;

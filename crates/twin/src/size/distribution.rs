@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Datelike as _, NaiveDate};
+use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime};
 use model::snapshot::{ColumnStatistics, Relation};
 
-use super::Attribute;
+use super::{Attribute, Evaluated};
 
 /// Values of equal probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,34 +134,65 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The distribution of an expression's results that are not NULL.
-fn of_results(attribute: &Attribute, rows: f64, column_distinct: f64) -> Vec<Class> {
-    let mut seen: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for result in &attribute.evaluated {
+/// What is known of one result of an expression.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// How many of the values in the column's statistics have it.
+    pub(crate) count: f64,
+    /// The share of all rows that they stand for.
+    pub(crate) weight: f64,
+    /// Whether one of them is among the column's most common values.
+    pub(crate) common: bool,
+    /// Its place in the order of its type, where that has one.
+    pub(crate) rank: Option<i64>,
+}
+
+/// The results of an expression that are not NULL.
+pub(crate) struct Results<'a> {
+    pub(crate) values: BTreeMap<&'a str, Seen>,
+    /// How many differ among all rows.
+    pub(crate) distinct: f64,
+    /// How many can be, when that is known.
+    possible: Option<f64>,
+}
+
+/// Counts results, which `rows` rows have that are not NULL, of a column with so many distinct values.
+pub(crate) fn results(evaluated: &[Evaluated], rows: f64, column_distinct: f64) -> Results<'_> {
+    let mut values: BTreeMap<&str, Seen> = BTreeMap::new();
+    for result in evaluated {
         if let Some(value) = &result.value {
-            let entry = seen.entry(value).or_default();
-            entry.0 += 1.0;
-            entry.1 += result.weight;
+            let seen = values.entry(value).or_default();
+            seen.count += 1.0;
+            seen.weight += result.weight;
+            seen.common |= result.common;
+            seen.rank = result.rank;
         }
     }
-    let total: f64 = seen.values().map(|(_, weight)| weight).sum();
-    let sampled: f64 = seen.values().map(|(count, _)| count).sum();
-    let once = seen.values().filter(|(count, _)| *count < 1.5).count() as f64;
-    let possible = possible_values(seen.keys().copied());
-    let all = distinct_values(sampled, seen.len() as f64, once, rows, possible)
-        .min(column_distinct.max(seen.len() as f64));
+    let sampled: f64 = values.values().map(|seen| seen.count).sum();
+    let once = values.values().filter(|seen| seen.count < 1.5).count() as f64;
+    let possible = possible_values(values.keys().copied());
+    let distinct = distinct_values(sampled, values.len() as f64, once, rows, possible)
+        .min(column_distinct.max(values.len() as f64));
+    Results { values, distinct, possible }
+}
+
+/// The distribution of an expression's results that are not NULL.
+fn of_results(attribute: &Attribute, rows: f64, column_distinct: f64) -> Vec<Class> {
+    let results = results(&attribute.evaluated, rows, column_distinct);
+    let total: f64 = results.values.values().map(|seen| seen.weight).sum();
     let mut classes = Vec::new();
-    let mut rare = 0.0;
-    for (count, weight) in seen.values() {
-        if *count < 1.5 {
-            rare += weight / total;
+    let (mut rare, mut once) = (0.0, 0.0);
+    for seen in results.values.values() {
+        if seen.count < 1.5 {
+            rare += seen.weight / total;
+            once += 1.0;
         } else {
-            classes.push(Class::new(weight / total, 1.0));
+            classes.push(Class::new(seen.weight / total, 1.0));
         }
     }
     if rare > 0.0 {
-        let values = (all - (seen.len() as f64 - once)).max(once);
-        classes.push(Class { random: possible.is_some(), ..Class::new(rare / values, values) });
+        let values = (results.distinct - (results.values.len() as f64 - once)).max(once);
+        classes.push(Class { random: results.possible.is_some(), ..Class::new(rare / values, values) });
     }
     classes
 }
@@ -188,9 +219,13 @@ pub(crate) fn distinct_values(
     if explained { occupied(possible, rows).max(distinct) } else { all.min(possible) }
 }
 
-/// How many numbers lie between the smallest and the largest, when all are numbers, with no more decimals
-/// than these have.
+/// How many numbers, or moments, lie between the smallest and the largest: numbers with no more decimals than these
+/// have, moments as far apart as these can be.
 pub(crate) fn possible_values<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Option<f64> {
+    possible_numbers(texts.clone()).or_else(|| possible_moments(texts))
+}
+
+fn possible_numbers<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Option<f64> {
     let decimals = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let most = texts.clone().map(decimals).max()?;
     let (mut low, mut high) = (f64::MAX, f64::MIN);
@@ -201,6 +236,25 @@ pub(crate) fn possible_values<'a>(texts: impl Iterator<Item = &'a str> + Clone) 
         high = high.max(number);
     }
     Some((high - low).max(0.0) * 10_f64.powi(i32::try_from(most).ok()?) * 1.02 + 1.0)
+}
+
+/// Days, or moments that were cut to hours: the largest step that leads from each to each tells which.
+fn possible_moments<'a>(texts: impl Iterator<Item = &'a str>) -> Option<f64> {
+    let moments: Vec<i64> = texts.map(microseconds).collect::<Option<_>>()?;
+    let (low, high) = (*moments.iter().min()?, *moments.iter().max()?);
+    let step = moments.iter().fold(0, |step, at| gcd(step, at.abs_diff(low)));
+    (step > 0).then(|| high.abs_diff(low) as f64 / step as f64 + 1.0)
+}
+
+/// A date or a timestamp as PostgreSQL prints it in the ISO style, the zone left off.
+fn microseconds(text: &str) -> Option<i64> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some(day.and_time(NaiveTime::MIN).and_utc().timestamp_micros());
+    }
+    let (day, rest) = text.split_once(' ')?;
+    let time = rest.split(['+', '-']).next()?;
+    let moment = NaiveDateTime::parse_from_str(&format!("{day} {time}"), "%Y-%m-%d %H:%M:%S%.f").ok()?;
+    Some(moment.and_utc().timestamp_micros())
 }
 
 /// The distribution of several attributes' values together, taken as independent, which errs

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use model::snapshot::{Column, ColumnStatistics, Relation};
 
 pub(crate) use btree::height as btree_height;
-pub(crate) use distribution::samples;
+pub(crate) use distribution::{results, samples};
 use width::{average, tuple_bytes};
 
 /// Bytes of a page.
@@ -55,6 +55,8 @@ pub(crate) struct Attribute {
     pub(crate) type_name: String,
     /// The operator class; empty for an included column.
     pub(crate) opclass: String,
+    /// The collation that it is sorted by, 0 where there is none.
+    pub(crate) collation: u32,
     /// The expression, when it is one.
     pub(crate) expression: Option<String>,
     /// What the expression makes of the values in its column's statistics.
@@ -72,6 +74,10 @@ pub(crate) struct Evaluated {
     pub(crate) bytes: f64,
     /// The share of rows that the value stands for.
     pub(crate) weight: f64,
+    /// Whether it comes from one of the column's most common values.
+    pub(crate) common: bool,
+    /// Its place among the results in the order of their type, where that has one.
+    pub(crate) rank: Option<i64>,
 }
 
 /// What an index is built over.
@@ -193,9 +199,7 @@ impl Attribute {
 
     fn null_fraction(&self, relation: &Relation) -> f64 {
         if !self.evaluated.is_empty() {
-            let nulls: f64 = self.evaluated.iter().filter(|e| e.value.is_none()).map(|e| e.weight).sum();
-            let column = self.statistics(relation).map_or(0.0, |s| f64::from(s.null_frac));
-            return column + (1.0 - column) * nulls;
+            return self.evaluated.iter().filter(|e| e.value.is_none()).map(|e| e.weight).sum();
         }
         self.statistics(relation).map_or(0.0, |s| f64::from(s.null_frac).clamp(0.0, 1.0))
     }
@@ -230,6 +234,7 @@ pub(crate) mod tests {
             align,
             type_name: type_name.into(),
             opclass: format!("{type_name}_ops"),
+            collation: 0,
             expression: None,
             evaluated: Vec::new(),
             conditional: None,

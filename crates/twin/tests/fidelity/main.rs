@@ -7,6 +7,7 @@ mod behavior;
 mod comparison;
 mod databases;
 mod events;
+mod expressions;
 mod extended;
 mod safety;
 mod source;

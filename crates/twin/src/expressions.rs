@@ -1,0 +1,213 @@
+//! What would ANALYZE find out about the expressions of a candidate?
+//!
+//! Whoever creates an index on `lower(email)` and analyzes the table has statistics of `lower(email)` from then on,
+//! and the planner, which took every such condition for half a percent of the rows, takes it for one row. The twin
+//! has no rows to analyze, so the expressions are computed for the values in the statistics of their column.
+//!
+//! Source: `examine_variable()` in `src/backend/utils/adt/selfuncs.c` (which indexes lend their statistics),
+//! `compute_scalar_stats()` and `examine_attribute()` in `src/backend/commands/analyze.c`.
+
+use model::snapshot::{ColumnStatistics, Relation};
+use tokio_postgres::Client;
+use tokio_postgres::types::Oid;
+
+use crate::candidates::array_element;
+use crate::error::Error;
+use crate::size::{self, Evaluated, Shape};
+use crate::statistics::{Attribute, Row, Writer};
+use crate::the_twin::Table;
+
+/// How many common values ANALYZE keeps (`default_statistics_target`).
+const MAX_COMMON: usize = 100;
+/// So many of the hundred bounds of a histogram tell how frequent a result is. Fewer may be chance: of a clock's hours
+/// one is met six times and another once.
+const SETTLED: f64 = 10.0;
+/// So many times the mean is a value that ANALYZE calls common (`analyze_mcv_list()` before 11; since then it is not
+/// far from that).
+const FREQUENT: f64 = 1.25;
+/// From this share of the rows on a number of distinct values is kept as a share, because it grows with the table.
+const GROWS: f64 = 0.1;
+
+/// The statistics of one expression: its place in the index, its type and its collation before them.
+pub(crate) type OfExpression = (i16, Oid, Oid, ColumnStatistics);
+
+/// Computes the expressions of an index for the values in their columns' statistics. That tells the prediction of
+/// its size how wide the results are and how many differ, and the planner how many rows have which. What cannot be
+/// computed, or is made of several columns, is left as it was.
+pub(crate) async fn evaluate(owner: &Client, table: &Table, shape: &mut Shape) -> Vec<OfExpression> {
+    let relation = &table.relation;
+    let mut found = Vec::new();
+    for (at, attribute) in shape.attributes.iter_mut().enumerate() {
+        let (Some(expression), Some(column)) = (&attribute.expression, attribute.column(relation)) else {
+            continue;
+        };
+        let Some(statistics) = attribute.statistics(relation) else { continue };
+        let samples = with_null(statistics);
+        if samples.is_empty() {
+            continue;
+        }
+        let common = statistics.common_values().len();
+        let source = format!(
+            "SELECT {expression} AS e, t.pgwright_n AS n
+             FROM (
+                 SELECT v::{} AS {}, n AS pgwright_n
+                 FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS s (v, n)
+             ) AS t",
+            column.type_name,
+            model::quote_identifier(&column.name),
+        );
+        let Some(results) = results(owner, &source, &samples).await else { continue };
+        let evaluated: Vec<Evaluated> = results
+            .iter()
+            .zip(&samples)
+            .enumerate()
+            .map(|(n, (result, (_, weight)))| Evaluated {
+                value: result.value.clone(),
+                bytes: f64::from(result.bytes),
+                weight: *weight,
+                common: n < common || samples[n].0.is_none(),
+                rank: result.rank,
+            })
+            .collect();
+        if let (Some(result), Ok(number)) =
+            (results.first().filter(|r| !r.of_elements), i16::try_from(at + 1))
+        {
+            let statistics = describe(&evaluated, relation, statistics);
+            found.push((number, result.type_oid, attribute.collation, statistics));
+        }
+        // A GIN index holds the parts of the results, not the results.
+        if shape.access_method != "gin" {
+            attribute.evaluated = evaluated;
+        }
+    }
+    found
+}
+
+/// Values from the statistics, and NULL, with the share of all rows that each stands for. Nothing where no value is
+/// known.
+fn with_null(statistics: &ColumnStatistics) -> Vec<(Option<String>, f64)> {
+    let nulls = f64::from(statistics.null_frac);
+    let mut samples: Vec<(Option<String>, f64)> = size::samples(statistics)
+        .into_iter()
+        .map(|(value, weight)| (Some(value), weight * (1.0 - nulls)))
+        .collect();
+    if nulls > 0.0 && !samples.is_empty() {
+        samples.push((None, nulls));
+    }
+    samples
+}
+
+/// What an expression makes of one value.
+struct Computed {
+    value: Option<String>,
+    bytes: i32,
+    /// Its place in the order of its type; nothing where the type has no order.
+    rank: Option<i64>,
+    type_oid: Oid,
+    /// Whether ANALYZE describes the elements of its type rather than its values.
+    of_elements: bool,
+}
+
+async fn results(owner: &Client, source: &str, samples: &[(Option<String>, f64)]) -> Option<Vec<Computed>> {
+    let values: Vec<Option<&str>> = samples.iter().map(|(v, _)| v.as_deref()).collect();
+    for rank in ["pg_catalog.rank() OVER (ORDER BY e)", "NULL::pg_catalog.int8"] {
+        let sql = format!(
+            "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, coalesce(pg_catalog.pg_column_size(e), 0),
+                 {rank}, pg_catalog.pg_typeof(e)::pg_catalog.oid,
+                 (SELECT y.typanalyze <> 0 FROM pg_catalog.pg_type AS y
+                  WHERE y.oid = pg_catalog.pg_typeof(e)::pg_catalog.oid)
+             FROM ({source}) AS r
+             ORDER BY r.n"
+        );
+        let Ok(rows) = owner.query(&sql, &[&values]).await else { continue };
+        let computed = rows.iter().map(|row| {
+            Some(Computed {
+                value: row.try_get(0).ok()?,
+                bytes: row.try_get(1).ok()?,
+                rank: row.try_get(2).ok()?,
+                type_oid: row.try_get(3).ok()?,
+                of_elements: row.try_get::<_, Option<bool>>(4).ok()?.unwrap_or(true),
+            })
+        });
+        return computed.collect();
+    }
+    None
+}
+
+/// The statistics of the results: those that many rows have, the others as a histogram.
+fn describe(evaluated: &[Evaluated], relation: &Relation, column: &ColumnStatistics) -> ColumnStatistics {
+    let rows = relation.rows();
+    let nulls: f64 = evaluated.iter().filter(|e| e.value.is_none()).map(|e| e.weight).sum();
+    let results = size::results(evaluated, (1.0 - nulls) * rows, column.distinct(rows));
+    // Of a column without a histogram every value is known, and so is every result.
+    let complete = results.values.values().all(|seen| seen.common);
+    let mean = (1.0 - nulls) / results.distinct.max(1.0);
+    let (mut common, rare): (Vec<_>, Vec<_>) = results.values.iter().partition(|(_, seen)| {
+        complete || ((seen.common || seen.count >= SETTLED) && seen.weight > FREQUENT * mean)
+    });
+    common.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
+    common.truncate(MAX_COMMON);
+    let mut bounds: Vec<(i64, &str)> = rare
+        .iter()
+        .filter_map(|(value, seen)| Some(std::iter::repeat_n((seen.rank?, **value), seen.count as usize)))
+        .flatten()
+        .collect();
+    bounds.sort_unstable();
+    let literal = |values: Vec<String>| (!values.is_empty()).then(|| format!("{{{}}}", values.join(",")));
+    let present = evaluated.iter().filter(|e| e.value.is_some());
+    let (bytes, weight) = present.fold((0.0, 0.0), |(b, w), e| (b + e.bytes * e.weight, w + e.weight));
+    let share = results.distinct / rows.max(1.0);
+    ColumnStatistics {
+        null_frac: nulls as f32,
+        avg_width: if weight > 0.0 { (bytes / weight).round() as i32 } else { 0 },
+        n_distinct: if share > GROWS { -(share.min(1.0) as f32) } else { results.distinct as f32 },
+        most_common_vals: literal(common.iter().map(|(value, _)| array_element(value)).collect()),
+        most_common_freqs: (!common.is_empty())
+            .then(|| common.iter().map(|(_, seen)| seen.weight as f32).collect()),
+        histogram_bounds: (bounds.len() > 1)
+            .then(|| literal(bounds.iter().map(|(_, value)| array_element(value)).collect()))
+            .flatten(),
+        correlation: column.correlation.and_then(|c| Some(c * order_kept(evaluated)?)),
+        most_common_elems: None,
+        most_common_elem_freqs: None,
+        elem_count_histogram: None,
+        ranges: None,
+    }
+}
+
+/// How far results are in the order of the values that they are computed from: the correlation of their places.
+fn order_kept(evaluated: &[Evaluated]) -> Option<f32> {
+    let ranks: Vec<f64> = evaluated
+        .iter()
+        .filter(|e| !e.common && e.value.is_some())
+        .map(|e| Some(e.rank? as f64))
+        .collect::<Option<_>>()?;
+    let n = ranks.len() as f64;
+    if n < 2.0 {
+        return None;
+    }
+    let (middle, mean) = ((n - 1.0) / 2.0, ranks.iter().sum::<f64>() / n);
+    let (mut both, mut places, mut results) = (0.0, 0.0, 0.0);
+    for (place, rank) in ranks.iter().enumerate() {
+        let (a, b) = (place as f64 - middle, rank - mean);
+        both += a * b;
+        places += a * a;
+        results += b * b;
+    }
+    (results > 0.0).then(|| (both / (places * results).sqrt()) as f32)
+}
+
+/// Gives indexes the statistics of their expressions. Values that cannot be read are left out of them.
+pub(crate) async fn write(admin: &Client, found: &[(Attribute, ColumnStatistics)]) -> Result<(), Error> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut types: Vec<Oid> = found.iter().map(|(attribute, _)| attribute.type_oid).collect();
+    types.sort_unstable();
+    types.dedup();
+    let rows: Vec<Row<'_>> = found
+        .iter()
+        .map(|(attribute, statistics)| Row { attribute: *attribute, inherited: false, statistics })
+        .collect();
+    Writer::new(admin, &types).await?.write(&rows).await.map(drop)
+}
