@@ -262,7 +262,9 @@ pub async fn advise<M: CostModel>(
         passed_over: generated.passed_over,
     };
     let mut advice = recommend::write(&decision, &mut selection).await?;
-    advice.findings.extend(no_index_helps(&decision, &mut selection).await?);
+    let hints = candidates::hints(snapshot, &workload);
+    advice.findings.extend(no_index_helps(&decision, &mut selection, &hints).await?);
+    advice.findings.extend(hints.findings);
     advice.findings.extend(slower);
     upkeep::add(snapshot, &workload, &mut advice);
     advice.skipped = workload.skipped.clone();
@@ -347,6 +349,7 @@ fn credits<M: CostModel>(
 async fn no_index_helps<M: CostModel>(
     decision: &Decision<'_>,
     selection: &mut Selection<'_, '_, M>,
+    hints: &candidates::Hints,
 ) -> Result<Vec<Finding>, CostError> {
     let mut findings = Vec::new();
     for (s, statement) in decision.workload.statements.iter().enumerate() {
@@ -359,6 +362,10 @@ async fn no_index_helps<M: CostModel>(
             continue;
         }
         let tried = decision.made_for.values().filter(|made| made.contains(&s)).count();
+        // A hint says already what keeps an index from it.
+        if tried == 0 && hints.statements.contains(&statement.queryid) {
+            continue;
+        }
         let conditions = statement.analysis.relations.iter().map(|r| r.predicates.len()).sum::<usize>();
         let passed_over: Vec<String> = statement
             .analysis

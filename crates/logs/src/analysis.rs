@@ -68,6 +68,8 @@ pub struct Options {
     pub jobs: usize,
     /// Statements, executions and errors in each listing.
     pub top: usize,
+    /// Whether to keep examples of every statement, with their values.
+    pub examples: bool,
 }
 
 impl Filter {
@@ -155,7 +157,12 @@ pub fn analyze(
     let (to_merger, done) = sync_channel::<Done>(jobs);
     let blocks = Mutex::new(blocks);
     let spare: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-    let counting = Counting { filter: &options.filter, sampled: options.sampled, slowest: options.top };
+    let counting = Counting {
+        filter: &options.filter,
+        sampled: options.sampled,
+        slowest: options.top,
+        examples: options.examples,
+    };
     std::thread::scope(|scope| {
         for _ in 0..jobs.min(count) {
             let (to_workers, to_merger) = (to_workers.clone(), to_merger.clone());

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::entry::{text, write_time};
 use crate::format::FormatName;
-use crate::tally::{Execution, Hour, StatementTally, Tally};
+use crate::tally::{Example, Execution, Hour, StatementTally, Tally};
 
 /// Longest text of a statement in a report.
 const MAX_BYTES: usize = 8 * 1024;
@@ -51,6 +51,9 @@ pub struct Report {
     pub statements: Vec<StatementReport>,
     /// The slowest executions.
     pub slowest: Vec<ExecutionReport>,
+    /// Examples of every statement, where they were asked for; values, which no report shows.
+    #[serde(skip)]
+    pub examples: Vec<Vec<StatementExample>>,
     /// What failed, most frequent first.
     pub errors: Vec<ErrorReport>,
     /// Errors of further classes.
@@ -136,6 +139,19 @@ pub struct StatementReport {
     pub slowest: Option<ExecutionReport>,
     /// The slowest plan of auto_explain.
     pub plan: Option<LoggedPlan>,
+}
+
+/// A text as clients sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementExample {
+    /// The text.
+    pub text: String,
+    /// DETAIL: the values of its parameters, as the server writes them.
+    pub parameters: String,
+    /// The database; empty where the log does not tell.
+    pub database: String,
+    /// How often it was logged.
+    pub times: u64,
 }
 
 /// A plan of auto_explain.
@@ -444,6 +460,7 @@ impl Report {
             beyond_durations: (&statements.beyond_durations).into(),
             statements: ranked.iter().take(top).map(|(key, of)| statement(**key, of)).collect(),
             slowest: statements.slowest.iter().map(|(key, e)| execution(*key, e)).collect(),
+            examples: ranked.iter().map(|(_, of)| examples(of)).filter(|e| !e.is_empty()).collect(),
             errors,
             errors_beyond,
             checkpoints: CheckpointReport {
@@ -508,6 +525,17 @@ fn statement(key: u128, of: &StatementTally) -> StatementReport {
             text: text(plan, usize::MAX).trim_start().to_owned(),
         }),
     }
+}
+
+/// At most 16 texts that differ, picked by chance from all.
+fn examples(of: &StatementTally) -> Vec<StatementExample> {
+    let example = |e: &Example| StatementExample {
+        text: text(&e.text, usize::MAX),
+        parameters: text(&e.parameters, usize::MAX),
+        database: text(&e.database, usize::MAX),
+        times: e.times,
+    };
+    of.examples.values().map(example).collect()
 }
 
 fn execution(key: u128, of: &Execution<'_>) -> ExecutionReport {

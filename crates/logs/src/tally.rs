@@ -10,7 +10,7 @@ use model::LatencyHistogram;
 
 pub(crate) use errors::Errors;
 pub(crate) use server::Server;
-pub(crate) use statements::{Execution, StatementTally, Statements};
+pub(crate) use statements::{Example, Execution, StatementTally, Statements};
 
 use crate::analysis::{Filter, Sampled};
 use crate::entry::{Entry, Severity};
@@ -55,6 +55,8 @@ pub(crate) struct Counting<'a> {
     pub sampled: Option<Sampled>,
     /// Slowest executions that are kept.
     pub slowest: usize,
+    /// Whether examples of statements are kept.
+    pub examples: bool,
 }
 
 impl Tally {
@@ -94,7 +96,17 @@ impl Tally {
     fn add_log(&mut self, entry: &Entry<'_>, counting: &Counting<'_>, normalizer: &mut Normalizer) {
         let time = entry.origin.time_ms;
         let backend = entry.origin.backend();
-        match read(&entry.message) {
+        let message = read(&entry.message);
+        // A duration behind an announcement has no text, and what was bound is executed.
+        let sent = match message {
+            Message::Duration { step: Step::Statement | Step::Execute, text, .. }
+            | Message::Statement(text) => Some(text),
+            _ => None,
+        };
+        if let Some(text) = sent.filter(|_| counting.examples) {
+            self.statements.example(entry, text, normalizer);
+        }
+        match message {
             Message::Duration { ms, step, text } => {
                 let weight = counting.sampled.map_or(1, |s| s.weight(ms));
                 let execution = Execution::of(entry, text, ms, weight);

@@ -11,6 +11,7 @@ mod analysis;
 mod block;
 mod catalog;
 mod error;
+mod executed_values;
 mod expression;
 mod hoisting;
 mod idea;
@@ -40,6 +41,7 @@ pub use analysis::{
 pub use block::{Block, Unseen};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
+pub use executed_values::{ExecutedValues, executed_values, logged_parameters};
 pub use expression::{ColumnUse, Expression, Literal};
 pub use hoisting::{Hoisted, hoist_calls};
 pub use idea::{Idea, IdeaError, NewIndex, NewKey, WrittenName, ideas};

@@ -15,7 +15,7 @@ use model::snapshot::{ColumnStatistics, Relation, RelationKind};
 use model::{IndexDefinition, IndexKey, KeyTarget, QualifiedName, Snapshot, quote_identifier};
 use sql::{Analysis, Expression, KeyExpression, Operator, RelationUse};
 
-pub(super) use self::hints::hints;
+pub(super) use self::hints::{Hints, hints};
 pub(super) use self::mending::mending;
 use super::Options;
 use super::naming::Names;

@@ -135,7 +135,6 @@ pub fn statistics_upkeep(snapshot: &Snapshot, workload: &Workload) -> Advice {
 
 /// Adds recommendations and findings on what exists.
 pub(super) fn add(snapshot: &Snapshot, workload: &Workload, advice: &mut Advice) {
-    advice.findings.extend(super::candidates::hints(snapshot, workload));
     add_statistics(snapshot, workload, advice);
     add_redundant(snapshot, workload, advice);
 }

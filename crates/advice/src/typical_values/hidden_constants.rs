@@ -46,7 +46,7 @@ pub(super) struct Possibility {
     prior: f64,
 }
 
-/// From this share of the likelihood on a possibility is taken.
+/// A possibility with more than this share of the likelihood is taken.
 pub(super) const CERTAIN: f64 = 0.5;
 /// How many combinations of several predicates are looked at.
 const MAX_COMBINED: usize = 4_096;
@@ -107,7 +107,7 @@ pub(super) fn assume(evidence: Evidence<'_>) -> Assumed {
         let all: f64 = alike.values().map(|(sum, _, _)| sum).sum();
         let best = alike.values().max_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((weight, _, possibility)) = best {
-            if *weight >= CERTAIN * all {
+            if *weight > CERTAIN * all {
                 assumed.constants.extend(possibility.constants.clone());
             } else {
                 let open = relation_use.predicates.iter().filter(|p| !parameters(&p.key).is_empty());

@@ -5,12 +5,13 @@
 //! blocks are merged.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use model::LatencyHistogram;
 
-use crate::entry::{Entry, find};
+use crate::entry::{self, find};
 use crate::fingerprint::Normalizer;
 use crate::message::Step;
 
@@ -28,6 +29,9 @@ const MAX_PLAN_BYTES: usize = 256 * 1024;
 
 /// Statements that keep a plan.
 const MAX_PLANS: usize = 200;
+
+/// Executions of a statement that are kept as examples.
+const MAX_EXAMPLES: usize = 16;
 
 /// Databases that are told apart per statement.
 const MAX_DATABASES: usize = 8;
@@ -48,7 +52,7 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    pub(crate) fn of(entry: &'a Entry<'_>, text: &'a [u8], ms: f64, weight: u64) -> Self {
+    pub(crate) fn of(entry: &'a entry::Entry<'_>, text: &'a [u8], ms: f64, weight: u64) -> Self {
         Self {
             time_ms: entry.origin.time_ms,
             ms,
@@ -105,6 +109,33 @@ pub(crate) struct StatementTally {
     pub lock_wait_us: u64,
     pub planned: LatencyHistogram,
     pub plan: Option<(f64, Vec<u8>)>,
+    /// By their hash.
+    pub examples: BTreeMap<u64, Example>,
+}
+
+/// A text that was sent, with the values of its parameters.
+#[derive(Clone)]
+pub(crate) struct Example {
+    pub text: Vec<u8>,
+    pub parameters: Vec<u8>,
+    pub database: Vec<u8>,
+    pub times: u64,
+}
+
+impl StatementTally {
+    /// Keeps those with the smallest hashes, which is a fair sample of all different ones and the same whatever the order
+    /// of counting; one that is kept was kept from its first time on, so that its number is true.
+    fn keep(&mut self, hash: u64, example: Example) {
+        match self.examples.entry(hash) {
+            Entry::Occupied(mut known) => known.get_mut().times += example.times,
+            Entry::Vacant(place) => {
+                place.insert(example);
+            }
+        }
+        if self.examples.len() > MAX_EXAMPLES {
+            self.examples.pop_last();
+        }
+    }
 }
 
 /// What a process is in the middle of.
@@ -193,7 +224,7 @@ impl Statements {
     /// The statement that an entry belongs to (STATEMENT).
     pub(crate) fn of_entry(
         &mut self,
-        entry: &Entry<'_>,
+        entry: &entry::Entry<'_>,
         normalizer: &mut Normalizer,
     ) -> Option<&mut StatementTally> {
         if entry.statement.is_empty() {
@@ -219,7 +250,7 @@ impl Statements {
     pub(crate) fn announce(
         &mut self,
         backend: Option<u64>,
-        entry: &Entry<'_>,
+        entry: &entry::Entry<'_>,
         text: &[u8],
         normalizer: &mut Normalizer,
     ) {
@@ -304,8 +335,39 @@ impl Statements {
         }
     }
 
+    /// Keeps a text that was sent as an example of its statement.
+    pub(crate) fn example(&mut self, entry: &entry::Entry<'_>, text: &[u8], normalizer: &mut Normalizer) {
+        if text.len() > MAX_TEXT_BYTES || entry.detail.len() > MAX_TEXT_BYTES {
+            return;
+        }
+        let key = self.key_of(text, normalizer);
+        let Some(statement) = self.by_key.get_mut(&key) else { return };
+        let seed = twox_hash::XxHash64::oneshot(0, &entry.detail);
+        let hash = twox_hash::XxHash64::oneshot(seed, text);
+        if statement.examples.len() == MAX_EXAMPLES
+            && statement.examples.last_key_value().is_some_and(|(last, _)| hash > *last)
+        {
+            return;
+        }
+        statement.keep(
+            hash,
+            Example {
+                text: text.to_vec(),
+                parameters: entry.detail.to_vec(),
+                database: entry.origin.database.to_vec(),
+                times: 1,
+            },
+        );
+    }
+
     /// A plan of auto_explain.
-    pub(crate) fn plan(&mut self, ms: f64, text: &[u8], entry: &Entry<'_>, normalizer: &mut Normalizer) {
+    pub(crate) fn plan(
+        &mut self,
+        ms: f64,
+        text: &[u8],
+        entry: &entry::Entry<'_>,
+        normalizer: &mut Normalizer,
+    ) {
         let Some(query) = query_text(text) else { return };
         let key = self.key_of(&query, normalizer);
         let may_keep = self.plans < MAX_PLANS;
@@ -417,6 +479,9 @@ impl Statements {
         statement.temporary_bytes += other.temporary_bytes;
         statement.lock_waits += other.lock_waits;
         statement.lock_wait_us += other.lock_wait_us;
+        for (hash, example) in other.examples {
+            statement.keep(hash, example);
+        }
         for (database, count) in other.databases {
             count_database(&mut statement.databases, &database, count);
         }

@@ -13,6 +13,7 @@ use super::Context;
 use super::context::SnapshotSource;
 use super::cost_model::{Engine, Model};
 use super::kept_advice::{self, KeptAdvice};
+use super::logged_values::{ByStatement, LoggedValues};
 use super::statistics::{self, Sampling};
 use super::track_record;
 use crate::error::{CommandError, CommandResult, Exit};
@@ -23,7 +24,7 @@ use watch::Watch;
 /// Arguments.
 #[derive(ClapArgs, Debug)]
 #[command(
-    before_help = "Examples:\n  pgwright advise postgres://app@db.example.com/shop\n  pgwright advise --snapshot shop.snapshot.zst --max-bytes 500MB\n  pgwright advise --budget 100MB,500MB,2GB"
+    before_help = "Examples:\n  pgwright advise postgres://app@db.example.com/shop\n  pgwright advise --snapshot shop.snapshot.zst --max-bytes 500MB\n  pgwright advise --budget 100MB,500MB,2GB\n  pgwright advise --log /var/log/postgresql/postgresql-17-main.log"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -32,6 +33,8 @@ pub struct Args {
     limits: Limits,
     #[command(flatten)]
     sampling: Sampling,
+    #[command(flatten)]
+    logged: LoggedValues,
     /// Who plans.
     #[arg(long, value_enum, default_value = "twin", value_name = "ENGINE")]
     what_if: Engine,
@@ -208,7 +211,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         None => Some(context.target()?),
     };
     let target_name = target.as_ref().map(kept_advice::target_name);
-    let how = How { engine: args.what_if, limits: &args.limits, sampling: &args.sampling };
+    let how =
+        How { engine: args.what_if, limits: &args.limits, sampling: &args.sampling, logged: &args.logged };
     let advised = advised(context, &snapshot, target.as_ref(), how).await;
     let advice = match advised {
         Ok((advice, notes)) => {
@@ -276,7 +280,7 @@ pub async fn compute(
     limits: &Limits,
 ) -> Result<Advice, CommandError> {
     let mut model = context.start_model(Engine::Twin, snapshot).await?;
-    compute_with(context, snapshot, &mut model, limits).await
+    compute_with(context, snapshot, &mut model, limits, ByStatement::new()).await
 }
 
 /// How advice is made.
@@ -285,6 +289,7 @@ struct How<'a> {
     engine: Engine,
     limits: &'a Limits,
     sampling: &'a Sampling,
+    logged: &'a LoggedValues,
 }
 
 /// What the command recommends without options on the server of a snapshot, and what could not be done.
@@ -296,8 +301,8 @@ pub async fn usual(
     snapshot: &Snapshot,
     target: &postgres::Target,
 ) -> Result<(Advice, Vec<String>), CommandError> {
-    let (limits, sampling) = (Limits::default(), Sampling::default());
-    let how = How { engine: Engine::Twin, limits: &limits, sampling: &sampling };
+    let (limits, sampling, logged) = (Limits::default(), Sampling::default(), LoggedValues::default());
+    let how = How { engine: Engine::Twin, limits: &limits, sampling: &sampling, logged: &logged };
     advised(context, snapshot, Some(target), how).await
 }
 
@@ -308,12 +313,13 @@ async fn advised(
     target: Option<&postgres::Target>,
     how: How<'_>,
 ) -> Result<(Advice, Vec<String>), CommandError> {
+    let (observed, note) = how.logged.read(context, snapshot)?;
     let mut model = context.start_model(how.engine, snapshot).await?;
-    let mut advice = compute_with(context, snapshot, &mut model, how.limits).await?;
-    let mut notes = Vec::new();
+    let mut advice = compute_with(context, snapshot, &mut model, how.limits, observed.clone()).await?;
+    let mut notes: Vec<String> = note.into_iter().collect();
     if !advice.stopped_early {
         let mut site = statistics::Site { context, snapshot, target, notes: &mut notes };
-        statistics::add_to_advice(&mut site, &mut model, how.sampling, &mut advice).await?;
+        statistics::add_to_advice(&mut site, &mut model, how.sampling, &observed, &mut advice).await?;
     }
     Ok((advice, notes))
 }
@@ -328,9 +334,10 @@ async fn compute_with(
     snapshot: &Snapshot,
     model: &mut Model,
     limits: &Limits,
+    observed_values: ByStatement,
 ) -> Result<Advice, CommandError> {
     let watch = Watch::begin(&context.printer);
-    let options = limits.options(snapshot, watch.control());
+    let options = Options { observed_values, ..limits.options(snapshot, watch.control()) };
     let advice = advice::advise(snapshot, model, &options).await;
     watch.end();
     Ok(advice?)

@@ -75,6 +75,11 @@ struct AnalyzeArgs {
     format: Option<Format>,
 }
 
+/// How many threads count when nobody says.
+pub(super) fn usual_jobs() -> usize {
+    processors().min(MAX_USUAL_JOBS)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -104,8 +109,9 @@ pub fn run(context: &Context, args: Args) -> CommandResult {
             .sampled_below
             .zip(args.sample_rate)
             .map(|(below, rate)| Sampled { below_ms: below.as_secs_f64() * 1000.0, rate }),
-        jobs: args.jobs.unwrap_or_else(|| processors().min(MAX_USUAL_JOBS)).clamp(1, 256),
+        jobs: args.jobs.unwrap_or_else(usual_jobs).clamp(1, 256),
         top: args.limit,
+        examples: false,
     };
     let mut bytes = 0;
     let mut inputs = Vec::new();

@@ -16,6 +16,7 @@ mod history;
 mod journal;
 mod latency;
 mod lint;
+mod logged_values;
 mod logs;
 mod monitoring;
 mod partition;

@@ -10,6 +10,7 @@ mod interruptions;
 mod latency;
 mod left_out;
 mod lint;
+mod logged_values;
 mod logs;
 mod main_loop;
 mod other_shapes;

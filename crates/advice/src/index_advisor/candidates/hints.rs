@@ -1,7 +1,7 @@
 //! What keeps an index from being tried, and what would allow it? A constant that the text no longer shows, an
 //! extension that is not installed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::snapshot::Relation;
 use model::{Finding, ObjectRef, QualifiedName, Severity, Snapshot};
@@ -13,17 +13,27 @@ use crate::workload::{Source, Workload, WorkloadStatement};
 /// The share of all execution time from which a statement is worth a line.
 const MIN_SHARE: f64 = 0.01;
 
-/// Findings on statements that an index could help if something else were different.
-pub(in crate::index_advisor) fn hints(snapshot: &Snapshot, workload: &Workload) -> Vec<Finding> {
+/// What is said of statements that an index could help if something else were different.
+pub(in crate::index_advisor) struct Hints {
+    pub(in crate::index_advisor) findings: Vec<Finding>,
+    /// The statements that they are of, by `queryid`.
+    pub(in crate::index_advisor) statements: BTreeSet<i64>,
+}
+
+/// Looks for statements that an index could help if something else were different.
+pub(in crate::index_advisor) fn hints(snapshot: &Snapshot, workload: &Workload) -> Hints {
     let tables = Tables::new(snapshot);
     let mut findings = Vec::new();
+    let mut statements = BTreeSet::new();
     let mut without_trigrams: BTreeMap<(QualifiedName, String), Vec<i64>> = BTreeMap::new();
     for statement in &workload.statements {
         let share = statement.total_ms / workload.total_ms.max(f64::MIN_POSITIVE);
         if statement.source != Source::Statement || share < MIN_SHARE {
             continue;
         }
-        findings.extend(hidden_constant(statement, share));
+        let hidden = hidden_constant(statement, share);
+        statements.extend(hidden.iter().map(|_| statement.queryid));
+        findings.extend(hidden);
         if !snapshot.extensions.iter().any(|e| e.name == "pg_trgm") {
             for key in searched_within(&tables, statement) {
                 without_trigrams.entry(key).or_default().push(statement.queryid);
@@ -31,6 +41,7 @@ pub(in crate::index_advisor) fn hints(snapshot: &Snapshot, workload: &Workload) 
         }
     }
     for ((relation, column), queryids) in without_trigrams {
+        statements.extend(&queryids);
         let summary = format!("{relation}.{column}");
         findings.push(
             Finding::new(
@@ -53,7 +64,7 @@ pub(in crate::index_advisor) fn hints(snapshot: &Snapshot, workload: &Workload) 
             .with("statements", queryids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         );
     }
-    findings
+    Hints { findings, statements }
 }
 
 /// A statement that searches by an expression of which a constant is not known.
@@ -67,7 +78,7 @@ fn hidden_constant(statement: &WorkloadStatement, share: f64) -> Option<Finding>
             format!("no index on {} was tried: its constant is not known", expressions.join(", ")),
             "pg_stat_statements shows no constants, and an index on an expression needs those within it: the key of a \
              document, the unit of date_trunc. Neither the statistics of the column nor the rows of a call tell which \
-             it is. With values from a log the advice knows it.",
+             it is. The server's logs do: pgwright advise --log FILE.",
         )
         .with("statement", statement.query.split_whitespace().take(12).collect::<Vec<_>>().join(" "))
         .with("share of all execution time, %", format!("{:.1}", 100.0 * share))

@@ -357,7 +357,7 @@ fn keys_of_documents_are_found_where_the_evidence_allows() {
         snapshot.statements = vec![statement(1, query, 100, 10.0, rows)];
         let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
         let mut out = listed(&snapshot, &Options::default());
-        for finding in super::hints(&snapshot, &workload) {
+        for finding in super::hints(&snapshot, &workload).findings {
             out.push_str(&format!("{}: {}\n", finding.check, finding.summary));
         }
         out

@@ -14,7 +14,9 @@ use cluster::Binaries;
 use model::cost_model::Configuration;
 use model::estimate::{NotMeasured, SampleFacts, Trials};
 use model::snapshot::{Relation, RelationKind};
-use model::{Change, QualifiedName, Recommendation, Snapshot, StatisticsDefinition, StatisticsKind};
+use model::{
+    Change, QualifiedName, Recommendation, Rejected, Snapshot, StatisticsDefinition, StatisticsKind,
+};
 use postgres::sample::{SampleLimits, SampleSource};
 use postgres::{Session, SessionOptions, Target};
 use trial::{Existing, Source, Trial, TrialOptions};
@@ -22,6 +24,7 @@ use trial::{Existing, Source, Trial, TrialOptions};
 use super::Sampling;
 use crate::commands::Context;
 use crate::commands::cost_model::{Engine, Model};
+use crate::commands::logged_values::ByStatement;
 use crate::error::CommandError;
 use crate::printer::count;
 
@@ -46,17 +49,27 @@ pub async fn add_to_advice(
     site: &mut Site<'_>,
     model: &mut Model,
     sampling: &Sampling,
+    observed: &ByStatement,
     advice: &mut Advice,
 ) -> Result<(), CommandError> {
-    let workload = Workload::from_snapshot(site.snapshot, &Default::default());
+    let workload = Workload::from_snapshot(site.snapshot, observed);
     // What is not measured is no news to who did not ask for it.
     let trials = match site.target {
         Some(_) if !sampling.no_sample => site.trials(&workload, sampling, None).await?,
         _ => Trials::default(),
     };
     let mut found = advice::statistics::judge(site.snapshot, trials);
-    // An index on an expression brings statistics of it along.
-    found.recommendations.retain(|r| !advice.recommendations.iter().any(|other| brings_statistics(other, r)));
+    // An index on an expression brings statistics of it along, and what others are worth beside it was not measured.
+    let brought = |r: &Recommendation| advice.recommendations.iter().any(|index| brings_statistics(index, r));
+    let (brought, others): (Vec<_>, Vec<_>) = found.recommendations.into_iter().partition(brought);
+    found.recommendations = others;
+    found.rejected.extend(brought.iter().flat_map(|r| &r.changes).filter_map(|change| match change {
+        Change::CreateStatistics { statistics } => Some(Rejected {
+            candidate: statistics.create_sql(),
+            reason: "a recommended index brings statistics of its expression; advise again after it".into(),
+        }),
+        _ => None,
+    }));
     site.plan_changes(model, &mut found).await?;
     site.index_only(model, &mut found).await?;
     // Of two VACUUMs of a table that with its effects stays.
@@ -312,18 +325,16 @@ impl Site<'_> {
     }
 }
 
-/// Whether a recommendation makes an index on the one expression that another makes statistics of.
+/// Whether a recommendation makes an index on an expression that another makes statistics of.
 fn brings_statistics(index: &Recommendation, statistics: &Recommendation) -> bool {
-    let expression = statistics.changes.iter().find_map(|c| match c {
-        Change::CreateStatistics { statistics } if statistics.kinds.is_empty() => {
-            Some((&statistics.table, statistics.expressions.first()?))
-        }
+    let expressions = statistics.changes.iter().find_map(|c| match c {
+        Change::CreateStatistics { statistics } => Some((&statistics.table, &statistics.expressions)),
         _ => None,
     });
-    let Some((table, expression)) = expression else { return false };
+    let Some((table, expressions)) = expressions else { return false };
     index.changes.iter().any(|c| {
-        matches!(c, Change::CreateIndex { index } if &index.table == table
-            && index.keys.iter().any(|k| matches!(&k.target, model::KeyTarget::Expression(text) if sql::same_expression(text, expression))))
+        matches!(c, Change::CreateIndex { index } if &index.table == table && index.predicate.is_none()
+            && index.keys.iter().any(|k| matches!(&k.target, model::KeyTarget::Expression(text) if expressions.iter().any(|e| sql::same_expression(text, e)))))
     })
 }
 
