@@ -317,3 +317,25 @@ async fn two_indexes_take_the_place_of_five() {
     let bytes: u64 = advice.recommendations.iter().map(|r| r.price.bytes.0).sum();
     assert!(freed > bytes, "{freed} bytes are freed for {bytes}");
 }
+
+#[tokio::test]
+async fn a_key_that_finds_one_row_needs_no_further_column() {
+    const USERS: &str = "
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE users (id int PRIMARY KEY, email varchar(255) NOT NULL, deleted_at date, filler text);
+        INSERT INTO users SELECT n, 'User' || n || '@Example.com', CASE WHEN n % 30 = 0 THEN '2026-01-01'::date END, repeat('f', 60)
+            FROM generate_series(1, 60000) n;
+    ";
+    let server = testkit::servers().next().unwrap();
+    let database = testkit::database(server).await;
+    let client = testkit::connect(&database.url).await;
+    let statements = [
+        "SELECT * FROM users WHERE lower(email) = 'user7@example.com' AND deleted_at IS NULL",
+        "SELECT * FROM users WHERE lower(email) = 'user8@example.com'",
+    ];
+    run(&client, USERS, &statements, 20).await;
+    let snapshot = snapshot(&database.url).await;
+    let advice = advised(&snapshot, &Options::default()).await;
+    let indexes = creates(&advice);
+    assert_eq!(indexes, ["CREATE INDEX users_lower_idx ON public.users USING btree ((lower(email)))"]);
+}

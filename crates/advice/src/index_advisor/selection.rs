@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Bytes;
+use model::change::IndexDefinition;
 use model::cost_model::{CandidateId, CostError, CostModel};
 
 use super::evaluation::{Effort, Evaluator};
@@ -482,28 +483,26 @@ impl<M: CostModel> Selection<'_, '_, M> {
         }
     }
 
-    /// Columns that an index carries only so that the table need not be visited have to be worth it as another index
-    /// would: without them it is smaller, serves more statements to come, and keeps more updates HOT. Tells whether
-    /// there were such.
+    /// The last columns of a key, and columns that an index carries only so that the table need not be visited, have to
+    /// be worth it as another index would: without them it is smaller, serves more statements to come, and keeps more
+    /// updates HOT. Tells whether there were such.
     fn drop_needless_columns(&mut self, chosen: &mut BTreeSet<CandidateId>, rest_ms: f64) -> bool {
         let mut any = false;
         for id in chosen.iter().copied().collect::<Vec<_>>() {
             let wide = self.evaluator.candidates[&id].definition.clone();
-            if wide.include.is_empty() {
-                continue;
-            }
+            let columns = |definition: &IndexDefinition| definition.keys.len() + definition.include.len();
             let narrower = self.evaluator.candidates.iter().filter(|(_, other)| {
                 let other = &other.definition;
                 other.table == wide.table
                     && other.access_method == wide.access_method
-                    && other.keys == wide.keys
+                    && wide.keys.starts_with(&other.keys)
                     && other.predicate == wide.predicate
-                    && other.include.len() < wide.include.len()
+                    && columns(other) < columns(&wide)
                     && other.include.iter().all(|column| wide.include.contains(column))
             });
             // The fewest columns first.
             let mut narrower: Vec<(usize, CandidateId)> =
-                narrower.map(|(id, other)| (other.definition.include.len(), *id)).collect();
+                narrower.map(|(id, other)| (columns(&other.definition), *id)).collect();
             narrower.sort_unstable();
             for (_, narrow) in narrower {
                 if chosen.contains(&narrow) {
