@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::error::LogError;
 use crate::fingerprint::Normalizer;
 use crate::format::{Format, FormatName};
+use crate::language;
 use crate::report::{FileReport, Report};
 use crate::tally::{Counting, Tally};
 
@@ -108,10 +109,18 @@ enum Done {
     Read {
         file: usize,
         blocks: u64,
-        format: Option<FormatName>,
-        prefix: Option<String>,
+        end: End,
     },
     Failed(LogError),
+}
+
+/// What is known of a file when it was read to its end.
+#[derive(Default)]
+struct End {
+    format: Option<FormatName>,
+    prefix: Option<String>,
+    cut_off: bool,
+    other_language: bool,
 }
 
 /// A file in the making.
@@ -122,8 +131,7 @@ struct Part {
     next: u64,
     waiting: BTreeMap<u64, Box<Tally>>,
     blocks: Option<u64>,
-    format: Option<FormatName>,
-    prefix: Option<String>,
+    end: End,
 }
 
 /// Lets readers wait until the files before were merged.
@@ -198,7 +206,14 @@ pub fn analyze(
         let files = names
             .into_iter()
             .zip(parts)
-            .map(|(path, part)| FileReport { path, bytes: part.0, format: part.1, log_line_prefix: part.2 })
+            .map(|(path, (bytes, end))| FileReport {
+                path,
+                bytes,
+                format: end.format,
+                log_line_prefix: end.prefix,
+                cut_off: end.cut_off,
+                other_language: end.other_language,
+            })
             .collect();
         Report::of(tally, files, options.top)
     })
@@ -229,7 +244,8 @@ fn read(
     let source = decoded(source).map_err(failed)?;
     let mut log = match Blocks::open(source).map_err(failed)? {
         Ok(log) => log,
-        Err(0) => return Ok(Some(Done::Read { file, blocks: 0, format: None, prefix: None })),
+        Err(text) if text.is_empty() => return Ok(Some(Done::Read { file, blocks: 0, end: End::default() })),
+        Err(text) if language::is_another(&text) => return Err(LogError::OtherLanguage { path }),
         Err(_) => return Err(LogError::NoEntry { path }),
     };
     if let (Format::Stderr(_), Some(prefix)) = (log.format(), &options.prefix) {
@@ -251,7 +267,13 @@ fn read(
         Format::Stderr(prefix) => prefix.setting().map(str::to_owned),
         _ => None,
     };
-    Ok(Some(Done::Read { file, blocks: number, format: Some(format.name()), prefix }))
+    let end = End {
+        format: Some(format.name()),
+        prefix,
+        cut_off: log.is_cut_off(),
+        other_language: log.is_in_another_language(),
+    };
+    Ok(Some(Done::Read { file, blocks: number, end }))
 }
 
 fn work(
@@ -275,7 +297,7 @@ fn work(
     }
 }
 
-type Parts = Vec<(u64, Option<FormatName>, Option<String>)>;
+type Parts = Vec<(u64, End)>;
 
 fn merge(
     done: &Receiver<Done>,
@@ -291,9 +313,9 @@ fn merge(
         let Ok(message) = done.recv() else { break };
         match message {
             Done::Failed(error) => return Err(error),
-            Done::Read { file, blocks, format, prefix } => {
+            Done::Read { file, blocks, end } => {
                 let part = parts.entry(file).or_default();
-                (part.blocks, part.format, part.prefix) = (Some(blocks), format, prefix);
+                (part.blocks, part.end) = (Some(blocks), end);
             }
             Done::Counted { file, number, tally, bytes } => {
                 let part = parts.entry(file).or_default();
@@ -309,7 +331,7 @@ fn merge(
         while parts.get(&files.len()).is_some_and(|p| p.blocks == Some(p.next)) {
             let Some(part) = parts.remove(&files.len()) else { break };
             whole.merge(part.tally, slowest);
-            files.push((part.bytes, part.format, part.prefix));
+            files.push((part.bytes, part.end));
             turn.merged();
         }
     }

@@ -19,6 +19,12 @@ pub enum LogError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing in a file reads like an entry in English.
+    #[error("the messages in \"{}\" are not in English", path.display())]
+    OtherLanguage {
+        /// The file.
+        path: PathBuf,
+    },
     /// `log_line_prefix` has an unknown escape.
     #[error("log_line_prefix \"{setting}\" has an escape that PostgreSQL does not know: \"{escape}\"")]
     Prefix {

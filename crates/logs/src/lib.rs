@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod fingerprint;
 mod format;
+mod language;
 mod message;
 mod prefix;
 mod report;

@@ -85,6 +85,10 @@ pub struct FileReport {
     pub format: Option<FormatName>,
     /// `log_line_prefix`, where it is known.
     pub log_line_prefix: Option<String>,
+    /// Whether its compressed data end before their end, as in a copy that was cut off; what comes before counts.
+    pub cut_off: bool,
+    /// Whether messages at its beginning are in another language than English, of which nothing is understood.
+    pub other_language: bool,
 }
 
 /// How long something took.

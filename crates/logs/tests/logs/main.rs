@@ -207,12 +207,25 @@ fn bad_input_is_counted_or_refused_and_nothing_else() {
     assert_eq!(analyzed("", &options(2)).unwrap().entries, 0);
     let missing = analyze(vec![Input::File("/nowhere/x.log".into())], &options(2), &mut |_| ());
     assert!(matches!(missing, Err(LogError::Read { .. })));
-    // A damaged archive is no log that ends early.
+    // Of a copy that was cut off what is there counts, and it is said; a damaged archive is refused.
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(large().as_bytes()).unwrap();
     let mut gz = gz.finish().unwrap();
-    gz.truncate(gz.len() / 2);
-    assert!(matches!(analyzed(gz, &options(2)), Err(LogError::Read { .. })));
+    let whole = gz.len();
+    gz.truncate(whole / 2);
+    let found = analyzed(gz.clone(), &options(2)).unwrap();
+    assert!(found.files[0].cut_off && found.entries > 100, "{} entries", found.entries);
+    assert!(!report(&large()).files[0].cut_off);
+    let damaged: Vec<u8> =
+        gz.iter().enumerate().map(|(at, b)| if at > whole / 4 { b ^ 0x5a } else { *b }).collect();
+    assert!(matches!(analyzed(damaged, &options(2)), Err(LogError::Read { .. })));
+    gz.truncate(12);
+    let nothing = analyzed(gz, &options(2));
+    assert!(nothing.is_err(), "{nothing:?}");
+    let german = "2026-03-01 10:00:00.000 UTC [1] LOG:  Dauer: 1.000 ms  Anweisung: select 1\n";
+    assert!(report(german).files[0].other_language);
+    let russian = "2026-03-01 10:00:00.000 UTC [1] СООБЩЕНИЕ:  x\n";
+    assert!(matches!(analyzed(russian, &options(2)), Err(LogError::OtherLanguage { .. })));
     // Garbage between entries, no text at all, other encodings, Windows' line ends.
     let odd = b"garbage\n2026-03-01 10:00:00.000 UTC [1] LOG:  \r\n2026-03-01 10:00:01.000 UTC [1] ERROR:  caf\xe9 \xff\r\nSTATEMENT:  lost\r\n";
     let found = analyzed(odd.to_vec(), &options(1)).unwrap();

@@ -158,6 +158,9 @@ impl From<LogError> for CommandError {
                 "Logs of the destinations stderr, csvlog and jsonlog are understood, in English (lc_messages); logs of a \
                  connection pooler or of syslog are not.",
             ),
+            LogError::OtherLanguage { .. } => CommandError::new(message)
+                .detail("The server translates them as lc_messages says, and only English ones are understood.")
+                .hint("Set lc_messages = 'C' on the server, which new log entries then are in; nothing else changes."),
             LogError::Prefix { escape, .. } => {
                 CommandError::new("could not understand --log-line-prefix")
                     .detail(format!("\"{escape}\" is no escape of log_line_prefix."))

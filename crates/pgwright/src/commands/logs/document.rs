@@ -73,6 +73,19 @@ fn lead(logs: &Logs) -> String {
     if logs.left_out > 0 {
         text.push_str(&format!(" {} left out.", entries(logs.left_out)));
     }
+    for file in logs.files.iter().filter(|file| file.cut_off) {
+        text.push_str(&format!(
+            " The compressed data of \"{}\" are cut off: what comes before is counted.",
+            file.path.display()
+        ));
+    }
+    for file in logs.files.iter().filter(|file| file.other_language) {
+        text.push_str(&format!(
+            " Messages in \"{}\" are not in English, and nothing of those is counted: lc_messages = 'C' makes the server \
+             write English ones.",
+            file.path.display()
+        ));
+    }
     if logs.unread_lines > 0 {
         let example = logs.first_unread_line.as_deref().unwrap_or_default();
         text.push_str(&format!(
