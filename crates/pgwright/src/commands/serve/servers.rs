@@ -3,48 +3,31 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde_norway::Value;
 
 /// The longest name.
 const NAME_BYTES: usize = 64;
 /// So many servers at most: each costs sessions and memory.
 const SERVERS: usize = 200;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    targets: Vec<String>,
-    labels: Labels,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Labels {
-    server: String,
-}
-
 /// The connection strings by the names of the servers.
 ///
 /// # Errors
 /// What is wrong with it, in a sentence.
 pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let entries: Vec<Entry> = if text.trim().is_empty() {
-        Vec::new()
-    } else {
-        serde_norway::from_str(text).map_err(|e| format!("{e}."))?
+    let whole: Value = serde_norway::from_str(text).map_err(|error| {
+        format!("It is neither YAML nor JSON: {}.", error.to_string().trim_end_matches('.'))
+    })?;
+    let entries = match whole {
+        Value::Null => Vec::new(),
+        Value::Sequence(entries) => entries,
+        _ => {
+            return Err("It is not a list: in YAML each server is an entry that begins with a hyphen.".into());
+        }
     };
     let mut found = BTreeMap::new();
-    for entry in entries {
-        let name = entry.labels.server;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-        // It stands in addresses and in names of files.
-        if name.is_empty() || name.len() > NAME_BYTES || name.starts_with('.') || !name.bytes().all(plain) {
-            return Err(format!(
-                "The name {name:?} is not 1 to {NAME_BYTES} letters, digits, hyphens, underscores or points."
-            ));
-        }
-        let [target] = <[String; 1]>::try_from(entry.targets)
-            .map_err(|targets| format!("Server \"{name}\" has {} targets and not one.", targets.len()))?;
+    for (number, entry) in (1..).zip(&entries) {
+        let (name, target) = server(entry).map_err(|wrong| format!("Entry {number} {wrong}."))?;
         if found.insert(name.clone(), target).is_some() {
             return Err(format!("There are two servers called \"{name}\"."));
         }
@@ -54,6 +37,54 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
             "It names {} servers; {SERVERS} is the most that one pgwright watches.",
             found.len()
         ));
+    }
+    Ok(found)
+}
+
+/// The name and the connection string of an entry, or what is wrong with it.
+fn server(entry: &Value) -> Result<(String, String), String> {
+    let [targets, labels] = fields(entry, "", ["targets", "labels"])?;
+    let [name] = fields(labels, " among its labels", ["server"])?;
+    let name = match name {
+        Value::String(name) => name.clone(),
+        // As YAML reads a name of digits.
+        Value::Number(number) => number.to_string(),
+        _ => return Err("has a label \"server\" that is no text".into()),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    // It stands in addresses and in names of files.
+    if name.is_empty() || name.len() > NAME_BYTES || name.starts_with('.') || !name.bytes().all(plain) {
+        return Err(format!(
+            "is called {name:?}, and a name is 1 to {NAME_BYTES} letters, digits, hyphens, underscores or points"
+        ));
+    }
+    let targets = targets.as_sequence().map_or(&[][..], Vec::as_slice);
+    match targets {
+        [Value::String(target)] => Ok((name, target.clone())),
+        _ => Err(format!(
+            "(\"{name}\") has {} targets, and \"targets\" is a list of one connection string",
+            targets.len()
+        )),
+    }
+}
+
+/// The values of a mapping that has exactly these keys; `place` tells in messages where it stands.
+fn fields<'a, const N: usize>(
+    value: &'a Value,
+    place: &str,
+    keys: [&str; N],
+) -> Result<[&'a Value; N], String> {
+    let mapping = value
+        .as_mapping()
+        .ok_or_else(|| format!("has no {}{place}", keys.map(|key| format!("\"{key}\"")).join(" and ")))?;
+    let unknown = |key: &&Value| !key.as_str().is_some_and(|key| keys.contains(&key));
+    if let Some(unknown) = mapping.keys().find(unknown) {
+        let unknown = unknown.as_str().unwrap_or("something that is no text");
+        return Err(format!("has \"{unknown}\"{place}, where only {} can be given", keys.join(" and ")));
+    }
+    let mut found = [&Value::Null; N];
+    for (value, key) in found.iter_mut().zip(keys) {
+        *value = mapping.get(key).ok_or_else(|| format!("has no \"{key}\"{place}"))?;
     }
     Ok(found)
 }
@@ -84,7 +115,12 @@ mod tests {
             ),
             ("- targets: [a]\n  labels: { server: a, env: b }\n", "env"),
             ("- targets: [a]\n", "labels"),
-            ("servers: a", "sequence"),
+            ("servers: a", "not a list"),
+            ("- a", "Entry 1 has no \"targets\" and \"labels\""),
+            ("- targets: a\n  labels: { server: a }\n", "0 targets"),
+            ("- targets: [a]\n  labels: { server: a }\n  more: 1\n", "\"more\""),
+            ("- targets: [a]\n  labels: { env: a }\n", "\"env\""),
+            ("- [", "neither YAML nor JSON"),
         ] {
             let refused = parse(text).unwrap_err();
             assert!(refused.contains(reason), "{text}: {refused}");
