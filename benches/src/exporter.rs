@@ -37,6 +37,9 @@ pub struct Args {
     /// Seconds between scrapes; every collector of pgwright runs as often.
     #[arg(long, default_value_t = 2)]
     every: u64,
+    /// Servers of a fleet whose memory is measured, each as large as the one; 1 for none.
+    #[arg(long, default_value_t = 5)]
+    fleet: u32,
     /// The program that is measured.
     #[arg(long, value_name = "FILE", default_value = "target/release/pgwright")]
     pgwright: PathBuf,
@@ -127,7 +130,7 @@ pub async fn run(args: Args) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let measured = measure(&args, &server, &url, &folder);
     std::fs::remove_dir_all(&folder)?;
-    let (ours, looking, theirs) = measured?;
+    let Measured { ours, looking, compat, theirs, fleet_mb } = measured?;
     let (own, own_server) = ours.per_scrape();
     let (their, their_server) = theirs.per_scrape();
     if !args.json {
@@ -139,6 +142,7 @@ pub async fn run(args: Args) -> Result<()> {
             ("postgres_exporter", &theirs),
             ("pgwright, the same figures", &ours),
             ("pgwright, looking at 10 Hz as well", &looking),
+            ("pgwright --compat", &compat),
         ] {
             let (cpu, server) = taken.per_scrape();
             println!(
@@ -151,12 +155,23 @@ pub async fn run(args: Args) -> Result<()> {
         }
     }
     let (looking_own, looking_server) = looking.per_scrape();
+    let mb_per_server = (fleet_mb.1 - fleet_mb.0) / f64::from(args.fleet.max(2) - 1);
+    if !args.json && args.fleet > 1 {
+        println!(
+            "a fleet of {}: {:.1} MB, of one: {:.1} MB, so {mb_per_server:.1} MB for each server of this size",
+            args.fleet, fleet_mb.1, fleet_mb.0
+        );
+    }
     let summary = serde_json::json!({
         "cpu_ratio": own / their,
         "cpu_ratio_with_server": (own + own_server) / (their + their_server),
         "cpu_ratio_with_server_and_sampling": (looking_own + looking_server) / (their + their_server),
         "peak_mb": looking.peak_mb.max(ours.peak_mb),
         "series": ours.series,
+        "compat_cpu_ratio": compat.per_scrape().0 / their,
+        "compat_peak_mb": compat.peak_mb,
+        "compat_series": compat.series,
+        "fleet_mb_per_server": (args.fleet > 1).then_some(mb_per_server),
         "scrape_ms": ours.median_ms(),
     });
     println!("{summary}");
@@ -190,10 +205,20 @@ pub async fn fill(tables: u32, indexes: u32, statements: u32, url: &str) -> Resu
     Ok(())
 }
 
-fn measure(args: &Args, server: &Server, url: &str, folder: &Path) -> Result<(Taken, Taken, Taken)> {
+/// What all took, and the memory of a fleet of one server and of several, in MB.
+#[derive(Debug, Default)]
+struct Measured {
+    ours: Taken,
+    looking: Taken,
+    compat: Taken,
+    theirs: Taken,
+    fleet_mb: (f64, f64),
+}
+
+fn measure(args: &Args, server: &Server, url: &str, folder: &Path) -> Result<Measured> {
     let queries = folder.join("queries.yaml");
     std::fs::write(&queries, queries_file())?;
-    let (mut ours, mut looking, mut theirs) = (Taken::default(), Taken::default(), Taken::default());
+    let mut measured = Measured::default();
     for _ in 0..args.rounds {
         let port = free_port()?;
         let mut command = Command::new("prometheus-postgres-exporter");
@@ -210,30 +235,67 @@ fn measure(args: &Args, server: &Server, url: &str, folder: &Path) -> Result<(Ta
                 &format!("--web.listen-address=127.0.0.1:{port}"),
                 &format!("--extend.query-path={}", queries.display()),
             ]);
-        scraped(args, server, command, port, &mut theirs).context("prometheus-postgres-exporter")?;
-        for (sampling, taken) in [("0", &mut ours), ("100ms", &mut looking)] {
+        scraped(args, server, command, port, &mut measured.theirs).context("prometheus-postgres-exporter")?;
+        for (more, taken) in [
+            (&["--sampling", "0"][..], &mut measured.ours),
+            (&["--sampling", "100ms"], &mut measured.looking),
+            (&["--sampling", "0", "--compat"], &mut measured.compat),
+        ] {
             let port = free_port()?;
             let mut command = Command::new(&args.pgwright);
-            command.args(["serve", "-q", "--listen", &format!("127.0.0.1:{port}"), "--sampling", sampling]);
-            for collector in collectors(&args.pgwright)? {
+            command.args(["serve", "-q", "--listen", &format!("127.0.0.1:{port}")]).args(more);
+            for collector in collectors(&args.pgwright, more)? {
                 command.arg("--interval").arg(format!("{collector}={}s", args.every));
             }
             command.arg(url);
             scraped(args, server, command, port, taken).context("pgwright")?;
         }
     }
-    Ok((ours, looking, theirs))
+    if args.fleet > 1 {
+        measured.fleet_mb = (fleet(args, url, folder, 1)?, fleet(args, url, folder, args.fleet)?);
+    }
+    Ok(measured)
 }
 
-/// The collectors, as the program names them when it is asked for one that does not exist.
-fn collectors(program: &Path) -> Result<Vec<String>> {
+/// The most memory of one program that watches so many servers, in MB: each of them is the same one.
+fn fleet(args: &Args, url: &str, folder: &Path, servers: u32) -> Result<f64> {
+    let file = folder.join("servers.yml");
+    let entries = (1..=servers).map(|n| format!("- targets: [ '{url}' ]\n  labels: {{ server: s{n} }}\n"));
+    std::fs::write(&file, entries.collect::<String>())?;
+    let port = free_port()?;
+    let mut command = Command::new(&args.pgwright);
+    command.args(["serve", "-q", "--listen", &format!("127.0.0.1:{port}"), "--servers"]).arg(&file);
+    for collector in collectors(&args.pgwright, &[])? {
+        command.arg("--interval").arg(format!("{collector}={}s", args.every));
+    }
+    let child = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let (began, mut complete) = (Instant::now(), 0);
+    while complete < 3 {
+        std::thread::sleep(Duration::from_secs(args.every));
+        // All have told of their indexes, which come last.
+        let body = get(port).unwrap_or_default();
+        let told =
+            (1..=servers).all(|n| body.contains(&format!("postgres_index_size_bytes{{server=\"s{n}\"")));
+        complete += u32::from(told);
+        if began.elapsed() > Duration::from_secs(120) {
+            bail!("a fleet of {servers} servers is not watched within 120 s");
+        }
+    }
+    peak_mb(child.0.id())
+}
+
+/// The collectors, as the program names them when it is asked for one that does not exist; without the one that asks
+/// the planner, which the other program has nothing like.
+fn collectors(program: &Path, more: &[&str]) -> Result<Vec<String>> {
     let output = Command::new(program)
         .args(["serve", "--without", "-", "--url", "postgres://postgres@127.0.0.1:1/x"])
+        .args(more)
         .output()
         .context("could not start pgwright")?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let list = text.split("There are ").nth(1).context("pgwright named no collectors")?;
-    Ok(list.trim().trim_end_matches('.').split(", ").map(str::to_owned).collect())
+    let names = list.trim().trim_end_matches('.').split(", ").filter(|name| *name != "plans");
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Starts a program and scrapes it.
