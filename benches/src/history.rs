@@ -193,7 +193,7 @@ async fn write_costs(target: &Target, statements: i32, days: i32, now: DateTime<
             roles: [(10, "app".to_owned())].into_iter().collect::<std::collections::HashMap<_, _>>().into(),
             own: Default::default(),
             texts: Default::default(),
-            datname: "shop".into(),
+            databases: Default::default(),
             observed: Default::default(),
             look_seconds: 0.1,
             looks: 0,

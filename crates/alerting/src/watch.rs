@@ -213,12 +213,7 @@ impl Alerts {
         METRICS
             .iter()
             .zip(texts)
-            .map(|((name, kind, help), text)| Chunk {
-                name: (*name).into(),
-                kind: *kind,
-                help: (*help).into(),
-                text,
-            })
+            .map(|((name, kind, help), text)| Chunk::new(*name, *kind, *help, text))
             .collect()
     }
 

@@ -6,6 +6,7 @@
 
 mod keeping;
 mod partitions;
+mod plans;
 mod roll_up;
 mod writing;
 

@@ -80,7 +80,7 @@ fn chunk(
 
 fn of(name: &str, text: String) -> Chunk {
     let (kind, help) = METRICS.iter().find(|m| m.0 == name).map_or((Kind::Gauge, ""), |m| (m.1, m.2));
-    Chunk { name: name.into(), kind, help: help.into(), text }
+    Chunk::new(name, kind, help, text)
 }
 
 /// Everything that is told of estimates, and how many relations were summed.

@@ -24,13 +24,41 @@ pub struct Chunk {
     pub help: String,
     /// Its samples, as text.
     pub text: String,
+    /// Of histograms, the fine buckets of the same series.
+    pub native: Vec<NativeHistogram>,
+}
+
+/// The fine buckets of one series: those of Prometheus' native histograms, which a text has no words for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeHistogram {
+    /// Its labels, as they stand within the braces.
+    pub labels: String,
+    /// Counts by the number of the bucket as [`model::LatencyHistogram`] numbers them, ascending.
+    pub buckets: Vec<(i16, u64)>,
+    /// Those that took no time.
+    pub zeros: u64,
+}
+
+impl Chunk {
+    /// Samples without fine buckets.
+    pub fn new(name: impl Into<String>, kind: Kind, help: impl Into<String>, text: String) -> Self {
+        Self { name: name.into(), kind, help: help.into(), text, native: Vec::new() }
+    }
+}
+
+/// What one source has put up of a family, and until when it is valid.
+#[derive(Debug)]
+struct Part {
+    until: Instant,
+    text: String,
+    native: Vec<NativeHistogram>,
 }
 
 #[derive(Debug)]
 struct Family {
     kind: Kind,
     help: String,
-    texts: BTreeMap<Source, (Instant, String)>,
+    parts: BTreeMap<Source, Part>,
 }
 
 /// The last samples of everything.
@@ -46,24 +74,24 @@ impl Board {
         let until = Instant::now() + keep;
         let mut families = self.lock();
         for family in families.values_mut() {
-            family.texts.remove(&source);
+            family.parts.remove(&source);
         }
         let mut conflicts = 0;
         for chunk in chunks {
             let family = families.entry(chunk.name).or_insert_with_key(|_| Family {
                 kind: chunk.kind,
                 help: chunk.help,
-                texts: BTreeMap::new(),
+                parts: BTreeMap::new(),
             });
             // What the same collector sees in another database is the same family; another collector's would have
             // the same series twice, and cost the whole scrape.
-            if family.kind == chunk.kind && family.texts.keys().all(|s| s.1 == source.1) {
-                family.texts.insert(source, (until, chunk.text));
+            if family.kind == chunk.kind && family.parts.keys().all(|s| s.1 == source.1) {
+                family.parts.insert(source, Part { until, text: chunk.text, native: chunk.native });
             } else {
                 conflicts += 1;
             }
         }
-        families.retain(|_, family| !family.texts.is_empty());
+        families.retain(|_, family| !family.parts.is_empty());
         conflicts
     }
 
@@ -71,26 +99,26 @@ impl Board {
     pub fn forget(&self, database: usize) {
         let mut families = self.lock();
         for family in families.values_mut() {
-            family.texts.retain(|source, _| source.0 != database);
+            family.parts.retain(|source, _| source.0 != database);
         }
-        families.retain(|_, family| !family.texts.is_empty());
+        families.retain(|_, family| !family.parts.is_empty());
     }
 
     /// Hands the text of every wanted family that is still valid to `each`.
     pub fn read(&self, wanted: &impl Fn(&str) -> bool, each: &mut impl FnMut(&str)) {
         let now = Instant::now();
         for (_, family) in self.lock().iter().filter(|(name, _)| wanted(name)) {
-            family.texts.values().filter(|(until, _)| *until >= now).for_each(|(_, text)| each(text));
+            family.parts.values().filter(|part| part.until >= now).for_each(|part| each(&part.text));
         }
     }
 
-    /// Every text that is still valid, with its family.
-    pub fn families(&self, each: &mut impl FnMut(&str, Kind, &str, &str)) {
+    /// Everything that is still valid: the family, what it is, what it says, a text, and the fine buckets beside it.
+    pub fn families(&self, each: &mut impl FnMut(&str, Kind, &str, &str, &[NativeHistogram])) {
         let now = Instant::now();
         for (name, family) in self.lock().iter() {
-            for (until, text) in family.texts.values() {
-                if *until >= now && !text.is_empty() {
-                    each(name, family.kind, &family.help, text);
+            for part in family.parts.values() {
+                if part.until >= now && !part.text.is_empty() {
+                    each(name, family.kind, &family.help, &part.text, &part.native);
                 }
             }
         }
@@ -102,21 +130,21 @@ impl Board {
         let families = self.lock();
         let length: usize = families
             .values()
-            .map(|f| f.texts.values().map(|t| t.1.len()).sum::<usize>() + 300)
+            .map(|f| f.parts.values().map(|part| part.text.len()).sum::<usize>() + 300)
             .chain(own.iter().map(|c| c.text.len() + 300))
             .sum();
         let mut out = String::with_capacity(length);
         for (name, family) in families.iter() {
             let mut headed = false;
-            for (until, text) in family.texts.values() {
-                if *until < now || text.is_empty() {
+            for part in family.parts.values() {
+                if part.until < now || part.text.is_empty() {
                     continue;
                 }
                 if !headed {
                     head(format, name, family.kind, &family.help, &mut out);
                     headed = true;
                 }
-                out.push_str(text);
+                out.push_str(&part.text);
             }
         }
         for chunk in own.iter().filter(|c| !families.contains_key(&c.name) && !c.text.is_empty()) {
@@ -136,9 +164,9 @@ impl Board {
             (family.kind == Kind::Histogram).then_some(family)
         });
         let mut found = Vec::new();
-        for (until, text) in family.into_iter().flat_map(|f| f.texts.values()) {
-            if *until >= now {
-                reading::read(name, text, &mut found);
+        for part in family.into_iter().flat_map(|f| f.parts.values()) {
+            if part.until >= now {
+                reading::read(name, &part.text, &mut found);
             }
         }
         found
@@ -154,7 +182,7 @@ mod tests {
     use super::*;
 
     fn chunk(name: &str, kind: Kind, text: &str) -> Chunk {
-        Chunk { name: name.into(), kind, help: "What it is".into(), text: text.into() }
+        Chunk::new(name, kind, "What it is", text.into())
     }
 
     const LONG: Duration = Duration::from_secs(600);

@@ -80,12 +80,7 @@ pub(crate) fn render(
         .metrics
         .iter()
         .zip(texts)
-        .map(|(metric, text)| Chunk {
-            name: metric.name.into(),
-            kind: metric.kind.into(),
-            help: metric.help.into(),
-            text,
-        })
+        .map(|(metric, text)| Chunk::new(metric.name, metric.kind.into(), metric.help, text))
         .collect();
     rendered
 }

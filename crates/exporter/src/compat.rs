@@ -154,12 +154,8 @@ pub(crate) fn told_again(chunks: &[Chunk]) -> Vec<Chunk> {
             let fresh = |line: &String| {
                 seen.insert(line.rsplit_once(' ').map_or(line.as_str(), |(series, _)| series).to_owned())
             };
-            again.push(Chunk {
-                name: renamed.to.into(),
-                kind: chunk.kind,
-                help: chunk.help.clone(),
-                text: chunk.text.lines().filter_map(|line| renamed.line(line)).filter(fresh).collect(),
-            });
+            let text = chunk.text.lines().filter_map(|line| renamed.line(line)).filter(fresh).collect();
+            again.push(Chunk::new(renamed.to, chunk.kind, chunk.help.as_str(), text));
         }
     }
     again
@@ -233,7 +229,7 @@ pub(crate) fn settings(chunks: Vec<Chunk>) -> Vec<Chunk> {
             let mut text = String::new();
             sample(&name, "", value, &mut text);
             let help = format!("Server parameter {setting}");
-            families.entry(name.clone()).or_insert(Chunk { name, kind: Kind::Gauge, help, text });
+            families.entry(name.clone()).or_insert(Chunk::new(name, Kind::Gauge, help, text));
         }
     }
     families.into_values().collect()
@@ -250,7 +246,7 @@ pub(crate) fn health(
         let mut text = String::new();
         sample(name, "", &number(value), &mut text);
         let kind = if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge };
-        Chunk { name: name.into(), kind, help: help.into(), text }
+        Chunk::new(name, kind, help, text)
     };
     let each = |name: &str, help: &str, value: &dyn Fn(bool, f64) -> f64| {
         let mut text = String::new();
@@ -259,7 +255,7 @@ pub(crate) fn health(
             crate::exposition::label("collector", collector, &mut block);
             sample(name, &block, &number(value(*up, *seconds)), &mut text);
         }
-        Chunk { name: name.into(), kind: Kind::Gauge, help: help.into(), text }
+        Chunk::new(name, Kind::Gauge, help, text)
     };
     let flag = |is: bool| f64::from(u8::from(is));
     vec![
@@ -279,7 +275,7 @@ mod tests {
     use super::*;
 
     fn chunk(name: &str, text: &str) -> Chunk {
-        Chunk { name: name.into(), kind: Kind::Counter, help: "What".into(), text: text.into() }
+        Chunk::new(name, Kind::Counter, "What", text.into())
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl CustomQuery {
             let name = format!("{}_{name}{unit}", self.name);
             let help =
                 if column.help.is_empty() { format!("Column of {}", self.name) } else { column.help.clone() };
-            chunks.push((at, column, Chunk { name, kind, help, text: String::new() }));
+            chunks.push((at, column, Chunk::new(name, kind, help, String::new())));
         }
         let (mut seen, mut duplicates) = (HashSet::new(), 0);
         for row in rows {

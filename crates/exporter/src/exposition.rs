@@ -1,4 +1,5 @@
-//! How are samples written so that Prometheus reads them? As OpenMetrics text, or as its own older text format.
+//! How are samples written so that Prometheus reads them? As OpenMetrics text, or as its own older text format; the third
+//! format, which is no text, is in `protobuf.rs`.
 //!
 //! Source: "OpenMetrics 1.0", and Prometheus' "Exposition formats". Both write samples the same way; they differ in the
 //! names that `# TYPE` lines carry and in how the text ends.
@@ -14,15 +15,42 @@ pub enum Format {
     OpenMetrics,
     /// `text/plain`, version 0.0.4.
     Prometheus,
+    /// Protocol buffers, the only one that has words for native histograms.
+    Protobuf,
 }
 
 impl Format {
-    /// The format that a client asks for by its `Accept` header.
+    /// The format that a client asks for by its `Accept` header: of those that it names and pgwright knows the one that it
+    /// wants most, and of several the first.
     pub fn accepted(header: Option<&str>) -> Self {
-        match header {
-            Some(value) if value.contains("application/openmetrics-text") => Self::OpenMetrics,
-            _ => Self::Prometheus,
+        let mut best = (0.0, Self::Prometheus);
+        for wanted in header.unwrap_or_default().split(',') {
+            let mut parts = wanted.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
+            let parameter = |name: &str| {
+                parameters
+                    .iter()
+                    .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                    .map(|(_, v)| v.trim_matches('"'))
+            };
+            let format = match kind {
+                "application/vnd.google.protobuf"
+                    if parameter("proto") == Some("io.prometheus.client.MetricFamily")
+                        && parameter("encoding").is_none_or(|encoding| encoding == "delimited") =>
+                {
+                    Self::Protobuf
+                }
+                "application/openmetrics-text" => Self::OpenMetrics,
+                "text/plain" => Self::Prometheus,
+                _ => continue,
+            };
+            let wish = parameter("q").and_then(|q| q.parse::<f64>().ok()).unwrap_or(1.0);
+            if wish > best.0 {
+                best = (wish, format);
+            }
         }
+        best.1
     }
 
     /// The `Content-Type`.
@@ -30,6 +58,9 @@ impl Format {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -191,7 +222,34 @@ mod tests {
             Format::accepted(Some("application/openmetrics-text;version=1.0.0,*/*")),
             Format::OpenMetrics
         );
-        assert_eq!(Format::accepted(None), Format::Prometheus);
+    }
+
+    #[test]
+    fn a_client_gets_the_format_that_it_wants_most() {
+        let protobuf =
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        // As Prometheus asks with and without native histograms.
+        let native = format!(
+            "{protobuf},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+        );
+        for (header, expected) in [
+            (Some(native.as_str()), Format::Protobuf),
+            (
+                Some("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+                Format::OpenMetrics,
+            ),
+            (Some(&format!("{protobuf};q=0.2, text/plain")), Format::Prometheus),
+            (Some("application/vnd.google.protobuf;proto=another.Message"), Format::Prometheus),
+            (
+                Some("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text"),
+                Format::Prometheus,
+            ),
+            (Some("*/*"), Format::Prometheus),
+            (None, Format::Prometheus),
+        ] {
+            assert_eq!(Format::accepted(header), expected, "{header:?}");
+        }
     }
 
     #[test]

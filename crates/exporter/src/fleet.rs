@@ -1,11 +1,11 @@
 //! What does a scrape of several servers get? Each family once, and in each of its samples which server it is of.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::board::Chunk;
-use crate::exposition::{self, Kind, label};
+use crate::board::{Chunk, NativeHistogram};
+use crate::exposition::label;
+use crate::families::Families;
 use crate::{Exporter, Format};
 
 /// The label that says of which server a sample is.
@@ -23,41 +23,31 @@ pub fn scrape<'a>(
     members: impl Iterator<Item = (&'a str, &'a Exporter)>,
     format: Format,
     own: &[Chunk],
-) -> String {
-    let mut families: BTreeMap<String, (Kind, String, String)> = BTreeMap::new();
-    for chunk in own.iter().filter(|chunk| !chunk.text.is_empty()) {
-        families.insert(chunk.name.clone(), (chunk.kind, chunk.help.clone(), chunk.text.clone()));
+) -> Vec<u8> {
+    let mut families = Families::default();
+    for chunk in own {
+        families.add(chunk);
     }
     for (number, (name, exporter)) in members.enumerate() {
         let began = Instant::now();
         let mut of_server = String::new();
         label(SERVER, name, &mut of_server);
-        exporter.families(|family, kind, help, text| {
-            if !families.contains_key(family) {
-                families.insert(family.to_owned(), (kind, help.to_owned(), String::new()));
-            }
-            let Some((known, _, out)) = families.get_mut(family) else { return };
+        exporter.families(|name, kind, help, text, native| {
             // Two servers' own queries may call different things the same.
-            if *known != kind {
-                return;
-            }
-            if !is_of_the_process(family) {
-                with_label(text, &of_server, out);
+            let Some(family) = families.of_kind(name, kind, help) else { return };
+            if !is_of_the_process(name) {
+                with_label(text, &of_server, &mut family.text);
+                family.native.extend(native.iter().map(|fine| NativeHistogram {
+                    labels: format!("{of_server},{}", fine.labels),
+                    ..fine.clone()
+                }));
             } else if number == 0 {
-                out.push_str(text);
+                family.text.push_str(text);
             }
         });
         exporter.health.scraped(began.elapsed());
     }
-    let mut text = String::with_capacity(families.values().map(|f| f.2.len() + 300).sum());
-    for (name, (kind, help, samples)) in &families {
-        if !samples.is_empty() {
-            exposition::head(format, name, *kind, help, &mut text);
-            text.push_str(samples);
-        }
-    }
-    exposition::end(format, &mut text);
-    text
+    families.write(format)
 }
 
 /// Writes samples with one label more, which stands first.

@@ -198,11 +198,8 @@ impl Health {
             put("pgwright_process_cpu_seconds_total", &[], usage.cpu_seconds);
             put("pgwright_process_resident_memory_bytes", &[], usage.resident_bytes as f64);
         }
-        let chunk = |(name, kind, help): &(&'static str, Kind, &'static str)| Chunk {
-            name: (*name).into(),
-            kind: *kind,
-            help: (*help).into(),
-            text: texts.remove(name).unwrap_or_default(),
+        let chunk = |(name, kind, help): &(&'static str, Kind, &'static str)| {
+            Chunk::new(*name, *kind, *help, texts.remove(name).unwrap_or_default())
         };
         METRICS.iter().map(chunk).collect()
     }

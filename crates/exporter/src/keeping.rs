@@ -59,7 +59,7 @@ pub(crate) fn chunks(kept: &Kept) -> Vec<Chunk> {
                 "pgwright_history_up" => put(f64::from(u8::from(kept.up))),
                 _ => put(kept.seconds),
             }
-            Chunk { name: (*name).into(), kind: *kind, help: (*help).into(), text }
+            Chunk::new(*name, *kind, *help, text)
         })
         .collect()
 }

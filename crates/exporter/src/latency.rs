@@ -7,11 +7,11 @@ use std::time::Duration;
 use chrono::DateTime;
 use postgres::catalog::SessionSampleRow;
 use postgres::{Session, Target};
-use sampling::{Activity, Observed, Sample, Sampler};
+use sampling::{Activity, Observed, Sample, Sampler, UserStatement};
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::board::Chunk;
+use crate::board::{Chunk, NativeHistogram};
 use crate::exposition::{Kind, label, number, sample as write_sample};
 use crate::fusion::{BOUNDS, Latencies};
 use crate::watch::{Backoff, Shared, stopped};
@@ -23,6 +23,11 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
         Kind::Histogram,
         "How long executions of the statement took, the commit included, since pgwright began",
     ),
+    (
+        USER_LATENCY,
+        Kind::Histogram,
+        "How long executions of all statements of the user took, the commit included, since pgwright began",
+    ),
     (ACTIVE, Kind::Counter, "Session time in which the statement ran, by samples"),
     (
         WAITS,
@@ -31,6 +36,7 @@ pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
     ),
 ];
 const LATENCY: &str = "postgres_statement_latency_seconds";
+const USER_LATENCY: &str = "postgres_user_latency_seconds";
 const ACTIVE: &str = "postgres_statement_active_seconds_total";
 const WAITS: &str = "postgres_wait_seconds_total";
 
@@ -42,8 +48,8 @@ pub(crate) struct Watching {
     counted_looks: (u64, u64),
     /// Looks since pgwright began.
     looks: u64,
-    /// Samples of active sessions by what they waited for, since pgwright began.
-    waits: BTreeMap<(String, String), u64>,
+    /// Samples of active sessions by database and by what they waited for, since pgwright began.
+    waits: BTreeMap<(u32, String, String), u64>,
 }
 
 /// Shared by the task that looks and the collector that takes.
@@ -107,10 +113,10 @@ async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mut
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut samples = Vec::with_capacity(rows.len());
         for row in rows {
-            if row.state.as_deref() == Some("active") {
+            if let (Some("active"), Some(dbid)) = (row.state.as_deref(), row.datid) {
                 let wait = match (&row.wait_event_type, &row.wait_event) {
-                    (Some(kind), Some(event)) => (kind.clone(), event.clone()),
-                    _ => ("CPU".to_owned(), "CPU".to_owned()),
+                    (Some(kind), Some(event)) => (dbid, kind.clone(), event.clone()),
+                    _ => (dbid, "CPU".to_owned(), "CPU".to_owned()),
                 };
                 *watching.waits.entry(wait).or_default() += 1;
             }
@@ -127,7 +133,7 @@ async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mut
 fn sample_of(row: SessionSampleRow) -> Option<Sample> {
     Some(Sample {
         pid: row.pid?,
-        query_id: row.query_id?,
+        statement: UserStatement { dbid: row.datid?, userid: row.usesysid?, query_id: row.query_id? },
         activity: Activity::of_state(row.state.as_deref()?)?,
         query_start_us: row.query_start?.timestamp_micros(),
         state_change_us: row.state_change?.timestamp_micros(),
@@ -138,59 +144,92 @@ fn sample_of(row: SessionSampleRow) -> Option<Sample> {
 /// How often sessions are looked at in seconds, how often they were, and what they waited for, since pgwright began.
 pub(crate) fn totals(watching: &Mutex<Watching>) -> (f64, u64, BTreeMap<(String, String), u64>) {
     let watching = lock(watching);
-    (watching.interval.as_secs_f64(), watching.looks, watching.waits.clone())
+    let mut waits = BTreeMap::new();
+    for ((_, kind, event), samples) in &watching.waits {
+        *waits.entry((kind.clone(), event.clone())).or_default() += samples;
+    }
+    (watching.interval.as_secs_f64(), watching.looks, waits)
 }
 
-/// What was seen since it was last asked for, by `queryid`, and the interval in seconds.
-pub(crate) fn take(watching: &Mutex<Watching>) -> (HashMap<i64, Observed>, f64) {
+/// What was seen since it was last asked for, and the interval in seconds.
+pub(crate) fn take(watching: &Mutex<Watching>) -> (HashMap<UserStatement, Observed>, f64) {
     let mut watching = lock(watching);
     (std::mem::take(&mut watching.sampler.statements), watching.interval.as_secs_f64())
 }
 
-/// The histograms and the active time of statements by their `queryid`.
-pub(crate) fn statement_chunks(datname: &str, statements: &BTreeMap<String, (Latencies, f64)>) -> Vec<Chunk> {
-    let (mut latency, mut active) = (String::new(), String::new());
-    let (bucket, sum, count) =
-        (format!("{LATENCY}_bucket"), format!("{LATENCY}_sum"), format!("{LATENCY}_count"));
+/// The histograms and the active time of statements by database and `queryid`, and the histograms of users by database
+/// and name.
+pub(crate) fn latency_chunks(
+    statements: &BTreeMap<(String, String), (Latencies, f64)>,
+    users: &BTreeMap<(String, String), Latencies>,
+) -> Vec<Chunk> {
+    let mut active = String::new();
+    for ((datname, queryid), (_, active_seconds)) in statements {
+        write_sample(
+            ACTIVE,
+            &block([("datname", datname), ("queryid", queryid)]),
+            &number(*active_seconds),
+            &mut active,
+        );
+    }
+    let statements = statements.iter().map(|((datname, queryid), (latencies, _))| {
+        (block([("datname", datname), ("queryid", queryid)]), latencies)
+    });
+    let users = users
+        .iter()
+        .map(|((datname, user), latencies)| (block([("datname", datname), ("usename", user)]), latencies));
+    vec![histograms(LATENCY, statements), histograms(USER_LATENCY, users), chunk(ACTIVE, active)]
+}
+
+fn block<const N: usize>(labels: [(&str, &str); N]) -> String {
+    let mut block = String::new();
+    labels.iter().for_each(|(name, value)| label(name, value, &mut block));
+    block
+}
+
+/// A family of histograms: classic buckets in the text, and the fine ones beside it.
+fn histograms<'a>(name: &str, series: impl Iterator<Item = (String, &'a Latencies)>) -> Chunk {
+    let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
     let ends: Vec<String> = BOUNDS
         .iter()
         // OpenMetrics wants a point in each.
         .map(|b| if b.fract() == 0.0 { format!("{b:.1}") } else { number(*b) })
         .chain(["+Inf".into()])
         .collect();
-    for (queryid, (latencies, active_seconds)) in statements {
-        let mut block = String::new();
-        label("datname", datname, &mut block);
-        label("queryid", queryid, &mut block);
-        write_sample(ACTIVE, &block, &number(*active_seconds), &mut active);
+    let mut text = String::new();
+    let mut native = Vec::new();
+    for (labels, latencies) in series {
         let mut so_far = 0;
-        for (end, n) in ends.iter().zip(latencies.counts) {
+        for (end, n) in ends.iter().zip(latencies.classic()) {
             so_far += n;
-            let mut of_bucket = block.clone();
+            let mut of_bucket = labels.clone();
             label("le", end, &mut of_bucket);
-            write_sample(&bucket, &of_bucket, &so_far.to_string(), &mut latency);
+            write_sample(&bucket, &of_bucket, &so_far.to_string(), &mut text);
         }
-        write_sample(&sum, &block, &number(latencies.sum_seconds), &mut latency);
-        write_sample(&count, &block, &so_far.to_string(), &mut latency);
+        write_sample(&sum, &labels, &number(latencies.sum_seconds), &mut text);
+        write_sample(&count, &labels, &so_far.to_string(), &mut text);
+        native.push(NativeHistogram {
+            labels,
+            buckets: latencies.counts.iter().filter_map(|(number, n)| Some(((*number)?, *n))).collect(),
+            zeros: latencies.counts.get(&None).copied().unwrap_or(0),
+        });
     }
-    vec![chunk(LATENCY, latency), chunk(ACTIVE, active)]
+    Chunk { native, ..chunk(name, text) }
 }
 
-/// What active sessions of the database waited for.
-pub(crate) fn wait_chunk(datname: &str, watching: &Mutex<Watching>) -> Chunk {
+/// What active sessions waited for, in databases whose names are known.
+pub(crate) fn wait_chunk(databases: &HashMap<u32, String>, watching: &Mutex<Watching>) -> Chunk {
     let watching = lock(watching);
     let mut text = String::new();
-    for ((kind, event), samples) in &watching.waits {
-        let mut block = String::new();
-        label("datname", datname, &mut block);
-        label("wait_event_type", kind, &mut block);
-        label("wait_event", event, &mut block);
-        write_sample(WAITS, &block, &number(*samples as f64 * watching.interval.as_secs_f64()), &mut text);
+    for ((dbid, kind, event), samples) in &watching.waits {
+        let Some(datname) = databases.get(dbid) else { continue };
+        let labels = block([("datname", datname), ("wait_event_type", kind), ("wait_event", event)]);
+        write_sample(WAITS, &labels, &number(*samples as f64 * watching.interval.as_secs_f64()), &mut text);
     }
     chunk(WAITS, text)
 }
 
 fn chunk(name: &str, text: String) -> Chunk {
     let (kind, help) = METRICS.iter().find(|m| m.0 == name).map_or((Kind::Untyped, ""), |m| (m.1, m.2));
-    Chunk { name: name.into(), kind, help: help.into(), text }
+    Chunk::new(name, kind, help, text)
 }

@@ -3,7 +3,7 @@
 //!
 //! - [`Exporter`]: samples databases on a schedule, and answers a scrape from the last samples.
 //! - [`board`]: the last samples of everything.
-//! - [`exposition`]: the text formats.
+//! - [`exposition`]: the formats.
 //! - [`custom`]: queries of the user's own, in the format of `postgres_exporter`.
 
 mod bloat;
@@ -13,13 +13,16 @@ mod compat;
 pub mod custom;
 mod error;
 pub mod exposition;
+mod families;
 pub mod fleet;
 mod fusion;
 mod health;
 mod keeping;
 mod latency;
 mod options;
+mod plans;
 mod process;
+mod protobuf;
 mod ranking;
 mod reading;
 mod statements;
@@ -32,7 +35,7 @@ use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
 pub use bloat::{BloatEstimate, BloatEstimator};
-pub use board::{Board, Chunk};
+pub use board::{Board, Chunk, NativeHistogram};
 pub use error::Error;
 pub use exposition::Format;
 pub use options::{HistoryTap, Options, Paces};
@@ -63,6 +66,7 @@ impl Exporter {
     pub async fn run(&self, stop: signal::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         let sampler = latency::shared(self.options.sampling_interval);
+        let leading = plans::Leading::default();
         for (number, database) in self.options.databases().into_iter().enumerate() {
             let target = self.options.target.with_database(&database);
             let shared = watch::Shared {
@@ -70,6 +74,7 @@ impl Exporter {
                 board: self.board.clone(),
                 health: self.health.clone(),
                 sampler: sampler.clone(),
+                leading: leading.clone(),
             };
             if number == 0 && self.options.sampling_interval.is_some() {
                 tasks.spawn(latency::sample(shared.clone(), target.clone(), stop.clone()));
@@ -80,8 +85,21 @@ impl Exporter {
     }
 
     /// What a scrape gets: the last samples, and how sampling is going.
-    pub fn scrape(&self, format: Format) -> String {
+    pub fn scrape(&self, format: Format) -> Vec<u8> {
         let began = Instant::now();
+        if format == Format::Protobuf {
+            let mut families = families::Families::default();
+            self.families(|name, kind, help, text, native| {
+                // The board comes first: what is on it has its name.
+                if let Some(family) = families.of_kind(name, kind, help) {
+                    family.text.push_str(text);
+                    family.native.extend_from_slice(native);
+                }
+            });
+            let bytes = families.write(format);
+            self.health.scraped(began.elapsed());
+            return bytes;
+        }
         let mut own = self.health.chunks(&self.options.version);
         own.extend(self.options.history.iter().flat_map(|tap| keeping::chunks(&tap.status.now())));
         if self.options.compat {
@@ -90,7 +108,7 @@ impl Exporter {
         let mut text = self.board.render(format, &own);
         self.health.scraped(began.elapsed());
         exposition::end(format, &mut text);
-        text
+        text.into_bytes()
     }
 
     /// The last samples of a metric, those of pgwright's own among them. Of a histogram the name ends in `_bucket`,
@@ -108,7 +126,10 @@ impl Exporter {
 
     /// Every family that something is known of, pgwright's own among them, with its kind, what it says, and samples of it;
     /// a family may come in several parts.
-    pub(crate) fn families(&self, mut each: impl FnMut(&str, exposition::Kind, &str, &str)) {
+    pub(crate) fn families(
+        &self,
+        mut each: impl FnMut(&str, exposition::Kind, &str, &str, &[NativeHistogram]),
+    ) {
         self.board.families(&mut each);
         let mut own = self.health.chunks(&self.options.version);
         own.extend(self.options.history.iter().flat_map(|tap| keeping::chunks(&tap.status.now())));
@@ -116,7 +137,7 @@ impl Exporter {
             own.extend(self.health.compat_chunks());
         }
         for chunk in own.iter().filter(|chunk| !chunk.text.is_empty()) {
-            each(&chunk.name, chunk.kind, &chunk.help, &chunk.text);
+            each(&chunk.name, chunk.kind, &chunk.help, &chunk.text, &chunk.native);
         }
     }
 
@@ -170,6 +191,7 @@ impl Exporter {
             .chain(statements::METRICS.iter().copied())
             .chain(latency::METRICS.iter().copied())
             .chain(bloat::METRICS.iter().copied())
+            .chain(plans::METRICS.iter().copied())
             .chain(health::METRICS.iter().copied())
             .chain(keeping::METRICS.iter().copied())
             .collect();

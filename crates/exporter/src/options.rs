@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::bloat::{self, BloatEstimator};
 use crate::custom::CustomQuery;
+use crate::plans;
 
 /// How often collectors of each pace run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Options {
     pub disabled: Vec<String>,
     /// How many statements have series of their own.
     pub statements: usize,
+    /// Of how many statements, those that take most time, the plan is looked at; 0 for none.
+    pub plans: usize,
     /// How many tables, indexes and other objects of a collector have series of their own.
     pub objects: usize,
     /// How often sessions are looked at; `None` for no sampling.
@@ -102,6 +105,7 @@ impl Options {
             timeouts: BTreeMap::new(),
             disabled: Vec::new(),
             statements: 100,
+            plans: 20,
             objects: 10_000,
             sampling_interval: Some(Duration::from_millis(100)),
             compat: false,
@@ -145,6 +149,7 @@ impl Options {
             .map(|q| q.name)
             .chain(["statements"])
             .chain(self.bloat.map(|_| bloat::COLLECTOR))
+            .chain((self.plans > 0).then_some(plans::COLLECTOR))
             .chain(self.compat_queries().iter().map(|q| q.name))
             .map(str::to_owned)
             .chain(self.custom.iter().map(|c| c.name.clone()))

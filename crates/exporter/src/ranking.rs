@@ -63,6 +63,18 @@ impl Ranking {
         self.members = places.into_iter().map(|key| (key, sums(&key))).collect();
     }
 
+    /// Those of a database that have a place, by the time that they took lately.
+    pub fn leading(&self, dbid: u32) -> Vec<i64> {
+        let mut order: Vec<(f64, i64)> = self
+            .members
+            .keys()
+            .filter(|key| key.0 == dbid)
+            .map(|key| (self.scores.get(key).copied().unwrap_or(0.0), key.1))
+            .collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        order.into_iter().map(|(_, queryid)| queryid).collect()
+    }
+
     /// Whose score is highest, with an advantage for who has a place.
     fn placed(&self) -> HashSet<StatementKey> {
         let all: HashSet<StatementKey> = self.scores.keys().chain(self.members.keys()).copied().collect();

@@ -18,6 +18,40 @@ impl Sample {
     }
 }
 
+/// A line of an exposition: a sample with its name.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub name: &'a str,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+}
+
+/// Reads a line; nothing when it is none.
+pub(crate) fn line(line: &str) -> Option<Line<'_>> {
+    // A name has neither braces nor spaces, so whichever comes first ends it.
+    let name = &line[..line.find(['{', ' '])?];
+    let Sample { labels, value } = sample(name, line)?;
+    Some(Line { name, labels, value })
+}
+
+/// Reads labels as they stand within the braces.
+pub(crate) fn labels(block: &str) -> Option<Vec<(String, String)>> {
+    let mut labels = Vec::new();
+    let mut rest = block;
+    while !rest.is_empty() {
+        rest = next_label(rest, &mut labels)?;
+    }
+    Some(labels)
+}
+
+/// Reads the label that a block begins with, and gives what comes after it.
+fn next_label<'a>(block: &'a str, labels: &mut Vec<(String, String)>) -> Option<&'a str> {
+    let (label, quoted) = block.strip_prefix(',').unwrap_or(block).split_once("=\"")?;
+    let (value, length) = unescaped(quoted)?;
+    labels.push((label.to_owned(), value));
+    quoted.get(length..)
+}
+
 /// The samples among lines whose name is `name` exactly: of a histogram `…_bucket`, `…_sum` or `…_count`.
 pub(crate) fn read(name: &str, text: &str, into: &mut Vec<Sample>) {
     into.extend(text.lines().filter_map(|line| sample(name, line)));
@@ -33,11 +67,7 @@ fn sample(name: &str, line: &str) -> Option<Sample> {
                 rest = end;
                 break;
             }
-            rest = rest.strip_prefix(',').unwrap_or(rest);
-            let (label, quoted) = rest.split_once("=\"")?;
-            let (value, length) = unescaped(quoted)?;
-            labels.push((label.to_owned(), value));
-            rest = quoted.get(length..)?;
+            rest = next_label(rest, &mut labels)?;
         }
     }
     let value = match rest.strip_prefix(' ')? {

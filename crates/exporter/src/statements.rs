@@ -10,7 +10,7 @@ use chrono::Utc;
 use history::{Reading, StatementsReading};
 use postgres::statistics::counters::{self, StatementCountersRow, counters, texts};
 use postgres::{Error, Session};
-use sampling::Observed;
+use sampling::{Observed, UserStatement};
 
 use crate::board::Chunk;
 use crate::exposition::{Kind, label, number, sample};
@@ -62,6 +62,9 @@ const SLOW: usize = FIGURES + 2;
 const OTHER: &str = "other";
 const OWN: &str = "pgwright";
 
+/// How many users of databases have histograms of their own.
+const USERS: usize = 100;
+
 /// How much of a text becomes a label, in characters.
 const TEXT_CHARS: usize = 250;
 /// The mean from which a statement is slow, in seconds.
@@ -80,12 +83,16 @@ pub(crate) struct StatementCollector {
     /// The sums of pgwright's own, by database.
     own: BTreeMap<u32, Figures>,
     fusion: Fusion,
-    /// Histograms and active seconds by `queryid` or name.
-    latencies: BTreeMap<String, (Latencies, f64)>,
+    /// Histograms and active seconds by database, and `queryid` or name.
+    latencies: BTreeMap<(String, String), (Latencies, f64)>,
+    /// Histograms by database and user.
+    of_users: BTreeMap<(String, String), Latencies>,
     /// Seen, and not yet counted by the server.
-    carried: HashMap<i64, Observed>,
-    /// The names of roles, for history.
+    carried: HashMap<UserStatement, Observed>,
+    /// The names of roles.
     roles: Arc<HashMap<u32, String>>,
+    /// The names of databases.
+    databases: Arc<HashMap<u32, String>>,
 }
 
 impl StatementCollector {
@@ -99,8 +106,10 @@ impl StatementCollector {
             own: BTreeMap::new(),
             fusion: Fusion::default(),
             latencies: BTreeMap::new(),
+            of_users: BTreeMap::new(),
             carried: HashMap::new(),
             roles: Arc::default(),
+            databases: Arc::default(),
         }
     }
 
@@ -120,7 +129,8 @@ impl StatementCollector {
         let texts = self.learn_texts(session, &rows, tap.is_some()).await?;
         let slow = rows.iter().filter(|r| r.calls > 0.0 && r.exec_seconds / r.calls > SLOW_MEAN).count();
         let names: BTreeMap<u32, String> = rows.iter().map(|r| (r.dbid, r.datname.clone())).collect();
-        let here = names.iter().find(|(_, name)| **name == datname).map(|(dbid, _)| *dbid);
+        let seen = sampler.as_ref().map(|watching| latency::take(watching));
+        self.learn_names(session, &rows, seen.as_ref().map(|seen| &seen.0)).await?;
         let differences = self.differences.take(&rows, None);
         if !self.begun {
             let mut totals: HashMap<StatementKey, f64> = HashMap::new();
@@ -130,27 +140,25 @@ impl StatementCollector {
             self.ranking.begin(&totals);
             self.begun = true;
         }
-        let (mut added, mut calls): (HashMap<StatementKey, Figures>, HashMap<i64, u64>) = Default::default();
+        let mut added: HashMap<StatementKey, Figures> = HashMap::new();
+        let mut calls: HashMap<UserStatement, u64> = HashMap::new();
         for (key, figures) in &differences {
             let sums = if self.is_own(key.queryid) {
                 self.own.entry(key.dbid).or_insert([0.0; FIGURES])
             } else {
                 // Inside of functions nobody sees statements begin and end.
-                if key.toplevel && Some(key.dbid) == here {
-                    *calls.entry(key.queryid).or_default() += figures[CALLS] as u64;
+                if key.toplevel {
+                    let of = UserStatement { dbid: key.dbid, userid: key.userid, query_id: key.queryid };
+                    *calls.entry(of).or_default() += figures[CALLS] as u64;
                 }
                 added.entry((key.dbid, key.queryid)).or_insert([0.0; FIGURES])
             };
             sums.iter_mut().zip(figures).for_each(|(sum, value)| *sum += value);
         }
-        let seen = sampler.as_ref().map(|watching| latency::take(watching));
         if let Some(tap) = tap {
-            if rows.iter().any(|row| !self.roles.contains_key(&row.userid)) {
-                self.roles = Arc::new(counters::role_names(session).await?);
-            }
             let observed = seen.as_ref().map(|seen| seen.0.clone()).unwrap_or_default();
             let own = self.known.iter().filter(|(_, own)| **own).map(|(id, _)| *id).collect();
-            let uncounted = self.uncounted(&datname, sampler, observed);
+            let uncounted = self.uncounted(sampler, observed);
             let rows = Some(rows.clone());
             let reading = StatementsReading { at, instant, rows, reset_us, own, texts, ..uncounted };
             tap.send(Reading::Statements(Box::new(reading)));
@@ -158,26 +166,32 @@ impl StatementCollector {
         let before: HashSet<StatementKey> = self.ranking.members.keys().copied().collect();
         self.ranking.add(&added);
         let mut chunks = Vec::new();
-        if let (Some(seen), Some(here)) = (seen, here) {
-            let stay: HashSet<i64> = self
+        if let Some(seen) = seen {
+            let stay: HashSet<StatementKey> =
+                self.ranking.members.keys().filter(|k| before.contains(k)).copied().collect();
+            // A series begins at zero.
+            let members: HashSet<(String, String)> = self
                 .ranking
                 .members
                 .keys()
-                .filter(|k| k.0 == here && before.contains(k))
-                .map(|k| k.1)
+                .filter_map(|(dbid, queryid)| Some((self.databases.get(dbid)?.clone(), queryid.to_string())))
                 .collect();
-            // A series begins at zero.
-            for (_, queryid) in self.ranking.members.keys().filter(|key| key.0 == here) {
-                self.latencies.entry(queryid.to_string()).or_default();
+            for name in &members {
+                self.latencies.entry(name.clone()).or_default();
             }
             self.take_samples(seen, &calls, &stay);
             // Series of statements that lost their place end.
-            let members: HashSet<String> = self.ranking.members.keys().map(|k| k.1.to_string()).collect();
-            self.latencies.retain(|name, _| name == OTHER || members.contains(name));
-            chunks.extend(latency::statement_chunks(&datname, &self.latencies));
+            self.latencies.retain(|name, _| name.1 == OTHER || members.contains(name));
+            chunks.extend(latency::latency_chunks(&self.latencies, &self.of_users));
         }
         chunks.extend(self.chunks(&names, &datname, rows.len(), slow));
         Ok(chunks)
+    }
+
+    /// The statements of a database that take most time, most first.
+    pub fn leading(&self, datname: &str) -> Vec<i64> {
+        let dbid = self.databases.iter().find(|(_, name)| *name == datname).map(|(dbid, _)| *dbid);
+        dbid.map(|dbid| self.ranking.leading(dbid)).unwrap_or_default()
     }
 
     /// Texts are read for identifiers that are new; the server reads its whole file for that, whatever their number.
@@ -216,17 +230,54 @@ impl StatementCollector {
         Ok(whole)
     }
 
-    /// A reading of what sessions were seen to do, for a server that counts no statements.
-    pub fn send_uncounted(&self, datname: &str, sampler: &SharedWatching, tap: &HistoryTap) {
+    /// The names of roles and databases are read when one comes up that is new.
+    async fn learn_names(
+        &mut self,
+        session: &Session,
+        rows: &[StatementCountersRow],
+        seen: Option<&HashMap<UserStatement, Observed>>,
+    ) -> Result<(), Error> {
+        let counted = rows.iter().map(|row| (row.dbid, row.userid));
+        let seen = seen.into_iter().flatten().map(|(of, _)| (of.dbid, of.userid));
+        let (mut new_database, mut new_role) = (false, false);
+        for (dbid, userid) in counted.chain(seen) {
+            new_database |= !self.databases.contains_key(&dbid);
+            new_role |= !self.roles.contains_key(&userid);
+        }
+        if new_role {
+            self.roles = Arc::new(counters::role_names(session).await?);
+        }
+        if new_database {
+            self.databases = Arc::new(counters::database_names(session).await?);
+        }
+        Ok(())
+    }
+
+    /// What sessions were seen to do and wait for, for a server that counts no statements.
+    pub async fn collect_uncounted(
+        &mut self,
+        session: &Session,
+        sampler: &SharedWatching,
+        tap: Option<&HistoryTap>,
+    ) -> Result<Vec<Chunk>, Error> {
         let observed = sampler.as_ref().map(|watching| latency::take(watching).0).unwrap_or_default();
-        tap.send(Reading::Statements(Box::new(self.uncounted(datname, sampler, observed))));
+        self.roles = Arc::new(counters::role_names(session).await?);
+        self.databases = Arc::new(counters::database_names(session).await?);
+        if let Some(tap) = tap {
+            tap.send(Reading::Statements(Box::new(self.uncounted(sampler, observed))));
+        }
+        Ok(self.waits(sampler).into_iter().collect())
+    }
+
+    /// What active sessions waited for.
+    pub fn waits(&self, sampler: &SharedWatching) -> Option<Chunk> {
+        sampler.as_ref().map(|watching| latency::wait_chunk(&self.databases, watching))
     }
 
     fn uncounted(
         &self,
-        datname: &str,
         sampler: &SharedWatching,
-        observed: HashMap<i64, Observed>,
+        observed: HashMap<UserStatement, Observed>,
     ) -> StatementsReading {
         let (look_seconds, looks, waits) =
             sampler.as_ref().map(|watching| latency::totals(watching)).unwrap_or_default();
@@ -238,7 +289,7 @@ impl StatementCollector {
             roles: self.roles.clone(),
             own: HashSet::new(),
             texts: HashMap::new(),
-            datname: datname.to_owned(),
+            databases: self.databases.clone(),
             observed,
             look_seconds,
             looks,
@@ -252,37 +303,48 @@ impl StatementCollector {
 
     fn take_samples(
         &mut self,
-        (mut seen, interval): (HashMap<i64, Observed>, f64),
-        calls: &HashMap<i64, u64>,
-        stay: &HashSet<i64>,
+        (seen, interval): (HashMap<UserStatement, Observed>, f64),
+        calls: &HashMap<UserStatement, u64>,
+        stay: &HashSet<StatementKey>,
     ) {
         let earlier = std::mem::take(&mut self.carried);
-        for (queryid, earlier) in earlier.iter().map(|(id, o)| (*id, o)) {
-            let observed = seen.entry(queryid).or_default();
-            observed.tail.merge(&earlier.tail);
-            observed.body.merge(&earlier.body);
+        // Who signed in is not always who is counted.
+        let callers = callers(calls);
+        let mut observed: BTreeMap<UserStatement, Observed> = BTreeMap::new();
+        for (of, seen) in seen.iter().chain(&earlier).filter(|(of, _)| !self.is_own(of.query_id)) {
+            let of = match callers.get(&(of.dbid, of.query_id)) {
+                Some((_, userid)) if !calls.contains_key(of) => UserStatement { userid: *userid, ..*of },
+                _ => *of,
+            };
+            observed.entry(of).or_default().merge(seen);
         }
-        let none = Observed::default();
-        let ids: HashSet<i64> = seen.keys().chain(calls.keys()).copied().collect();
-        for queryid in ids {
-            let observed = seen.get(&queryid).unwrap_or(&none);
-            if self.is_own(queryid) {
+        for of in calls.keys() {
+            observed.entry(*of).or_default();
+        }
+        for (of, observed) in observed {
+            let (Some(datname), place) = (self.databases.get(&of.dbid), (of.dbid, of.query_id)) else {
                 continue;
-            }
-            let name = if stay.contains(&queryid) { queryid.to_string() } else { OTHER.into() };
-            let entry = self.latencies.entry(name).or_default();
+            };
+            let name = if stay.contains(&place) { of.query_id.to_string() } else { OTHER.into() };
+            let entry = self.latencies.entry((datname.clone(), name)).or_default();
             entry.1 += observed.active as f64 * interval;
-            match calls.get(&queryid) {
+            match calls.get(&of) {
                 Some(calls) => {
-                    entry.0.add(&self.fusion.fuse(queryid, *calls, &observed.tail, &observed.body))
+                    let latencies = self.fusion.fuse(of, *calls, &observed.tail, &observed.body);
+                    entry.0.add(&latencies);
+                    let mut user = (datname.clone(), self.roles.get(&of.userid).cloned().unwrap_or_default());
+                    if !self.of_users.contains_key(&user) && self.of_users.len() >= USERS {
+                        user.1 = OTHER.into();
+                    }
+                    self.of_users.entry(user).or_default().add(&latencies);
                 }
                 // The server counts an execution when it has ended, which may be after this reading.
                 // After another interval it has not, and failed.
-                None if !earlier.contains_key(&queryid)
+                None if !earlier.contains_key(&of)
                     && observed.tail.samples() + observed.body.samples() > 0 =>
                 {
-                    let carried = Observed { active: 0, ..observed.clone() };
-                    self.carried.insert(queryid, carried);
+                    let carried = Observed { active: 0, ..observed };
+                    self.carried.insert(of, carried);
                 }
                 None => {}
             }
@@ -327,14 +389,19 @@ impl StatementCollector {
         METRICS
             .iter()
             .zip(texts)
-            .map(|((name, kind, help), text)| Chunk {
-                name: (*name).into(),
-                kind: *kind,
-                help: (*help).into(),
-                text,
-            })
+            .map(|((name, kind, help), text)| Chunk::new(*name, *kind, *help, text))
             .collect()
     }
+}
+
+/// Who called each statement most often.
+fn callers(calls: &HashMap<UserStatement, u64>) -> HashMap<StatementKey, (u64, u32)> {
+    let mut found: HashMap<StatementKey, (u64, u32)> = HashMap::new();
+    for (of, calls) in calls {
+        let most = found.entry((of.dbid, of.query_id)).or_insert((*calls, of.userid));
+        *most = (*most).max((*calls, of.userid));
+    }
+    found
 }
 
 /// The counters, and when all of them began: of the same moment, or a reset in between would be counted twice.

@@ -16,8 +16,9 @@ use crate::chunk::{Places, render};
 use crate::compat;
 use crate::custom::CustomQuery;
 use crate::health::Health;
-use crate::latency::{SharedWatching, wait_chunk};
+use crate::latency::SharedWatching;
 use crate::options::Options;
+use crate::plans::{self, Leading, PlanCollector};
 use crate::statements::StatementCollector;
 
 /// What all tasks of an exporter share.
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub board: Arc<Board>,
     pub health: Arc<Health>,
     pub sampler: SharedWatching,
+    pub leading: Leading,
 }
 
 /// For how many intervals samples are handed out, and how long at least.
@@ -78,6 +80,7 @@ enum Work {
     Custom(CustomQuery),
     Statements(Box<StatementCollector>),
     Bloat(BloatEstimator),
+    Plans(Box<PlanCollector>),
 }
 
 struct Collector {
@@ -107,7 +110,7 @@ pub(crate) async fn watch(
     mut stop: signal::Receiver<bool>,
 ) {
     let number = shared.options.databases().iter().position(|d| *d == datname).unwrap_or(0);
-    let mut collectors = collectors(&shared.options, first);
+    let mut collectors = collectors(&shared, first);
     let mut backoff = Backoff::default();
     loop {
         let connecting = target.connect(&shared.options.session);
@@ -147,7 +150,8 @@ fn reason_of(error: &Error) -> String {
     }
 }
 
-fn collectors(options: &Options, first: bool) -> Vec<Collector> {
+fn collectors(shared: &Shared, first: bool) -> Vec<Collector> {
+    let options: &Options = &shared.options;
     let mut found = Vec::new();
     let mut add = |name: &str, number: usize, interval: Duration, work: Work| {
         if options.disabled.iter().all(|d| d != name) {
@@ -187,6 +191,12 @@ fn collectors(options: &Options, first: bool) -> Vec<Collector> {
             let interval = options.interval(query.name, query.pace);
             add(query.name, number + at, interval, Work::Query(query, Places::default()));
         }
+        if options.plans > 0 {
+            let number = number + options.compat_queries().len();
+            let interval = options.intervals.get(plans::COLLECTOR).copied().unwrap_or(plans::INTERVAL);
+            let work = PlanCollector::new(shared.leading.clone(), options.plans);
+            add(plans::COLLECTOR, number, interval, Work::Plans(Box::new(work)));
+        }
     }
     found
 }
@@ -206,9 +216,11 @@ async fn work_off(
     let mut extensions_read = Instant::now();
     for collector in collectors.iter_mut() {
         collector.due = Instant::now();
-        if matches!(collector.work, Work::Bloat(_)) {
-            collector.due += bloat::FIRST_AFTER.min(collector.interval);
-        }
+        collector.due += match collector.work {
+            Work::Bloat(_) => bloat::FIRST_AFTER.min(collector.interval),
+            Work::Plans(_) => plans::FIRST_AFTER.min(collector.interval),
+            _ => Duration::ZERO,
+        };
     }
     loop {
         let Some(collector) = collectors.iter_mut().min_by_key(|c| c.due) else {
@@ -301,6 +313,15 @@ async fn run(
             let (chunks, summed) = within(session, collector.timeout, collecting).await?;
             Done { chunks, duplicates: 0, summed }
         }
+        Work::Plans(plans) => {
+            let there = extensions.iter().any(|e| e == "pg_stat_statements");
+            if !there {
+                return Ok(None);
+            }
+            let collecting = plans.collect(session, shared.options.history.as_ref());
+            let chunks = within(session, collector.timeout, collecting).await?;
+            Done { chunks, duplicates: 0, summed: 0 }
+        }
         Work::Custom(query) => {
             if !query.is_for(version) {
                 return Ok(None);
@@ -313,20 +334,25 @@ async fn run(
         Work::Statements(statements) => {
             let collecting = statements.collect(session, &shared.sampler, shared.options.history.as_ref());
             let collected = within(session, collector.timeout, collecting).await;
-            let waits = shared.sampler.as_ref().map(|watching| wait_chunk(datname, watching));
             let mut chunks = match collected {
                 Ok(chunks) => chunks,
                 Err(failure) => {
                     // What sessions wait for is known without the extension.
-                    if let (Some(tap), Failure::Failed("missing")) = (&shared.options.history, &failure) {
-                        statements.send_uncounted(datname, &shared.sampler, tap);
-                    }
+                    let waits = match &failure {
+                        Failure::Failed("missing") => {
+                            let tap = shared.options.history.as_ref();
+                            let collecting = statements.collect_uncounted(session, &shared.sampler, tap);
+                            within(session, collector.timeout, collecting).await?
+                        }
+                        _ => statements.waits(&shared.sampler).into_iter().collect(),
+                    };
                     let source = (database, collector.number);
-                    shared.board.publish(source, waits.into_iter().collect(), collector.keep());
+                    shared.board.publish(source, waits, (collector.interval * KEPT_FOR).max(KEPT_AT_LEAST));
                     return Err(failure);
                 }
             };
-            chunks.extend(waits);
+            chunks.extend(statements.waits(&shared.sampler));
+            shared.leading.put(statements.leading(datname));
             Done { chunks, duplicates: 0, summed: 0 }
         }
     };

@@ -58,6 +58,23 @@ pub type SeriesName = (&'static str, Arc<str>);
 /// A statement and what it waited for.
 pub type WaitName = (StatementName, Arc<str>);
 
+/// A plan that a statement was seen to have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanSeen {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The database.
+    pub datname: Arc<str>,
+    /// The statement.
+    pub queryid: i64,
+    /// Of what the plan does, without estimates.
+    pub shape_hash: String,
+    /// What the planner expects it to cost, in its own units.
+    pub cost: f64,
+    /// What `EXPLAIN (FORMAT JSON)` says.
+    pub plan: serde_json::Value,
+}
+
 /// What is kept of an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
@@ -90,6 +107,8 @@ pub struct Interval {
     pub series_counters: HashMap<SeriesName, (f64, DateTime<Utc>)>,
     /// Texts of statements that are new.
     pub texts: HashMap<i64, String>,
+    /// Plans that are other than before, or were not kept lately, in order.
+    pub plans: Vec<PlanSeen>,
 }
 
 impl Interval {
@@ -126,6 +145,7 @@ impl Interval {
         self.reset_us = next.reset_us;
         self.series_counters.extend(next.series_counters);
         self.texts.extend(next.texts);
+        self.plans.extend(next.plans);
     }
 }
 

@@ -15,12 +15,15 @@ mod recording;
 pub mod series;
 mod status;
 
-pub use interval::{Interval, Resume, Seen, SeriesName, StatementDelta, StatementName, Value, WaitName};
+pub use interval::{
+    Interval, PlanSeen, Resume, Seen, SeriesName, StatementDelta, StatementName, Value, WaitName,
+};
 pub use latency::Latency;
 pub use level::{Extent, Extents, Level, Piece, Window};
 pub use reading::{
     Error, Figures, Line, Overview, Point, Reader, Series, Sort, Source, Spent, StatementBucket,
-    StatementChange, StatementHistory, StatementKey, StatementWait, Statements, WaitBucket, Waits,
+    StatementChange, StatementHistory, StatementKey, StatementPlan, StatementUser, StatementWait, Statements,
+    WaitBucket, WaitChange, Waits,
 };
 pub use recording::{Limits, Reading, Recorder, StatementsReading};
 pub use status::{Kept, Status};

@@ -3,6 +3,7 @@
 
 mod figures;
 mod overview;
+mod plans;
 mod sources;
 mod statement;
 mod statements;
@@ -21,9 +22,10 @@ use tokio::sync::Mutex;
 use crate::level::{Extents, Piece};
 
 pub use figures::{Figures, Spent, StatementKey};
-pub use overview::{Overview, StatementChange};
+pub use overview::{Overview, StatementChange, WaitChange};
+pub use plans::StatementPlan;
 pub use sources::Source;
-pub use statement::{StatementBucket, StatementHistory, StatementWait};
+pub use statement::{StatementBucket, StatementHistory, StatementUser, StatementWait};
 pub use statements::{Sort, Statements};
 pub use values::{Line, Point, Series, WaitBucket, Waits};
 

@@ -15,9 +15,9 @@ use postgres::statistics::differences::{
     WAL_BYTES,
 };
 use postgres::tokio_postgres::SimpleQueryRow;
-use sampling::Observed;
+use sampling::{Observed, UserStatement};
 
-use crate::interval::{Interval, Resume, Seen, SeriesName, StatementDelta, StatementName, Value};
+use crate::interval::{Interval, PlanSeen, Resume, SeriesName, StatementDelta, StatementName, Value};
 use crate::latency::{Latency, Origin};
 use crate::reading::Figures;
 use crate::series::{ACTIVE_SESSIONS, Kind, SERIES, SeriesDefinition, WAITS};
@@ -36,6 +36,8 @@ pub enum Reading {
         /// The rows.
         rows: Vec<SimpleQueryRow>,
     },
+    /// Plans of statements.
+    Plans(Vec<PlanSeen>),
 }
 
 /// The counters of statements, and what sessions were seen to do since the last reading.
@@ -55,10 +57,10 @@ pub struct StatementsReading {
     pub own: HashSet<i64>,
     /// Texts of statements that are new.
     pub texts: HashMap<i64, String>,
-    /// The database whose sessions are looked at.
-    pub datname: String,
-    /// What was seen by `queryid`.
-    pub observed: HashMap<i64, Observed>,
+    /// The names of databases.
+    pub databases: Arc<HashMap<u32, String>>,
+    /// What was seen of whom.
+    pub observed: HashMap<UserStatement, Observed>,
     /// How often they are looked at, in seconds between looks.
     pub look_seconds: f64,
     /// Looks at sessions since the process began.
@@ -88,6 +90,8 @@ impl Default for Limits {
 
 /// An interval that is so many times longer than usual bridges a time in which nobody watched.
 const BRIDGES_FROM: i32 = 3;
+/// After how long a plan is kept again that has not changed.
+const PLAN_TOLD_AGAIN: TimeDelta = TimeDelta::days(1);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Gauge {
@@ -118,6 +122,9 @@ pub struct Recorder {
     texts_known: HashSet<i64>,
     looks: u64,
     waits: BTreeMap<(String, String), u64>,
+    plans: Vec<PlanSeen>,
+    /// The plan of each statement that was given to be kept last, and when.
+    plans_given: HashMap<(Arc<str>, i64), (String, DateTime<Utc>)>,
     gauges: HashMap<SeriesName, Gauge>,
     counters: HashMap<SeriesName, Counter>,
     /// Counters as they were when the last interval ended.
@@ -140,6 +147,8 @@ impl Recorder {
             texts_known: HashSet::new(),
             looks: 0,
             waits: BTreeMap::new(),
+            plans: Vec::new(),
+            plans_given: HashMap::new(),
             gauges: HashMap::new(),
             counters: HashMap::new(),
             counters_before: HashMap::new(),
@@ -198,6 +207,10 @@ impl Recorder {
                 }
                 None
             }
+            Reading::Plans(plans) => {
+                plans.into_iter().for_each(|plan| self.plan(plan));
+                None
+            }
             Reading::Statements(reading) => {
                 let interval = self.statements(&reading);
                 if self.first.is_none() && !self.resumed {
@@ -209,6 +222,16 @@ impl Recorder {
                 }
                 interval
             }
+        }
+    }
+
+    /// A plan is kept when it is another than before, and once a day to say that it still is the plan.
+    fn plan(&mut self, plan: PlanSeen) {
+        let statement = (plan.datname.clone(), plan.queryid);
+        let given = self.plans_given.get(&statement);
+        if given.is_none_or(|(hash, at)| *hash != plan.shape_hash || plan.at - *at >= PLAN_TOLD_AGAIN) {
+            self.plans_given.insert(statement, (plan.shape_hash.clone(), plan.at));
+            self.plans.push(PlanSeen { at: micros(plan.at), ..plan });
         }
     }
 
@@ -275,6 +298,7 @@ impl Recorder {
             reset_us: reading.reset_us,
             series_counters: HashMap::new(),
             texts: HashMap::new(),
+            plans: std::mem::take(&mut self.plans),
         };
         self.count(reading, &mut interval);
         self.see(reading, &mut interval);
@@ -369,20 +393,20 @@ impl Recorder {
             interval.values.insert((ACTIVE_SESSIONS, Arc::from("")), value(all));
         }
         let mut active_ms: HashMap<StatementName, f64> = HashMap::new();
-        let parts = parts_of(reading, &self.names, &interval.statements);
-        for (queryid, observed) in &reading.observed {
-            if reading.own.contains(queryid) {
-                continue;
-            }
-            let name = parts.get(queryid).cloned().unwrap_or_else(|| StatementName {
-                datname: Arc::from(reading.datname.as_str()),
-                rolname: Arc::from(""),
-                queryid: *queryid,
+        let callers = callers(&self.names, &interval.statements);
+        for (of, observed) in reading.observed.iter().filter(|(of, _)| !reading.own.contains(&of.query_id)) {
+            let counted = EntryKey { userid: of.userid, dbid: of.dbid, queryid: of.query_id, toplevel: true };
+            let name = self.names.get(&counted).or_else(|| callers.get(&(of.dbid, of.query_id)).map(|c| c.1));
+            let name = name.cloned().unwrap_or_else(|| StatementName {
+                datname: Arc::from(reading.databases.get(&of.dbid).map_or("", String::as_str)),
+                rolname: Arc::from(reading.roles.get(&of.userid).map_or("", String::as_str)),
+                queryid: of.query_id,
                 toplevel: true,
             });
             for (event, samples) in &observed.waits {
-                let seen = Seen { samples: *samples, active_seconds: *samples as f64 * each };
-                interval.waits.insert((name.clone(), Arc::from(event.as_str())), seen);
+                let seen = interval.waits.entry((name.clone(), Arc::from(event.as_str()))).or_default();
+                seen.samples += samples;
+                seen.active_seconds += *samples as f64 * each;
             }
             *active_ms.entry(name.clone()).or_default() += observed.active as f64 * each * 1000.0;
             let latency =
@@ -447,23 +471,21 @@ fn event_name(kind: &str, event: &str) -> String {
     if kind == event { event.to_owned() } else { format!("{kind}: {event}") }
 }
 
-/// To whom executions are put down that were seen in the database: nobody sees the user, so it is the one who called
-/// the statement most often.
-fn parts_of(
-    reading: &StatementsReading,
-    names: &HashMap<EntryKey, StatementName>,
+/// Who called each statement of a database most often: to them executions are put down of sessions whose own role has no
+/// counters of it, as after `SET ROLE`.
+fn callers<'a>(
+    names: &'a HashMap<EntryKey, StatementName>,
     statements: &HashMap<StatementName, StatementDelta>,
-) -> HashMap<i64, StatementName> {
-    let mut found: HashMap<i64, (f64, &StatementName)> = HashMap::new();
-    let here = |name: &&StatementName| *name.datname == *reading.datname && name.toplevel;
-    for name in names.values().filter(here).filter(|name| reading.observed.contains_key(&name.queryid)) {
+) -> HashMap<(u32, i64), (f64, &'a StatementName)> {
+    let mut found: HashMap<(u32, i64), (f64, &StatementName)> = HashMap::new();
+    for (key, name) in names.iter().filter(|(key, _)| key.toplevel) {
         let calls = statements.get(name).map_or(0.0, |delta| delta.figures.calls);
-        let best = found.entry(name.queryid).or_insert((calls, name));
+        let best = found.entry((key.dbid, key.queryid)).or_insert((calls, name));
         if (calls, name) > *best {
             *best = (calls, name);
         }
     }
-    found.into_iter().map(|(queryid, (_, name))| (queryid, name.clone())).collect()
+    found
 }
 
 /// Keeps those that took most time, or were active longest, and sums the others by database.

@@ -46,7 +46,7 @@ impl Clock {
             roles: Arc::new([(10, "app".to_owned())].into()),
             own: HashSet::new(),
             texts: HashMap::new(),
-            datname: "a\"b.c".into(),
+            databases: Arc::new([(5, "a\"b.c".to_owned())].into()),
             observed: HashMap::new(),
             look_seconds: 0.1,
             looks: 0,
@@ -182,7 +182,10 @@ fn what_was_seen_goes_to_who_called_most_and_the_small_are_summed() {
     let mut observed = Observed { active: 6, ..Observed::default() };
     observed.tail.record(250.0);
     observed.waits = [("CPU".to_owned(), 2), ("IO: DataFileRead".to_owned(), 4)].into();
-    reading.observed = [(1, observed)].into();
+    // One session signed in as another role than the one that the counters know: who called most has it.
+    let set_role = UserStatement { dbid: 5, userid: 99, query_id: 1 };
+    let app = Observed { active: 1, waits: [("CPU".to_owned(), 1)].into(), ..Observed::default() };
+    reading.observed = [(set_role, observed), (UserStatement { userid: 10, ..set_role }, app)].into();
     reading.looks = 300;
     reading.waits = [(("IO".into(), "DataFileRead".into()), 4), (("CPU".into(), "CPU".into()), 5)].into();
     reading.texts = [(1, "select 1".into()), (9, "select /* pgwright:x */ 2".into())].into();
@@ -191,7 +194,8 @@ fn what_was_seen_goes_to_who_called_most_and_the_small_are_summed() {
     assert_eq!(interval.statements.len(), 3);
     let all: f64 = interval.statements.values().map(|d| d.figures.calls).sum();
     assert_eq!(all, 115.0);
-    assert_eq!(calls(&interval, 0), 1.0 + 2.0 + 3.0 + 4.0);
+    // One was seen active for longer than the others were counted.
+    assert_eq!(calls(&interval, 0), 2.0 + 3.0 + 4.0 + 5.0);
     let (name, delta) =
         interval.statements.iter().max_by(|a, b| a.1.figures.calls.total_cmp(&b.1.figures.calls)).unwrap();
     assert_eq!((name.queryid, &*name.rolname, delta.latency.tail.samples()), (1, "", 1));
@@ -221,4 +225,38 @@ fn two_intervals_put_together_are_what_both_were() {
     intervals.push(together);
     let joined = kept(&intervals);
     assert_eq!((joined.until, joined.counters), (apart.until, apart.counters));
+}
+
+#[test]
+fn a_hundred_thousand_statements_are_kept_within_bounds_and_none_is_lost() {
+    let (clock, mut recorder) = (Clock::new(), Recorder::new(Limits::default()));
+    let rows =
+        |factor: f64| (1..=100_000).map(|id| row(id, factor * 2.0, factor * id as f64 / 1e6)).collect();
+    statements(&mut recorder, clock.reading(0, rows(1.0)));
+    let interval = statements(&mut recorder, clock.reading(30, rows(2.0)));
+    assert_eq!(interval.statements.len(), Limits::default().statements + 1);
+    let all: f64 = interval.statements.values().map(|delta| delta.figures.calls).sum();
+    assert_eq!((all, calls(&interval, 0)), (200_000.0, 2.0 * 99_000.0));
+}
+
+#[test]
+fn a_plan_is_kept_when_it_is_another_and_once_a_day() {
+    let (clock, mut recorder) = (Clock::new(), Recorder::new(Limits::default()));
+    let plan = |second: i64, shape_hash: &str| PlanSeen {
+        at: clock.zero + TimeDelta::seconds(second),
+        datname: "d".into(),
+        queryid: 1,
+        shape_hash: shape_hash.into(),
+        cost: 1.0,
+        plan: serde_json::Value::Null,
+    };
+    let looks = [(0, "a"), (300, "a"), (600, "b"), (900, "a"), (900 + 86_399, "a"), (900 + 86_400, "a")];
+    for (second, hash) in looks {
+        assert_eq!(recorder.take(Reading::Plans(vec![plan(second, hash)])), None);
+    }
+    let interval = statements(&mut recorder, clock.reading(0, Vec::new()));
+    let kept: Vec<(i64, &str)> =
+        interval.plans.iter().map(|p| ((p.at - clock.zero).num_seconds(), p.shape_hash.as_str())).collect();
+    assert_eq!(kept, [(0, "a"), (600, "b"), (900, "a"), (900 + 86_400, "a")]);
+    assert!(statements(&mut recorder, clock.reading(30, Vec::new())).plans.is_empty());
 }

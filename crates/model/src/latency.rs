@@ -44,6 +44,9 @@ pub struct Percentile {
 }
 
 impl LatencyHistogram {
+    /// What Prometheus calls the resolution of these buckets: 2 to the power of this for each doubling.
+    pub const SCHEMA: i32 = 5;
+
     /// Adds one duration in milliseconds; what is negative or no number counts as zero.
     pub fn record(&mut self, ms: f64) {
         self.record_weighted(ms, 1);
@@ -138,6 +141,17 @@ impl LatencyHistogram {
         zeros
             .into_iter()
             .chain(self.buckets.iter().map(|(i, n)| ((f64::from(*i) / BUCKETS_PER_DOUBLING).exp2(), *n)))
+    }
+
+    /// The occupied buckets by number, ascending, without the zeros: bucket *i* ends at 2^(*i*/32) seconds, as in Prometheus'
+    /// native histograms of [`Self::SCHEMA`].
+    pub fn numbered_buckets(&self) -> impl Iterator<Item = (i16, u64)> + '_ {
+        self.buckets.iter().copied()
+    }
+
+    /// How many durations were zero.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
     }
 
     /// The duration below which `share` (0 to 1) of all lie, or nothing when the histogram is too small for the upper end

@@ -1,5 +1,8 @@
 SELECT /* pgwright:session_samples */
     a.pid,
+    a.datid,
+    a.datid = c.datid AS is_here,
+    a.usesysid,
     a.query_id,
     a.state,
     a.query_start,
@@ -15,7 +18,7 @@ FROM (
 ) AS c
 -- The view on this function joins names of users and databases, which takes as long as the rest.
 LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) AS a
-  ON a.datid = c.datid
+  ON a.datid IS NOT NULL
   AND a.backend_type = 'client backend'
   AND a.pid <> pg_catalog.pg_backend_pid()
   AND (

@@ -1,5 +1,8 @@
 SELECT /* pgwright:session_samples */
     a.pid,
+    a.datid,
+    a.datid = c.datid AS is_here,
+    a.usesysid,
     NULL::pg_catalog.int8 AS query_id,
     -- Before 14 no session says which statement it runs.
     a.state,
@@ -16,7 +19,7 @@ FROM (
 ) AS c
 -- The view on this function joins names of users and databases, which takes as long as the rest.
 LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) AS a
-  ON a.datid = c.datid
+  ON a.datid IS NOT NULL
   AND a.backend_type = 'client backend'
   AND a.pid <> pg_catalog.pg_backend_pid()
   AND (

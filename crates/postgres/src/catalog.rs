@@ -40,9 +40,9 @@ pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{
-    ColumnStatisticsRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow, HeapSpaceRow,
-    IndexSpaceRow, RoleNameRow, SearchPathRow, StatementCountersRow, StatementRow, StatementTextRow,
-    StatementsInfoRow, StatementsResetRow,
+    ColumnStatisticsRow, DatabaseNameRow, ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow,
+    HeapSpaceRow, IndexSpaceRow, RoleNameRow, SearchPathRow, StatementCountersRow, StatementRow,
+    StatementTextRow, StatementsInfoRow, StatementsResetRow,
 };
 
 /// Every declared query. The tests prepare each of them on each version.
@@ -54,6 +54,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     ColumnStatisticsRow::QUERY,
     ConstraintRow::QUERY,
     CreateIndexProgressRow::QUERY,
+    DatabaseNameRow::QUERY,
     ExtendedStatisticsDataRow::QUERY,
     ExtendedStatisticsExpressionRow::QUERY,
     ExtendedStatisticsRow::QUERY,

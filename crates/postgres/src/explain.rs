@@ -35,6 +35,8 @@ pub struct ExplainOptions {
     pub statement_timeout: Duration,
     /// How long to wait for a lock.
     pub lock_timeout: Duration,
+    /// The `search_path` by which names are resolved; `None` for that of the session.
+    pub search_path: Option<String>,
 }
 
 impl Default for ExplainOptions {
@@ -49,6 +51,7 @@ impl Default for ExplainOptions {
             may_write: false,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(2),
+            search_path: None,
         }
     }
 }
@@ -122,6 +125,9 @@ pub async fn explain(
         setting("statement_timeout", &format!("{}ms", options.statement_timeout.as_millis().max(1))),
         setting("lock_timeout", &format!("{}ms", options.lock_timeout.as_millis().max(1))),
     ];
+    if let Some(path) = &options.search_path {
+        settings.push(setting("search_path", path));
+    }
     if options.generic {
         settings.push(setting("plan_cache_mode", "force_generic_plan"));
     }

@@ -8,7 +8,9 @@ pub mod space;
 pub mod statements;
 
 pub use column_statistics::ColumnStatisticsRow;
-pub use counters::{RoleNameRow, StatementCountersRow, StatementTextRow, StatementsResetRow};
+pub use counters::{
+    DatabaseNameRow, RoleNameRow, StatementCountersRow, StatementTextRow, StatementsResetRow,
+};
 pub use extended_statistics::{ExtendedStatisticsDataRow, ExtendedStatisticsExpressionRow};
 pub use space::{HeapSpaceRow, IndexSpaceRow};
 pub use statements::{SearchPathRow, StatementRow, StatementsInfoRow};

@@ -25,13 +25,25 @@ impl Activity {
     }
 }
 
+/// A statement as one user calls it in one database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserStatement {
+    /// The database's OID.
+    pub dbid: u32,
+    /// The role's OID. `pg_stat_activity` has the one that signed in, which `SET ROLE` does not change; the counters of
+    /// `pg_stat_statements` have the one that it was changed to.
+    pub userid: u32,
+    /// What the server computes from the statement's tree.
+    pub query_id: i64,
+}
+
 /// A row of `pg_stat_activity`. Times are microseconds since any one instant on the server's clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The process.
     pub pid: i32,
-    /// The statement that it runs, or ran last.
-    pub query_id: i64,
+    /// The statement that it runs, or ran last, and whose it is.
+    pub statement: UserStatement,
     /// What it does.
     pub activity: Activity,
     /// When that statement began.
@@ -57,10 +69,23 @@ pub struct Observed {
     pub waits: BTreeMap<String, u64>,
 }
 
+impl Observed {
+    /// Adds what was seen of another user, or at another time.
+    pub fn merge(&mut self, other: &Self) {
+        self.tail.merge(&other.tail);
+        self.body.merge(&other.body);
+        self.caught += other.caught;
+        self.active += other.active;
+        for (event, samples) in &other.waits {
+            *self.waits.entry(event.clone()).or_default() += samples;
+        }
+    }
+}
+
 /// The execution that a session was last seen at.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    query_id: i64,
+    statement: UserStatement,
     query_start_us: i64,
     /// When it was last seen active, unless its end is known.
     active_at_us: Option<i64>,
@@ -77,8 +102,8 @@ pub struct Sampler {
     /// Those that came late.
     pub late_looks: u64,
     sessions: HashMap<i32, Last>,
-    /// What was seen, by `query_id`.
-    pub statements: HashMap<i64, Observed>,
+    /// What was seen.
+    pub statements: HashMap<UserStatement, Observed>,
 }
 
 impl Sampler {
@@ -121,6 +146,12 @@ impl Sampler {
 
     /// Takes what one look at `now_us` has shown: all sessions but those of [`Self::quiet_before_us`].
     pub fn look(&mut self, now_us: i64, samples: &[Sample]) {
+        if now_us < self.last_us && self.looks > 0 {
+            // The server's clock was set back: what was seen by the old one cannot be compared with what comes.
+            self.sessions.clear();
+            self.began_us = self.began_us.map(|began| began + (now_us - self.last_us));
+            self.last_us = now_us;
+        }
         let began = *self.began_us.get_or_insert(now_us);
         if self.looks > 0 && now_us - self.last_us > self.interval_us * 3 / 2 {
             self.late_looks += 1;
@@ -134,12 +165,15 @@ impl Sampler {
                 // It ended unseen, at the latest when the next one began.
                 self.ended_unseen(last, sample.query_start_us.min(now_us));
             }
-            let mut next =
-                Last { query_id: sample.query_id, query_start_us: sample.query_start_us, active_at_us: None };
+            let mut next = Last {
+                statement: sample.statement,
+                query_start_us: sample.query_start_us,
+                active_at_us: None,
+            };
             match sample.activity {
                 Activity::Active => {
                     next.active_at_us = Some(now_us);
-                    let observed = self.statements.entry(sample.query_id).or_default();
+                    let observed = self.statements.entry(sample.statement).or_default();
                     observed.active += 1;
                     let wait = sample.wait.clone().unwrap_or_else(|| "CPU".to_owned());
                     *observed.waits.entry(wait).or_default() += 1;
@@ -148,7 +182,7 @@ impl Sampler {
                     let known = same.is_some_and(|l| l.active_at_us.is_none());
                     // What ended before the first look is not among the calls that were counted.
                     if !known && sample.state_change_us >= began {
-                        self.ended(sample.query_id, sample.state_change_us - sample.query_start_us);
+                        self.ended(sample.statement, sample.state_change_us - sample.query_start_us);
                     }
                 }
             }
@@ -164,8 +198,8 @@ impl Sampler {
 
     /// The end of an execution was seen, because its session was idle afterwards: whether it was depends on the pause
     /// alone, also where the execution was caught active before.
-    fn ended(&mut self, query_id: i64, duration_us: i64) {
-        let observed = self.statements.entry(query_id).or_default();
+    fn ended(&mut self, statement: UserStatement, duration_us: i64) {
+        let observed = self.statements.entry(statement).or_default();
         let ms = duration_us.max(0) as f64 / 1000.0;
         if duration_us >= self.interval_us { observed.tail.record(ms) } else { observed.body.record(ms) }
     }
@@ -175,7 +209,7 @@ impl Sampler {
         let earliest = seen - last.query_start_us;
         let latest = (latest_us - last.query_start_us).clamp(earliest, earliest + self.interval_us);
         let middle = i64::midpoint(earliest, latest);
-        let observed = self.statements.entry(last.query_id).or_default();
+        let observed = self.statements.entry(last.statement).or_default();
         if middle >= self.interval_us {
             observed.tail.record(middle as f64 / 1000.0);
         } else {

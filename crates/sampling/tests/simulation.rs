@@ -4,9 +4,13 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sampling::{Activity, Calls, Estimate, Sample, Sampler, estimate};
+use sampling::{Activity, Calls, Estimate, Sample, Sampler, UserStatement, estimate};
 
 const INTERVAL_US: i64 = 100_000;
+
+fn of(query_id: i64) -> UserStatement {
+    UserStatement { dbid: 5, userid: 10, query_id }
+}
 
 /// What one session did: statement, begin, end.
 type Session = Vec<(i64, i64, i64)>;
@@ -52,7 +56,14 @@ fn look_at(played: &[Session], seconds: i64, leave_out_quiet: bool) -> Sampler {
                 let (query_id, begin, end) = *session.get(begun.checked_sub(1)?)?;
                 let (activity, state_change_us) =
                     if now < end { (Activity::Active, begin) } else { (Activity::Idle, end) };
-                Some(Sample { pid, query_id, activity, query_start_us: begin, state_change_us, wait: None })
+                Some(Sample {
+                    pid,
+                    statement: of(query_id),
+                    activity,
+                    query_start_us: begin,
+                    state_change_us,
+                    wait: None,
+                })
             })
             .filter(|s| {
                 s.activity == Activity::Active || quiet_before.is_none_or(|us| s.state_change_us >= us)
@@ -73,7 +84,7 @@ fn sessions_that_are_quiet_for_long_need_not_be_looked_at() {
         |rng| exponential(rng, 900_000.0),
     );
     let (few, all) = (look_at(&played, 60, true), look_at(&played, 60, false));
-    assert!(all.statements[&1].body.count() > 100);
+    assert!(all.statements[&of(1)].body.count() > 100);
     assert_eq!(few.statements, all.statements);
 }
 
@@ -93,7 +104,7 @@ fn truth(played: &[Session], query_id: i64, seconds: i64) -> Vec<f64> {
 fn estimated(sampler: &Sampler, truth: &[f64], query_id: i64) -> Estimate {
     let mean_ms = truth.iter().sum::<f64>() / truth.len() as f64;
     let counted = Calls { calls: truth.len() as u64, mean_ms };
-    estimate(&sampler.statements[&query_id], counted, sampler.looks)
+    estimate(&sampler.statements[&of(query_id)], counted, sampler.looks)
 }
 
 fn at(truth: &[f64], share: f64) -> f64 {
@@ -169,7 +180,7 @@ fn every_long_execution_is_seen_once() {
         play(7, 120, 2, |rng| (1, rng.random_range(100_000..2_000_000)), |rng| rng.random_range(0..50_000));
     let sampler = looked_at(&played, 120);
     let truth = truth(&played, 1, 120);
-    let seen = &sampler.statements[&1];
+    let seen = &sampler.statements[&of(1)];
     assert_eq!(seen.body.samples(), 0);
     // Those whose end was not seen may fall below the interval by half of it.
     let difference = seen.tail.samples().abs_diff(truth.len() as u64);
@@ -195,7 +206,7 @@ fn statements_without_pauses_have_no_percentile_that_nobody_saw() {
     let sampler = looked_at(&played, 60);
     let truth = truth(&played, 5, 60);
     let counted = Calls { calls: truth.len() as u64, mean_ms: 2.0 };
-    if let Some(observed) = sampler.statements.get(&5) {
+    if let Some(observed) = sampler.statements.get(&of(5)) {
         let found = estimate(observed, counted, sampler.looks);
         assert_eq!(found.percentiles.p99, None, "{found:?}");
         assert_eq!(found.body_samples, 0);
@@ -210,7 +221,7 @@ fn what_was_seen_but_is_too_short_is_doubtful() {
         let now = look * INTERVAL_US;
         let idle = Sample {
             pid: 1,
-            query_id: 1,
+            statement: of(1),
             activity: Activity::Idle,
             query_start_us: now - 2_000,
             state_change_us: now - 1_000,
@@ -218,10 +229,11 @@ fn what_was_seen_but_is_too_short_is_doubtful() {
         };
         sampler.look(now, &[idle]);
     }
-    let found = estimate(&sampler.statements[&1], Calls { calls: 100_000, mean_ms: 20.0 }, sampler.looks);
+    let found = estimate(&sampler.statements[&of(1)], Calls { calls: 100_000, mean_ms: 20.0 }, sampler.looks);
     assert!(found.doubtful && found.percentiles.p50.is_some());
     assert!(
-        !estimate(&sampler.statements[&1], Calls { calls: 100_000, mean_ms: 1.0 }, sampler.looks).doubtful
+        !estimate(&sampler.statements[&of(1)], Calls { calls: 100_000, mean_ms: 1.0 }, sampler.looks)
+            .doubtful
     );
 }
 
@@ -230,7 +242,7 @@ fn what_ended_before_the_first_look_does_not_count() {
     let mut sampler = Sampler::new(INTERVAL_US);
     let old = Sample {
         pid: 1,
-        query_id: 1,
+        statement: of(1),
         activity: Activity::Idle,
         query_start_us: -900_000,
         state_change_us: -1,
@@ -239,4 +251,28 @@ fn what_ended_before_the_first_look_does_not_count() {
     sampler.look(0, std::slice::from_ref(&old));
     sampler.look(INTERVAL_US, &[old]);
     assert!(sampler.statements.is_empty());
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    let mut sampler = Sampler::new(INTERVAL_US);
+    let hour = 3_600_000_000;
+    let idle = |now: i64| Sample {
+        pid: 1,
+        statement: of(1),
+        activity: Activity::Idle,
+        query_start_us: now - 20_000,
+        state_change_us: now - 10_000,
+        wait: None,
+    };
+    for look in 0..10 {
+        sampler.look(hour + look * INTERVAL_US, &[idle(hour + look * INTERVAL_US)]);
+    }
+    for look in 1..=10 {
+        sampler.look(look * INTERVAL_US, &[idle(look * INTERVAL_US)]);
+    }
+    let seen = &sampler.statements[&of(1)];
+    // All but what had ended before the first look.
+    assert_eq!((seen.body.samples(), seen.tail.samples()), (19, 0));
+    assert!((sampler.seconds() - 1.8).abs() < 0.11, "{}", sampler.seconds());
 }

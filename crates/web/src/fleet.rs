@@ -102,7 +102,7 @@ impl Fleet {
         let chunk = |((name, kind, help), value): (&(&str, Kind, &str), f64)| {
             let mut text = String::new();
             sample(name, "", &number(value), &mut text);
-            Chunk { name: (*name).into(), kind: *kind, help: (*help).into(), text }
+            Chunk::new(*name, *kind, *help, text)
         };
         METRICS.iter().zip(values).map(chunk).collect()
     }

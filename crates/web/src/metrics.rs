@@ -22,18 +22,22 @@ pub(crate) async fn answer(
 }
 
 /// What is scraped, in the format that is asked for.
-pub(crate) fn told(peer: SocketAddr, headers: &HeaderMap, scrape: impl FnOnce(Format) -> String) -> Response {
+pub(crate) fn told(
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    scrape: impl FnOnce(Format) -> Vec<u8>,
+) -> Response {
     let accepted = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let format = Format::accepted(accepted(header::ACCEPT));
-    let text = scrape(format);
+    let scraped = scrape(format);
     let content_type = (header::CONTENT_TYPE, format.content_type());
     // Within one machine compressing costs more than it saves.
     let compressed =
         accepted(header::ACCEPT_ENCODING).is_some_and(|v| v.contains("gzip")) && !peer.ip().is_loopback();
-    if compressed && let Ok(body) = gzip(text.as_bytes()) {
+    if compressed && let Ok(body) = gzip(&scraped) {
         return ([content_type, (header::CONTENT_ENCODING, "gzip")], body).into_response();
     }
-    ([content_type], text).into_response()
+    ([content_type], scraped).into_response()
 }
 
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -16,6 +16,7 @@ mod maintenance;
 mod overview;
 mod partitions;
 mod past;
+mod plans;
 mod recommendations;
 mod replication;
 mod samples;

@@ -14,8 +14,14 @@ use tokio_postgres::types::Type;
 
 use crate::error::Error;
 
-/// The tables of each level: `history_<kind>_<level>`.
-const KINDS: [&str; 4] = ["interval", "statement", "wait", "value"];
+/// The tables of a level: `history_<kind>_<level>`. Plans change seldom, and are kept as long as days are.
+fn kinds(level: Level) -> &'static [&'static str] {
+    match level {
+        Level::Raw | Level::Minute | Level::Hour => &["interval", "statement", "wait", "value"],
+        Level::Day => &["interval", "statement", "wait", "value", "plan"],
+    }
+}
+
 /// At most so many partitions are made at once for one table.
 const MOST_AT_ONCE: usize = 100;
 
@@ -84,7 +90,7 @@ impl Partitions {
         });
         let parts = grid.covering(from, ahead.unwrap_or(from), MOST_AT_ONCE).map_err(unfit)?;
         let (mut sql, mut made) = (String::new(), Vec::new());
-        for kind in KINDS {
+        for kind in kinds(level) {
             let parent = table(kind, level);
             let present = self.present.get(&parent.name).map_or(&[][..], Vec::as_slice);
             for part in parts.iter().filter(|part| present.iter().all(|(b, _)| !b.overlaps(&part.bound))) {
@@ -118,7 +124,7 @@ impl Partitions {
         let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
         let Some(cutoff) = now.checked_sub_signed(keep) else { return Ok(0) };
         let mut old: Vec<(i64, QualifiedName)> = Vec::new();
-        for kind in KINDS {
+        for kind in kinds(level) {
             let present = self.present.get(&table(kind, level).name).map_or(&[][..], Vec::as_slice);
             for (bound, name) in present {
                 if let Some((_, Edge::At(upper))) = bound.range()

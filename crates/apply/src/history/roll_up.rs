@@ -304,6 +304,14 @@ impl HistoryWriter {
             &[(&self.source_id, Type::INT2)],
         )
         .await?;
+        run(
+            &self.session,
+            "delete /* pgwright:history_forget_plans */ from pgwright.history_plan p \
+             where p.source_id = $1 and p.seen_at < $2 \
+               and not exists (select from pgwright.history_plan_day d where d.plan_id = p.plan_id)",
+            &[(&self.source_id, Type::INT2), (&before, Type::TIMESTAMPTZ)],
+        )
+        .await?;
         self.forget_statements();
         Ok(())
     }

@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Row};
 
 use super::HistoryOptions;
 use super::partitions::Partitions;
+use super::plans;
 use crate::error::Error;
 use crate::executor::begin_writing;
 use crate::schema::{self, LOCK_CLASS};
@@ -209,6 +210,9 @@ impl HistoryWriter {
             return Ok(());
         }
         self.partitions_made += self.partitions.ensure(&self.session, Level::Raw, interval.at).await?;
+        for plan in &interval.plans {
+            self.partitions_made += self.partitions.ensure(&self.session, Level::Day, plan.at).await?;
+        }
         if self.statements.len() > NAMES_REMEMBERED {
             self.statements.clear();
         }
@@ -313,6 +317,7 @@ impl HistoryWriter {
         )
         .await?;
         self.write_texts(interval).await?;
+        plans::write(&self.session, self.source_id, &interval.plans).await?;
         self.write_marks(interval).await?;
         Ok(rows)
     }

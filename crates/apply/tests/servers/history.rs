@@ -9,7 +9,7 @@ use apply::history::{HistoryOptions, HistoryWriter, keep};
 use chrono::{DateTime, TimeDelta, Utc};
 use history::{Level, Reader, Reading, Recorder, Sort, StatementsReading, Status, Window};
 use postgres::statistics::StatementCountersRow;
-use sampling::Observed;
+use sampling::{Observed, UserStatement};
 
 use crate::world::World;
 
@@ -71,8 +71,8 @@ impl Watched {
             roles: Arc::new([(10, "app".to_owned())].into()),
             own: HashSet::new(),
             texts: [(3, "select * from orders where x = $1".to_owned())].into(),
-            datname: DATABASE.into(),
-            observed: HashMap::from([(3, observed)]),
+            databases: Arc::new([(5, DATABASE.to_owned())].into()),
+            observed: HashMap::from([(UserStatement { dbid: 5, userid: 10, query_id: 3 }, observed)]),
             look_seconds: 0.1,
             looks: (seconds * 10.0) as u64,
             waits: BTreeMap::from([

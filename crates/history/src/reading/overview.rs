@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::figures::{BucketRow, Sum};
+use super::plans::StatementPlan;
 use super::sources::{clamped, texts};
+use super::statement::WaitsByStatement;
 use super::{BUCKETS_OF_ALL, Error, Figures, Known, Reader, Spent, StatementKey};
 use crate::latency::Latency;
 use crate::level::{Level, Piece, Window, level_for, pieces};
@@ -60,6 +62,21 @@ pub struct StatementChange {
     pub more_calls_seconds_per_hour: f64,
     /// Since when executions are longer or shorter, to a bucket.
     pub since: Option<DateTime<Utc>>,
+    /// What it waits for, most first.
+    pub waits: Vec<WaitChange>,
+    /// The plans that it had in both windows, in order, and the one before; planned without values of parameters.
+    pub plans: Vec<StatementPlan>,
+}
+
+/// How long a statement waits for something.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WaitChange {
+    /// What for, as `Lock: transactionid`; `CPU` when for nothing.
+    pub event: String,
+    /// Session time in seconds per hour, by samples.
+    pub seconds_per_hour: f64,
+    /// The same in the reference.
+    pub reference_seconds_per_hour: f64,
 }
 
 impl StatementChange {
@@ -159,12 +176,24 @@ impl Known {
         let ids: Vec<i32> = found.iter().flat_map(|(_, both, _)| both.ids.iter().copied()).collect();
         let queryids: Vec<i64> = found.iter().map(|(key, ..)| key.queryid).collect();
         let mut texts = texts(session, self.source_id, &queryids).await?;
+        let begin = there.iter().chain(here).map(|piece| piece.window.from).min();
+        let end = there.iter().chain(here).map(|piece| piece.window.to).max();
+        let mut plans = match end {
+            Some(end) => self.plans(session, &queryids, end).await?,
+            None => BTreeMap::new(),
+        };
+        let waits = self.waits_by_statement(session, &ids, here).await?;
+        let waits_before = self.waits_by_statement(session, &ids, there).await?;
         let now = by_statement(self.buckets(session, &ids, here).await?);
         let before = by_statement(self.buckets(session, &ids, there).await?);
         for (key, both, change) in found {
             let (now, before) = (latency_of(&both.ids, &now), (latency_of(&both.ids, &before)));
             change.query = texts.remove(&key.queryid).or_else(|| change.query.take());
             change.now = Spent::new(both.now, seconds, &now.0);
+            change.waits = waits_of(&both.ids, (&waits, seconds), (&waits_before, reference_seconds));
+            change.plans = plans.remove(key).unwrap_or_default();
+            let older = change.plans.iter().filter(|plan| begin.is_some_and(|begin| plan.at < begin)).count();
+            change.plans.drain(..older.saturating_sub(1));
             if change.before.is_some() {
                 change.before = Some(Spent::new(both.before, reference_seconds, &before.0));
                 change.since = moment(&before.1, &now.1, level);
@@ -209,7 +238,39 @@ fn change_of(key: &StatementKey, both: &Both, seconds: f64, reference_seconds: f
         slower_seconds_per_hour: slower,
         more_calls_seconds_per_hour: more,
         since: None,
+        waits: Vec::new(),
+        plans: Vec::new(),
     }
+}
+
+/// What a statement waits for, by its parts and in both windows.
+fn waits_of(
+    ids: &[i32],
+    (now, seconds): (&WaitsByStatement, f64),
+    (before, reference_seconds): (&WaitsByStatement, f64),
+) -> Vec<WaitChange> {
+    let mut both: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for id in ids {
+        for (event, waited) in now.get(id).into_iter().flatten() {
+            both.entry(event).or_default().0 += waited;
+        }
+        for (event, waited) in before.get(id).into_iter().flatten() {
+            both.entry(event).or_default().1 += waited;
+        }
+    }
+    let per_hour = |waited: f64, seconds: f64| if seconds > 0.0 { waited * 3600.0 / seconds } else { 0.0 };
+    let mut waits: Vec<WaitChange> = both
+        .into_iter()
+        .map(|(event, (now, before))| WaitChange {
+            event: event.to_owned(),
+            seconds_per_hour: per_hour(now, seconds),
+            reference_seconds_per_hour: per_hour(before, reference_seconds),
+        })
+        .collect();
+    waits.sort_by(|a, b| {
+        b.seconds_per_hour.total_cmp(&a.seconds_per_hour).then_with(|| a.event.cmp(&b.event))
+    });
+    waits
 }
 
 type ByStatement = HashMap<i32, Vec<BucketRow>>;

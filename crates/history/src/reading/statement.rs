@@ -7,6 +7,7 @@ use postgres::Session;
 use postgres::tokio_postgres::types::Type;
 use serde::Serialize;
 
+use super::plans::StatementPlan;
 use super::sources::{clamped, texts};
 use super::{BUCKETS_OF_ONE, Error, Figures, Known, Reader, Spent, ask, get, parameters, union};
 use crate::latency::Latency;
@@ -33,6 +34,22 @@ pub struct StatementHistory {
     pub buckets: Vec<StatementBucket>,
     /// What it waited for in the whole window, most first.
     pub waits: Vec<StatementWait>,
+    /// What each user's calls of it used in the whole window, in each database, most first.
+    pub by_user: Vec<StatementUser>,
+    /// The plans that it had, in order: planned without values of parameters. The first may be older than the window.
+    pub plans: Vec<StatementPlan>,
+}
+
+/// What a user's calls of a statement used.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatementUser {
+    /// The database.
+    pub datname: String,
+    /// The user; empty where it is not known.
+    pub rolname: String,
+    /// What was used.
+    #[serde(flatten)]
+    pub spent: Spent,
 }
 
 /// What a statement used in a bucket.
@@ -85,13 +102,36 @@ impl Reader {
         let watched = known.seconds(&session, &pieces, level).await?;
         let mut by_bucket: BTreeMap<DateTime<Utc>, (Figures, Latency)> = BTreeMap::new();
         let mut whole = (Figures::default(), Latency::default());
+        let mut by_user: BTreeMap<(&str, &str), (Figures, Latency)> = BTreeMap::new();
         for row in known.buckets(&session, &ids, &pieces).await? {
             let bucket = by_bucket.entry(level.floor(row.at)).or_default();
             bucket.0.add(&row.figures);
             bucket.1.merge(&row.latency);
             whole.0.add(&row.figures);
             whole.1.merge(&row.latency);
+            if let Some((_, datname, rolname)) = parts.iter().find(|part| part.0 == row.statement_id) {
+                let user = by_user.entry((datname, rolname)).or_default();
+                user.0.add(&row.figures);
+                user.1.merge(&row.latency);
+            }
         }
+        let seconds: f64 = watched.values().sum();
+        let mut by_user: Vec<StatementUser> = by_user
+            .into_iter()
+            .map(|((datname, rolname), (figures, latency))| StatementUser {
+                datname: datname.to_owned(),
+                rolname: rolname.to_owned(),
+                spent: Spent::new(figures, seconds, &latency),
+            })
+            .collect();
+        by_user.sort_by(|a, b| b.spent.seconds_per_hour.total_cmp(&a.spent.seconds_per_hour));
+        let plans = known.plans(&session, &[queryid], window.to).await?;
+        let mut plans: Vec<StatementPlan> = plans
+            .into_iter()
+            .filter(|(key, _)| datname.is_none_or(|wanted| wanted == key.datname))
+            .flat_map(|(_, plans)| plans)
+            .collect();
+        plans.sort_by_key(|plan| plan.at);
         let (mut waits_by_bucket, waits) = known.waits_of(&session, &ids, &pieces, level).await?;
         let sampled = known.sampled(&session, &pieces, level).await?;
         let buckets = watched
@@ -118,16 +158,47 @@ impl Reader {
             users: distinct(|p| &p.2),
             window,
             level,
-            spent: Spent::new(whole.0, watched.values().sum(), &whole.1),
+            spent: Spent::new(whole.0, seconds, &whole.1),
             buckets,
             waits,
+            by_user,
+            plans,
         })
     }
 }
 
+/// Session time in seconds that each statement waited for each event.
+pub(super) type WaitsByStatement = BTreeMap<i32, BTreeMap<String, f64>>;
+
 type WaitsByBucket = BTreeMap<DateTime<Utc>, BTreeMap<String, f64>>;
 
 impl Known {
+    /// What statements waited for, in all of the pieces.
+    pub(super) async fn waits_by_statement(
+        &self,
+        session: &Session,
+        ids: &[i32],
+        pieces: &[Piece],
+    ) -> Result<WaitsByStatement, Error> {
+        if pieces.is_empty() {
+            return Ok(WaitsByStatement::new());
+        }
+        let (rows, instants) = union("t.statement_id, t.event_id, t.active_seconds", "wait", pieces, 3);
+        let sql = format!(
+            "select /* pgwright:history_waits_by_statement */ u.statement_id, e.name, sum(u.active_seconds) as seconds \
+             from ({rows}) u join pgwright.history_event e on e.event_id = u.event_id \
+             where u.statement_id = any ($2) group by u.statement_id, e.name"
+        );
+        let ids = (&ids as _, Type::INT4_ARRAY);
+        let all = parameters(&self.source_id, &[ids], &instants);
+        let mut found = WaitsByStatement::new();
+        for row in &ask(session, "history_waits_by_statement", &sql, &all).await? {
+            let of = found.entry(get(row, "statement_id")?).or_default();
+            of.insert(get(row, "name")?, get(row, "seconds")?);
+        }
+        Ok(found)
+    }
+
     /// The parts of a statement: number, database and user.
     async fn parts(
         &self,

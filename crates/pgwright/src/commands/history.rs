@@ -296,13 +296,36 @@ fn statement_text(context: &Context, found: &StatementHistory) -> String {
         .collect();
     let headers = ["UTC", ">calls", ">s/h", ">mean", ">P50", ">P95", ">P99", "active sessions"];
     format!(
-        "{}\n{}; databases {}; users {}\n\n{}\n",
+        "{}\n{}; databases {}; users {}\n\n{}\n{}",
         text_of(context, found.query.as_deref(), 0),
         span(&found.window),
         found.databases.join(", "),
         found.users.join(", "),
-        context.printer.table(&headers, &rows)
+        context.printer.table(&headers, &rows),
+        plans_text(found)
     )
+}
+
+/// When its plan changed, and what is other about it.
+fn plans_text(found: &StatementHistory) -> String {
+    let mut text = String::new();
+    for pair in found.plans.windows(2).filter(|pair| pair[0].shape_hash != pair[1].shape_hash) {
+        let (Ok(before), Ok(now)) =
+            (plan::Plan::from_json(&pair[0].plan), plan::Plan::from_json(&pair[1].plan))
+        else {
+            continue;
+        };
+        text.push_str(&format!(
+            "\nanother plan since {}, cost {:.0} → {:.0}\n",
+            pair[1].at.format("%F %T"),
+            pair[0].cost,
+            pair[1].cost
+        ));
+        for line in plan::diff::diff(&before, &now).lines().into_iter().skip(1) {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
 }
 
 fn bucket_time(level: Level, at: DateTime<Utc>) -> String {

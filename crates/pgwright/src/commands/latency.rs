@@ -10,7 +10,7 @@ use chrono::DateTime;
 use clap::Args as ClapArgs;
 use model::Millis;
 use postgres::Session;
-use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, estimate};
+use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, UserStatement, estimate};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -131,6 +131,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
         let mut hidden = 0;
         let samples: Vec<Sample> = rows
             .into_iter()
+            .filter(|row| row.is_here == Some(true))
             .filter_map(|row| {
                 let pid = row.pid?;
                 let Some(state) = row.state.as_deref() else {
@@ -138,6 +139,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
                     return None;
                 };
                 let activity = Activity::of_state(state)?;
+                let (dbid, userid) = (row.datid?, row.usesysid?);
                 let Some(query_id) = row.query_id else {
                     watched.without_id += u64::from(activity == Activity::Active);
                     return None;
@@ -146,7 +148,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
                     row.wait_event_type.zip(row.wait_event).map(|(kind, event)| format!("{kind}: {event}"));
                 Some(Sample {
                     pid,
-                    query_id,
+                    statement: UserStatement { dbid, userid, query_id },
                     activity,
                     query_start_us: row.query_start?.timestamp_micros(),
                     state_change_us: row.state_change?.timestamp_micros(),
@@ -177,13 +179,17 @@ fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
         counted.insert(figure.queryid, (&figure.query, calls));
     }
     let none = sampling::Observed::default();
+    let mut observed: BTreeMap<i64, sampling::Observed> = BTreeMap::new();
+    for (of, seen) in &sampler.statements {
+        observed.entry(of.query_id).or_default().merge(seen);
+    }
     let mut statements: Vec<StatementLatency> = counted
         .iter()
         .map(|(queryid, (query, calls))| StatementLatency {
             queryid: *queryid,
             query: (*query).to_owned(),
             counted_mean_ms: Millis(calls.mean_ms),
-            estimate: estimate(sampler.statements.get(queryid).unwrap_or(&none), *calls, sampler.looks),
+            estimate: estimate(observed.get(queryid).unwrap_or(&none), *calls, sampler.looks),
         })
         .collect();
     let time = |s: &StatementLatency| {
@@ -192,7 +198,7 @@ fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
     };
     statements.sort_by(|a, b| time(b).total_cmp(&time(a)).then(a.queryid.cmp(&b.queryid)));
     let mut notes = Vec::new();
-    let unknown = sampler.statements.keys().filter(|id| !counted.contains_key(*id)).count();
+    let unknown = observed.keys().filter(|id| !counted.contains_key(*id)).count();
     if unknown > 0 {
         notes.push(format!(
             "{unknown} statements were seen that pg_stat_statements did not count: they still run, failed, or were thrown out"
@@ -204,7 +210,7 @@ fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
             watched.hidden_sessions
         ));
     }
-    let with_id: u64 = sampler.statements.values().map(|o| o.active).sum();
+    let with_id: u64 = observed.values().map(|o| o.active).sum();
     if watched.without_id > with_id / 5 {
         notes.push(
             "active sessions often do not say which statement they run: is compute_query_id off for some?"

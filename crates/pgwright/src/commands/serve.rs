@@ -74,6 +74,9 @@ pub struct Args {
     /// How many statements have series of their own, 100; what the others did is summed.
     #[arg(long, value_name = "N")]
     statements: Option<usize>,
+    /// Of how many statements, those that take most time, the plan is looked at every five minutes, 20; 0 for none.
+    #[arg(long, value_name = "N")]
+    plans: Option<usize>,
     /// How many objects of a collector have series of their own, 10000; the others are summed.
     #[arg(long, value_name = "N")]
     objects: Option<usize>,
@@ -293,6 +296,7 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
     }
     options.more_databases.clone_from(&args.databases);
     options.statements = args.statements.unwrap_or(options.statements);
+    options.plans = args.plans.unwrap_or(options.plans);
     options.objects = args.objects.unwrap_or(options.objects);
     // Statistics of all columns take memory that not everybody wants to give to it.
     let asked = args.interval.iter().any(|(name, _)| name == "bloat");

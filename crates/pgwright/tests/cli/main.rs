@@ -33,6 +33,7 @@ mod serve_compat;
 mod serve_fleet;
 mod serve_history;
 mod serve_pages;
+mod serve_plans;
 mod serve_prometheus;
 mod statistics;
 mod unreachable;

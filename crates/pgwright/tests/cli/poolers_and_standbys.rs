@@ -9,6 +9,7 @@ use std::process::Command;
 use testkit::PgBouncer;
 
 use crate::program::User;
+use crate::serve::{Metrics, Serving};
 use crate::world::{World, oldest, program_of};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,4 +170,67 @@ async fn a_standby_is_read_and_not_written() {
     let data = standby.data_dir().parent().unwrap().to_owned();
     standby.stop().unwrap();
     std::fs::remove_dir_all(data).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_goes_on_when_its_server_becomes_a_primary_and_a_standby_again() {
+    let major = testkit::versions()[0].major;
+    let primary = testkit::server_with(major, &[]);
+    let world = World::on(&primary).await;
+    let mut standby = standby_of(&primary).await;
+    let url = standby.url(&world.name);
+    let user = User::new();
+    // A standby takes no writes: its history is kept elsewhere.
+    let serving = Serving::start(
+        &user,
+        &url,
+        &[
+            "--store",
+            &world.url,
+            "--source",
+            "b",
+            "--interval",
+            "statements=300ms",
+            "--interval",
+            "server=300ms",
+        ],
+    );
+    let side = |wanted: f64| {
+        move |m: &Metrics| {
+            m.value("postgres_server_in_recovery", "") == Some(wanted)
+                && m.value("pgwright_history_up", "") == Some(1.0)
+        }
+    };
+    let call = async |times: u32| {
+        let client = testkit::connect(&url).await;
+        for _ in 0..times {
+            client.query("select 1 as sides", &[]).await.unwrap();
+        }
+    };
+    let calls = "coalesce((select sum(r.calls) from pgwright.history_statement_raw r \
+        join pgwright.history_statement s using (statement_id) \
+        join pgwright.history_text t on t.source_id = s.source_id and t.queryid = s.queryid \
+        where t.query like '%as sides%' and t.query not like '%history%'), 0)";
+    serving.wait_for("a standby", side(1.0));
+    call(3).await;
+    world.wait_until(&format!("{calls} = 3")).await;
+    testkit::connect(&url).await.query("select pg_promote()", &[]).await.unwrap();
+    serving.wait_for("a primary", side(0.0));
+    call(4).await;
+    world.wait_until(&format!("{calls} = 7")).await;
+    std::fs::write(standby.data_dir().join("standby.signal"), "").unwrap();
+    let owner = std::fs::metadata(standby.data_dir()).unwrap();
+    let signal = standby.data_dir().join("standby.signal");
+    std::os::unix::fs::chown(signal, Some(owner.uid()), Some(owner.gid())).unwrap();
+    let settings = [
+        ("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned()),
+        ("max_connections".to_owned(), "50".to_owned()),
+        ("max_prepared_transactions".to_owned(), "5".to_owned()),
+    ];
+    standby.restart(&settings).unwrap();
+    let metrics = serving.wait_for("a standby again", side(1.0));
+    assert!(metrics.value("pgwright_connections_total", "") >= Some(2.0), "{}", metrics.0);
+    call(5).await;
+    world.wait_until(&format!("{calls} = 12")).await;
+    serving.stop();
 }

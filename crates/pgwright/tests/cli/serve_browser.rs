@@ -116,6 +116,47 @@ async fn every_page_works_on_a_desk_and_on_a_phone_and_by_keyboard() {
     serving.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_with_a_history_work_on_a_desk_and_on_a_phone() {
+    let world = World::on(testkit::any_server()).await;
+    world
+        .load(
+            "create table \"a\"\"b.c<b>\" as select n as a_rather_long_name_of_a_column, repeat('x', 100) as v \
+             from generate_series(1, 20000) n; \
+             create index a_rather_long_name_of_an_index on \"a\"\"b.c<b>\" (a_rather_long_name_of_a_column)",
+        )
+        .await;
+    let user = User::new();
+    let intervals = ["--history", "--interval", "statements=300ms", "--interval", "plans=300ms"];
+    let serving = Serving::start(&user, &world.url, &intervals);
+    let statement = "select count(*) from \"a\"\"b.c<b>\" where a_rather_long_name_of_a_column = 5";
+    world.repeat(statement, 5).await;
+    let queryid = world
+        .value("select queryid from pg_stat_statements where query like '%b.c<b>%count%' or query like '%count%b.c<b>%' limit 1")
+        .await;
+    let page = format!("/statement?database={}&queryid={queryid}&window=15m", world.name);
+    until(&serving, &page, &[], "The plan now, cost");
+    world.sql("drop index a_rather_long_name_of_an_index").await;
+    world.repeat(statement, 20).await;
+    until(&serving, &page, &[], "Another plan since");
+    until(&serving, "/?window=15m", &[], "a_rather_long_name_of_a_column");
+    let browser = Browser::open();
+    let at = |path: &str| format!("http://{}{path}", serving.address);
+    for (width, height, dark) in [(1280, 900, false), (390, 844, true)] {
+        browser.resize(width, height);
+        browser.set_dark(dark);
+        for path in ["/?window=15m", &page, "/statements?window=15m"] {
+            browser.go(&at(path));
+            browser.value("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
+            let faults = browser.value(FAULTS);
+            assert_eq!(faults.as_array().map(Vec::len), Some(0), "{path} at {width}: {faults:#}");
+            assert_eq!(browser.complaints(), Vec::<String>::new(), "{path} at {width}");
+        }
+    }
+    drop(browser);
+    serving.stop();
+}
+
 fn by_keyboard(browser: &Browser, overview: &str, tables: &str) {
     browser.resize(1280, 900);
     browser.go(overview);

@@ -1,5 +1,11 @@
 //! Does one `serve` watch several servers, each on its own, and follow the file that names them?
 
+use std::collections::{HashMap, HashSet};
+
+use apply::history::{HistoryOptions, HistoryWriter};
+use history::{Figures, Interval, StatementDelta, StatementName};
+use postgres::{Environment, Target};
+
 use crate::program::User;
 use crate::serve::{Metrics, Serving};
 use crate::world::World;
@@ -133,4 +139,77 @@ fn a_file_of_servers_that_cannot_be_used_is_refused() {
     user.run(&["serve", "--servers", "missing.yml"]).fails(2).tells("missing.yml");
     user.write("servers.yml", "");
     user.run(&["serve", "--servers", "servers.yml", "--history", "--source", "x"]).fails(2).tells("--source");
+}
+
+/// Two hours in which the calls of one statement took 1 ms, and 40 ms from the middle on.
+async fn write_past(world: &World, server: &str) {
+    let target = Target::parse(Some(&world.url), &Environment::default()).unwrap();
+    let (mut writer, _) = HistoryWriter::open(&target, HistoryOptions::new(server)).await.unwrap();
+    let name = StatementName {
+        datname: world.name.as_str().into(),
+        rolname: "app".into(),
+        queryid: 7,
+        toplevel: true,
+    };
+    let step = chrono::TimeDelta::minutes(5);
+    let begin = chrono::Utc::now() - step * 24;
+    for number in 0..24 {
+        let figures = Figures {
+            calls: 3000.0,
+            rows: 3000.0,
+            exec_ms: if number < 12 { 3000.0 } else { 120_000.0 },
+            ..Figures::default()
+        };
+        let from = begin + step * number;
+        let interval = Interval {
+            from,
+            to: from + step,
+            at: from,
+            seconds: 300.0,
+            intervals: 1,
+            resets: 0,
+            statements: [(name.clone(), StatementDelta { figures, ..StatementDelta::default() })].into(),
+            waits: HashMap::new(),
+            values: HashMap::new(),
+            counters: HashMap::new(),
+            gone: HashSet::new(),
+            reset_us: None,
+            series_counters: HashMap::new(),
+            texts: [(7, "select v from \"a\"\"b.c\" where slowed = $1".to_owned())].into(),
+            plans: Vec::new(),
+        };
+        writer.store(&interval).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_server_has_a_history_and_the_page_says_what_got_slower() {
+    let (one, two) = (World::new().await, World::new().await);
+    write_past(&one, "one").await;
+    let user = User::new();
+    let file = servers(&user, &[("one", &one.url), ("two", &two.url)]);
+    let serving = Serving::of(
+        &user,
+        &["--listen", "127.0.0.1:0", "--servers", &file, "--history", "--interval", "statements=300ms"],
+    );
+    for server in ["one", "two"] {
+        let of_server = format!("server=\"{server}\"");
+        serving.wait_for("kept", |m| m.value("pgwright_history_intervals_total", &of_server) >= Some(2.0));
+    }
+    // 36,000 calls an hour, each 39 ms longer.
+    let page = serving.get("/", &[]).body;
+    let row = page.split("<tr>").find(|row| row.contains("href=\"/s/one/\"")).unwrap();
+    assert!(row.contains(" per hour: ") && row.contains("where slowed = $1"), "{row}");
+    let lost = row.split(" per hour: ").next().and_then(|r| r.rsplit('>').next()).unwrap();
+    assert!(lost.contains("min"), "{lost}");
+    let other = page.split("<tr>").find(|row| row.contains("href=\"/s/two/\"")).unwrap();
+    assert!(!other.contains("slowed"), "{other}");
+    let overview = serving.get("/s/one/?window=1h", &[]).body;
+    assert!(overview.contains("where slowed = $1") && overview.contains("What got slower"), "{overview}");
+    serving.stop();
+    // Each is kept under its own name, in its own database.
+    for (world, server) in [(&one, "one"), (&two, "two")] {
+        assert_eq!(world.value("select string_agg(name, ',') from pgwright.history_source").await, server);
+    }
+    user.run(&["history", "--source", "one", "--last", "1h", &one.url]).exits(0).says("where slowed");
 }

@@ -25,7 +25,7 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    fn start(user: &User, scraped: &str) -> Self {
+    fn start(user: &User, scraped: &str, more: &[&str]) -> Self {
         let configuration = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms }}\n\
              scrape_configs:\n  - job_name: pgwright\n    static_configs: [ {{ targets: [ '{scraped}' ] }} ]\n"
@@ -38,6 +38,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", user.file("prometheus").display()))
             .arg(format!("--web.listen-address={address}"))
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -92,7 +93,7 @@ async fn prometheus_scrapes_it_and_gives_percentiles() {
             "indexes=300ms",
         ],
     );
-    let prometheus = Prometheus::start(&user, &serving.address);
+    let prometheus = Prometheus::start(&user, &serving.address, &[]);
     let client = testkit::connect(&world.url).await;
     let work = tokio::spawn(async move {
         loop {
@@ -153,6 +154,53 @@ async fn prometheus_scrapes_it_and_gives_percentiles() {
         .unwrap();
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(checked.status.success() && said.is_empty(), "{said}");
+    drop(prometheus);
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_reads_native_histograms_of_statements_and_users() {
+    let world = World::on(testkit::any_server()).await;
+    let user = User::new();
+    let serving = Serving::start(&user, &world.url, &["--interval", "statements=300ms"]);
+    let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let answer = get(&serving.address, "/metrics", &[("Accept", accept)]).unwrap();
+    assert!(answer.head.contains("content-type: application/vnd.google.protobuf;"), "{}", answer.head);
+    let prometheus = Prometheus::start(&user, &serving.address, &["--enable-feature=native-histograms"]);
+    // What was called before the first reading is in no series.
+    serving.wait_for("watching", |m| {
+        m.value("pgwright_collector_runs_total", "\"statements\"") >= Some(2.0)
+            && m.sum("pgwright_sampling_looks_total") >= 2.0
+    });
+    let client = testkit::connect(&world.url).await;
+    for _ in 0..12 {
+        client.batch_execute("select pg_sleep(0.15)").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(110)).await;
+    }
+    let value = |series: &[Value]| series[0]["value"][1].as_str().unwrap().parse::<f64>().unwrap();
+    let here = format!("{{datname=\"{}\"}}", world.name);
+    let quantile = |family: &str| format!("histogram_quantile(0.99, sum({family}{here}))");
+    let counted = |family: &str| format!("sum(histogram_count({family}{here})) > 11");
+    for family in ["postgres_statement_latency_seconds", "postgres_user_latency_seconds"] {
+        prometheus.query(&counted(family));
+        let p99 = value(&prometheus.query(&quantile(family)));
+        assert!((0.148..=0.25).contains(&p99), "{family}: {p99}");
+    }
+    // What Prometheus has of the fine buckets is what pgwright tells of the classic ones, and nobody else was there.
+    let of_text: f64 = serving
+        .metrics()
+        .0
+        .lines()
+        .filter(|line| {
+            line.starts_with("postgres_statement_latency_seconds_count{") && line.contains(&world.name)
+        })
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum();
+    let wanted = format!("sum(histogram_count(postgres_statement_latency_seconds{here})) >= {of_text}");
+    assert_eq!(value(&prometheus.query(&wanted)), of_text);
+    // Of a series that is native, Prometheus takes no classic buckets.
+    let classic = prometheus.ask("postgres_statement_latency_seconds_bucket");
+    assert_eq!(classic["data"]["result"], Value::Array(Vec::new()), "{classic}");
     drop(prometheus);
     serving.stop();
 }

@@ -41,9 +41,12 @@ catalog_query! {
 }
 
 catalog_query! {
-    /// What a session of this database does or did last. Without any session there is one row without a process.
+    /// What a session does or did last, and whether in this database. Without any session there is one row without a process.
     pub struct SessionSampleRow {
         pid: Option<i32>,
+        datid: Option<u32>,
+        is_here: Option<bool>,
+        usesysid: Option<u32>,
         query_id: Option<i64>,
         state: Option<String>,
         query_start: Option<DateTime<Utc>>,
@@ -57,7 +60,7 @@ catalog_query! {
     parameters [TIMESTAMPTZ]
 }
 
-/// What every client session of this database but the own one does; those left out that have been idle since before
+/// What every client session but the own one does, in whichever database; those left out that have been idle since before
 /// `quiet_before`.
 ///
 /// # Errors

@@ -79,6 +79,16 @@ catalog_query! {
     server { 13 => "role_names.sql" }
 }
 
+catalog_query! {
+    /// The name of a database.
+    pub struct DatabaseNameRow {
+        oid: u32,
+        datname: String,
+    }
+    name "database_names"
+    server { 13 => "database_names.sql" }
+}
+
 /// The counters of every entry whose identity the role may see.
 ///
 /// # Errors
@@ -117,4 +127,13 @@ pub async fn reset_at(session: &Session) -> Result<Option<DateTime<Utc>>, Error>
 pub async fn role_names(session: &Session) -> Result<HashMap<u32, String>, Error> {
     let rows: Vec<RoleNameRow> = read_catalog(session, session.version_num(), &[]).await?;
     Ok(rows.into_iter().map(|row| (row.oid, row.rolname)).collect())
+}
+
+/// The names of databases by their OID.
+///
+/// # Errors
+/// When the query fails.
+pub async fn database_names(session: &Session) -> Result<HashMap<u32, String>, Error> {
+    let rows: Vec<DatabaseNameRow> = read_catalog(session, session.version_num(), &[]).await?;
+    Ok(rows.into_iter().map(|row| (row.oid, row.datname)).collect())
 }

@@ -1,12 +1,14 @@
 //! What got slower since when, what does it cost, and why may that be? Statements of two windows of history side by side.
 
 use apply::JournalEntry;
+use chrono::TimeDelta;
 use history::{Overview, Reader, Spent, StatementChange};
 use maud::{Markup, html};
 
 use super::chart::{Chart, Line};
 use super::figures::{ago, bytes, count, percent, rate, seconds, written};
 use super::past::{Past, percentile, told};
+use super::plans::{self, Flip};
 use super::{Visit, layout, link};
 use crate::{Failure, Site};
 
@@ -16,6 +18,10 @@ const SHOWN: usize = 12;
 const WAITS: usize = 7;
 /// How much more of something is worth telling.
 const MORE: f64 = 1.3;
+/// A plan is looked at every five minutes: a change explains one of times that is not much further away.
+const PLAN_CHANGES_WITHIN: TimeDelta = TimeDelta::minutes(20);
+/// The share of the lost time from which waits explain it.
+const WAITS_EXPLAIN: f64 = 0.3;
 
 /// The screen of the overview for who keeps history.
 pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup {
@@ -99,10 +105,12 @@ fn table(site: &Site, overview: &Overview) -> Markup {
                 th.right scope="col" { "P50 before → now" }
                 th.right scope="col" { "P99 before → now" }
                 th.right scope="col" { "Calls/h before → now" }
+                th scope="col" title="What its sessions were seen at, in session time per hour" { "Waits for, per hour" }
+                th scope="col" { "Plan" }
                 th scope="col" { "Likely cause" }
                 th scope="col" { "Fix" }
             } }
-            tbody { @for change in &overview.statements { tr {
+            tbody { @for change in &overview.statements { @let flip = plans::flips(&change.plans, overview.reference.from).pop(); tr {
                 th scope="row" { (named(change)) }
                 td.right { @match change.slower_seconds_per_hour { Some(value) => (lost(value)), None => "new" } }
                 td.right { (lost(change.more_calls_seconds_per_hour)) }
@@ -114,7 +122,13 @@ fn table(site: &Site, overview: &Overview) -> Markup {
                 td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
                 td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
                 td.right { (pair(change, |s| html! { (rate(s.calls_per_hour)) })) }
-                td { (cause(change).unwrap_or_default()) }
+                td { (waits(change)) }
+                td { @match &flip {
+                    Some(flip) => { "changed " time datetime=(flip.at.to_rfc3339()) title=(written(flip.at)) { (flip.at.format("%d %b %H:%M")) } },
+                    None if change.plans.is_empty() => span.dim title="No plan was seen of it" { "–" },
+                    None => "the same",
+                } }
+                td { (cause(change, flip.as_ref()).unwrap_or_default()) }
                 td {
                     @for r in fix(change.key.queryid) { a href={ "/recommendations#r-" (r.id) } { (r.title) } span.dim { @if r.reversible { " (can be undone)" } } }
                     @if advised.is_none() { a href="/recommendations" { "not computed" } }
@@ -140,17 +154,32 @@ fn named(change: &StatementChange) -> Markup {
     }
 }
 
+/// The two events at which it was seen most.
+fn waits(change: &StatementChange) -> Markup {
+    let most = change.waits.iter().filter(|wait| wait.seconds_per_hour >= 0.05).take(2);
+    html! { @for wait in most { div {
+        (wait.event) " " (seconds(wait.seconds_per_hour))
+        @if wait.reference_seconds_per_hour > 0.0 { span.dim { ", " (seconds(wait.reference_seconds_per_hour)) " before" } }
+    } } }
+}
+
 fn pair(change: &StatementChange, part: impl Fn(&Spent) -> Markup) -> Markup {
     html! { @if let Some(before) = &change.before { (part(before)) " → " } (part(&change.now)) }
 }
 
-/// Why executions may take longer, from what the server counts beside the time. The first that is the case.
-fn cause(change: &StatementChange) -> Option<String> {
+/// Why executions may take longer: because of another plan since then, or from what the server counts beside the time
+/// and what sessions were seen at. The first that is the case.
+fn cause(change: &StatementChange, flip: Option<&Flip>) -> Option<String> {
     let (now, before) = (&change.now, change.before.as_ref()?);
     let (calls, calls_before) = (now.figures.calls, before.figures.calls);
     let (mean, mean_before) = (now.mean_ms?, before.mean_ms?);
     if mean < MORE * mean_before || calls <= 0.0 || calls_before <= 0.0 {
         return None;
+    }
+    let at_that_time =
+        |flip: &&Flip| change.since.is_none_or(|since| (flip.at - since).abs() <= PLAN_CHANGES_WITHIN);
+    if let Some(flip) = flip.filter(at_that_time) {
+        return Some(format!("another plan since {}: {}", flip.at.format("%d %b %H:%M"), flip.words()));
     }
     let per_call = |part: fn(&history::Figures) -> f64| {
         (part(&now.figures) / calls, part(&before.figures) / calls_before)
@@ -188,7 +217,19 @@ fn cause(change: &StatementChange) -> Option<String> {
             rate(read.1)
         ));
     }
-    Some("the same work takes longer: it waits, or the machine is busy; its page says for what".into())
+    let grown = |wait: &&history::WaitChange| wait.seconds_per_hour - wait.reference_seconds_per_hour;
+    let waits = change.waits.iter().filter(|wait| wait.event != "CPU");
+    let most = waits.max_by(|a, b| grown(a).total_cmp(&grown(b)));
+    let slower = change.slower_seconds_per_hour.unwrap_or(0.0);
+    if let Some(wait) = most.filter(|wait| grown(wait) >= slower * WAITS_EXPLAIN) {
+        return Some(format!(
+            "the same work waits longer for {}: {} per hour, {} before",
+            wait.event,
+            seconds(wait.seconds_per_hour),
+            seconds(wait.reference_seconds_per_hour)
+        ));
+    }
+    Some("the same work takes longer on the CPU: the machine is busier, or slower".into())
 }
 
 /// The server over time.
@@ -255,6 +296,8 @@ mod tests {
             slower_seconds_per_hour: Some(1.0),
             more_calls_seconds_per_hour: 0.0,
             since: None,
+            waits: Vec::new(),
+            plans: Vec::new(),
         }
     }
 
@@ -280,9 +323,28 @@ mod tests {
                 Some("40.0 kB to temporary files per call, 0 bytes before"),
             ),
         ] {
-            let found = cause(&change(before, now));
+            let found = cause(&change(before, now), None);
             assert!(found.as_deref().unwrap_or("").contains(expected.unwrap_or("")), "{found:?}");
             assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
         }
+    }
+
+    #[test]
+    fn time_that_is_waited_away_is_told_with_what_for() {
+        let before = Figures { calls: 100.0, exec_ms: 100.0, rows: 100.0, ..Figures::default() };
+        let mut slower = change(before, Figures { exec_ms: 100_000.0, ..before });
+        slower.slower_seconds_per_hour = Some(100.0);
+        let wait = |event: &str, now: f64| history::WaitChange {
+            event: event.into(),
+            seconds_per_hour: now,
+            reference_seconds_per_hour: 0.0,
+        };
+        slower.waits = vec![wait("CPU", 60.0), wait("Lock: tuple", 40.0), wait("IO: DataFileRead", 1.0)];
+        assert_eq!(
+            cause(&slower, None).as_deref(),
+            Some("the same work waits longer for Lock: tuple: 40.00 s per hour, 0 before")
+        );
+        slower.waits.remove(1);
+        assert!(cause(&slower, None).unwrap().contains("on the CPU"));
     }
 }

@@ -12,6 +12,7 @@ use super::figures::{bar, bytes, count, percent, rate, seconds};
 use super::layout::{self, Page};
 use super::listing::{Column, Listing, Wanted, by};
 use super::past::{self, Past};
+use super::plans;
 use super::samples::{Rows, histograms};
 use super::{Visit, link};
 use crate::{Failure, Site};
@@ -434,17 +435,22 @@ fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Fai
         .iter()
         .take(WAITS)
         .map(|wait| line(&wait.event, &|b| b.active_sessions.get(&wait.event).copied().unwrap_or(0.0)));
+    let in_window = |plan: &&history::StatementPlan| plan.at >= history.window.from;
+    let mark =
+        history.plans.iter().skip(1).filter(in_window).next_back().map(|plan| (plan.at, "another plan"));
     let waited: f64 = history.waits.iter().map(|w| w.active_seconds).sum();
     html! {
         h2 { "Over time" }
         (choices)
         p.dim { (past::told(&history.window)) "; by users " (history.users.join(", ")) "." }
         div.charts {
-            (Chart { title: "Latency", lines: latency, write: seconds, gap, mark: None }.draw())
+            (Chart { title: "Latency", lines: latency, write: seconds, gap, mark }.draw())
             (Chart { title: "Time per hour", lines: vec![line("execution", &|b| b.spent.seconds_per_hour)], write: seconds, gap, mark: None }.draw())
             (Chart { title: "Calls per second", lines: vec![line("calls", &|b| b.spent.calls_per_hour / 3600.0)], write: rate, gap, mark: None }.draw())
             (Chart { title: "Sessions that ran it, by what they waited for", lines: waits.collect(), write: rate, gap, mark: None }.draw())
         }
+        (plans::section(&history.plans))
+        @if history.by_user.len() > 1 { (by_user(history)) }
         @if !history.waits.is_empty() {
             div.scroll tabindex="0" role="region" aria-label="Waits" { table {
                 thead { tr { th scope="col" { "Waits for" } th.right scope="col" { "Session time" } th scope="col" { "Share" } } }
@@ -454,6 +460,30 @@ fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Fai
                 } } }
             } }
         }
+    }
+}
+
+/// What the calls of each user took.
+fn by_user(history: &StatementHistory) -> Markup {
+    html! {
+        h2 { "By user" }
+        div.scroll tabindex="0" role="region" aria-label="By user" { table {
+            thead { tr {
+                th scope="col" { "User" } th scope="col" { "Database" }
+                th.right scope="col" { "Time per hour" } th.right scope="col" { "Calls per hour" } th.right scope="col" { "Mean" }
+                th.right scope="col" { "P50" } th.right scope="col" { "P95" } th.right scope="col" { "P99" }
+            } }
+            tbody { @for user in &history.by_user { tr {
+                th scope="row" { @if user.rolname.is_empty() { span.dim { "not known" } } @else { (user.rolname) } }
+                td { (user.datname) }
+                td.right { (seconds(user.spent.seconds_per_hour)) }
+                td.right { (rate(user.spent.calls_per_hour)) }
+                td.right { (seconds(user.spent.mean_ms.unwrap_or(f64::NAN) / 1000.0)) }
+                td.right { (past::percentile(user.spent.percentiles.p50)) }
+                td.right { (past::percentile(user.spent.percentiles.p95)) }
+                td.right { (past::percentile(user.spent.percentiles.p99)) }
+            } } }
+        } }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct ServeSettings {
     database: Vec<String>,
     queries: Vec<PathBuf>,
     statements: Option<usize>,
+    /// `--plans`.
+    plans: Option<usize>,
     objects: Option<usize>,
     #[serde(deserialize_with = "durations")]
     interval: Vec<(String, Duration)>,
@@ -93,6 +95,7 @@ impl Args {
         list(&mut self.databases, &file.database);
         list(&mut self.queries, &file.queries);
         option(&mut self.statements, &file.statements);
+        option(&mut self.plans, &file.plans);
         option(&mut self.objects, &file.objects);
         list(&mut self.interval, &file.interval);
         list(&mut self.timeout, &file.timeout);
