@@ -271,7 +271,10 @@ fn observed(evidence: Evidence<'_>) -> Vec<Choice> {
 /// An observed value with the type of the column it is compared with.
 fn typed(evidence: Evidence<'_>, number: u32, text: &str) -> Value {
     for context in evidence.analysis.parameters.get(&number).into_iter().flatten() {
-        if matches!(context, ParameterContext::Limit | ParameterContext::Offset) {
+        // Between two unknown constants no operator is the only one.
+        let is_number =
+            matches!(context, ParameterContext::Limit | ParameterContext::Offset | ParameterContext::Number);
+        if is_number && text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Value::Number(text.into());
         }
     }
