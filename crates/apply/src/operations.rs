@@ -388,7 +388,10 @@ mod tests {
                  WITH (fillfactor = '90'); \
                  ALTER TABLE s.\"a\"\"b.c_2024\" OWNER TO \"O'Neil\"; \
                  ALTER TABLE s.\"a\"\"b.c_2024\" ADD CONSTRAINT pgwright_bound CHECK (\"Größe\" IS NOT NULL); \
-                 WITH moved AS (DELETE FROM ONLY s.d WHERE \"Größe\" IS NOT NULL RETURNING \"Größe\") \
+                 WITH idle AS (SELECT ctid FROM ONLY s.d WHERE \"Größe\" IS NOT NULL AND pg_catalog.age(xmin) > \
+                 (SELECT pg_catalog.age(nullif(pg_catalog.current_setting('pgwright.busy_since'), '')::pg_catalog.xid)) \
+                 FOR UPDATE SKIP LOCKED), \
+                 moved AS (DELETE FROM ONLY s.d USING idle WHERE s.d.ctid = idle.ctid RETURNING \"Größe\") \
                  INSERT INTO s.\"a\"\"b.c_2024\" (\"Größe\") SELECT \"Größe\" FROM moved; \
                  DO …; SELECT …; \
                  LOCK TABLE ONLY s.\"a\"\"b.c\" IN ACCESS EXCLUSIVE MODE; \
@@ -412,14 +415,16 @@ mod tests {
             ),
             (
                 "CREATE SCHEMA pgwright_cron; CREATE PROCEDURE pgwright_cron.run(…)",
-                "DO $undo$ BEGIN DROP PROCEDURE pgwright_cron.run(timestamptz, integer, integer); \
+                "DO $undo$ DECLARE v_left regprocedure; BEGIN FOR v_left IN SELECT oid FROM pg_catalog.pg_proc \
+                 WHERE pronamespace = 'pgwright_cron'::pg_catalog.regnamespace AND proname ~ '^in_default_[0-9]+$' \
+                 LOOP EXECUTE 'DROP FUNCTION ' || v_left || ' CASCADE'; END LOOP; DROP PROCEDURE pgwright_cron.run(timestamptz, integer, integer); \
                  DROP TABLE pgwright_cron.ahead, pgwright_cron.partition_set; DROP SCHEMA pgwright_cron; END $undo$",
             ),
         ];
         for ((sql, undo), (want_sql, want_undo)) in rendered.iter().zip(expected) {
             let sql = sql
-                .replace(set_partition::NOBODY_WAITS, "DO …")
-                .replace(set_partition::SHORT_LOCKS, "SELECT …");
+                .replace(crate::partition_sets::moving::NOBODY_WAITS, "DO …")
+                .replace(crate::partition_sets::moving::SHORT_LOCKS, "SELECT …");
             assert_eq!((sql.as_str(), undo.as_str()), (want_sql, want_undo));
         }
     }

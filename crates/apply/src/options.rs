@@ -32,6 +32,8 @@ pub struct ExecuteOptions {
     /// How long a concurrent build or drop may wait for transactions that are older than it. Nobody
     /// queues behind this wait, and giving up means to build again, so this is long.
     pub transaction_timeout: Duration,
+    /// How long others may have to wait for what is locked while rows are moved out of a DEFAULT partition.
+    pub max_lock: Duration,
     /// How often a statement is tried when its lock is not to be had or it was the victim of a
     /// deadlock.
     pub tries: u32,
@@ -65,6 +67,7 @@ impl Default for ExecuteOptions {
         Self {
             lock_timeout: Duration::from_secs(2),
             transaction_timeout: Duration::from_secs(3600),
+            max_lock: Duration::from_millis(100),
             tries: 10,
             backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(10),
@@ -92,9 +95,12 @@ impl ExecuteOptions {
     /// are tries left.
     pub(crate) fn tries_again(&self, attempt: u32, code: Option<&SqlState>) -> bool {
         let held = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-        code.is_some_and(|code| held.contains(code))
-            && attempt < self.tries
-            && !self.cancellation.is_cancelled()
+        code.is_some_and(|code| held.contains(code)) && self.has_tries_after(attempt)
+    }
+
+    /// Whether there are tries left after this one (from 1), and nobody has asked for a stop.
+    pub(crate) fn has_tries_after(&self, attempt: u32) -> bool {
+        attempt < self.tries && !self.cancellation.is_cancelled()
     }
 
     /// Tells of a try that failed and waits before the next.

@@ -4,6 +4,7 @@
 //! What is to be done is decided by `partitioning::planning`, a pure function. Each partition is made by one
 //! transaction, which also writes the journal's row, so a death leaves either both or neither, and the next run goes on.
 
+pub(crate) mod moving;
 mod run;
 pub mod schedule;
 mod survey;

@@ -185,6 +185,14 @@ pub fn key_text(key: Key, kind: KeyKind) -> String {
     }
 }
 
+/// A key in words: of a UUID the time that it stands for.
+pub fn key_words(key: Key, kind: KeyKind) -> String {
+    match kind {
+        KeyKind::UuidV7 => key_text(key, KeyKind::TimestampTz),
+        _ => key_text(key, kind),
+    }
+}
+
 fn clock_text(micros: Key) -> String {
     let Ok(timestamp) = Timestamp::from_microsecond(micros) else { return micros.to_string() };
     let clock = TimeZone::UTC.to_datetime(timestamp);

@@ -43,7 +43,7 @@ mod tree;
 pub mod watching;
 
 pub use archive_location::ArchiveLocation;
-pub use bound::{Bound, Edge, Key, key_text, typed_literal};
+pub use bound::{Bound, Edge, Key, key_text, key_words, typed_literal};
 pub use error::Error;
 pub use grid::{Grid, Part};
 pub use naming::{MAX_NAME_BYTES, default_pattern, fitted};

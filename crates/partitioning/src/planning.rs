@@ -13,7 +13,7 @@ use model::partition_tree::PartitionTable;
 use model::{KeyKind, QualifiedName, quote_identifier};
 use serde::{Deserialize, Serialize};
 
-use crate::bound::{Bound, Edge, Key, key_text};
+use crate::bound::{Bound, Edge, Key, key_words};
 use crate::error::Error;
 use crate::grid::{Grid, Part};
 use crate::naming::{MAX_NAME_BYTES, fitted};
@@ -35,6 +35,8 @@ pub struct Seen {
     pub has_odd_rows: bool,
     /// Whether DEFAULT holds any row, for lists.
     pub default_has_rows: bool,
+    /// Whether partitions hold rows that nobody has counted yet, none of them ever having been analyzed.
+    pub holds_uncounted_rows: bool,
     /// Names that are taken in the parent's schema by relations that are no partitions of the set.
     pub taken: BTreeSet<String>,
 }
@@ -140,8 +142,9 @@ pub fn plan(
         }
     }
     let grew = planner.plan.steps.iter().any(|s| matches!(s, Step::Create(new) if new.takes_from_default));
-    let holds_rows = trees.leaves(parent).iter().any(|t| t.rows.is_some_and(|rows| rows > 0.0));
-    if grew || (holds_rows && !parent.has_statistics) {
+    let holds_rows = seen.holds_uncounted_rows
+        || trees.leaves(parent).iter().any(|t| t.rows.is_some_and(|rows| rows > 0.0));
+    if grew || (holds_rows && !parent.has_statistics) || trees.outgrown(parent).is_some() {
         planner.plan.steps.push(Step::Analyze { table: set.parent.clone() });
     }
     if seen.has_odd_rows {
@@ -325,7 +328,7 @@ impl<'a> Planner<'a> {
     }
 
     fn text(&self, key: Key) -> String {
-        key_text(key, self.set.division.kind)
+        key_words(key, self.set.division.kind)
     }
 
     fn create(&mut self, part: &Part, takes_from_default: bool) -> Result<(), Error> {

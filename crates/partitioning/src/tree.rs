@@ -84,6 +84,15 @@ impl Trees {
         all
     }
 
+    /// How many rows a partitioned table was last said to have as a whole, and how many its partitions are now said to
+    /// have, when these differ by more than what makes autovacuum analyze a table. `None` before PostgreSQL 14, which
+    /// keeps no count of the whole.
+    pub fn outgrown(&self, parent: &PartitionTable) -> Option<(f64, f64)> {
+        let whole = parent.rows?;
+        let parts: f64 = self.leaves(parent).iter().filter_map(|t| t.rows).sum();
+        ((parts - whole).abs() > 50.0 + whole / 10.0).then_some((whole, parts))
+    }
+
     /// The DEFAULT partition of a table.
     pub fn default_of(&self, table: &PartitionTable) -> Option<&PartitionTable> {
         self.children(table).find(|c| c.text == "DEFAULT").map(|c| c.table)

@@ -7,7 +7,7 @@ use model::partition_tree::{PartitionDetails, PartitionTable};
 use model::{KeyKind, QualifiedName};
 use serde::Serialize;
 
-use crate::bound::{Bound, Edge, Key, key_text};
+use crate::bound::{Bound, Edge, Key, key_words};
 use crate::grid::Grid;
 use crate::inference::infer;
 use crate::tree::{Trees, kind_of};
@@ -50,6 +50,8 @@ pub struct PartitionReport {
     pub name: QualifiedName,
     /// Its bound in the server's words.
     pub bound: String,
+    /// The times that the ends of its bound stand for, where they do not show it themselves: of UUIDs.
+    pub times: Option<String>,
     /// Whether it is partitioned in turn.
     pub is_partitioned: bool,
     /// Estimated rows, of all partitions below it.
@@ -101,6 +103,10 @@ pub fn report(trees: &Trees, parent: &PartitionTable, around: &Surroundings<'_>)
             let mut report = partition(trees, child.table, child.text, around);
             report.age_days =
                 kind.zip(bound.as_ref()).and_then(|(kind, bound)| age(kind, bound, around.now_micros));
+            report.times = kind
+                .filter(|kind| *kind == KeyKind::UuidV7)
+                .zip(bound.as_ref().and_then(Bound::range))
+                .map(|(kind, (from, to))| format!("{} to {}", edge_text(from, kind), edge_text(to, kind)));
             (bound, report)
         })
         .collect();
@@ -160,6 +166,7 @@ fn partition(
     PartitionReport {
         name: table.name.clone(),
         bound: bound.to_owned(),
+        times: None,
         is_partitioned: table.key.is_some(),
         rows: (!known.is_empty()).then(|| known.iter().sum()),
         table_bytes: sum(|d| d.table_bytes),
@@ -198,7 +205,7 @@ fn edge_text(edge: Edge, kind: KeyKind) -> String {
     match edge {
         Edge::Min => "the smallest value".to_owned(),
         Edge::Max => "the largest value".to_owned(),
-        Edge::At(key) => key_text(key, kind),
+        Edge::At(key) => key_words(key, kind),
     }
 }
 
@@ -361,6 +368,12 @@ fn upkeep_remarks(set: &mut SetReport, trees: &Trees, parent: &PartitionTable, a
                     guess. Run ANALYZE on it, or \"pgwright partition run\"."
             .to_owned();
         set.remark("statistics", true, text);
+    } else if let Some((whole, parts)) = trees.outgrown(parent) {
+        let text = format!(
+            "The table as a whole was analyzed when it had {whole:.0} rows, and its partitions have {parts:.0} by now. \
+             Run ANALYZE on it, or \"pgwright partition run\"."
+        );
+        set.remark("statistics", false, text);
     }
     let pending: Vec<String> =
         trees.children(parent).filter(|c| c.table.detach_pending).map(|c| c.table.name.to_string()).collect();

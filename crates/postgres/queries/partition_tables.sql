@@ -13,7 +13,7 @@ SELECT /* pgwright:partition_tables */
     false as detach_pending,
     pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
     pg_catalog.pg_has_role(c.relowner, 'USAGE') as is_owner,
-    case when c.reltuples >= 0 then c.reltuples::double precision end as reltuples,
+    case when c.reltuples > 0 or c.relpages > 0 then c.reltuples::double precision end as reltuples,
     case when d.partdefid is not null and c.relkind = 'r' then pg_catalog.pg_relation_size(c.oid) end as default_bytes,
     t.spcname::text as tablespace,
     -- The rows of pg_statistic are not for everybody.

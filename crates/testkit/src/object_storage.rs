@@ -4,12 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3ServiceBuilder, SharedS3Service};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 /// A server on a port of its own. It goes away when it is dropped.
 pub struct ObjectStorage {
     directory: tempfile::TempDir,
+    certificates: tempfile::TempDir,
     endpoint: String,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -25,24 +30,49 @@ impl ObjectStorage {
     /// # Panics
     /// When no port can be had.
     pub fn start(bucket: &str) -> Self {
+        Self::started(bucket, false)
+    }
+
+    /// Starts one that speaks TLS only, with a certificate of an authority of its own.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub fn start_with_tls(bucket: &str) -> Self {
+        Self::started(bucket, true)
+    }
+
+    fn started(bucket: &str, tls: bool) -> Self {
         let directory = tempfile::tempdir().expect("a folder can be made");
         std::fs::create_dir(directory.path().join(bucket)).expect("a folder can be made");
         let files = s3s_fs::FileSystem::new(directory.path()).expect("the folder is there");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port can be had");
         listener.set_nonblocking(true).expect("a socket can be set up");
         let port = listener.local_addr().expect("it has an address").port();
+        let certificates = tempfile::tempdir().expect("a folder can be made");
+        let acceptor = tls.then(|| certified(certificates.path()));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         // A thread of its own: tests wait for pgwright without giving way.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime can be built").block_on(async move {
                 tokio::select! {
-                    () = serve(listener, files) => {}
+                    () = serve(listener, files, acceptor) => {}
                     _ = stopped => {}
                 }
             });
         });
-        Self { directory, endpoint: format!("http://127.0.0.1:{port}"), _stop: stop }
+        let scheme = if tls { "https" } else { "http" };
+        Self { directory, certificates, endpoint: format!("{scheme}://127.0.0.1:{port}"), _stop: stop }
+    }
+
+    /// The certificate of the authority that has signed the server's.
+    pub fn ca_file(&self) -> PathBuf {
+        self.certificates.path().join("ca.pem")
+    }
+
+    /// The certificate of another authority of the same name.
+    pub fn strange_ca_file(&self) -> PathBuf {
+        self.certificates.path().join("strange.pem")
     }
 
     /// Its address.
@@ -102,16 +132,52 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-async fn serve(listener: std::net::TcpListener, files: s3s_fs::FileSystem) {
+/// Makes two authorities, writes down their certificates, and lets the first sign for this machine.
+fn certified(folder: &Path) -> TlsAcceptor {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let key = || KeyPair::generate().expect("a key can be made");
+    let mut params = CertificateParams::new(Vec::<String>::new()).expect("no name is a good name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = |params| CertifiedIssuer::self_signed(params, key()).expect("an authority signs for itself");
+    let (authority, stranger) = (issuer(params.clone()), issuer(params));
+    for (name, text) in [("ca.pem", authority.pem()), ("strange.pem", stranger.pem())] {
+        std::fs::write(folder.join(name), text).expect("a file can be written");
+    }
+    let own_key = key();
+    let own = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .and_then(|params| params.signed_by(&own_key, &authority))
+        .expect("an authority signs");
+    let certificate = CertificateDer::from_pem_slice(own.pem().as_bytes()).expect("it was written just now");
+    let private =
+        PrivateKeyDer::from_pem_slice(own_key.serialize_pem().as_bytes()).expect("it was made just now");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], private))
+        .expect("key and certificate belong together");
+    TlsAcceptor::from(std::sync::Arc::new(config))
+}
+
+async fn serve(listener: std::net::TcpListener, files: s3s_fs::FileSystem, acceptor: Option<TlsAcceptor>) {
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single(ObjectStorage::ACCESS_KEY_ID, ObjectStorage::SECRET_ACCESS_KEY));
     let service = builder.build().into_shared();
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener can be used");
     while let Ok((socket, _)) = listener.accept().await {
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(socket), service.clone());
+        let (service, acceptor) = (service.clone(), acceptor.clone());
         tokio::spawn(async move {
-            let _ = connection.await;
+            match acceptor {
+                None => answer(socket, service).await,
+                Some(acceptor) => {
+                    if let Ok(socket) = acceptor.accept(socket).await {
+                        answer(socket, service).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn answer(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: SharedS3Service) {
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
 }

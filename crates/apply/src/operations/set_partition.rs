@@ -7,8 +7,8 @@
 //! when it dies between them, leaves the partition "pending", which FINALIZE ends.
 //!
 //! Rows that wait in DEFAULT are moved by that same transaction, so nobody ever sees them missing or twice: most of them
-//! under row locks only, those that came meanwhile after parent and DEFAULT are locked, which ATTACH then reads once, unless
-//! DEFAULT is large (`partition_sets::unread_default`).
+//! under row locks only, those that are busy or came meanwhile after parent and DEFAULT are locked
+//! (`partition_sets::moving`), which ATTACH then reads once, unless DEFAULT is large (`partition_sets::unread_default`).
 //! The parent has to be locked against readers: whoever has looked up its partitions, then waits for the lock on
 //! DEFAULT and only then takes a snapshot, would otherwise miss the rows that have moved.
 
@@ -22,7 +22,7 @@ use super::{Condition, Inspection, Operation, Site};
 use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::objection::Objection;
-use crate::partition_sets::{UnreadDefault, schedule};
+use crate::partition_sets::{UnreadDefault, moving, schedule};
 
 /// See the module.
 pub(super) struct SetPartition {
@@ -79,20 +79,6 @@ pub(super) const SCHEDULE: SetPartition = SetPartition {
 
 /// The CHECK that spares ATTACH its scan of the moved rows, as long as the transaction lasts.
 const BOUND: &str = "pgwright_bound";
-
-/// Who wants to change a row that is being moved waits for this transaction, and holds locks on the tables that this one
-/// asks for next. That would be a deadlock, and PostgreSQL might end the other. So this one gives way, to be tried again.
-pub(super) const NOBODY_WAITS: &str = "DO LANGUAGE plpgsql 'BEGIN IF EXISTS ( \
-    SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.backend_xid = l.transactionid \
-    WHERE a.pid = pg_catalog.pg_backend_pid() AND NOT l.granted AND l.locktype = ''transactionid'') THEN \
-    RAISE EXCEPTION USING ERRCODE = ''lock_not_available'', \
-    MESSAGE = ''somebody waits to change a row that is being moved out of DEFAULT''; END IF; END'";
-
-/// Who begins to wait only now looks for deadlocks after deadlock_timeout; by then this one has given way or is done.
-pub(super) const SHORT_LOCKS: &str = "SELECT pg_catalog.set_config('lock_timeout', least( \
-    pg_catalog.date_part('epoch', pg_catalog.current_setting('lock_timeout')::pg_catalog.interval), \
-    pg_catalog.date_part('epoch', pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval) / 4 \
-    )::pg_catalog.text || 's', true)";
 
 impl Operation for SetPartition {
     fn id(&self) -> &'static str {
@@ -417,20 +403,16 @@ fn attachment(
     let mut after = Vec::new();
     if let Some((default, columns)) = from_default {
         let columns = columns.join(", ");
-        let movement = format!(
-            "WITH moved AS (DELETE FROM ONLY {default} WHERE {check} RETURNING {columns}) \
-             INSERT INTO {name} ({columns}) SELECT {columns} FROM moved"
-        );
         sql.push(format!("ALTER TABLE {name} ADD CONSTRAINT {BOUND} CHECK ({check})"));
-        sql.push(movement.clone());
+        sql.push(moving::of_idle(default, name, check, &columns));
         if unread.is_some() {
             sql.extend(UnreadDefault::settings());
         }
-        sql.extend([NOBODY_WAITS.to_owned(), SHORT_LOCKS.to_owned()]);
+        sql.extend([moving::NOBODY_WAITS.to_owned(), moving::SHORT_LOCKS.to_owned()]);
         // A reader that knew the partitions of before and read the rows of after would miss those that were moved.
         sql.push(format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"));
         sql.push(format!("LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE"));
-        sql.push(movement);
+        sql.push(moving::of_all(default, name, check, &columns));
         after.push(format!("ALTER TABLE {name} DROP CONSTRAINT {BOUND}"));
     } else if let Some(unread) = unread {
         sql.extend(UnreadDefault::settings());

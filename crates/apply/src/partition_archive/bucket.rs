@@ -393,11 +393,29 @@ pub(super) fn hint_of(error: &object_store::Error) -> &'static str {
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             "It takes the rights to list the bucket, and to get, put and delete its objects."
         }
+        _ if is_of_certificate(error) => {
+            "Who has signed the storage's certificate is trusted when \"ca_file\" of [object_storage] in pgwright.toml, or \
+             AWS_CA_BUNDLE, names the authority's certificate."
+        }
         _ => {
             "Look at [object_storage] of pgwright.toml and AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and \
              AWS_SECRET_ACCESS_KEY; profiles of ~/.aws are not read."
         }
     }
+}
+
+/// Whether it was the certificate of the storage that was not trusted.
+fn is_of_certificate(error: &object_store::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An error of input and output does not name the error that it wraps as its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    false
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use model::Millis;
 use partitioning::settings::SetSettings;
 use postgres::{Session, Target};
 use serde::Serialize;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::moving::Watch;
 use super::survey::{Survey, Surveyed, survey};
 use crate::action::{Action, SetChange};
 use crate::error::{Error, StepFailure};
@@ -239,7 +241,7 @@ async fn own_way(
     };
     match change {
         SetChange::CreatePartition { .. } => {
-            match create(site.session, &step.change, step_id, options, on_event).await {
+            match create((target, site.session), &step.change, step_id, options, on_event).await {
                 Ok(()) => Ok(Some(Ok(()))),
                 Err(failure) => failed(failure).await,
             }
@@ -283,7 +285,7 @@ async fn own_way(
 
 /// Makes a partition and journals it in one transaction, again when a lock was not to be had.
 async fn create(
-    session: &Session,
+    (target, session): (&Target, &Session),
     action: &Action,
     step_id: i64,
     options: &ExecuteOptions,
@@ -292,17 +294,14 @@ async fn create(
     let operation = operation_of(action);
     let id = operation.id();
     on_event(Event::Started { step_id, sql: operation.statement(action) });
-    let unread = match action {
-        Action::Set(SetChange::CreatePartition { unread_default, .. }) => unread_default.as_ref(),
-        _ => None,
+    let (unread, moves) = match action {
+        Action::Set(SetChange::CreatePartition { unread_default, from_default, .. }) => {
+            (unread_default.as_ref(), from_default.is_some())
+        }
+        _ => (None, false),
     };
     let transaction = |statements: &[String], end: &str| -> String {
-        let timeout_ms = options.lock_timeout.as_millis().max(1);
-        // Moving the rows of a large DEFAULT takes its time.
-        let mut script = format!(
-            "begin isolation level read committed /* pgwright:create_partition */; \
-             set local lock_timeout = {timeout_ms}; set local statement_timeout = 0;\n"
-        );
+        let mut script = String::new();
         for statement in statements {
             script.push_str(&marked(id, statement));
             script.push_str(";\n");
@@ -314,29 +313,47 @@ async fn create(
         && let Some((last, first)) = before.split_last()
     {
         for script in [transaction(first, ""), transaction(std::slice::from_ref(last), "")] {
-            patiently(session, &script, action, step_id, options, on_event).await?;
+            patiently((session, None), &script, action, step_id, options, on_event).await?;
         }
     }
+    let watch = match moves {
+        true => Some(
+            Watch::over(session, target, options)
+                .await
+                .map_err(|e| StepFailure::of(action, e.detail().unwrap_or_else(|| e.to_string())))?,
+        ),
+        false => None,
+    };
     let end = format!(
         "update /* pgwright:journal_create */ pgwright.journal_step set status = 'done', attempts = 1, \
            started_at = pg_catalog.transaction_timestamp(), finished_at = pg_catalog.clock_timestamp() \
          where step_id = {step_id} and status = 'planned';\n"
     );
     let script = transaction(&operation.statements(action), &end);
-    let made = patiently(session, &script, action, step_id, options, on_event).await;
+    let made = patiently((session, watch.as_ref()), &script, action, step_id, options, on_event).await;
     if let (Err(_), Some(unread)) = (&made, unread) {
         // What cannot be taken away now refuses nothing, and the next run takes it away.
         let script = transaction(&unread.removal(), "");
-        if session.batch_execute(&script).await.is_err() {
+        if session.batch_execute(&format!("{}{script}", opening(options, ""))).await.is_err() {
             let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
         }
     }
     made
 }
 
+/// How a transaction begins.
+fn opening(options: &ExecuteOptions, settings: &str) -> String {
+    let timeout_ms = options.lock_timeout.as_millis().max(1);
+    // Moving the rows of a large DEFAULT takes its time.
+    format!(
+        "begin isolation level read committed /* pgwright:create_partition */; \
+         set local lock_timeout = {timeout_ms}; set local statement_timeout = 0; {settings}\n"
+    )
+}
+
 /// Sends a transaction until its locks are to be had.
 async fn patiently(
-    session: &Session,
+    (session, watch): (&Session, Option<&Watch>),
     script: &str,
     action: &Action,
     step_id: i64,
@@ -348,16 +365,37 @@ async fn patiently(
     let mut attempt = 1;
     loop {
         on_event(Event::Sending { step_id, sql: sql.clone(), attempt });
-        let Err(error) = session.batch_execute(script).await else { return Ok(()) };
+        let settings = watch.map(|watch| watch.settings(attempt)).unwrap_or_default();
+        let script = format!("{}{script}", opening(options, &settings));
+        let (answer, taken_back) = match watch {
+            Some(watch) => watch.send(session, &script).await,
+            None => (session.batch_execute(&script).await, false),
+        };
+        let Err(error) = answer else { return Ok(()) };
         on_event(Event::Answered { step_id });
         let _ = session.batch_execute("rollback /* pgwright:create_partition */").await;
-        if !options.tries_again(attempt, error.code()) {
-            let message = error.as_db_error().map_or_else(|| error.to_string(), |d| d.message().to_owned());
+        // Only where rows are moved do statements have a limit of their own.
+        let ran_out = watch.is_some() && error.code() == Some(&SqlState::QUERY_CANCELED);
+        let again = options.tries_again(attempt, error.code()) || ran_out && options.has_tries_after(attempt);
+        if !again {
+            let message = match (taken_back, ran_out) {
+                (true, _) => {
+                    "others change the rows that are being moved out of DEFAULT all the time".to_owned()
+                }
+                (false, true) => {
+                    let ms = options.max_lock.as_millis();
+                    format!("DEFAULT would be locked for longer than max_lock ({ms} ms) while rows leave it")
+                }
+                _ => error.as_db_error().map_or_else(|| error.to_string(), |d| d.message().to_owned()),
+            };
+            let hint = "Allow a longer lock with --max-lock, or try again when fewer rows are changed.";
             return Err(StepFailure {
-                sqlstate: error.code().map(|c| c.code().to_owned()),
+                // A timeout that pgwright has set is no wish of somebody to stop.
+                sqlstate: error.code().filter(|_| !ran_out).map(|c| c.code().to_owned()),
                 attempts: attempt,
                 timeout_ms,
                 cancelled: options.cancellation.is_cancelled(),
+                server_hint: ran_out.then(|| hint.to_owned()),
                 ..StepFailure::of(action, message)
             });
         }

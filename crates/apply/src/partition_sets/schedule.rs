@@ -13,13 +13,14 @@ use model::partition_set::{Interval, PartitionSet};
 use model::{KeyKind, QualifiedName, quote_identifier, quote_literal};
 use partitioning::planning::ahead;
 use partitioning::settings::SetSettings;
-use partitioning::{Trees, key_text};
+use partitioning::{Trees, key_words};
 use postgres::{Session, Target};
 use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::survey::{creation, look, taken_names};
+use super::survey::{creation, default_facts, look, taken_names};
+use super::unread_default::LARGE_BYTES;
 use crate::action::{Action, SetChange};
 use crate::error::Error;
 use crate::event::{Event, OnEvent};
@@ -69,6 +70,7 @@ pub struct ScheduledSet {
 struct Row {
     name: QualifiedName,
     due: i64,
+    check: Option<String>,
     statements: Vec<String>,
 }
 
@@ -97,6 +99,19 @@ pub async fn plan_schedule(
         }
         let wrong =
             |e: partitioning::Error| Error::Unfit { what: set.parent.to_string(), reason: e.to_string() };
+        if let Some(default) = trees.default_of(parent)
+            && default.default_bytes.is_some_and(|bytes| bytes >= LARGE_BYTES)
+            && !default_facts(session, parent, default, &set.division.key).await?.shows_keys
+        {
+            notices.push(format!(
+                "{}: DEFAULT {} would be read while it is locked, so the server makes no partition beside it while it is \
+                 larger than {}; an index on {} spares that.",
+                set.parent,
+                default.name,
+                model::Bytes(LARGE_BYTES.unsigned_abs()),
+                quote_identifier(&set.division.key)
+            ));
+        }
         let mut found = ahead(&set, &trees, parent, &seen, at_most).map_err(wrong)?;
         let all = |found: &[partitioning::planning::Ahead]| -> (Vec<String>, Vec<String>) {
             found.iter().map(|a| (a.partition.name.schema.clone(), a.partition.name.name.clone())).unzip()
@@ -112,15 +127,16 @@ pub async fn plan_schedule(
             .into_iter()
             .map(|ahead| {
                 let (name, due) = (ahead.partition.name.clone(), ahead.due);
+                let check = ahead.partition.check.clone();
                 let change = Action::Set(creation(session, parent, &set, ahead.partition, (None, None)));
-                Row { name, due, statements: operation_of(&change).statements(&change) }
+                Row { name, due, check, statements: operation_of(&change).statements(&change) }
             })
             .collect();
         sets.push(ScheduledSet {
             table: set.parent.clone(),
             partitions: rows.len(),
             last: rows.last().map(|row| row.name.clone()),
-            last_due: rows.last().map(|row| key_text(row.due, set.division.kind)),
+            last_due: rows.last().map(|row| key_words(row.due, set.division.kind)),
             current_key: current_key(&set),
             rows,
         });
@@ -219,7 +235,10 @@ pub(crate) fn undo_sql(has_job: bool) -> String {
         false => String::new(),
     };
     format!(
-        "DO $undo$ BEGIN {unschedule}DROP PROCEDURE pgwright_cron.run(timestamptz, integer, integer); \
+        "DO $undo$ DECLARE v_left regprocedure; BEGIN {unschedule}\
+         FOR v_left IN SELECT oid FROM pg_catalog.pg_proc WHERE pronamespace = 'pgwright_cron'::pg_catalog.regnamespace \
+         AND proname ~ '^in_default_[0-9]+$' LOOP EXECUTE 'DROP FUNCTION ' || v_left || ' CASCADE'; END LOOP; \
+         DROP PROCEDURE pgwright_cron.run(timestamptz, integer, integer); \
          DROP TABLE pgwright_cron.ahead, pgwright_cron.partition_set; DROP SCHEMA pgwright_cron; END $undo$"
     )
 }
@@ -308,15 +327,15 @@ async fn install(
             .rows
             .iter()
             .map(|r| {
-                serde_json::json!({ "schema": r.name.schema, "name": r.name.name, "due": r.due, "sql": r.statements })
+                serde_json::json!({ "schema": r.name.schema, "name": r.name.name, "due": r.due, "sql": r.statements, "check": r.check })
             })
             .collect();
         client
             .execute(
                 "insert /* pgwright:schedule_ahead */ into pgwright_cron.ahead \
-                   (table_name, partition_schema, partition_name, due, statements) \
+                   (table_name, partition_schema, partition_name, due, statements, bound_check) \
                  select $1, r ->> 'schema', r ->> 'name', (r ->> 'due')::pg_catalog.int8, \
-                   array(select pg_catalog.jsonb_array_elements_text(r -> 'sql')) \
+                   array(select pg_catalog.jsonb_array_elements_text(r -> 'sql')), r ->> 'check' \
                  from pg_catalog.jsonb_array_elements($2) r",
                 &[&table, &serde_json::Value::Array(rows)],
             )
@@ -334,4 +353,12 @@ async fn install(
     );
     client.batch_execute(&end).await.map_err(doing())?;
     Ok(entry_id)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_procedure_and_a_run_call_the_same_default_large() {
+        assert!(super::INSTALL.contains(&format!(">= {};", super::LARGE_BYTES)));
+    }
 }

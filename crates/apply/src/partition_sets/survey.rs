@@ -52,8 +52,16 @@ pub async fn survey(session: &Session, settings: &[SetSettings]) -> Result<Surve
     let trees = Trees::new(postgres::catalog::partition_tables(session, version).await?);
     let (now_micros, _) = postgres::catalog::clock(session, version).await?;
     let mut surveyed = Vec::new();
+    let uncounted = uncounted(session, &trees, settings).await?;
     for setting in settings {
-        surveyed.push(look(session, &trees, setting, now_micros).await?);
+        let mut looked = look(session, &trees, setting, now_micros).await?;
+        if let (Some(set), Some((parent, seen, planned))) = (&looked.0.set, &mut looked.1)
+            && uncounted.contains(&parent.oid)
+        {
+            seen.holds_uncounted_rows = true;
+            *planned = plan(set, &trees, parent, seen).unwrap_or(planned.clone());
+        }
+        surveyed.push(looked);
     }
     // Names that are taken by others, asked for all sets at once.
     let (mut schemas, mut names) = (Vec::new(), Vec::new());
@@ -84,6 +92,31 @@ pub async fn survey(session: &Session, settings: &[SetSettings]) -> Result<Surve
         sets.push(surveyed);
     }
     Ok(Survey { sets })
+}
+
+/// The parents without statistics of which no partition was ever analyzed, although one is not empty: autovacuum never
+/// comes to those that are only written to before it counts, and never to a parent.
+async fn uncounted(client: &Client, trees: &Trees, settings: &[SetSettings]) -> Result<BTreeSet<u32>, Error> {
+    let (mut parents, mut leaves) = (Vec::new(), Vec::new());
+    for parent in settings.iter().filter_map(|s| trees.find(&s.table_name().ok()?)) {
+        let below = trees.leaves(parent);
+        if parent.has_statistics || below.iter().any(|t| t.rows.is_some_and(|rows| rows > 0.0)) {
+            continue;
+        }
+        for leaf in below.iter().filter(|t| t.rows.is_none() && t.relkind == 'r') {
+            parents.push(parent.oid);
+            leaves.push(leaf.oid);
+        }
+    }
+    if leaves.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let doing = || Error::query("look which partitions hold rows");
+    let rows = client
+        .query(include_str!("../../queries/uncounted_partitions.sql"), &[&parents, &leaves])
+        .await
+        .map_err(doing())?;
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, tokio_postgres::Error>>().map_err(doing())
 }
 
 pub(super) type Planned<'a> = Option<(&'a PartitionTable, Seen, SetPlan)>;
@@ -253,14 +286,14 @@ pub(super) async fn taken_names(
 }
 
 /// Whether and how rows may be moved out of DEFAULT.
-struct DefaultFacts {
+pub(super) struct DefaultFacts {
     obstacle: Option<&'static str>,
     columns: Vec<String>,
     /// Whether an index shows which keys it has, and nothing stands between that and the truth.
-    shows_keys: bool,
+    pub shows_keys: bool,
 }
 
-async fn default_facts(
+pub(super) async fn default_facts(
     client: &Client,
     parent: &PartitionTable,
     default: &PartitionTable,

@@ -45,7 +45,7 @@ const CARRIED: &str = r#"
     create trigger off after delete on t for each row execute function note(); alter table t disable trigger off;
     create trigger whole after update on t for each statement execute function note();
     comment on trigger noted on t is 'a trigger';
-    alter table t enable row level security;
+    alter table t enable row level security; alter table t force row level security;
     create policy mine on t as restrictive for update to reader using (owner = 3) with check (name <> 'x');
     create policy seen on t using (owner > 0); comment on policy mine on t is 'a policy';
     grant select, insert on t to reader; grant update (name) on t to reader with grant option;
@@ -71,7 +71,7 @@ async fn hanging(world: &World) -> String {
                     and pronamespace <> 'pgwright'::regnamespace
                 union all select concat('policy ', p::text) from pg_policies p where tablename = 't'
                 union all select concat('policy comment ', obj_description(oid, 'pg_policy')) from pg_policy where polrelid = 't'::regclass
-                union all select concat('grant ', relacl::text, relrowsecurity, relreplident, pg_get_userbyid(relowner), obj_description(oid, 'pg_class')) from pg_class where oid = 't'::regclass
+                union all select concat('grant ', relacl::text, relrowsecurity, relforcerowsecurity, relreplident, pg_get_userbyid(relowner), obj_description(oid, 'pg_class')) from pg_class where oid = 't'::regclass
                 union all select concat('grant on sequence ', coalesce(relacl::text, ''), relname)
                     from pg_class where oid = pg_get_serial_sequence('t', 'id')::regclass
                 union all select concat('serial ', pg_get_serial_sequence('t', 'counter'))

@@ -14,6 +14,7 @@ mod history;
 mod locks;
 mod partition_archive;
 mod partition_buckets;
+mod partition_crashes;
 mod partition_deaths;
 mod partition_default;
 mod partition_schedule;

@@ -195,3 +195,117 @@ async fn a_large_default_is_not_taken_for_empty_when_it_is_not() {
     assert!(seen.sets[0].notices.iter().all(|n| !n.contains("spares")), "{:?}", seen.sets[0].notices);
     assert!(seen.sets[0].steps.iter().any(|s| s.sql.contains("in_default_")), "{:?}", seen.sets[0].steps);
 }
+
+/// Changes rows of DEFAULT without a pause until told to stop, and keeps a ledger: how often each was counted up.
+async fn count_up(
+    client: Client,
+    stop: Arc<AtomicBool>,
+    (first, step, rows): (i64, i64, i64),
+) -> Vec<(i64, i64)> {
+    let mut ledger = vec![0; usize::try_from(rows).unwrap()];
+    let sql = r#"update "My Schema"."bu'sy" set hits = hits + 1 where id = $1"#;
+    let sql = client.prepare(sql).await.unwrap();
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let row = n * 7 % rows;
+        assert_eq!(
+            client.execute(&sql, &[&(first + row * step)]).await.unwrap(),
+            1,
+            "a row was out of sight"
+        );
+        ledger[usize::try_from(row).unwrap()] += 1;
+        n += 1;
+    }
+    ledger.into_iter().zip(0..).map(|(hits, row)| (first + row * step, hits)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_changed_without_a_pause_leave_default_too() {
+    for server in testkit::servers() {
+        // A few rows among many, and all rows of a few.
+        for (rows, few) in [(20_000, 40), (300, 300)] {
+            let world = World::on(server).await;
+            world
+                .sql(&format!(
+                    r#"create table "My Schema"."bu'sy" (id bigint, "at time" timestamptz, hits bigint not null default 0,
+                           twice bigint generated always as (hits * 2) stored, primary key (id, "at time"))
+                           partition by range ("at time");
+                       create table "My Schema"."r""est" partition of "My Schema"."bu'sy" default;
+                       create index on "My Schema"."bu'sy" ("at time");
+                       insert into "My Schema"."bu'sy"
+                           select n, now() - n * interval '{} seconds' from generate_series(1, {rows}) n"#,
+                    // Two months, so that two partitions take them.
+                    3_000_000 / rows
+                ))
+                .await;
+            let stop = Arc::new(AtomicBool::new(false));
+            let mut writers = Vec::new();
+            for part in 0..2 {
+                let which = (part * (rows / 2) + 1, rows / few, few / 2);
+                let client = world.another_client().await;
+                writers.push(tokio::spawn(count_up(client, Arc::clone(&stop), which)));
+            }
+            let settings = SetSettings {
+                table: r#""My Schema"."bu'sy""#.into(),
+                interval: Some("1 month".into()),
+                premake: Some(1),
+                ..SetSettings::default()
+            };
+            let options = ExecuteOptions { tries: 50, ..quick() };
+            let done = run(&world.target, &[settings], &options, &mut |_| {}).await.unwrap();
+            // What is written afterwards goes to the partitions.
+            let of_default = r#"select count(*) from only "My Schema"."r""est""#;
+            let left = world.value(of_default).await;
+            stop.store(true, Ordering::Relaxed);
+            if let Some((_, error)) = done.failures.first() {
+                panic!("on {}: {}", world.major, shown(error));
+            }
+            assert_eq!(left, "0", "on {}", world.major);
+            let mut all = 0;
+            for writer in writers {
+                for (id, hits) in writer.await.unwrap() {
+                    let found =
+                        format!(r#"select hits || ' ' || twice from "My Schema"."bu'sy" where id = {id}"#);
+                    assert_eq!(
+                        world.value(&found).await,
+                        format!("{hits} {}", hits * 2),
+                        "row {id} on {}",
+                        world.major
+                    );
+                    all += hits;
+                }
+            }
+            assert!(all > few, "the writers came to nothing");
+            let sums = r#"select count(*) || ' ' || count(distinct id) || ' ' || sum(hits) from "My Schema"."bu'sy""#;
+            assert_eq!(world.value(sums).await, format!("{rows} {rows} {all}"), "on {}", world.major);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_would_be_too_long_is_given_up_and_told_of() {
+    let world = World::on(testkit::any_server()).await;
+    // Without an index on the key, all of DEFAULT is read while it is locked.
+    world
+        .sql(
+            "create table wide (id bigint, at date not null) partition by range (at); \
+             create table wide_rest partition of wide default; \
+             insert into wide select n, '2020-01-01' from generate_series(1, 300000) n; \
+             insert into wide values (0, now())",
+        )
+        .await;
+    let settings = SetSettings {
+        table: "wide".into(),
+        interval: Some("month".into()),
+        premake: Some(0),
+        retention: Some("1 year".into()),
+        ..SetSettings::default()
+    };
+    let options = ExecuteOptions { max_lock: Duration::from_millis(4), tries: 2, ..quick() };
+    let done = run(&world.target, std::slice::from_ref(&settings), &options, &mut |_| {}).await.unwrap();
+    let failure = done.failures.first().map(|(_, error)| shown(error)).unwrap_or_default();
+    assert!(failure.contains("longer than max_lock (4 ms)") && failure.contains("--max-lock"), "{failure}");
+    assert_eq!(world.value("select count(*) from only wide_rest").await, "300001");
+    looked_after(&world, &[settings], &quick()).await;
+    assert_eq!(world.value("select count(*) from only wide_rest").await, "300000");
+}

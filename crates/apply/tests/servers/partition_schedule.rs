@@ -175,6 +175,96 @@ async fn a_lock_is_waited_for_shortly_and_a_failure_is_told_and_tried_again() {
     assert_eq!(world.value("select count(*) from pgwright_cron.ahead").await, "3");
 }
 
+/// Some 20 MB of the past in DEFAULT.
+const LARGE: &str = r#"
+    create table "My Schema"."lar'ge" (id int, "at time" timestamptz, note text) partition by range ("at time");
+    create table "My Schema"."la""rest" partition of "My Schema"."lar'ge" default;
+    insert into "My Schema"."lar'ge" select n, '2001-01-01', repeat('a note of some length ', 10) from generate_series(1, 75000) n"#;
+
+fn large() -> SetSettings {
+    SetSettings {
+        table: r#""My Schema"."lar'ge""#.into(),
+        interval: Some("month".into()),
+        premake: Some(1),
+        ..SetSettings::default()
+    }
+}
+
+/// The server makes partitions beside a large DEFAULT, with a job of pg_cron when `cron` says when.
+async fn beside_a_large_default(world: &World, server: &cluster::Server, cron: Option<&str>) {
+    world.sql(LARGE).await;
+    let on = format!("on {}", world.major);
+    // What ATTACH does with DEFAULT stands in the log.
+    let database = world.value("select current_database()").await;
+    world.sql(&format!("alter database \"{database}\" set log_min_messages = debug1")).await;
+    let count = r#"select count(*) from pg_partition_tree('"My Schema"."lar''ge"') where isleaf"#;
+    // Without an index on the key it would be read while it is locked.
+    let plan = schedule(&world.target, &[large()], 10, cron, &quick(), &mut |_| {})
+        .await
+        .unwrap_or_else(|e| panic!("{}", shown(&e)));
+    let spares = "an index on \"at time\" spares that";
+    assert!(plan.notices.iter().any(|n| n.contains(spares)), "{:?}", plan.notices);
+    let caller = world.another_client().await;
+    caller.batch_execute(COMMAND).await.unwrap();
+    assert_eq!(world.value(count).await, "1", "{on}");
+    let session = world.target.connect(&SessionOptions::default()).await.unwrap();
+    let told = plan_schedule(&session, &[large()], 10).await.unwrap().notices.join(" ");
+    assert!(told.contains("MB and would be read while it is locked"), "{told}");
+    // What a death has left is taken away. Of the next month there is a row, which only "partition run" moves.
+    world
+        .sql(
+            r#"create index on "My Schema"."lar'ge" ("at time");
+               create function pgwright_cron.in_default_0() returns boolean immutable language sql as 'select true';
+               alter table "My Schema"."la""rest" add constraint pgwright_cron_elsewhere check (pgwright_cron.in_default_0());
+               insert into "My Schema"."lar'ge"
+                   values (0, date_trunc('month', now() at time zone 'UTC') + interval '1 month 2 days')"#,
+        )
+        .await;
+    caller.batch_execute(COMMAND).await.unwrap();
+    assert_eq!(world.value(count).await, "2", "{on}");
+    let told = plan_schedule(&session, &[large()], 10).await.unwrap().notices.join(" ");
+    assert!(told.contains("holds rows of it") && told.contains("partition run"), "{told}");
+    world.sql(r#"delete from "My Schema"."lar'ge" where id = 0"#).await;
+    // Somebody writes meanwhile, and nothing of it is refused.
+    let writer = world.another_client().await;
+    let writing = tokio::spawn(async move {
+        for n in 0..50 {
+            let sql = format!(
+                r#"insert into "My Schema"."lar'ge" values ({n}, now() + interval '{n} days', 'while')"#
+            );
+            writer.batch_execute(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        }
+    });
+    caller.batch_execute(COMMAND).await.unwrap();
+    writing.await.unwrap();
+    let written = r#"select count(*) from "My Schema"."lar'ge" where note = 'while'"#;
+    assert_eq!(world.value(written).await, "50", "{on}");
+    world.sql(r#"delete from "My Schema"."lar'ge" where note = 'while'"#).await;
+    caller.batch_execute(COMMAND).await.unwrap();
+    assert_eq!(world.value(count).await, "3", "{on}");
+    let log = std::fs::read_to_string(server.log_file()).unwrap();
+    let implied =
+        "updated partition constraint for default partition \"la\"rest\" is implied by existing constraints";
+    assert!(log.matches(implied).count() >= 2, "DEFAULT was read while it was locked, {on}");
+    let left = "select (select count(*) from pg_constraint where conname ~ '^pgwright') \
+                + (select count(*) from pg_proc where proname ~ '^in_default_[1-9]')";
+    assert_eq!(world.value(left).await, "0", "{on}");
+    // What is left of a death does not keep the schedule from being taken away.
+    world
+        .sql(r#"alter table "My Schema"."la""rest" add constraint pgwright_cron_elsewhere check (pgwright_cron.in_default_0())"#)
+        .await;
+    let undone = apply::undo(&world.target, &UndoTarget::Last, &quick(), &mut |_| {}).await.unwrap();
+    undone.into_result().unwrap_or_else(|e| panic!("{}", shown(&e)));
+    assert_eq!(world.value("select to_regnamespace('pgwright_cron') is null").await, "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_does_not_read_a_large_default_while_it_is_locked() {
+    for server in testkit::servers() {
+        beside_a_large_default(&World::on(server).await, server, None).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pg_cron_is_told_where_it_is_there() {
     let world = World::on(testkit::any_server()).await;
@@ -215,4 +305,13 @@ async fn pg_cron_is_told_where_it_is_there() {
     let undone = apply::undo(&there, &UndoTarget::Last, &quick(), &mut |_| {}).await.unwrap();
     undone.into_result().unwrap_or_else(|e| panic!("{}", shown(&e)));
     assert!(client.query_one(jobs, &[]).await.unwrap().get::<_, Option<String>>(0).is_none());
+    let world = World {
+        url: server.url("cron_db"),
+        target: there,
+        client: testkit::connect(&server.url("cron_db")).await,
+        major: 15,
+        server_program: None,
+    };
+    world.sql("create schema \"My Schema\"").await;
+    beside_a_large_default(&world, &server, Some("7 * * * *")).await;
 }

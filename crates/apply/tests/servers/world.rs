@@ -164,6 +164,8 @@ pub fn quick() -> ExecuteOptions {
     ExecuteOptions {
         lock_timeout: Duration::from_millis(100),
         transaction_timeout: Duration::from_secs(20),
+        // Generous, since others use the machine.
+        max_lock: Duration::from_secs(2),
         tries: 3,
         backoff: Duration::from_millis(20),
         longest_backoff: Duration::from_millis(100),

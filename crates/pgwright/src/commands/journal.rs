@@ -108,7 +108,7 @@ fn conversion_text(conversion: &Conversion) -> String {
     if matches!(conversion.step, Step::Swapped) {
         out.push_str(&format!(
             "      undo: pgwright partition convert revert {} --execute\n",
-            plain(&conversion.table.to_string())
+            plain(&super::partition::shell(&conversion.table.to_string()))
         ));
     }
     out

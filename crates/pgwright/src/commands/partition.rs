@@ -10,6 +10,8 @@ mod run;
 mod schedule;
 mod sets;
 
+pub(super) use advise::shell;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};

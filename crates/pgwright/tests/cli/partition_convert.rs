@@ -102,3 +102,40 @@ async fn what_is_refused_is_told_with_the_way_out() {
     let zone = [&call[..], &["--time-zone", "Mars/Olympus"]].concat();
     assert!(user.run(&zone).fails(3).error().contains("Mars/Olympus"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_written_as_a_shell_takes_it() {
+    let user = User::new();
+    let world = World::new().await;
+    world
+        .load(
+            r#"create table "a""b.c" (id bigint primary key, "at time" timestamptz not null);
+               insert into "a""b.c" select n, timestamptz '2026-01-10' + n * interval '1 day' from generate_series(1, 50) n"#,
+        )
+        .await;
+    let table = r#""a""b.c""#;
+    user.run(&[
+        "partition",
+        "convert",
+        table,
+        "--by",
+        "at time",
+        "--interval",
+        "month",
+        "--method",
+        "rewrite",
+        "--execute",
+        "--max-lock",
+        "20s",
+        &world.url,
+    ])
+    .exits(0);
+    let journal = user.run(&["journal", &world.url]).exits(0);
+    let line = journal.stdout.lines().find_map(|line| line.trim().strip_prefix("undo: ")).unwrap().to_owned();
+    assert_eq!(line, r#"pgwright partition convert revert 'public."a""b.c"' --execute"#);
+    let name = line.split('\'').nth(1).unwrap();
+    user.run(&["partition", "convert", "revert", name, "--execute", "--max-lock", "20s", &world.url])
+        .exits(0)
+        .says("taken back");
+    assert_eq!(world.value(r#"select count(*) from "a""b.c""#).await, "50");
+}

@@ -51,7 +51,7 @@ async fn a_set_is_found_written_down_looked_at_and_kept() {
         );
         assert_eq!(world.schema_dump().await, before);
 
-        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 set, 19 of 19 steps done");
+        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 set, 20 of 20 steps done");
         let count = "select count(*) from pg_inherits where inhparent = 'metrics.\"Sys.metrics\"'::regclass";
         assert_eq!(world.value(count).await, "17");
         world.sql(r#"insert into metrics."Sys.metrics" values (2, now())"#).await;
@@ -132,7 +132,7 @@ async fn an_old_partition_is_archived_listed_and_brought_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_partition_goes_into_a_bucket_and_comes_back() {
     let user = User::new();
-    let storage = testkit::ObjectStorage::start("cold");
+    let storage = testkit::ObjectStorage::start_with_tls("cold");
     let world = World::new().await;
     world.load(METRICS).await;
     let url = world.url.as_str();
@@ -143,7 +143,7 @@ async fn an_old_partition_goes_into_a_bucket_and_comes_back() {
     user.write("pgwright.toml", format!("{set}archive = \"s3://cold/shop\"\n"));
     let with_variables = |words: &[&str]| {
         let mut command = user.command(words);
-        command.envs(storage.variables());
+        command.envs(storage.variables()).env("AWS_CA_BUNDLE", storage.ca_file());
         finish(&mut command)
     };
     with_variables(&["partition", "restore"]).exits(0).tells("there are no archives");
@@ -158,9 +158,11 @@ async fn an_old_partition_goes_into_a_bucket_and_comes_back() {
     // The same by the file, with the secret in a file of its own.
     let secret = user.write("secret", format!("{}\n", testkit::ObjectStorage::SECRET_ACCESS_KEY));
     let file = format!(
-        "{set}archive = \"s3://cold/shop\"\n[object_storage]\nendpoint = \"{}\"\naccess_key_id = \"{}\"\n",
+        "{set}archive = \"s3://cold/shop\"\n[object_storage]\nendpoint = \"{}\"\naccess_key_id = \"{}\"\n\
+         ca_file = '{}'\n",
         storage.endpoint(),
-        testkit::ObjectStorage::ACCESS_KEY_ID
+        testkit::ObjectStorage::ACCESS_KEY_ID,
+        storage.ca_file().display()
     );
     user.write("pgwright.toml", &file);
     user.run(&["partition", "restore"]).fails(2).tells("without its secret");
@@ -452,4 +454,71 @@ async fn old_partitions_move_to_the_tablespace_of_their_age() {
     user.run(&["partition", "plan", url]).exits(0).tells("there is nothing to do");
     world.sql("drop table logs").await;
     world.sql(&format!("drop tablespace {quoted}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uuids_are_shown_as_the_times_that_they_stand_for() {
+    let user = User::new();
+    let world = World::new().await;
+    // 2026-01-01 and 2026-02-01 are 019b76da-a800 and 019c167f-cc00 milliseconds after 1970.
+    world
+        .load(
+            r#"create table "a""b.c" (id uuid primary key) partition by range (id);
+               create table p partition of "a""b.c" for values from ('019b76da-a800-0000-0000-000000000000')
+                   to ('019c167f-cc00-0000-0000-000000000000')"#,
+        )
+        .await;
+    let one = user.run(&["partition", "list", "\"a\"\"b.c\"", &world.url]).exits(0);
+    assert!(one.stdout.contains("2026-01-01 00:00:00+00 to 2026-02-01 00:00:00+00"), "{}", one.stdout);
+    assert!(!one.stdout.contains("019b76da"), "{}", one.stdout);
+    let all = user.run(&["partition", "list", &world.url]).exits(0);
+    assert!(all.stdout.contains("2026-02-01 00:00:00+00") && !all.stdout.contains("019c"), "{}", all.stdout);
+    let json = user.run(&["partition", "list", "--json", &world.url]).exits(0).json("partition_list");
+    let partition = &json["tables"][0]["partitions"][0];
+    assert!(partition["bound"].as_str().unwrap().contains("019b76da-a800"), "{partition}");
+    assert_eq!(partition["times"], "2026-01-01 00:00:00+00 to 2026-02-01 00:00:00+00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_is_analyzed_when_nobody_has_and_again_when_it_has_grown() {
+    for binaries in testkit::versions() {
+        let user = User::new();
+        let world = World::on(testkit::server(binaries.major)).await;
+        world
+            .load(
+                "create table r (id int primary key) partition by range (id); \
+                 create table r_0 partition of r for values from (0) to (1000000)",
+            )
+            .await;
+        let run = || {
+            user.run(&[
+                "partition",
+                "run",
+                "r",
+                "--interval",
+                "1000000",
+                "--premake",
+                "0",
+                "--execute",
+                &world.url,
+            ])
+        };
+        run().exits(0).tells("0 of 0 steps done");
+        // Never analyzed: autovacuum is off, as it is for a partition that was filled a moment ago.
+        world.sql("insert into r select generate_series(1, 100)").await;
+        run().exits(0).tells("1 of 1 steps done");
+        run().exits(0).tells("0 of 0 steps done");
+        world.sql("insert into r select generate_series(101, 1000); analyze r_0").await;
+        if binaries.major < 14 {
+            continue;
+        }
+        let listed = user.run(&["partition", "list", "r", &world.url]).exits(0);
+        assert!(
+            listed.stdout.contains("when it had 100 rows, and its partitions have 1000"),
+            "{}",
+            listed.stdout
+        );
+        run().exits(0).tells("1 of 1 steps done");
+        run().exits(0).tells("0 of 0 steps done");
+    }
 }

@@ -295,7 +295,7 @@ fn how(set: &PartitionSet, trial: Option<&Trial>) -> Vec<String> {
 }
 
 /// A word as a shell reads it.
-pub(super) fn shell(word: &str) -> String {
+pub(in crate::commands) fn shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -150,7 +150,9 @@ fn one_text(context: &Context, report: &SetReport) -> String {
         .map(|p| {
             vec![
                 p.name.to_string(),
-                p.bound.strip_prefix("FOR VALUES ").unwrap_or(&p.bound).to_owned(),
+                p.times
+                    .clone()
+                    .unwrap_or_else(|| p.bound.strip_prefix("FOR VALUES ").unwrap_or(&p.bound).to_owned()),
                 rows_text(p.rows),
                 bytes_text(p.table_bytes),
                 bytes_text(p.index_bytes),

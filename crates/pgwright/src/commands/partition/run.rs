@@ -39,6 +39,9 @@ pub struct RunArgs {
     /// How long to wait for another pgwright that changes this database.
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = crate::commands::duration)]
     wait: Duration,
+    /// How long others may have to wait for a DEFAULT partition that rows are moved out of.
+    #[arg(long, default_value = "100ms", value_name = "DURATION", value_parser = crate::commands::duration)]
+    max_lock: Duration,
     #[command(flatten)]
     patience: Patience,
 }
@@ -68,6 +71,7 @@ pub async fn run(context: &Context, args: RunArgs) -> CommandResult {
     drop(session);
     let options = apply::ExecuteOptions {
         object_storage: context.settings.object_storage()?,
+        max_lock: args.max_lock,
         ..args.patience.options(context)
     };
     let mut narrator = Narrator::new(&context.printer);
