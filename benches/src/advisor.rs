@@ -334,7 +334,9 @@ impl Bench<'_> {
         for _ in 0..self.args.runs.max(1) {
             let elsewhere = self.server.and_then(BenchmarkServer::pid);
             let (cpu, start) = (cpu::of_this_tree(elsewhere), Instant::now());
-            let mut twin = Twin::build(snapshot, self.binaries, TwinOptions::default()).await?;
+            let template_dir = Some(repository().join(".cache/templates"));
+            let twin_options = TwinOptions { template_dir, ..TwinOptions::default() }.for_search(snapshot);
+            let mut twin = Twin::build(snapshot, self.binaries, twin_options).await?;
             twins.push(start.elapsed().as_secs_f64());
             let start = Instant::now();
             let advice = advice::advise(snapshot, &mut twin, options).await?;

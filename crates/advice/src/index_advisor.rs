@@ -131,6 +131,9 @@ impl AdviceError {
     }
 }
 
+/// How many statements are planned with every candidate before progress is told.
+const PLANNED_AT_ONCE: usize = 64;
+
 /// The part of a budget of bytes that is kept free, because sizes are predicted.
 const BUDGET_RESERVE: f64 = 0.01;
 
@@ -194,17 +197,22 @@ pub async fn advise<M: CostModel>(
     }
     let nothing = BTreeSet::new();
     let (mut base, mut ideal, mut ideals) = (Vec::new(), Vec::new(), Vec::new());
-    let count = workload.statements.len();
-    for s in 0..count {
-        base.push(evaluator.estimate(s, &nothing).cost);
-        evaluator.tell("planning statements with every candidate", s, count);
-        if !evaluator.control.is_stopped() {
-            evaluator.plan_with_everything(s).await?;
+    let numbers: Vec<usize> = (0..workload.statements.len()).collect();
+    for some in numbers.chunks(PLANNED_AT_ONCE) {
+        let done = some.first().copied().unwrap_or_default();
+        evaluator.tell("planning statements with every candidate", done, numbers.len());
+        for s in some {
+            base.push(evaluator.estimate(*s, &nothing).cost);
         }
-        let everything = evaluator.relevant[s].clone();
-        let best = evaluator.estimate(s, &everything);
-        ideal.push(best.planner_cost);
-        ideals.push(best.used);
+        if !evaluator.control.is_stopped() {
+            evaluator.plan_with_everything(some).await?;
+        }
+        for s in some {
+            let everything = evaluator.relevant[*s].clone();
+            let best = evaluator.estimate(*s, &everything);
+            ideal.push(best.planner_cost);
+            ideals.push(best.used);
+        }
     }
     let weights = weights(&workload, &base, options.weigh_by);
     let could_save: Vec<f64> = weights

@@ -82,6 +82,8 @@ pub struct TableWrites {
     /// Rows updated, by the set of columns that the statement assigns; `None` when only the number is
     /// known.
     pub updated: Vec<(Option<BTreeSet<String>>, f64)>,
+    /// Statements that updated them, as far as they are known; a row by itself otherwise.
+    pub update_statements: f64,
     /// Mean time of inserting one row, in milliseconds, where a statement shows it.
     pub insert_ms: Option<f64>,
     /// Share of updates that were HOT.
@@ -194,6 +196,7 @@ impl Workload {
                 writes.deleted = activity.n_tup_del as f64 * scale;
                 if updates > 0.0 {
                     writes.updated.push((None, updates * scale));
+                    writes.update_statements += updates * scale;
                 }
             }
         }
@@ -392,6 +395,7 @@ fn record_writes(
     workload.write_ms += statement.total_exec_time.0;
     let writes = workload.writes.entry(target.table.clone()).or_default();
     let rows = statement.rows.max(0) as f64;
+    let calls = (statement.calls.max(0) as f64).min(rows);
     match parsed.kind() {
         StatementKind::Insert => {
             if !loads.take(&target.table, rows, statement.calls) {
@@ -401,6 +405,7 @@ fn record_writes(
             // An upsert that assigns may have updated every row; which, the counters do not tell.
             if !target.assigned.is_empty() {
                 writes.updated.push((Some(target.assigned.clone()), rows / 2.0));
+                writes.update_statements += calls / 2.0;
             }
             if rows > 0.0 && analysis.relations.len() <= 1 {
                 let per_row = statement.total_exec_time.0 / rows;
@@ -413,6 +418,7 @@ fn record_writes(
             let once = statement.calls == 1 && rows >= BULK_ROWS && rows >= FILLED * held;
             if !once {
                 writes.updated.push((Some(target.assigned.clone()), rows));
+                writes.update_statements += calls;
             }
         }
         StatementKind::Delete => writes.deleted += rows,
@@ -422,6 +428,7 @@ fn record_writes(
                 writes.inserted += rows;
             } else {
                 writes.updated.push((Some(target.assigned.clone()), rows));
+                writes.update_statements += calls;
             }
         }
     }

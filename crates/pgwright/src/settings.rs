@@ -205,13 +205,18 @@ impl Settings {
 
     /// The folder in which advice is kept between `advise` and `apply`, by the XDG rules.
     pub fn state_dir(&self) -> Option<PathBuf> {
-        let base = self
-            .environment
-            .vars
-            .get("XDG_STATE_HOME")
-            .filter(|d| Path::new(d).is_absolute())
-            .map(PathBuf::from)
-            .or_else(|| self.environment.home.as_ref().map(|h| h.join(".local/state")));
+        self.own_dir("XDG_STATE_HOME", ".local/state")
+    }
+
+    /// The folder for what can be made anew, by the XDG rules.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        self.own_dir("XDG_CACHE_HOME", ".cache")
+    }
+
+    fn own_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let named = self.environment.vars.get(variable).filter(|d| Path::new(d).is_absolute());
+        let base =
+            named.map(PathBuf::from).or_else(|| self.environment.home.as_ref().map(|h| h.join(below_home)));
         base.map(|b| b.join("pgwright"))
     }
 }

@@ -139,6 +139,7 @@ pub(crate) async fn build(
         tried: 0,
         shown_names: HashMap::new(),
         calls: 0,
+        companion: None,
         missing_extensions: restored.missing_extensions,
         notes,
     })

@@ -118,16 +118,28 @@ impl Switches {
 
     /// What to do before a statement is planned as `wanted`.
     pub(crate) fn step(&self, statement: u64, wanted: &BTreeSet<Oid>) -> Step {
-        let scanned = self.scanned.get(&statement);
-        let matters = |index: &Oid| match scanned {
+        let change: BTreeSet<Oid> =
+            self.differing(wanted).into_iter().filter(|index| self.matters(statement, *index)).collect();
+        if !self.scanned.contains_key(&statement) && change.len() > MANY {
+            Step::Learn
+        } else {
+            Step::Switch(change)
+        }
+    }
+
+    /// What is flipped and should not be, or should be and is not.
+    pub(crate) fn differing(&self, wanted: &BTreeSet<Oid>) -> BTreeSet<Oid> {
+        wanted.symmetric_difference(&self.flipped).copied().collect()
+    }
+
+    /// Whether an index is on a table that a statement scans, as far as that is known.
+    pub(crate) fn matters(&self, statement: u64, index: Oid) -> bool {
+        match self.scanned.get(&statement) {
             Some(scanned) if !scanned.everything => {
-                self.table_of.get(index).is_none_or(|table| scanned.tables.contains(table))
+                self.table_of.get(&index).is_none_or(|table| scanned.tables.contains(table))
             }
             _ => true,
-        };
-        let change: BTreeSet<Oid> =
-            wanted.symmetric_difference(&self.flipped).copied().filter(matters).collect();
-        if scanned.is_none() && change.len() > MANY { Step::Learn } else { Step::Switch(change) }
+        }
     }
 
     /// What has to be switched for the database as it is.

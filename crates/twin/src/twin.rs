@@ -23,6 +23,18 @@ use crate::session::{As, DATABASE, connect};
 use crate::size::Combinations;
 use crate::switching::{self, Step, Switches};
 
+/// How many statements are worth more sessions: a new one learns the catalog first, which takes as long as some plans.
+const WORTH_MORE_SESSIONS: usize = 8;
+
+/// How many statements are worth a second server: building it takes as long as some hundred plans.
+const FEWEST_STATEMENTS_FOR_TWO: usize = 10;
+
+/// Beyond this number of relations a second server takes too much memory.
+const MOST_RELATIONS_FOR_TWO: usize = 300;
+
+/// To how many switched indexes planning a statement at all compares.
+const USUAL_WORK: usize = 20;
+
 /// How a twin is built.
 #[derive(Clone, Debug)]
 pub struct TwinOptions {
@@ -37,6 +49,9 @@ pub struct TwinOptions {
     pub parent_dir: Option<PathBuf>,
     /// How many sessions plan when there are many statements to plan; one at least.
     pub sessions: usize,
+    /// How many servers plan, each with all of the twin; one or two. What differs in its indexes cannot be planned by
+    /// two sessions of one server at once. The second takes as much memory again.
+    pub servers: usize,
 }
 
 impl Default for TwinOptions {
@@ -47,7 +62,20 @@ impl Default for TwinOptions {
             statement_timeout: Duration::from_secs(10),
             parent_dir: None,
             sessions: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
+            servers: 1,
         }
+    }
+}
+
+impl TwinOptions {
+    /// What suits a search through many plans of a snapshot's statements: a second server, where there is a core for it,
+    /// and a twin that is no large one.
+    #[must_use]
+    pub fn for_search(self, snapshot: &Snapshot) -> Self {
+        let worth_it = self.sessions > 1
+            && snapshot.statements.len() >= FEWEST_STATEMENTS_FOR_TWO
+            && snapshot.relations.len() <= MOST_RELATIONS_FOR_TWO;
+        Self { servers: if worth_it { 2 } else { 1 }, ..self }
     }
 }
 
@@ -95,6 +123,8 @@ pub struct Twin {
     /// Names of candidates in the catalog, and under which they are shown.
     pub(crate) shown_names: HashMap<String, String>,
     pub(crate) calls: u64,
+    /// The same twin on a server of its own, to plan beside this one.
+    pub(crate) companion: Option<Box<Twin>>,
     /// Extensions of the source that this machine does not have.
     pub(crate) missing_extensions: Vec<String>,
     pub(crate) notes: Vec<String>,
@@ -111,7 +141,16 @@ impl Twin {
         binaries: &Binaries,
         options: TwinOptions,
     ) -> Result<Self, Error> {
-        crate::build::build(snapshot, binaries, options).await
+        if options.servers < 2 {
+            return crate::build::build(snapshot, binaries, options).await;
+        }
+        let of_companion = TwinOptions { servers: 1, ..options.clone() };
+        let (first, second) = tokio::join!(
+            crate::build::build(snapshot, binaries, options),
+            crate::build::build(snapshot, binaries, of_companion)
+        );
+        // One plans as well as two, only not as quickly.
+        Ok(Self { companion: second.ok().map(Box::new), ..first? })
     }
 
     /// Chooses among local installations: the source's own major version, else the nearest newer
@@ -176,6 +215,8 @@ impl Twin {
             }
             None => Error::sql("changing a setting")(e).into(),
         };
+        // What plans differently from then on plans alone.
+        self.companion = None;
         let row = self.planner.query_one(GET, &[&name]).await.map_err(refused)?;
         let before: String = row.try_get(0).map_err(refused)?;
         self.planner.execute(SET, &[&name, &value]).await.map_err(refused)?;
@@ -190,11 +231,18 @@ impl Twin {
     /// # Errors
     /// When the server does not stop.
     pub async fn stop(self) -> Result<(), Error> {
-        let Self { server, admin, planner, helpers, .. } = self;
-        drop((admin, planner, helpers));
-        match tokio::task::spawn_blocking(|| server.stop()).await {
+        let mut servers = Vec::new();
+        let mut next = Some(Box::new(self));
+        while let Some(twin) = next {
+            let Self { server, admin, planner, helpers, companion, .. } = *twin;
+            drop((admin, planner, helpers));
+            servers.push(server);
+            next = companion;
+        }
+        let stop = || servers.into_iter().try_for_each(Server::stop);
+        match tokio::task::spawn_blocking(stop).await {
             Ok(stopped) => Ok(stopped?),
-            // The task panicked; the server was dropped and so stopped.
+            // The task panicked; the servers were dropped and so stopped.
             Err(_) => Ok(()),
         }
     }
@@ -339,12 +387,70 @@ impl Twin {
         Ok(all)
     }
 
+    /// Plans statements one after another, each with its own indexes flipped. The next one is sent before the answer
+    /// to the last has come, so that the server does not wait while an answer is read.
+    async fn plan_in_turn(
+        &mut self,
+        requests: &[(&str, &BTreeSet<Oid>)],
+    ) -> Result<Vec<Result<Planned, CostError>>, CostError> {
+        struct Sent {
+            at: usize,
+            statement: u64,
+            switch: Option<String>,
+            explain: String,
+            /// What differs from what is wanted, on tables that the statement is not known to scan.
+            left: BTreeSet<Oid>,
+        }
+        self.reopen_planner().await?;
+        let mut sent = Vec::new();
+        for (at, (sql, wanted)) in requests.iter().enumerate() {
+            let statement = switching::statement_number(sql);
+            // What must be learnt first is planned by itself.
+            let Step::Switch(change) = self.switches.step(statement, wanted) else { continue };
+            let switch = (!change.is_empty()).then(|| self.switches.sql(&change));
+            self.switches.switched(&change);
+            let left = self.switches.differing(wanted);
+            sent.push(Sent { at, statement, switch, explain: explain_sql(sql), left });
+        }
+        self.calls += sent.len() as u64;
+        let planner = &self.planner;
+        let answers = pipeline::all(sent.iter().map(|request| {
+            let switched = async move {
+                match &request.switch {
+                    Some(sql) => planner.batch_execute(sql).await,
+                    None => Ok(()),
+                }
+            };
+            pipeline::two(switched, planner.query_typed(&request.explain, &[]))
+        }))
+        .await;
+        let mut plans: Vec<Option<Result<Planned, CostError>>> = requests.iter().map(|_| None).collect();
+        for (request, (switched, explained)) in sent.into_iter().zip(answers) {
+            switched.map_err(Error::sql("switching indexes"))?;
+            let planned = self.read_plan(explained);
+            let whole = match &planned {
+                Ok(planned) => {
+                    self.switches.learn(request.statement, &planned.explain)
+                        || !request.left.iter().any(|index| self.switches.matters(request.statement, *index))
+                }
+                Err(_) => true,
+            };
+            plans[request.at] = whole.then_some(planned);
+        }
+        let mut all = Vec::with_capacity(requests.len());
+        for ((sql, wanted), planned) in requests.iter().zip(plans) {
+            all.push(match planned {
+                Some(planned) => planned,
+                None => self.plan_flipped(sql, wanted).await,
+            });
+        }
+        Ok(all)
+    }
+
     /// Opens more planning sessions, when that many statements are worth it.
     async fn open_helpers(&mut self, statements: usize) -> Result<(), Error> {
-        // A new session learns the catalog first, which takes as long as some plans.
-        const WORTH_IT: usize = 8;
         self.helpers.retain(|helper| !helper.is_closed());
-        if statements >= WORTH_IT {
+        if statements >= WORTH_MORE_SESSIONS {
             while self.helpers.len() + 1 < self.options.sessions {
                 let (helper, _) = Self::connect_planner(&self.server, &self.settings, &self.options).await?;
                 self.helpers.push(helper);
@@ -421,10 +527,24 @@ fn explain_sql(sql: &str) -> String {
 
 impl CostModel for Twin {
     async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError> {
-        crate::candidates::register(self, candidates).await
+        let mut companion = self.companion.take();
+        let others = async {
+            match &mut companion {
+                Some(twin) => Some(crate::candidates::register(twin, candidates).await),
+                None => None,
+            }
+        };
+        let (own, others) = tokio::join!(crate::candidates::register(self, candidates), others);
+        let own = own?;
+        // What does not know the same candidates by the same numbers is not asked any more.
+        self.companion = companion.filter(|_| others.is_some_and(|others| others.is_ok_and(|o| o == own)));
+        Ok(own)
     }
 
     fn learn_combinations(&mut self, known: &[Combination]) {
+        if let Some(twin) = &mut self.companion {
+            twin.learn_combinations(known);
+        }
         for Combination { table, columns, distinct } in known {
             let Some(table) = self.tables.get_mut(table) else { continue };
             let number = |name: &String| {
@@ -456,20 +576,52 @@ impl CostModel for Twin {
         for (at, (_, configuration)) in requests.iter().enumerate() {
             groups.entry(self.switches.of(configuration)?).or_default().push(at);
         }
+        let texts: Vec<Cow<'_, str>> = requests
+            .iter()
+            .map(|(sql, _)| match self.stops_clock {
+                true => Cow::Owned(clock::stop(sql)),
+                false => Cow::Borrowed(*sql),
+            })
+            .collect();
         let mut plans: Vec<Option<Result<Planned, CostError>>> = requests.iter().map(|_| None).collect();
-        for (wanted, members) in groups {
-            let stopped: Vec<Cow<'_, str>> = members
-                .iter()
-                .map(|at| match self.stops_clock {
-                    true => Cow::Owned(clock::stop(requests[*at].0)),
-                    false => Cow::Borrowed(requests[*at].0),
-                })
-                .collect();
-            let statements: Vec<&str> = stopped.iter().map(AsRef::as_ref).collect();
+        // Sessions see the same indexes: several plan at once only what is planned with the same ones.
+        let (large, small): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(_, members)| members.len() >= WORTH_MORE_SESSIONS);
+        for (wanted, members) in large {
+            let statements: Vec<&str> = members.iter().map(|at| texts[*at].as_ref()).collect();
             let planned = self.plan_group(&statements, &wanted).await?;
             for (at, planned) in members.into_iter().zip(planned) {
                 plans[at] = Some(planned);
             }
+        }
+        let in_turn: Vec<(usize, &BTreeSet<Oid>)> =
+            small.iter().flat_map(|(wanted, members)| members.iter().map(move |at| (*at, wanted))).collect();
+        let mut companion = self.companion.take();
+        let (own, others) = match &companion {
+            Some(_) => shared_out(&in_turn),
+            None => (in_turn, Vec::new()),
+        };
+        let own_requests: Vec<(&str, &BTreeSet<Oid>)> =
+            own.iter().map(|(at, wanted)| (texts[*at].as_ref(), *wanted)).collect();
+        let of_others = async {
+            match &mut companion {
+                Some(twin) => {
+                    let mut wanted = Vec::new();
+                    for (at, _) in &others {
+                        wanted.push(twin.switches.of(requests[*at].1)?);
+                    }
+                    let requests: Vec<(&str, &BTreeSet<Oid>)> =
+                        others.iter().zip(&wanted).map(|((at, _), w)| (texts[*at].as_ref(), w)).collect();
+                    twin.plan_in_turn(&requests).await
+                }
+                None => Ok(Vec::new()),
+            }
+        };
+        let (own_plans, others_plans) = tokio::join!(self.plan_in_turn(&own_requests), of_others);
+        self.companion = companion;
+        let planned = own.iter().zip(own_plans?).chain(others.iter().zip(others_plans?));
+        for ((at, _), planned) in planned {
+            plans[*at] = Some(planned);
         }
         let missing = || Err(CostError::Model { message: "a statement was not planned".into() });
         Ok(plans.into_iter().map(|planned| planned.unwrap_or_else(missing)).collect())
@@ -490,8 +642,29 @@ impl CostModel for Twin {
     }
 
     fn planner_calls(&self) -> u64 {
-        self.calls
+        self.calls + self.companion.as_ref().map_or(0, |twin| twin.calls)
     }
+}
+
+/// Requests, and which indexes each wants flipped.
+type InTurn<'w> = Vec<(usize, &'w BTreeSet<Oid>)>;
+
+/// Shares requests out between two servers, always in the same way: each goes to the one that has less to do, and more
+/// indexes are more to do.
+fn shared_out<'w>(requests: &InTurn<'w>) -> (InTurn<'w>, InTurn<'w>) {
+    let (mut first, mut second) = (InTurn::new(), InTurn::new());
+    let (mut of_first, mut of_second) = (0, 0);
+    for request in requests {
+        let work = USUAL_WORK + request.1.len();
+        if of_first <= of_second {
+            first.push(*request);
+            of_first += work;
+        } else {
+            second.push(*request);
+            of_second += work;
+        }
+    }
+    (first, second)
 }
 
 impl std::fmt::Debug for Twin {

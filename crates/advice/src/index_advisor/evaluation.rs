@@ -11,6 +11,7 @@ mod decompose;
 mod early_stop;
 mod exploration;
 mod heap_visits;
+mod together;
 mod unscanned;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,11 +135,14 @@ pub(super) struct Evaluator<'a, M> {
     pub candidates: BTreeMap<CandidateId, Ready>,
     by_name: BTreeMap<String, CandidateId>,
     heaps: Heaps,
+    at_once: together::AtOnce,
     executions: Vec<Vec<Execution>>,
     /// Candidates that could matter, by statement.
     pub relevant: Vec<BTreeSet<CandidateId>>,
     /// Statements for which a candidate could matter.
     statements: BTreeMap<CandidateId, BTreeSet<usize>>,
+    /// The last plan of a statement that was made for people to read, with its set.
+    examples: BTreeMap<usize, (BTreeSet<CandidateId>, Option<(String, Json)>)>,
 }
 
 impl<'a, M: CostModel> Evaluator<'a, M> {
@@ -160,66 +164,60 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             candidates,
             by_name,
             heaps: Heaps::of(snapshot),
+            at_once: together::AtOnce::default(),
             executions: Vec::new(),
             relevant: Vec::new(),
             statements: BTreeMap::new(),
+            examples: BTreeMap::new(),
         };
         let mut kept = Vec::new();
         let scans = Scans::of(snapshot);
-        let statements = std::mem::take(&mut workload.statements);
-        let total = statements.len();
-        for (done, mut statement) in statements.into_iter().enumerate() {
+        let mut statements = std::mem::take(&mut workload.statements);
+        let (total, mut done) = (statements.len(), 0);
+        while !statements.is_empty() {
             evaluator.tell("planning statements as things are", done, total);
+            let rest = statements.split_off(statements.len().min(evaluator.at_once.next()));
+            done += statements.len();
             if evaluator.control.is_stopped() {
-                let reason = "the search was stopped before it was planned".into();
-                workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
+                let reason = || "the search was stopped before it was planned".into();
+                let skip = |s: WorkloadStatement| SkippedStatement { queryid: s.queryid, reason: reason() };
+                workload.skipped.extend(statements.into_iter().map(skip));
+                statements = rest;
                 continue;
             }
-            match evaluator.plan_as_things_are(&mut statement).await? {
-                Ok(executions) => {
-                    let share = evaluator.share_of_measured(&scans, &statement, &executions).await;
-                    if share < 1.0 {
-                        workload.correct(&mut statement, share);
+            let plans = evaluator.first_plans(&statements).await?;
+            for (mut statement, plans) in statements.into_iter().zip(plans) {
+                match evaluator.executions_of(&mut statement, plans) {
+                    Ok(executions) => {
+                        let share = evaluator.share_of_measured(&scans, &statement, &executions).await;
+                        if share < 1.0 {
+                            workload.correct(&mut statement, share);
+                        }
+                        evaluator.executions.push(executions);
+                        kept.push(statement);
                     }
-                    evaluator.executions.push(executions);
-                    kept.push(statement);
-                }
-                Err(reason) => {
-                    workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
+                    Err(reason) => {
+                        workload.skipped.push(SkippedStatement { queryid: statement.queryid, reason });
+                    }
                 }
             }
+            statements = rest;
         }
         workload.statements = kept;
         evaluator.relevant = vec![BTreeSet::new(); workload.statements.len()];
         Ok(evaluator)
     }
 
-    /// The executions of a statement, or why it cannot be planned.
-    async fn plan_as_things_are(
+    /// The executions of a statement, given what the planner made of it, or why it cannot be planned.
+    fn executions_of(
         &mut self,
         statement: &mut WorkloadStatement,
-    ) -> Result<Result<Vec<Execution>, String>, CostError> {
-        let mut planned: Vec<(String, f64, Planned)> = Vec::new();
-        let mut refusal = None;
-        let current = Configuration::current();
-        for binding in &statement.bindings {
-            // The first spelling that PostgreSQL accepts; the refusal of the first says most.
-            for variant in &binding.variants {
-                match self.model.plan(variant, &current).await {
-                    Ok(plan) => {
-                        planned.push((variant.clone(), binding.weight, plan));
-                        break;
-                    }
-                    Err(CostError::Statement { message, .. }) => {
-                        refusal.get_or_insert(message);
-                    }
-                    Err(failed) => return Err(failed),
-                }
-            }
-        }
+        plans: together::FirstPlans,
+    ) -> Result<Vec<Execution>, String> {
+        let together::FirstPlans { planned, refusal } = plans;
         if planned.is_empty() {
             let reason = refusal.unwrap_or_else(|| "there are no values to plan it with".into());
-            return Ok(Err(format!("the planner refuses it: {reason}")));
+            return Err(format!("the planner refuses it: {reason}"));
         }
         let mut bindings: Vec<_> = planned
             .iter()
@@ -258,7 +256,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             })
             .collect();
         statement.bindings = bindings;
-        Ok(Ok(executions))
+        Ok(executions)
     }
 
     /// The part of a statement's measured time that it takes as things are: less than all of it where indexes were
@@ -426,36 +424,49 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     ) -> Result<&Known, CostError> {
         if self.executions[statement][number].answer(on).is_none() {
             let execution = &self.executions[statement][number];
-            let ordered = execution.ordered;
             let configuration = Configuration { added: on.iter().copied().collect(), dropped: Vec::new() };
             let sql = execution.sql.clone();
-            let known = match self.model.plan(&sql, &configuration).await {
-                Ok(planned) => self.known(&planned, on.clone(), ordered),
-                // It was planned without the candidates, so this is about them: they are no help.
-                Err(CostError::Statement { .. }) => {
-                    let base = execution.known.first().cloned();
-                    let parts = Parts::default();
-                    let none = Known {
-                        on: BTreeSet::new(),
-                        used: BTreeSet::new(),
-                        cost: f64::MAX,
-                        planner_cost: f64::MAX,
-                        visits: 0.0,
-                        parts,
-                    };
-                    Known { on: on.clone(), ..base.unwrap_or(none) }
-                }
-                Err(failed) => return Err(failed),
-            };
-            self.refute(statement, number, &known);
-            self.part_from_leader(statement, number, &known);
-            let execution = &mut self.executions[statement][number];
-            execution.known.push(known);
-            execution.space = None;
+            let answer = self.model.plan(&sql, &configuration).await;
+            self.take_in(statement, number, on, answer)?;
         }
         let execution = &self.executions[statement][number];
         // What was just planned is the last that is known, whatever its numbers are.
         Ok(execution.answer(on).unwrap_or_else(|| &execution.known[execution.known.len() - 1]))
+    }
+
+    /// Remembers what the planner made of one execution under a set of candidates.
+    fn take_in(
+        &mut self,
+        statement: usize,
+        number: usize,
+        on: &BTreeSet<CandidateId>,
+        answer: Result<Planned, CostError>,
+    ) -> Result<(), CostError> {
+        let execution = &self.executions[statement][number];
+        let known = match answer {
+            Ok(planned) => self.known(&planned, on.clone(), execution.ordered),
+            // It was planned without the candidates, so this is about them: they are no help.
+            Err(CostError::Statement { .. }) => {
+                let base = execution.known.first().cloned();
+                let parts = Parts::default();
+                let none = Known {
+                    on: BTreeSet::new(),
+                    used: BTreeSet::new(),
+                    cost: f64::MAX,
+                    planner_cost: f64::MAX,
+                    visits: 0.0,
+                    parts,
+                };
+                Known { on: on.clone(), ..base.unwrap_or(none) }
+            }
+            Err(failed) => return Err(failed),
+        };
+        self.refute(statement, number, &known);
+        self.part_from_leader(statement, number, &known);
+        let execution = &mut self.executions[statement][number];
+        execution.known.push(known);
+        execution.space = None;
+        Ok(())
     }
 
     /// Strikes out exchanges by which a set looked cheaper than the planner finds it.
@@ -518,23 +529,30 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         self.executions[statement].len() == 1
     }
 
-    /// Plans the most usual execution of a statement, for people to read.
+    /// Plans the most usual execution of a statement, for people to read. What was planned last is remembered: the plan
+    /// after one change is that before the next.
     pub async fn example(
         &mut self,
         statement: usize,
         on: &BTreeSet<CandidateId>,
     ) -> Result<Option<(String, Json)>, CostError> {
+        let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
+        if let Some((_, example)) = self.examples.get(&statement).filter(|(set, _)| *set == on) {
+            return Ok(example.clone());
+        }
         let heaviest = self.executions[statement]
             .iter()
             .max_by(|a, b| a.weight.total_cmp(&b.weight))
             .map(|e| e.sql.clone());
         let Some(sql) = heaviest else { return Ok(None) };
         let configuration = Configuration { added: on.iter().copied().collect(), dropped: Vec::new() };
-        match self.model.plan(&sql, &configuration).await {
-            Ok(Planned { explain, .. }) => Ok(Some((sql, explain))),
-            Err(CostError::Statement { .. }) => Ok(None),
-            Err(failed) => Err(failed),
-        }
+        let example = match self.model.plan(&sql, &configuration).await {
+            Ok(Planned { explain, .. }) => Some((sql, explain)),
+            Err(CostError::Statement { .. }) => None,
+            Err(failed) => return Err(failed),
+        };
+        self.examples.insert(statement, (on, example.clone()));
+        Ok(example)
     }
 
     /// How often the planner was called so far.

@@ -104,12 +104,13 @@ impl<M: CostModel> Selection<'_, '_, M> {
             let ready = &self.evaluator.candidates[id];
             self.prices.insert(*id, self.pricing.price(&ready.definition, ready.bytes));
         }
+        for id in &new {
+            let with = set.iter().copied().chain([*id]).collect();
+            self.evaluator.plan_statements(statements.iter().copied(), &with).await?;
+        }
+        let numbers: Vec<usize> = statements.iter().copied().collect();
+        self.evaluator.plan_with_everything(&numbers).await?;
         for s in statements {
-            for id in &new {
-                let with = set.iter().copied().chain([*id]).collect();
-                self.evaluator.cost(*s, &with).await?;
-            }
-            self.evaluator.plan_with_everything(*s).await?;
             let everything = self.evaluator.relevant[*s].clone();
             let best = self.evaluator.estimate(*s, &everything);
             self.ideal[*s] = best.planner_cost;
@@ -126,6 +127,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         set: &BTreeSet<CandidateId>,
         most: f64,
     ) -> Result<BTreeMap<usize, f64>, CostError> {
+        self.evaluator.plan_statements(statements.iter().copied(), set).await?;
         let mut slower = BTreeMap::new();
         for s in statements.iter().copied().filter(|s| self.base[*s] > 0.0) {
             let now = self.evaluator.estimate(s, &BTreeSet::new());

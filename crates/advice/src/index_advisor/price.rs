@@ -84,10 +84,14 @@ struct Written<'a> {
     existing_us: f64,
     /// What it costs there beyond the caches.
     existing_pages_us: f64,
-    /// The work of all its inserts and updates on a server that has nothing else to do, in microseconds.
-    own_us: f64,
     /// How much dearer entries of inserts are than those of a statement of many rows.
     alone: f64,
+    /// Statements that update over rows that they update: a statement that changes thousands of rows is one that somebody
+    /// waits for, and its time counts; nobody will send a thousand times as many.
+    single: f64,
+    /// The work of its inserts, and of updates a statement each, on a server that has nothing else to do, in
+    /// microseconds.
+    quick_us: f64,
     /// Time here over time on a server that has nothing else to do.
     slowness: f64,
 }
@@ -144,8 +148,8 @@ impl<'a> Pricing<'a> {
         let keeps_hot = index.access_method == "brin" && self.snapshot.server.version_num >= 160_000;
 
         let inserted = table.writes.inserted;
-        let mut entry_us = inserted * share * cost.entry_us * table.alone;
-        let (mut rows_written, mut entries) = (inserted, inserted * share);
+        let pages_us = |entries: f64| cost.pages_us(&self.memory, entries / self.seconds.max(1.0));
+        let (mut versions_us, mut rows_updated, mut entries) = (0.0, 0.0, inserted * share);
         for (assigned, updates) in &table.writes.updated {
             let touches = match assigned {
                 _ if keeps_hot => 0.0,
@@ -158,15 +162,17 @@ impl<'a> Pricing<'a> {
             let versions = updates - hot + lost;
             price.hot_lost += lost;
             // A row outside of the predicate gets no entry here, and new ones everywhere else.
-            entry_us += versions * share * cost.entry_us * UPDATED;
-            entry_us += lost * (table.existing_us * UPDATED + table.existing_pages_us);
-            rows_written += versions;
+            versions_us += versions * share * cost.entry_us * UPDATED;
+            versions_us += lost * (table.existing_us * UPDATED + table.existing_pages_us);
+            rows_updated += versions;
             entries += versions * share;
         }
-        let pages_us = cost.pages_us(&self.memory, entries / self.seconds.max(1.0));
-        let us = rows_written * cost.row_us + entry_us + entries * pages_us;
-        price.write_ms = us * table.slowness / 1e3;
-        price.space_ms += self.ms_per_write_us * us;
+        let pages_us = pages_us(entries);
+        let of_rows = |rows: f64, us: f64| rows * (cost.row_us + share * pages_us) + us;
+        let inserted_us = of_rows(inserted, inserted * share * cost.entry_us * table.alone);
+        let updated_us = of_rows(rows_updated, versions_us);
+        price.write_ms = (inserted_us + updated_us) * table.slowness / 1e3;
+        price.space_ms += self.ms_per_write_us * (inserted_us + table.single * updated_us);
         price
     }
 }
@@ -196,11 +202,13 @@ impl<'a> Written<'a> {
         let measured = writes.insert_ms.map(|ms| (ms * 1e3 / expected_us).clamp(SLOWNESS.0, SLOWNESS.1));
         let updated = writes.rows_updated();
         let versions = updated * (1.0 - writes.hot_share);
-        let own_us = writes.inserted * expected_us
-            + updated * (STATEMENT_US + ROW_US)
-            + versions * (existing_us * UPDATED + existing_pages_us);
+        let single = (writes.update_statements / updated.max(1.0)).min(1.0);
+        let inserted_us = writes.inserted * expected_us;
+        let updated_us =
+            updated * (STATEMENT_US + ROW_US) + versions * (existing_us * UPDATED + existing_pages_us);
+        let quick_us = inserted_us + single * updated_us;
         let slowness = measured.unwrap_or(f64::NAN);
-        Self { writes, existing_us, existing_pages_us, own_us, alone, slowness }
+        Self { writes, existing_us, existing_pages_us, single, quick_us, alone, slowness }
     }
 }
 
@@ -208,10 +216,12 @@ impl<'a> Written<'a> {
 ///
 /// How fast rows can come in is a good of its own: when a thousand times as many come on one day, it decides whether
 /// the server keeps up. So far the time alone was counted that writes took, which is little as long as they are few. The
-/// more of what clients ask for is writing, the more it is worth; where hardly anything is written, it is worth nothing.
+/// more of what clients ask for is writing, the more it is worth; where hardly anything is written, it is worth nothing. A
+/// statement that updates many rows counts as one.
 fn worth_of_writes(tables: &BTreeMap<&QualifiedName, Written<'_>>, workload: &Workload) -> f64 {
-    let rows: f64 = tables.values().map(|t| t.writes.inserted + t.writes.rows_updated()).sum();
-    let own_us: f64 = tables.values().map(|t| t.own_us).sum();
+    let written = |t: &Written<'_>| t.writes.inserted + t.single * t.writes.rows_updated();
+    let rows: f64 = tables.values().map(written).sum();
+    let own_us: f64 = tables.values().map(|t| t.quick_us).sum();
     let reads: f64 = workload.statements.iter().map(|s| s.calls.max(0) as f64).sum();
     if own_us > 0.0 { rows / (rows + reads).max(1.0) / own_us } else { 0.0 }
 }

@@ -92,6 +92,7 @@ async fn costs<M: CostModel>(
     selection: &mut Selection<'_, '_, M>,
     set: &BTreeSet<CandidateId>,
 ) -> Result<Vec<f64>, CostError> {
+    selection.evaluator.plan_statements(0..selection.base.len(), set).await?;
     let mut costs = Vec::with_capacity(selection.base.len());
     for s in 0..selection.base.len() {
         costs.push(selection.evaluator.cost(s, set).await?.cost);

@@ -23,6 +23,9 @@ use crate::workload::Workload;
 /// Searches at most.
 const ROUNDS: usize = 8;
 
+/// How many statements are explored beside each other.
+const STATEMENTS_AT_ONCE: usize = 64;
+
 /// A set this near to its bound is not looked at more closely.
 const NEAR_ENOUGH: f64 = 1.002;
 
@@ -293,42 +296,44 @@ impl<M: CostModel> Selection<'_, '_, M> {
 
     /// Explores the plans of each statement, as far as that was not done before.
     async fn explore_all(&mut self, least_ms: f64) -> Result<(), CostError> {
-        let count = self.base.len();
-        for s in 0..count {
-            self.evaluator.tell("exploring plans", s, count);
-            if let Some(effort) = self.effort(s, least_ms) {
-                self.evaluator.explore(s, effort).await?;
-            }
+        let efforts: Vec<(usize, Effort)> =
+            (0..self.base.len()).filter_map(|s| Some((s, self.effort(s, least_ms)?))).collect();
+        for (at, some) in efforts.chunks(STATEMENTS_AT_ONCE).enumerate() {
+            self.evaluator.tell("exploring plans", at * STATEMENTS_AT_ONCE, efforts.len());
+            self.evaluator.explore(some).await?;
         }
         let wanted = self.evaluator.wanted();
-        for s in 0..count {
-            self.evaluator.tell("exploring what statements can share", s, count);
-            if let Some(effort) = self.effort(s, least_ms) {
-                self.evaluator.explore_shared(s, &wanted, effort).await?;
-            }
+        for (at, some) in efforts.chunks(STATEMENTS_AT_ONCE).enumerate() {
+            let done = at * STATEMENTS_AT_ONCE;
+            self.evaluator.tell("exploring what statements can share", done, efforts.len());
+            self.evaluator.explore_shared(some, &wanted).await?;
         }
         Ok(())
     }
 
     /// Looks, for each statement, for what would help it beside a set.
     async fn explore_beside(&mut self, held: &BTreeSet<CandidateId>) -> Result<(), CostError> {
-        let count = self.base.len();
         let least_ms = self.least_ms();
-        for s in 0..count {
-            self.evaluator.tell("looking for what else would help", s, count);
+        let mut efforts = Vec::new();
+        for s in 0..self.base.len() {
             let now = self.evaluator.estimate(s, held).planner_cost;
             // Only what could be worth an index is looked for.
             let could_save = self.time_ms(s, now) - self.time_ms(s, self.ideal[s]);
             if let Some(effort) = self.effort(s, least_ms).filter(|_| could_save > 5e-4 * least_ms) {
-                let steps = effort.steps.div_ceil(3);
-                self.evaluator.explore_beside(s, held, Effort { steps, ..effort }).await?;
+                efforts.push((s, Effort { steps: effort.steps.div_ceil(3), ..effort }));
             }
+        }
+        for (at, some) in efforts.chunks(STATEMENTS_AT_ONCE).enumerate() {
+            let done = at * STATEMENTS_AT_ONCE;
+            self.evaluator.tell("looking for what else would help", done, efforts.len());
+            self.evaluator.explore_beside(some, held).await?;
         }
         Ok(())
     }
 
     /// Time and price of a set, by the planner.
     pub async fn objective(&mut self, set: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
+        self.evaluator.plan_statements(0..self.base.len(), set).await?;
         let mut sum = self.price(set);
         for s in 0..self.base.len() {
             let cost = self.evaluator.cost(s, set).await?.cost;
@@ -441,7 +446,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
                     }
                 };
                 let too_little = gain.saved_ms < self.floor_at(rest_ms, gain.usual)
-                    || gain.most < self.options.min_speedup
+                    || gain.most < self.least_speedup(&id)
                     // A narrow index beside a wide one with the same keys is worth having only for much less to read.
                     || given && gain.saved_ms < NARROW_TWIN * least_ms;
                 if too_little
@@ -466,6 +471,16 @@ impl<M: CostModel> Selection<'_, '_, M> {
             let touched = self.evaluator.statements_of([&id]);
             gains.retain(|other, _| self.evaluator.statements_of([other]).is_disjoint(&touched));
         }
+    }
+
+    /// The share of its cost that an index has to save at least one statement. One that holds all of its table takes as
+    /// much memory again as the table, and reading the one in place of the other has to save three times as much.
+    fn least_speedup(&self, id: &CandidateId) -> f64 {
+        let ready = &self.evaluator.candidates[id];
+        let table = self.pricing.snapshot().relation(&ready.definition.table);
+        let bytes = table.map_or(0, |t| t.table_bytes.0).max(1);
+        let share = (ready.bytes as f64 / bytes as f64).min(1.0);
+        self.options.min_speedup * (1.0 + 2.0 * share)
     }
 
     /// Takes back what no plan uses under the whole set: what known plans promised, another index does as well.

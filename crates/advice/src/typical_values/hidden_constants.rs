@@ -315,8 +315,12 @@ fn in_documents(
         .filter_map(|at| {
             let constants = lead_to(steps, &at.path)?;
             let share = at.presence * kept(&predicate.operator, at.distinct, predicate.values.len());
-            // What is searched for parts has parts.
-            let fits = if at.scalar == of_documents { 0.02 } else { 1.0 };
+            // What is searched for parts has parts: a scalar contains nothing, and a document is seldom compared.
+            let fits = match (of_documents, at.scalar) {
+                (true, true) => 1e-4,
+                (false, false) => 0.02,
+                _ => 1.0,
+            };
             let prior = fits * prior_of_key(at, &predicate.operator);
             Some(Possibility { constants, share, doubt: 1.0, prior })
         })

@@ -1,4 +1,5 @@
-//! Which index is the best for which construct? Small statements with a known answer.
+//! Which index is the best for which construct? Small statements with a known answer; those where none is stand in
+//! `needless.rs`.
 //!
 //! Each case is a statement as a user writes it and the index that an expert would build, as DDL. Where
 //! several are as good (a B-tree and a BRIN, two orders of equality columns), one stands for all: what counts
@@ -28,7 +29,7 @@ pub struct Prepared {
     pub values: fn() -> Vec<Box<dyn tokio_postgres::types::ToSql + Sync>>,
 }
 
-const fn case(name: &'static str, sql: &'static str, ideal: &'static [&'static str]) -> Case {
+pub const fn case(name: &'static str, sql: &'static str, ideal: &'static [&'static str]) -> Case {
     Case { name, sql, prepared: None, measured: None, times: 3, beside: &[], ideal }
 }
 
@@ -47,12 +48,12 @@ impl Case {
         self
     }
 
-    const fn times(mut self, times: usize) -> Self {
+    pub const fn times(mut self, times: usize) -> Self {
         self.times = times;
         self
     }
 
-    const fn beside(mut self, statements: &'static [(&'static str, usize)]) -> Self {
+    pub const fn beside(mut self, statements: &'static [(&'static str, usize)]) -> Self {
         self.beside = statements;
         self
     }
@@ -444,55 +445,84 @@ pub const CASES: &[Case] = &[
         &["CREATE INDEX ON messages (author_id) INCLUDE (id)", "CREATE INDEX ON messages (recipient_id) INCLUDE (id)"],
     ),
     case("materialized view", "SELECT * FROM daily_sales WHERE day = '2025-03-01' AND store_id = 4", &["CREATE INDEX ON daily_sales (store_id, day)"]),
-];
-
-pub const NONE: &[Case] = &[
-    case("small table", "SELECT * FROM tiny WHERE name = 'tiny 7'", &[]),
-    case("primary key", "SELECT * FROM accounts WHERE id = 4711", &[]),
-    case("unique key and more", "SELECT * FROM accounts WHERE number = 'N77' AND active", &[]),
-    case("prefix of an index", "SELECT * FROM accounts WHERE branch = 17", &[]),
-    case(
-        "index read backwards",
-        "SELECT opened_on FROM accounts WHERE branch = 18 ORDER BY opened_on LIMIT 3",
-        &[],
-    ),
-    case("half of the table", "SELECT * FROM accounts WHERE active", &[]),
-    case("most of the table", "SELECT * FROM accounts WHERE balance > 9000", &[]),
-    case("whole table", "SELECT count(*), avg(balance), max(filler) FROM accounts", &[]),
-    case("first rows in any order", "SELECT * FROM events LIMIT 10", &[]),
-    case("order of the key", "SELECT * FROM events ORDER BY id DESC LIMIT 10", &[]),
-    case(
-        "not equal",
-        "SELECT * FROM orders WHERE status <> 'done' AND status <> 'cancelled' AND store_id <> 4",
-        &[],
-    ),
-    case("day of a moment", "SELECT count(*) FROM readings WHERE date_trunc('day', at) = '2025-02-02'", &[]),
-    case("date of a moment", "SELECT id, raw FROM readings WHERE at::date = '2025-02-03'", &[]),
-    case("volatile", "SELECT id FROM accounts WHERE random() < 0.001", &[]),
-    case("function of the user", "SELECT id FROM accounts WHERE slow_score(branch) = 7", &[]),
-    case("member of an array", "SELECT id FROM customers WHERE 'tag755' = ANY (tags)", &[]),
-    case("not distinct", "SELECT id FROM customers WHERE referrer_id IS NOT DISTINCT FROM 7", &[]),
-    case("join of all rows", "SELECT * FROM readings r JOIN devices d ON d.id = r.device_id", &[]),
-    case("temporary table", "SELECT * FROM mine WHERE x = 7", &[]),
-    case("catalog", "SELECT relname FROM pg_class WHERE relname = 'orders'", &[]),
-    case(
-        "key of a partition",
-        "SELECT value FROM measurements WHERE id = 77 AND at = '2025-01-01 07:42'",
-        &[],
-    ),
-    case(
-        "view of a small table",
-        "SELECT t.name FROM tiny t JOIN accounts a ON a.id = t.id WHERE t.kind = 3",
-        &[],
-    ),
-    case(
-        "two whole tables",
-        "SELECT o.currency, count(m.body), max(o.note) FROM messages m JOIN orders o ON o.id = m.id GROUP BY o.currency",
-        &[],
-    ),
-    case("list of most values", "SELECT * FROM orders WHERE currency NOT IN ('CHF', 'JPY')", &[]),
-    case("negated pattern", "SELECT id FROM products WHERE title NOT LIKE 'A%'", &[]),
-    case("written and hardly read", "SELECT count(*) FROM audit_log WHERE actor = 17", &[])
-        .times(1)
-        .beside(&[("INSERT INTO audit_log (actor, action) VALUES (5, 'written')", 20_000)]),
+    // Orders with lists, directions and places to go on from.
+    case("newest of a list", "SELECT id, created_at FROM orders WHERE store_id IN (3, 13, 23) ORDER BY created_at DESC LIMIT 20",
+        &["CREATE INDEX ON orders (created_at, store_id)"]),
+    case("nulls first", "SELECT id, discount FROM products ORDER BY discount NULLS FIRST, id LIMIT 20",
+        &["CREATE INDEX ON products (discount NULLS FIRST, id)"]),
+    case("two directions within a store", "SELECT id, created_at FROM orders WHERE store_id = 3 ORDER BY urgent DESC, created_at LIMIT 20",
+        &["CREATE INDEX ON orders (store_id, urgent DESC, created_at)"]),
+    case("keyset backwards", "SELECT * FROM orders WHERE store_id = 9 AND (created_at, id) < ('2025-04-01', 60000) ORDER BY created_at DESC, id DESC LIMIT 20",
+        &["CREATE INDEX ON orders (store_id, created_at, id)"]),
+    case("keyset spelled out", "SELECT * FROM orders WHERE store_id = 9 AND (created_at < '2025-04-01' OR created_at = '2025-04-01' AND id < 60000)
+         ORDER BY created_at DESC, id DESC LIMIT 20", &["CREATE INDEX ON orders (store_id, created_at, id)"]),
+    case("order in another collation", "SELECT id, title FROM products ORDER BY title COLLATE \"C\" LIMIT 10",
+        &["CREATE INDEX ON products (title COLLATE \"C\")"]),
+    case("first and last", "SELECT min(at), max(at) FROM readings WHERE device_id = 7", &["CREATE INDEX ON readings (device_id, at)"]),
+    case("largest of an expression", "SELECT max(lower(last_name)) FROM customers", &["CREATE INDEX ON customers (lower(last_name))"]),
+    case("largest of a partitioned table", "SELECT id, value FROM measurements ORDER BY value DESC LIMIT 10", &["CREATE INDEX ON measurements (value)"]),
+    case("latest of some", "SELECT DISTINCT ON (user_id) user_id, at, kind FROM events WHERE user_id IN (7, 77, 777) ORDER BY user_id, at DESC",
+        &["CREATE INDEX ON events (user_id, at DESC)"]),
+    case("three of each", "SELECT id, store_id, n FROM (SELECT id, store_id, row_number() OVER (PARTITION BY store_id ORDER BY created_at DESC) AS n FROM orders) o
+         WHERE n <= 3", &["CREATE INDEX ON orders (store_id, created_at DESC) INCLUDE (id)"]),
+    case("rank within a store", "SELECT id, place FROM (SELECT id, rank() OVER (ORDER BY total DESC) AS place FROM orders WHERE store_id = 4) o WHERE place <= 5",
+        &["CREATE INDEX ON orders (store_id, total DESC)"]),
+    case("lateral best three", "SELECT c.id, o.id, o.total FROM customers c CROSS JOIN LATERAL
+         (SELECT id, total FROM orders o WHERE o.customer_id = c.id ORDER BY total DESC LIMIT 3) o WHERE c.country = 'AA'",
+        &["CREATE INDEX ON orders (customer_id, total)", "CREATE INDEX ON customers (country)"]),
+    // Rare rows.
+    case("not the usual state", "SELECT id, payload FROM jobs WHERE state <> 'finished'", &["CREATE INDEX ON jobs (id) WHERE state <> 'finished'"]),
+    case("two rare states", "SELECT id, total FROM orders WHERE status IN ('pending', 'paid') AND store_id = 12",
+        &["CREATE INDEX ON orders (store_id, status)"]),
+    case("rare truth and null", "SELECT id, total FROM orders WHERE urgent AND shipped_at IS NULL", &["CREATE INDEX ON orders (id) WHERE urgent AND shipped_at IS NULL"]),
+    case("unread of one, newest first", "SELECT id, sent_at FROM messages WHERE recipient_id = 77 AND read_at IS NULL ORDER BY sent_at DESC",
+        &["CREATE INDEX ON messages (recipient_id, sent_at) WHERE read_at IS NULL"]),
+    case("count of a rare state", "SELECT count(*) FROM jobs WHERE state = 'ready'", &["CREATE INDEX ON jobs (state)"]),
+    case("truth in a document", "SELECT id FROM customers WHERE (profile ->> 'beta')::boolean",
+        &["CREATE INDEX ON customers (id) WHERE (profile ->> 'beta')::boolean"]),
+    case("document has a rare key", "SELECT id FROM customers WHERE profile ? 'beta'", &["CREATE INDEX ON customers USING gin (profile)"]),
+    // More expressions, documents and ranges.
+    case("list of an expression", "SELECT id FROM customers WHERE lower(email) IN ('user4711@mail.org', 'user17@post.net')",
+        &["CREATE INDEX ON customers (lower(email))"]),
+    case("document number between", "SELECT id FROM events WHERE (payload ->> 'amount')::int BETWEEN 700 AND 705",
+        &["CREATE INDEX ON events (((payload ->> 'amount')::int))"]),
+    case("document path predicate", "SELECT id FROM products WHERE attribute_paths @@ '$.specs[*].value == 4712'",
+        &["CREATE INDEX ON products USING gin (attribute_paths jsonb_path_ops)"]),
+    case("two keys of a document", "SELECT id FROM customers WHERE profile ->> 'plan' = 'pro' AND profile -> 'address' ->> 'city' = 'City9'",
+        &["CREATE INDEX ON customers ((profile -> 'address' ->> 'city'))"]),
+    case("any of two tags", "SELECT id FROM customers WHERE tags && ARRAY['tag755', 'tag701']", &["CREATE INDEX ON customers USING gin (tags)"]),
+    case("range contained", "SELECT id FROM reservations WHERE seats <@ int4range(500, 520)", &["CREATE INDEX ON reservations USING gist (seats)"]),
+    case("end of a range", "SELECT id FROM reservations WHERE upper(during) > '2022-07-20'", &["CREATE INDEX ON reservations (upper(during))"]),
+    case("room and range", "SELECT id FROM reservations WHERE room_id = 7 AND during && tstzrange('2022-02-02', '2022-02-03')",
+        &["CREATE INDEX ON reservations USING gist (during)"]),
+    case("network within", "SELECT owner FROM networks WHERE net <<= '10.77.8.0/22'", &["CREATE INDEX ON networks (net)"]),
+    case("prefix of any case", "SELECT id FROM customers WHERE email ILIKE 'user4711@%'", &["CREATE INDEX ON customers USING gin (email gin_trgm_ops)"]),
+    case("prefix in a language", "SELECT id FROM authors WHERE name LIKE 'ab7c%'", &["CREATE INDEX ON authors (name text_pattern_ops)"]),
+    case("equality in a language", "SELECT id FROM authors WHERE name = 'a87ff679a2f3e71d9181a67b7542122c'", &["CREATE INDEX ON authors (name)"]),
+    case("ranked text search", "SELECT p.id, ts_rank(p.search, q) FROM products p, to_tsquery('simple', 'word2345') q WHERE p.search @@ q ORDER BY 2 DESC LIMIT 10",
+        &["CREATE INDEX ON products USING gin (search)"]),
+    // More ways to join, and lists that come as rows.
+    case("pairs of a thread", "SELECT a.id, b.id FROM messages a JOIN messages b ON b.thread_id = a.thread_id AND b.id > a.id WHERE a.author_id = 7",
+        &["CREATE INDEX ON messages (author_id)", "CREATE INDEX ON messages (thread_id)"]),
+    case("values", "SELECT o.id, o.total FROM (VALUES (17), (1700), (17000)) AS v (customer) JOIN orders o ON o.customer_id = v.customer",
+        &["CREATE INDEX ON orders (customer_id)"]),
+    case("array as rows", "SELECT o.id, o.total FROM unnest('{18,1800,18000}'::int[]) AS u (customer) JOIN orders o ON o.customer_id = u.customer",
+        &["CREATE INDEX ON orders (customer_id)"]),
+    case("array of a subquery", "SELECT id, total FROM orders WHERE customer_id = ANY (ARRAY(SELECT id FROM customers WHERE last_name = 'Last43'))",
+        &["CREATE INDEX ON orders (customer_id)", "CREATE INDEX ON customers (last_name) INCLUDE (id)"]),
+    case("except", "SELECT id FROM messages WHERE author_id = 5 EXCEPT SELECT id FROM messages WHERE recipient_id = 5",
+        &["CREATE INDEX ON messages (author_id) INCLUDE (id)", "CREATE INDEX ON messages (recipient_id) INCLUDE (id)"]),
+    case("since the last one", "SELECT id, total FROM orders WHERE created_at > (SELECT max(created_at) - interval '1 hour' FROM orders)",
+        &["CREATE INDEX ON orders (created_at)"]),
+    case("is there one", "SELECT EXISTS (SELECT 1 FROM orders WHERE reference = 'REF-99')", &["CREATE INDEX ON orders (reference)"]),
+    case("having", "SELECT customer_id, sum(total) FROM orders WHERE created_at >= '2025-06-10' GROUP BY customer_id HAVING sum(total) > 900",
+        &["CREATE INDEX ON orders (created_at) INCLUDE (customer_id, total)"]),
+    // More changes.
+    case("delete using", "DELETE FROM messages m USING customers c WHERE c.id = m.author_id AND c.email = 'User77@Post.net'",
+        &["CREATE INDEX ON messages (author_id)", "CREATE INDEX ON customers (email)"]),
+    case("merge", "MERGE INTO price_periods p USING (VALUES (77, '2024-01-01'::timestamptz, 5)) AS v (product_id, valid_from, price)
+         ON p.product_id = v.product_id AND p.valid_from = v.valid_from WHEN MATCHED THEN UPDATE SET price = v.price",
+        &["CREATE INDEX ON price_periods (product_id, valid_from)"]),
+    case("delete of a parent with two keys", "DELETE FROM shelves WHERE warehouse = 7 AND shelf = 3", &["CREATE INDEX ON stock (warehouse, shelf)"])
+        .measured("DELETE FROM ONLY stock WHERE 7 = warehouse AND 3 = shelf"),
 ];

@@ -1,6 +1,6 @@
 //! Does the advisor find the index that an expert would build, construct by construct, and nothing where nothing helps?
 //!
-//! Every case of `cases.rs` really runs on a server with `pg_stat_statements`, is read back in its normalised form with
+//! Every case of `cases.rs` and `needless.rs` really runs on a server with `pg_stat_statements`, is read back in its normalised form with
 //! a snapshot, and is advised alone through the planner twin. Then the recommended and the ideal indexes are really
 //! built, each in a transaction that is rolled back, and the server's own planner says what the statement costs with
 //! the user's values. A case's score is its share of the ideal gain. At the end all cases are advised as one workload.
@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 mod cases;
+mod needless;
 
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
 use tokio_postgres::Client;
 use twin::{Twin, TwinOptions};
 
-use crate::cases::{CASES, Case, NONE};
+use crate::cases::{CASES, Case};
+use crate::needless::NONE;
 
 /// The share of the ideal gain that the cases must reach together.
 const GOAL: f64 = 0.9;

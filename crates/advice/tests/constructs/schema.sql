@@ -124,6 +124,16 @@ FROM generate_series(0, 39999) n;
 CREATE TABLE incidents (id int PRIMARY KEY, started_at timestamptz NOT NULL, ended_at timestamptz NOT NULL);
 INSERT INTO incidents SELECT n, '2025-01-20'::timestamptz + n * interval '7 days', '2025-01-20'::timestamptz + n * interval '7 days' + interval '25 minutes' FROM generate_series(1, 12) n;
 
+CREATE TABLE authors (id int PRIMARY KEY, name text COLLATE "en-x-icu" NOT NULL, about text NOT NULL);
+INSERT INTO authors SELECT n, md5(n::text), repeat(md5((n * 3)::text), 3) FROM generate_series(1, 20000) n;
+
+-- A foreign key of two columns.
+CREATE TABLE shelves (warehouse int NOT NULL, shelf int NOT NULL, PRIMARY KEY (warehouse, shelf));
+INSERT INTO shelves SELECT n / 100, n % 100 FROM generate_series(0, 4999) n;
+CREATE TABLE stock (id int PRIMARY KEY, warehouse int NOT NULL, shelf int NOT NULL, product_id int NOT NULL, label text NOT NULL,
+    FOREIGN KEY (warehouse, shelf) REFERENCES shelves ON DELETE CASCADE);
+INSERT INTO stock SELECT n, n % 5000 / 100, n % 100, 1 + pick(n, 1, 20000), repeat('s', 30) FROM generate_series(1, 60000) n;
+
 CREATE VIEW open_orders AS SELECT o.id, o.customer_id, o.created_at, o.total, c.email FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.shipped_at IS NULL;
 CREATE VIEW order_facts AS SELECT id, customer_id, store_id, total * quantity AS amount, reference, created_at FROM orders;
 CREATE VIEW reference_facts AS SELECT f.id, f.reference, f.amount FROM order_facts f;

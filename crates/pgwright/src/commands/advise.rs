@@ -279,7 +279,7 @@ pub async fn compute(
     snapshot: &Snapshot,
     limits: &Limits,
 ) -> Result<Advice, CommandError> {
-    let mut model = context.start_model(Engine::Twin, snapshot).await?;
+    let mut model = context.start_search_model(Engine::Twin, snapshot).await?;
     compute_with(context, snapshot, &mut model, limits, ByStatement::new()).await
 }
 
@@ -314,7 +314,7 @@ async fn advised(
     how: How<'_>,
 ) -> Result<(Advice, Vec<String>), CommandError> {
     let (observed, note) = how.logged.read(context, snapshot)?;
-    let mut model = context.start_model(how.engine, snapshot).await?;
+    let mut model = context.start_search_model(how.engine, snapshot).await?;
     let mut advice = compute_with(context, snapshot, &mut model, how.limits, observed.clone()).await?;
     let mut notes: Vec<String> = note.into_iter().collect();
     if !advice.stopped_early {

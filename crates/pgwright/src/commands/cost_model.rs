@@ -167,6 +167,27 @@ impl Context {
     /// # Errors
     /// Fails when no server programs are there for a twin, or HypoPG is not on the server.
     pub async fn start_model(&self, engine: Engine, snapshot: &Snapshot) -> Result<Model, CommandError> {
+        self.start_with(engine, snapshot, TwinOptions::default()).await
+    }
+
+    /// Starts an engine for a search through many plans of a snapshot's statements.
+    ///
+    /// # Errors
+    /// As [`Self::start_model`].
+    pub async fn start_search_model(
+        &self,
+        engine: Engine,
+        snapshot: &Snapshot,
+    ) -> Result<Model, CommandError> {
+        self.start_with(engine, snapshot, TwinOptions::default().for_search(snapshot)).await
+    }
+
+    async fn start_with(
+        &self,
+        engine: Engine,
+        snapshot: &Snapshot,
+        options: TwinOptions,
+    ) -> Result<Model, CommandError> {
         match engine {
             Engine::Twin => {
                 let found = Binaries::discover(&self.search());
@@ -174,7 +195,7 @@ impl Context {
                 if let Some(warning) = warning {
                     self.printer.status(&format!("warning: {warning}"));
                 }
-                Ok(Model::Twin(Box::new(self.build_twin(snapshot, &binaries).await?)))
+                Ok(Model::Twin(Box::new(self.build_twin_with(snapshot, &binaries, options).await?)))
             }
             Engine::Hypopg => {
                 let options = HypoPgOptions {
@@ -205,8 +226,18 @@ impl Context {
     /// # Errors
     /// Fails when the twin does not start.
     pub async fn build_twin(&self, snapshot: &Snapshot, binaries: &Binaries) -> Result<Twin, CommandError> {
+        self.build_twin_with(snapshot, binaries, TwinOptions::default()).await
+    }
+
+    async fn build_twin_with(
+        &self,
+        snapshot: &Snapshot,
+        binaries: &Binaries,
+        options: TwinOptions,
+    ) -> Result<Twin, CommandError> {
         let spinner = self.printer.spinner("building the planner twin");
-        let built = Twin::build(snapshot, binaries, TwinOptions::default()).await;
+        let template_dir = self.settings.cache_dir().map(|dir| dir.join("clusters"));
+        let built = Twin::build(snapshot, binaries, TwinOptions { template_dir, ..options }).await;
         spinner.finish_and_clear();
         let twin = built?;
         for note in twin.notes() {

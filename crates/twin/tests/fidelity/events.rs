@@ -3,9 +3,10 @@
 use model::QualifiedName;
 use model::change::{IndexDefinition, IndexKey, KeyTarget, NullsOrder};
 use model::cost_model::{CandidateId, Configuration, CostModel, Registered};
+use twin::{Twin, TwinOptions};
 
 use crate::comparison::{cost, error, explain, median, parts_of, rename, shape};
-use crate::source::{Source, build};
+use crate::source::{Source, build, options};
 
 /// The schema as `pg_dump` of the same version would write it. There is no `pg_dump` for every
 /// version on every machine; where there is one, it is used.
@@ -343,12 +344,30 @@ async fn many_statements_at_once_have_the_plans_of_each_alone() {
         .chain(&["SELECT nothing"])
         .flat_map(|sql| sets.iter().map(move |s| (*sql, s)))
         .collect();
-    let together = twin.plan_many(&requests).await.unwrap();
+    // Each statement with indexes of its own, so that few have the same ones.
+    let own: Vec<Configuration> = (0..ids.len())
+        .map(|n| ids.iter().skip(n).step_by(3).fold(Configuration::current(), |set, id| set.with(*id)))
+        .collect();
+    let mixed: Vec<_> = (0..3 * QUERIES.len())
+        .map(|n| (QUERIES[n % QUERIES.len()], &own[(n + n / QUERIES.len()) % own.len()]))
+        .collect();
+    let two = TwinOptions { servers: 2, ..options() };
+    let mut pair = Twin::build(&source.snapshot, server.binaries(), two).await.unwrap();
+    assert_eq!(pair.register(&definitions).await, twin.register(&definitions).await);
     // A twin that has seen nothing yet, and each statement under one configuration after the other.
     let mut fresh = build(&source).await;
     fresh.register(&definitions).await.unwrap();
-    for ((sql, set), found) in requests.iter().zip(together) {
-        assert_eq!(found, fresh.plan(sql, set).await, "{sql}");
+    let requests_made = requests.len() + mixed.len();
+    for requests in [requests, mixed] {
+        let together = twin.plan_many(&requests).await.unwrap();
+        let by_two = pair.plan_many(&requests).await.unwrap();
+        for ((sql, set), (found, by_two)) in requests.iter().zip(together.into_iter().zip(by_two)) {
+            let alone = fresh.plan(sql, set).await;
+            assert_eq!(found, alone, "{sql}");
+            assert_eq!(by_two, alone, "{sql}");
+        }
     }
+    assert!(pair.planner_calls() as usize >= requests_made, "{}", pair.planner_calls());
+    pair.stop().await.unwrap();
     assert!(twin.plan_many(&[("SELECT 1", &Configuration::current().with(CandidateId(99)))]).await.is_err());
 }

@@ -13,6 +13,7 @@ use model::{IndexKey, KeyTarget, quote_identifier, quote_literal};
 use sql::{KeyExpression, Operator, Predicate, SortNeed, SortOrigin};
 
 use super::{Occasion, constant, constant_of};
+use crate::workload::Source;
 
 /// A key list.
 #[derive(Clone, Debug)]
@@ -467,7 +468,8 @@ fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<(St
         Operator::IsFalse => (format!("NOT {quoted}"), frequency("f")),
         Operator::IsNull => (format!("{quoted} IS NULL"), nulls),
         Operator::IsNotNull => (format!("{quoted} IS NOT NULL"), 1.0 - nulls),
-        Operator::Equal => {
+        // A look-up of a foreign key asks for another value each time, though its text was made with one.
+        Operator::Equal if occasion.statement.source == Source::Statement => {
             let value = constant_of(occasion.statement, predicate)?;
             (format!("{quoted} = {}", quote_literal(&value)), frequency(&value))
         }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::QualifiedName;
 use model::cost_model::{CandidateId, CostError, CostModel};
 
+use super::together::Wanted;
 use super::{Evaluator, Follows};
 
 /// How far to walk.
@@ -25,18 +26,19 @@ pub(in super::super) struct Effort {
 }
 
 impl<M: CostModel> Evaluator<'_, M> {
-    /// Plans each execution of a statement with everything on, and gives what that saves.
-    pub async fn plan_with_everything(&mut self, statement: usize) -> Result<f64, CostError> {
-        let everything = self.relevant[statement].clone();
-        let mut saved = 0.0;
-        for number in 0..self.executions[statement].len() {
-            let weight = self.executions[statement][number].weight;
-            let base = self.executions[statement][number].base();
-            let ideal = self.plan(statement, number, &everything).await?.planner_cost;
-            saved += weight * (base - ideal).max(0.0);
+    /// Plans each execution of some statements with everything on.
+    pub async fn plan_with_everything(&mut self, statements: &[usize]) -> Result<(), CostError> {
+        let mut wanted = Vec::new();
+        for statement in statements.iter().copied() {
+            let on = &self.relevant[statement];
+            let numbers = 0..self.executions[statement].len();
+            wanted.extend(numbers.map(|number| Wanted { statement, number, on: on.clone() }));
         }
-        self.find_followers(statement);
-        Ok(saved)
+        self.plan_until_stopped(wanted).await?;
+        for statement in statements {
+            self.find_followers(*statement);
+        }
+        Ok(())
     }
 
     /// Executions with the same plan as things are and the same indexes with everything on differ in
@@ -84,24 +86,41 @@ impl<M: CostModel> Evaluator<'_, M> {
     }
 
     /// Walks down from all candidates, and from those of each table alone, where that was not done.
-    pub async fn explore(&mut self, statement: usize, effort: Effort) -> Result<(), CostError> {
-        let nothing = BTreeSet::new();
-        let everything = self.relevant[statement].clone();
-        for number in self.leaders(statement) {
-            if std::mem::replace(&mut self.executions[statement][number].explored, true) {
-                continue;
+    pub async fn explore(&mut self, statements: &[(usize, Effort)]) -> Result<(), CostError> {
+        let mut fresh = Vec::new();
+        for (statement, effort) in statements.iter().copied() {
+            for number in self.leaders(statement) {
+                if !std::mem::replace(&mut self.executions[statement][number].explored, true) {
+                    fresh.push((statement, number, effort));
+                }
             }
-            self.walk(statement, number, &nothing, everything.clone(), Step::Smaller, effort).await?;
+        }
+        let nothing = BTreeSet::new();
+        let walks = fresh.iter().map(|(statement, number, effort)| {
+            let everything = self.relevant[*statement].clone();
+            Walk::new(*statement, *number, &nothing, everything, Step::Smaller, *effort)
+        });
+        self.walk_all(walks.collect()).await?;
+        // What one table's walk meets may answer the next one of the same statement, so these are one after another.
+        let mut of_tables: Vec<Vec<Walk>> = Vec::new();
+        for (statement, number, effort) in fresh {
             let mut of_table: BTreeMap<QualifiedName, BTreeSet<CandidateId>> = BTreeMap::new();
             for id in self.used(statement, number) {
                 of_table.entry(self.candidates[&id].definition.table.clone()).or_default().insert(id);
             }
             if of_table.len() > 1 {
                 let effort = Effort { steps: effort.steps.div_ceil(2), ..effort };
-                for used in of_table.into_values() {
-                    self.walk(statement, number, &nothing, used, Step::Smaller, effort).await?;
+                for (turn, used) in of_table.into_values().enumerate() {
+                    let walk = Walk::new(statement, number, &nothing, used, Step::Smaller, effort);
+                    if turn == of_tables.len() {
+                        of_tables.push(Vec::new());
+                    }
+                    of_tables[turn].push(walk);
                 }
             }
+        }
+        for walks in of_tables {
+            self.walk_all(walks).await?;
         }
         Ok(())
     }
@@ -109,22 +128,24 @@ impl<M: CostModel> Evaluator<'_, M> {
     /// Walks down through the candidates that plans of other statements use.
     pub async fn explore_shared(
         &mut self,
-        statement: usize,
+        statements: &[(usize, Effort)],
         wanted: &BTreeMap<CandidateId, usize>,
-        effort: Effort,
     ) -> Result<(), CostError> {
         let nothing = BTreeSet::new();
-        for number in self.leaders(statement) {
-            let own = self.used(statement, number);
-            let relevant = self.relevant[statement].iter();
-            // Wanted by others, if it is one's own, means wanted by two at least.
-            let pool: BTreeSet<CandidateId> = relevant
-                .filter(|id| wanted.get(id).copied().unwrap_or(0) > usize::from(own.contains(id)))
-                .copied()
-                .collect();
-            self.walk(statement, number, &nothing, pool, Step::Next, effort).await?;
+        let mut walks = Vec::new();
+        for (statement, effort) in statements.iter().copied() {
+            for number in self.leaders(statement) {
+                let own = self.used(statement, number);
+                let relevant = self.relevant[statement].iter();
+                // Wanted by others, if it is one's own, means wanted by two at least.
+                let pool: BTreeSet<CandidateId> = relevant
+                    .filter(|id| wanted.get(id).copied().unwrap_or(0) > usize::from(own.contains(id)))
+                    .copied()
+                    .collect();
+                walks.push(Walk::new(statement, number, &nothing, pool, Step::Next, effort));
+            }
         }
-        Ok(())
+        self.walk_all(walks).await
     }
 
     /// How many statements have a known plan that uses a candidate.
@@ -152,52 +173,104 @@ impl<M: CostModel> Evaluator<'_, M> {
     /// Walks down from all candidates beside a set that stays on.
     pub async fn explore_beside(
         &mut self,
-        statement: usize,
+        statements: &[(usize, Effort)],
         held: &BTreeSet<CandidateId>,
-        effort: Effort,
     ) -> Result<(), CostError> {
-        let everything = self.relevant[statement].clone();
-        let held: BTreeSet<CandidateId> = held.intersection(&everything).copied().collect();
-        for number in self.leaders(statement) {
-            self.walk(statement, number, &held, everything.clone(), Step::Smaller, effort).await?;
+        let mut walks = Vec::new();
+        for (statement, effort) in statements.iter().copied() {
+            let everything = self.relevant[statement].clone();
+            let held: BTreeSet<CandidateId> = held.intersection(&everything).copied().collect();
+            for number in self.leaders(statement) {
+                walks.push(Walk::new(statement, number, &held, everything.clone(), Step::Smaller, effort));
+            }
+        }
+        self.walk_all(walks).await
+    }
+
+    /// Goes several walks at once, each of another execution: the next plan of each is asked for together.
+    async fn walk_all(&mut self, mut walks: Vec<Walk>) -> Result<(), CostError> {
+        while !walks.is_empty() && !self.control.is_stopped() {
+            let mut wanted = Vec::new();
+            walks.retain_mut(|walk| match self.next(walk) {
+                Some(on) => {
+                    wanted.push(Wanted { statement: walk.statement, number: walk.number, on });
+                    true
+                }
+                None => false,
+            });
+            self.plan_until_stopped(wanted).await?;
         }
         Ok(())
     }
 
-    async fn walk(
-        &mut self,
-        statement: usize,
-        number: usize,
-        held: &BTreeSet<CandidateId>,
-        pool: BTreeSet<CandidateId>,
-        step: Step,
-        effort: Effort,
-    ) -> Result<(), CostError> {
-        let mut on = pool;
-        on.extend(held);
-        let alone = self.plan(statement, number, held).await?.planner_cost;
-        for _ in 0..effort.steps {
-            if self.control.is_stopped() || on.len() == held.len() {
-                return Ok(());
-            }
-            let known = self.plan(statement, number, &on).await?;
-            let fresh: Vec<CandidateId> = known.used.difference(held).copied().collect();
-            if fresh.is_empty() || alone - known.planner_cost < effort.min_gain {
-                return Ok(());
+    /// Goes on with a walk as far as plans are known. Gives the set to be planned next, if it goes on.
+    fn next(&self, walk: &mut Walk) -> Option<BTreeSet<CandidateId>> {
+        let execution = &self.executions[walk.statement][walk.number];
+        let alone = match execution.answer(&walk.held) {
+            Some(known) => known.planner_cost,
+            None => return walk.ask(walk.held.clone()),
+        };
+        while walk.steps > 0 && walk.on.len() > walk.held.len() {
+            let Some(known) = execution.answer(&walk.on) else { return walk.ask(walk.on.clone()) };
+            walk.steps -= 1;
+            let fresh: Vec<CandidateId> = known.used.difference(&walk.held).copied().collect();
+            if fresh.is_empty() || alone - known.planner_cost < walk.min_gain {
+                return None;
             }
             for id in fresh {
                 let used = &self.candidates[&id];
+                let Walk { held, on, step, .. } = &mut *walk;
                 on.retain(|other| {
                     let other_one = &self.candidates[other];
                     let passed = *other == id
-                        || step == Step::Smaller
+                        || *step == Step::Smaller
                             && other_one.definition.table == used.definition.table
                             && other_one.bytes >= used.bytes;
                     !passed || held.contains(other)
                 });
             }
         }
-        Ok(())
+        None
+    }
+}
+
+/// A walk on its way.
+#[derive(Clone, Debug)]
+struct Walk {
+    statement: usize,
+    number: usize,
+    held: BTreeSet<CandidateId>,
+    /// What the next plan may use.
+    on: BTreeSet<CandidateId>,
+    step: Step,
+    /// How many plans may follow.
+    steps: usize,
+    min_gain: f64,
+    /// The set that was asked for last.
+    asked: Option<BTreeSet<CandidateId>>,
+}
+
+impl Walk {
+    fn new(
+        statement: usize,
+        number: usize,
+        held: &BTreeSet<CandidateId>,
+        pool: BTreeSet<CandidateId>,
+        step: Step,
+        effort: Effort,
+    ) -> Self {
+        let Effort { steps, min_gain } = effort;
+        let on = pool.union(held).copied().collect();
+        Self { statement, number, held: held.clone(), on, step, steps, min_gain, asked: None }
+    }
+
+    /// Asks for a set, but not twice: what is planned and still not known will not be.
+    fn ask(&mut self, set: BTreeSet<CandidateId>) -> Option<BTreeSet<CandidateId>> {
+        if self.asked.as_ref() == Some(&set) {
+            return None;
+        }
+        self.asked = Some(set.clone());
+        Some(set)
     }
 }
 
