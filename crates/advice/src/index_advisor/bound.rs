@@ -5,8 +5,7 @@
 //! 2011). Lagrangian relaxation (Fisher 1981) drops the condition that what is used is paid, and charges
 //! each use a fee instead. Then every execution chooses for itself and the indexes fill the budget by
 //! themselves as a fractional knapsack, and the sum is below the cost of every set. Subgradient steps
-//! raise the fees of indexes that are used more than they are chosen, and lower the others; each step keeps to the
-//! direction of the last as far as the two would undo each other.
+//! raise the fees of indexes that are used more than they are chosen, and lower the others.
 //!
 //! What the relaxation leaves open is closed by branch and bound, as far as a fixed amount of work goes: an
 //! index is taken for certain in one branch and left out in the other, and a branch ends whose bound is
@@ -31,8 +30,6 @@ const ROOT_STEPS: usize = 400;
 const BRANCH_STEPS: usize = 60;
 /// Steps without progress before they are halved.
 const PATIENCE: usize = 10;
-/// How much of the last direction is kept where a subgradient points against it; between 0 and 2.
-const DEFLECTION: f64 = 1.5;
 /// The size of a plan space that counts as one.
 const USUAL_SIZE: usize = 400;
 /// Plan spaces that are looked at in all: about half a second, and for a set that is not yet planned a
@@ -205,7 +202,6 @@ impl<'p> Relaxation<'p> {
         let allowed = self.allowed(&from.decided);
         let mut best = Branch { limit_ms: f64::NEG_INFINITY, steps: 0, ..from.clone() };
         let (mut step, mut since) = (1.0, 0);
-        let mut direction = vec![0.0; fees.len()];
         let mut shares = vec![0.0; self.problem.items.len()];
         let mut counted = 0.0;
         for number in 0..steps {
@@ -229,10 +225,8 @@ impl<'p> Relaxation<'p> {
                 since = 0;
                 step *= 0.5;
                 fees.clone_from(&best.fees);
-                direction.fill(0.0);
             }
-            deflect(&mut direction, gradient, &fees);
-            let norm: f64 = direction.iter().map(|d| d * d).sum();
+            let norm: f64 = gradient.iter().map(|g| g * g).sum();
             let closed = best.limit_ms >= known_ms * (1.0 - CLOSED);
             if norm == 0.0 || closed || control.is_stopped() {
                 if counted == 0.0 {
@@ -243,8 +237,8 @@ impl<'p> Relaxation<'p> {
             }
             // Polyak's step, towards what is known to be reachable.
             let length = step * (known_ms - value).max(1e-6 * known_ms.abs()) / norm;
-            for (fee, d) in fees.iter_mut().zip(&direction) {
-                *fee = (*fee + length * d).max(0.0);
+            for (fee, g) in fees.iter_mut().zip(&gradient) {
+                *fee = (*fee + length * g).max(0.0);
             }
         }
         best.shares = shares.into_iter().map(|s| s / f64::max(counted, 1.0)).collect();
@@ -343,26 +337,6 @@ impl<'p> Relaxation<'p> {
             }
         }
         bought
-    }
-}
-
-/// Turns the last direction towards a subgradient. Where the two point against each other, so much of the last one is kept
-/// that the steps do not go to and fro across a valley (Camerini, Fratta and Maffioli 1975). A fee of nothing is not
-/// lowered.
-fn deflect(direction: &mut [f64], mut gradient: Vec<f64>, fees: &[f64]) {
-    for (g, fee) in gradient.iter_mut().zip(fees) {
-        if *fee <= 0.0 && *g < 0.0 {
-            *g = 0.0;
-        }
-    }
-    let along: f64 = direction.iter().zip(&gradient).map(|(d, g)| d * g).sum();
-    let norm: f64 = direction.iter().map(|d| d * d).sum();
-    let kept = if along < 0.0 { -DEFLECTION * along / norm } else { 0.0 };
-    for ((d, g), fee) in direction.iter_mut().zip(gradient).zip(fees) {
-        *d = g + kept * *d;
-        if *fee <= 0.0 && *d < 0.0 {
-            *d = 0.0;
-        }
     }
 }
 
