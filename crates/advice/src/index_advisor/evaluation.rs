@@ -399,16 +399,27 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             }
             let lower = execution.known.iter().filter(|k| on.is_subset(&k.on)).map(|k| k.planner_cost);
             let lower = lower.fold(0.0, f64::max);
+            // A plan with fewer indexes can still be had.
+            let upper = execution.known.iter().filter(|k| k.on.is_subset(&on));
+            let upper = upper.min_by(|a, b| a.planner_cost.total_cmp(&b.planner_cost)).cloned();
             let follows = execution.follows;
             let space = self.space(statement, follows.map_or(number, |f| f.leader));
             let mask = space.mask(&on);
             let mut cheapest = space.cheapest(mask);
-            total.used.extend(space.used(mask));
-            total.visits += weight * space.visits(&cheapest, mask);
+            let (used, visits) = (space.used(mask), space.visits(&cheapest, mask));
             if let Some(Follows { slope, offset, .. }) = follows {
                 cheapest.planner_cost = offset + slope * cheapest.planner_cost;
                 cheapest.cost = offset + slope * cheapest.cost;
             }
+            if let Some(known) = upper.filter(|k| k.planner_cost <= cheapest.planner_cost) {
+                total.cost += weight * known.cost;
+                total.planner_cost += weight * known.planner_cost;
+                total.visits += weight * known.visits;
+                total.used.extend(&known.used);
+                continue;
+            }
+            total.used.extend(used);
+            total.visits += weight * visits;
             total.cost += weight * cheapest.cost.max(lower);
             total.planner_cost += weight * cheapest.planner_cost.max(lower);
         }
@@ -578,8 +589,10 @@ fn templates(
     let candidates = |names: &[String]| -> BTreeSet<CandidateId> {
         names.iter().filter_map(|name| by_name.get(name).copied()).collect()
     };
+    // Of one scan that stops early the doubt is the scan's own: neither goes without the other.
+    let stops_early = |k: &Known| k.cost > k.planner_cost && k.parts.slots.len() == 1;
     let mut accesses: BTreeMap<(&str, &[String], u64), Vec<&Access>> = BTreeMap::new();
-    for slot in known.iter().flat_map(|k| &k.parts.slots) {
+    for slot in known.iter().filter(|k| !stops_early(k)).flat_map(|k| &k.parts.slots) {
         let seen = accesses.entry((&slot.alias, &slot.given, slot.rows)).or_default();
         let cheaper = |a: &&Access| a.indexes == slot.access.indexes && a.cost <= slot.access.cost;
         if !seen.iter().any(cheaper) {
@@ -602,7 +615,11 @@ fn templates(
                     visits: slot.visits(access),
                 };
                 let mut choices = vec![choice(own.clone(), &slot.access)];
-                for access in &accesses[&(slot.alias.as_str(), slot.given.as_slice(), slot.rows)] {
+                let others = match stops_early(known) {
+                    true => None,
+                    false => accesses.get(&(slot.alias.as_str(), slot.given.as_slice(), slot.rows)),
+                };
+                for access in others.into_iter().flatten() {
                     let indexes = candidates(&access.indexes);
                     let in_order = !slot.ordered
                         || matches!(
