@@ -19,7 +19,7 @@ fn enlarge(snapshot: &mut Snapshot) {
         relation.pages *= TIMES;
         relation.table_bytes = Bytes(relation.table_bytes.0 * TIMES as u64);
         for column in relation.columns.iter_mut().filter(|c| c.name.ends_with("key")) {
-            for statistics in &mut column.statistics {
+            if let Some(statistics) = &mut column.statistics {
                 if !column.name.ends_with("nationkey") && statistics.n_distinct > 0.0 {
                     statistics.n_distinct *= TIMES as f32;
                 }
