@@ -36,7 +36,15 @@ SELECT
             WHERE k.castsource = b.oid AND k.castmethod = 'b' AND k.castcontext = 'i'
         )
     ) AS has_btree_opclass,
-    a.attnotnull AS not_null,
+    -- Since 18 a NOT NULL can be NOT VALID: older rows may break it.
+    a.attnotnull AND NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_constraint AS k
+        WHERE k.conrelid = a.attrelid
+            AND k.contype = 'n'
+            AND NOT k.convalidated
+            AND k.conkey = ARRAY[a.attnum]
+    ) AS not_null,
     a.attgenerated <> '' AS generated,
     pg_catalog.pg_get_expr(f.adbin, f.adrelid) AS "default",
     ln.nspname::pg_catalog.text AS collation_schema,

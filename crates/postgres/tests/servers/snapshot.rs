@@ -509,3 +509,19 @@ async fn a_file_gives_the_snapshot_back() {
     let error = snapshot_file::save(&directory.path().join("missing/x"), &s).unwrap_err();
     assert!(error.to_string().ends_with("could not be written"), "{error}");
 }
+
+/// Since 18 a NOT NULL can be added without a look at the rows that are there.
+#[tokio::test]
+async fn not_null_that_was_not_validated_promises_nothing() {
+    for server in testkit::servers().filter(|s| s.binaries().major >= 18) {
+        let database = testkit::database(server).await;
+        let client = testkit::connect(&database.url).await;
+        let sql = "CREATE TABLE t (a int, b int NOT NULL); INSERT INTO t VALUES (NULL, 1); \
+                   ALTER TABLE t ADD CONSTRAINT a_is_there NOT NULL a NOT VALID";
+        client.batch_execute(sql).await.unwrap();
+        let open = session(&database.url).await;
+        let read = snapshot::read_without_schema(&open, LOCK_TIMEOUT).await.unwrap();
+        let columns = &read.relation(&name("public", "t")).unwrap().columns;
+        assert!(!columns[0].not_null && columns[1].not_null, "{columns:?}");
+    }
+}

@@ -154,6 +154,9 @@ impl<'a> Facts<'a> {
                 "foreign key {name} is deferrable: it may be broken until the end of a transaction"
             ));
         }
+        if constraint.definition.contains(" PERIOD ") {
+            return Err(format!("foreign key {name} is of a period, which several rows may cover together"));
+        }
         Ok(Proofs::from([format!("foreign key {name}")]))
     }
 }
@@ -415,7 +418,10 @@ impl<'a> Scope<'a> {
         let all = |exprs: &mut dyn Iterator<Item = &Expr>| {
             let mut proofs = Proofs::new();
             for expr in exprs {
-                proofs.extend(self.never_null(expr, known)?);
+                // A row is a value whatever is in it, and a comparison of two rows is one of their fields.
+                for field in fields(expr) {
+                    proofs.extend(self.never_null(field, known)?);
+                }
             }
             Ok(proofs)
         };
@@ -441,10 +447,7 @@ impl<'a> Scope<'a> {
             Expr::Call(call) if call.schema.is_none() && call.name == "count" => Ok(Proofs::new()),
             Expr::Call(call)
                 if call.schema.is_none()
-                    && matches!(
-                        call.name.as_str(),
-                        "now" | "row_number" | "rank" | "dense_rank" | "ntile"
-                    ) =>
+                    && matches!(call.name.as_str(), "now" | "row_number" | "rank" | "dense_rank") =>
             {
                 Ok(Proofs::new())
             }
@@ -568,6 +571,14 @@ impl<'a> Scope<'a> {
 
 fn key(columns: Vec<String>, by: &str, nulls_not_distinct: bool) -> Key {
     Key { columns, by: by.to_owned(), nulls_not_distinct }
+}
+
+/// An expression, or what a row of several is made of.
+fn fields(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::Row(list) => list.iter().flat_map(fields).collect(),
+        other => vec![other],
+    }
 }
 
 /// Both proofs, or why there is not one of them.

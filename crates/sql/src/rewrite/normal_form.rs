@@ -10,6 +10,7 @@
 //! Every step is an equivalence by itself, so their order matters for what is found and not for whether it is right.
 
 mod aggregates;
+mod alternatives;
 mod canonical;
 mod comparisons;
 mod conditions;
@@ -18,13 +19,14 @@ mod grouping;
 mod joins;
 mod literals;
 mod ranges;
+mod self_joins;
 mod sets;
 
 use std::collections::BTreeSet;
 
 pub(crate) use self::comparisons::{coalesce_compared, is_list_of};
 pub(crate) use self::literals::as_value;
-pub(crate) use self::sets::{branches_are_disjoint, contradict};
+pub(crate) use self::sets::{branches_are_disjoint, contradict, families, listed};
 use super::facts::{Facts, Proofs, Scope};
 use super::functions::{self, Volatility};
 use super::level::{Level, column};
@@ -53,7 +55,7 @@ pub(crate) struct Normalizer<'f, 'a> {
     facts: &'f Facts<'a>,
     /// What the steps rest on.
     pub used: Proofs,
-    /// Whether an aggregate depends on the order in which it sees rows.
+    /// Whether an aggregate, a window or an array depends on the order in which it sees rows.
     order_counts: bool,
 }
 
@@ -79,11 +81,16 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             return Err("it calls a function that may give something else each time".into());
         }
         root.walk(&mut |e| {
-            if let Expr::Call(call) = e {
-                self.order_counts |= functions::is_aggregate(call) && depends_on_order(&call.name);
-            }
+            self.order_counts |= match e {
+                Expr::Call(call) => {
+                    call.over.is_some() || functions::is_aggregate(call) && depends_on_order(&call.name)
+                }
+                Expr::ArrayOf(_) => true,
+                _ => false,
+            };
         });
         determined(&scope, &root)?;
+        root.levels_mut(&mut |query| query.offset = query.offset.take().filter(|o| !is_zero(o)));
         sets::inline_ctes(&mut root)?;
         forget_stars(&mut root);
         for _ in 0..MAX_STEPS {
@@ -131,9 +138,11 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.flattened(site))
             .or_else(|| self.full_to_left(site))
             .or_else(|| self.outer_to_inner(site))
+            .or_else(|| self.outer_to_parent(site))
             .or_else(|| self.outer_to_anti(site))
             .or_else(|| self.unused_outer(site))
             .or_else(|| self.merged_subquery(site))
+            .or_else(|| self.joined_to_itself(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))
             .or_else(|| self.merged_exists(site))
@@ -318,7 +327,7 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
     roles(root, Role::Root, &mut levels);
     for (query, role) in levels {
         let select = query.select();
-        let cut = query.limit.is_some() || query.offset.is_some();
+        let cut = query.limit.is_some() || query.offset.as_ref().is_some_and(|o| !is_zero(o));
         let first_of = matches!(select.map(|s| &s.distinct), Some(Distinct::On(_)));
         if (!cut && !first_of) || (role == Role::Exists && query.offset.is_none()) || query.with_ties {
             continue;
@@ -377,7 +386,8 @@ fn listed_keys(select: &Select) -> bool {
 fn depends_on_order(name: &str) -> bool {
     matches!(
         name,
-        "array_agg"
+        "any_value"
+            | "array_agg"
             | "string_agg"
             | "json_agg"
             | "jsonb_agg"
@@ -385,6 +395,11 @@ fn depends_on_order(name: &str) -> bool {
             | "jsonb_object_agg"
             | "xmlagg"
     )
+}
+
+/// Whether an offset skips nothing.
+fn is_zero(offset: &Expr) -> bool {
+    matches!(offset, Expr::Constant(super::tree::Constant::Integer(0) | super::tree::Constant::Null))
 }
 
 fn is_positive(limit: &Expr) -> bool {

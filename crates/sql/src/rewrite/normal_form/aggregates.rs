@@ -54,6 +54,19 @@ impl Simplify<'_, '_, '_> {
                 self.used.extend(proofs);
                 again(Call { distinct: false, ..call.clone() })
             }
+            // These pass over NULL, so rows for which no branch holds are none.
+            ("sum" | "avg" | "min" | "max", [Expr::Case { subject: None, branches, default }])
+                if default.as_deref().is_none_or(|d| *d == Expr::Constant(Constant::Null))
+                    && branches.len() == 1 =>
+            {
+                let (when, then) = branches.first()?;
+                let mut parts: Vec<Expr> =
+                    call.filter.as_deref().cloned().into_iter().flat_map(split_and).collect();
+                parts.push(when.clone());
+                let mut filter = all_of(parts);
+                self.condition(&mut filter);
+                again(Call { args: vec![then.clone()], filter: Some(Box::new(filter)), ..call.clone() })
+            }
             ("sum", [Expr::Case { subject: None, branches, default: Some(default) }])
                 if !call.distinct && self.nonempty && call.filter.is_none() =>
             {

@@ -114,6 +114,7 @@ impl Simplify<'_, '_, '_> {
                 }
                 parts.retain(|e| *e != truth(false));
                 let parts = self.without_complements(parts);
+                let parts = self.distinct_from(parts);
                 *expr = if parts.contains(&truth(true)) {
                     truth(true)
                 } else {
@@ -246,38 +247,6 @@ impl Simplify<'_, '_, '_> {
         }
     }
 
-    /// `p OR (q AND NOT p)` is `p OR q`, where the negation is true whenever `p` is not.
-    fn without_complements(&mut self, parts: Vec<Expr>) -> Vec<Expr> {
-        let mut out = Vec::new();
-        for (i, part) in parts.iter().enumerate() {
-            let mut conditions = split_and(part.clone());
-            for (j, other) in parts.iter().enumerate() {
-                if i == j || matches!(other, Expr::And(_)) || conditions.len() < 2 {
-                    continue;
-                }
-                let negated = self.negated(other.clone());
-                let exact = self.never_null(other);
-                conditions.retain(|c| {
-                    let not_true = matches!(c, Expr::Is { inner, test: Truth::NotTrue } if **inner == *other);
-                    // Distinct from a constant is what is not equal to it, NULL included.
-                    let distinct = match (c, other) {
-                        (
-                            Expr::Distinct { left, right, negated: false },
-                            Expr::Operator { name, left: Some(l), right: r },
-                        ) => {
-                            let constant = |e: &Expr| matches!(e, Expr::Constant(c) if *c != Constant::Null);
-                            name == "=" && left == l && right == r && (constant(r) || constant(l))
-                        }
-                        _ => false,
-                    };
-                    !(not_true || distinct || (exact && *c == negated))
-                });
-            }
-            out.push(all_of(conditions));
-        }
-        out
-    }
-
     /// `COALESCE(c, k) = v` for another constant.
     fn coalesced(&mut self, expr: &mut Expr) {
         if let Some(new) = coalesce_compared(self.scope, expr) {
@@ -318,7 +287,7 @@ impl Simplify<'_, '_, '_> {
     }
 
     /// The negation of a condition, written without NOT where that says the same for NULL as well.
-    fn negated(&mut self, inner: Expr) -> Expr {
+    pub(super) fn negated(&mut self, inner: Expr) -> Expr {
         match inner {
             Expr::Not(inner) => *inner,
             Expr::And(list) => any_of(list.into_iter().map(|e| self.negated(e)).collect()),
@@ -368,7 +337,7 @@ impl Simplify<'_, '_, '_> {
     }
 
     /// Whether comparisons of its type are a total order.
-    fn is_ordered(&self, expr: &Expr) -> bool {
+    pub(super) fn is_ordered(&self, expr: &Expr) -> bool {
         self.scope.type_of(expr).is_some_and(|name| {
             matches!(
                 name.as_str(),
@@ -444,6 +413,22 @@ impl Simplify<'_, '_, '_> {
                 let gt = binary(">", (**value).clone(), (**high).clone());
                 Expr::Or(vec![lt, gt])
             }
+            // Rows are compared one by one.
+            Expr::In { value, list, negated } if matches!(&**value, Expr::Row(_)) => {
+                let Expr::Row(own) = &**value else { return None };
+                let rows: Option<Vec<Expr>> = list
+                    .iter()
+                    .map(|e| match e {
+                        Expr::Row(row) if row.len() == own.len() => {
+                            let pairs = own.iter().zip(row);
+                            Some(all_of(pairs.map(|(l, r)| equal(l.clone(), r.clone())).collect()))
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                let any = any_of(rows?);
+                if *negated { Expr::Not(Box::new(any)) } else { any }
+            }
             Expr::In { value, list, negated: true }
                 if list.len() > 1
                     && self.scope.is_repeatable(value)
@@ -478,6 +463,13 @@ impl Simplify<'_, '_, '_> {
             },
             Expr::IsNull { inner, negated } if self.scope.is_scalar(inner) && self.never_null(inner) => {
                 truth(*negated)
+            }
+            // Where nothing is NULL, IN is never unknown either.
+            Expr::Quantified { operator, value, query, all: false } if operator == "=" => {
+                match self.not_in(value, query)? {
+                    Expr::Not(exists) => *exists,
+                    _ => return None,
+                }
             }
             // A query without sources is its expression.
             Expr::Scalar(query)
@@ -626,6 +618,12 @@ impl Simplify<'_, '_, '_> {
         }
         if matches!(name, "+" | "-") {
             return None;
+        }
+        if let (Expr::Constant(Constant::Boolean(truth)), "=" | "<>") = (right, name)
+            && self.scope.type_of(left).as_deref() == Some("bool")
+        {
+            let same = *truth == (name == "=");
+            return Some(if same { left.clone() } else { Expr::Not(Box::new(left.clone())) });
         }
         // The constant stands on the right.
         let constant = |e: &Expr| e.columns().is_empty() && !e.has_query();

@@ -85,7 +85,7 @@ impl Normalizer<'_, '_> {
     }
 
     /// The child's columns, when a foreign key promises what a subquery looks for.
-    fn promised(&self, site: &Site<'_, '_>, inner: &Query) -> Option<(Vec<Column>, Proofs)> {
+    pub(super) fn promised(&self, site: &Site<'_, '_>, inner: &Query) -> Option<(Vec<Column>, Proofs)> {
         let of = inner.select()?;
         let [From::Table(parent)] = of.from.as_slice() else { return None };
         if !inner.is_bare() || of.is_grouped() || parent.only {

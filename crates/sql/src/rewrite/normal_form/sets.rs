@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::checks::compared;
 use super::super::dependencies::determines;
-use super::super::facts::Scope;
-use super::super::level::output_columns;
+use super::super::facts::{Proofs, Scope};
 use super::super::reading::{all_of, any_of};
 use super::super::tree::{
     Body, Column, Constant, Derived, Distinct, Expr, From, Output, Query, Select, SetOp, SortKey, Truth,
@@ -162,23 +162,21 @@ impl Normalizer<'_, '_> {
             }
         }
         if !all {
-            let keyed = list.iter().all(|branch| {
-                branch.select().is_some_and(|s| {
-                    branch.is_bare()
-                        && !s.is_grouped()
-                        && s.distinct == Distinct::No
-                        && determines(scope, &s.from, &s.filter, &output_columns(s)).is_ok()
+            let families = families(scope, &list.iter().collect::<Vec<_>>());
+            let once: Option<Vec<Proofs>> = list
+                .iter()
+                .map(|branch| {
+                    let select = branch
+                        .select()
+                        .filter(|s| branch.is_bare() && !s.is_grouped() && s.distinct == Distinct::No)?;
+                    determines(scope, &select.from, &select.filter, &listed(&families, select)).ok()
                 })
-            });
-            let apart =
-                (0..list.len()).all(|i| (i + 1..list.len()).all(|j| disjoint(scope, &list[i], &list[j])));
-            if keyed && apart {
-                for branch in &list {
-                    let select = branch.select()?;
-                    self.used.extend(
-                        determines(scope, &select.from, &select.filter, &output_columns(select)).ok()?,
-                    );
-                }
+                .collect();
+            let apart = |i: usize, j: usize| disjoint(scope, &families, &list[i], &list[j]);
+            if let Some(proofs) = once
+                && (0..list.len()).all(|i| (i + 1..list.len()).all(|j| apart(i, j)))
+            {
+                self.used.extend(proofs.into_iter().flatten());
                 return Some(Query { body: united(list, true)?, ..query.clone() });
             }
         }
@@ -359,17 +357,64 @@ fn is_enum(scope: &Scope<'_>, expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if scope.catalog_column(column).is_some_and(|c| c.type_category == 'E'))
 }
 
+/// The kind of values that all branches of a union list at each place, where what differs in one branch differs in the
+/// union as well: values of other types are brought to one, as whole numbers to `real`, in which several are the same.
+pub(crate) fn families(scope: &Scope<'_>, branches: &[&Query]) -> Vec<Option<String>> {
+    let selects: Option<Vec<&Select>> = branches.iter().map(|b| b.select()).collect();
+    let Some(selects) = selects else { return Vec::new() };
+    let width = selects.iter().map(|s| s.outputs.len()).min().unwrap_or(0);
+    let untyped =
+        |e: &Expr| matches!(e, Expr::Constant(Constant::Text(_) | Constant::Null) | Expr::Parameter(_));
+    let at = |place: usize| {
+        let exprs: Vec<&Expr> = selects.iter().map(|s| &s.outputs[place].expr).collect();
+        let mut found: Option<String> = None;
+        for expr in exprs.iter().filter(|e| !untyped(e)) {
+            let family = match scope.type_of(expr)?.as_str() {
+                "int2" | "int4" | "int8" | "numeric" => "number".to_owned(),
+                "text" | "varchar" => "text".to_owned(),
+                other => other.to_owned(),
+            };
+            if !scope.is_deterministic(expr) || found.as_ref().is_some_and(|f| f != &family) {
+                return None;
+            }
+            found = Some(family);
+        }
+        Some(found.unwrap_or_else(|| "text".to_owned()))
+    };
+    (0..width).map(at).collect()
+}
+
+/// The columns of a branch at places where the union tells them apart as the branch does.
+pub(crate) fn listed(families: &[Option<String>], select: &Select) -> BTreeSet<Column> {
+    let places = select.outputs.iter().zip(families);
+    places
+        .filter_map(|(output, family)| match (&output.expr, family) {
+            (Expr::Column(column), Some(_)) => Some(column.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Whether no row of one branch equals one of the other.
-pub(crate) fn branches_are_disjoint(scope: &Scope<'_>, first: &Query, second: &Query) -> bool {
-    if disjoint(scope, first, second) {
+pub(crate) fn branches_are_disjoint(
+    scope: &Scope<'_>,
+    families: &[Option<String>],
+    first: &Query,
+    second: &Query,
+) -> bool {
+    if disjoint(scope, families, first, second) {
         return true;
     }
     // Conditions that contradict each other on columns that both list at the same place.
     let (Some(a), Some(b)) = (first.select(), second.select()) else { return false };
-    a.outputs.iter().zip(&b.outputs).any(|(x, y)| {
-        let (Expr::Column(x), Expr::Column(y)) = (&x.expr, &y.expr) else { return false };
+    a.outputs.iter().zip(&b.outputs).zip(families).any(|((x, y), family)| {
+        let (Expr::Column(x), Expr::Column(y), Some(_)) = (&x.expr, &y.expr, family) else { return false };
         let on = |s: &Select, column: &Column| -> Vec<Expr> {
-            let of = |e: &&Expr| e.columns().into_iter().all(|c| c == column);
+            // What is computed from values that are equal and not the same, as 1.0 and 1.00, may differ.
+            let same = scope.equal_is_same(&Expr::Column(column.clone()));
+            let of = |e: &&Expr| {
+                e.columns().into_iter().all(|c| c == column) && (same || compared(e) == Some(column))
+            };
             let mut found: Vec<Expr> = s.filter.iter().filter(of).cloned().collect();
             for e in &mut found {
                 super::super::level::substitute(e, &|_| Some(Expr::Column(x.clone())));
@@ -382,7 +427,7 @@ pub(crate) fn branches_are_disjoint(scope: &Scope<'_>, first: &Query, second: &Q
 }
 
 /// Whether no row of one branch equals one of the other: a column of both is pinned to different constants.
-fn disjoint(scope: &Scope<'_>, first: &Query, second: &Query) -> bool {
+fn disjoint(scope: &Scope<'_>, families: &[Option<String>], first: &Query, second: &Query) -> bool {
     let (Some(a), Some(b)) = (first.select(), second.select()) else { return false };
     if a.outputs.len() != b.outputs.len() {
         return false;
@@ -399,13 +444,16 @@ fn disjoint(scope: &Scope<'_>, first: &Query, second: &Query) -> bool {
             _ => None,
         })
     };
-    a.outputs.iter().zip(&b.outputs).any(|(x, y)| match (pinned(a, &x.expr), pinned(b, &y.expr)) {
-        (Some(Constant::Integer(m)), Some(Constant::Integer(n))) => m != n,
-        (Some(Constant::Text(m)), Some(Constant::Text(n))) => {
-            let plain =
-                |e: &Expr| matches!(e, Expr::Constant(_)) || scope.equal_is_same(e) || is_enum(scope, e);
-            m != n && plain(&x.expr) && plain(&y.expr)
+    let mut places = a.outputs.iter().zip(&b.outputs).zip(families);
+    places.any(|((x, y), family)| {
+        let Some(family) = family else { return false };
+        match (pinned(a, &x.expr), pinned(b, &y.expr)) {
+            (Some(Constant::Integer(m)), Some(Constant::Integer(n))) => m != n && family == "number",
+            // Texts that differ are different texts and different labels; they may be one date.
+            (Some(Constant::Text(m)), Some(Constant::Text(n))) => {
+                m != n && (family == "text" || is_enum(scope, &x.expr) || is_enum(scope, &y.expr))
+            }
+            _ => false,
         }
-        _ => false,
     })
 }

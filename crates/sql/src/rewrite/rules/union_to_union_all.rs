@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::super::dependencies::determines;
 use super::super::facts::{Proofs, Proved, Scope};
 use super::super::level::{Level, output_columns, substitute};
-use super::super::normal_form::{branches_are_disjoint, contradict};
+use super::super::normal_form::{branches_are_disjoint, contradict, families, listed};
 use super::super::tree::{Body, Column, Distinct, Expr, Query, Select, SetOp};
 use super::super::{Condition, Found, Rule};
 
@@ -42,9 +42,10 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
     if branches.len() > MAX_BRANCHES {
         return Vec::new();
     }
+    let families = families(level.scope, &branches);
     let mut once = Proofs::new();
     for branch in &branches {
-        match gives_rows_once(level.scope, branch) {
+        match gives_rows_once(level.scope, &families, branch) {
             Ok(found) => once.extend(found),
             Err(_) => return Vec::new(),
         }
@@ -52,7 +53,7 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
     let (mut apart, mut parameters) = (Proofs::new(), BTreeSet::new());
     for (number, first) in branches.iter().enumerate() {
         for second in &branches[number + 1..] {
-            match why_apart(level.scope, first, second) {
+            match why_apart(level.scope, &families, first, second) {
                 Some(Apart::Proved(proofs)) => apart.extend(proofs),
                 Some(Apart::Parameters(a, b)) => {
                     parameters.insert((a, b));
@@ -99,36 +100,37 @@ fn all(body: &Body) -> Body {
     Body::Set { op: SetOp::Union, all: true, left: within(left), right: within(right) }
 }
 
-fn gives_rows_once(scope: &Scope<'_>, branch: &Query) -> Proved {
+fn gives_rows_once(scope: &Scope<'_>, families: &[Option<String>], branch: &Query) -> Proved {
     let none = || Err("it is no plain query".to_owned());
     let Some(select) = branch.select().filter(|_| branch.is_bare()) else { return none() };
     match select.distinct {
-        Distinct::All => Ok(Proofs::new()),
+        Distinct::All if families.iter().all(Option::is_some) => Ok(Proofs::new()),
         Distinct::No if !select.is_grouped() => {
-            determines(scope, &select.from, &select.filter, &output_columns(select))
+            determines(scope, &select.from, &select.filter, &listed(families, select))
         }
         _ => none(),
     }
 }
 
-fn why_apart(scope: &Scope<'_>, first: &Query, second: &Query) -> Option<Apart> {
-    if branches_are_disjoint(scope, first, second) {
+fn why_apart(scope: &Scope<'_>, families: &[Option<String>], first: &Query, second: &Query) -> Option<Apart> {
+    if branches_are_disjoint(scope, families, first, second) {
         return Some(Apart::Proved(Proofs::from(["conditions that contradict each other".to_owned()])));
     }
     let (a, b) = (first.select()?, second.select()?);
     if a.outputs.len() != b.outputs.len() {
         return None;
     }
-    for (x, y) in a.outputs.iter().zip(&b.outputs) {
+    for ((x, y), family) in a.outputs.iter().zip(&b.outputs).zip(families) {
         if let (Some(m), Some(n)) = (pinned(a, &x.expr), pinned(b, &y.expr))
             && m != n
+            && family.is_some()
             && (x.expr == Expr::Parameter(m)) == (y.expr == Expr::Parameter(n))
             && scope.type_of(&x.expr) == scope.type_of(&y.expr)
         {
             return Some(Apart::Parameters(m, n));
         }
     }
-    by_key(scope, a, b)
+    by_key(scope, families, a, b)
 }
 
 /// The parameter that an expression is, or is equal to by a condition.
@@ -153,7 +155,7 @@ fn pinned(select: &Select, expr: &Expr) -> Option<u32> {
 
 /// Both list a key of the same table in the same places, so that what is alike is the same row of it, and no row of it
 /// satisfies the conditions of both.
-fn by_key(scope: &Scope<'_>, a: &Select, b: &Select) -> Option<Apart> {
+fn by_key(scope: &Scope<'_>, families: &[Option<String>], a: &Select, b: &Select) -> Option<Apart> {
     let aliases = |select: &Select| -> BTreeSet<String> {
         output_columns(select).into_iter().map(|c| c.source).filter(|s| !scope.is_null_extended(s)).collect()
     };
@@ -187,9 +189,12 @@ fn by_key(scope: &Scope<'_>, a: &Select, b: &Select) -> Option<Apart> {
                     let mut proofs = Proofs::from([key.by.clone()]);
                     for name in &key.columns {
                         let column = |source: &str| Column { source: source.to_owned(), name: name.clone() };
-                        let listed = a.outputs.iter().zip(&b.outputs).any(|(o, p)| {
-                            o.expr == Expr::Column(column(&x)) && p.expr == Expr::Column(column(&y))
-                        });
+                        let listed =
+                            a.outputs.iter().zip(&b.outputs).zip(families).any(|((o, p), family)| {
+                                o.expr == Expr::Column(column(&x))
+                                    && p.expr == Expr::Column(column(&y))
+                                    && family.is_some()
+                            });
                         if !listed {
                             return None;
                         }

@@ -1,0 +1,58 @@
+//! What arms of an OR say of each other.
+
+use super::super::reading::{all_of, split_and};
+use super::super::tree::{Constant, Expr, Truth};
+use super::conditions::Simplify;
+
+impl Simplify<'_, '_, '_> {
+    /// `p OR (q AND NOT p)` is `p OR q`, where the negation is true whenever `p` is not.
+    pub(super) fn without_complements(&mut self, parts: Vec<Expr>) -> Vec<Expr> {
+        let mut out = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let mut conditions = split_and(part.clone());
+            for (j, other) in parts.iter().enumerate() {
+                if i == j || matches!(other, Expr::And(_)) || conditions.len() < 2 {
+                    continue;
+                }
+                let negated = self.negated(other.clone());
+                let exact = self.never_null(other);
+                conditions.retain(|c| {
+                    let not_true = matches!(c, Expr::Is { inner, test: Truth::NotTrue } if **inner == *other);
+                    // Distinct from a constant is what is not equal to it, NULL included.
+                    let distinct = match (c, other) {
+                        (
+                            Expr::Distinct { left, right, negated: false },
+                            Expr::Operator { name, left: Some(l), right: r },
+                        ) => {
+                            let constant = |e: &Expr| matches!(e, Expr::Constant(c) if *c != Constant::Null);
+                            name == "=" && left == l && right == r && (constant(r) || constant(l))
+                        }
+                        _ => false,
+                    };
+                    !(not_true || distinct || (exact && *c == negated))
+                });
+            }
+            out.push(all_of(conditions));
+        }
+        out
+    }
+
+    /// What is not equal to a constant, or NULL, is distinct from it.
+    pub(super) fn distinct_from(&self, mut parts: Vec<Expr>) -> Vec<Expr> {
+        let found = parts.iter().enumerate().find_map(|(at, part)| {
+            let Expr::Operator { name, left: Some(left), right } = part else { return None };
+            let constant = matches!(&**right, Expr::Constant(c) if *c != Constant::Null);
+            if name != "<>" || !constant || !self.scope.is_scalar(left) || !self.is_ordered(left) {
+                return None;
+            }
+            let missing = Expr::IsNull { inner: left.clone(), negated: false };
+            let other = parts.iter().position(|p| *p == missing)?;
+            Some((at, other, Expr::Distinct { left: left.clone(), right: right.clone(), negated: false }))
+        });
+        if let Some((at, other, distinct)) = found {
+            parts[at] = distinct;
+            parts.remove(other);
+        }
+        parts
+    }
+}
