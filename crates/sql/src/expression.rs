@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use model::{quote_identifier, quote_literal};
 
+use crate::builtins::{Kind, Volatility, builtin};
+
 /// A column of one of the statement's relations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ColumnUse {
@@ -173,9 +175,7 @@ impl Expression {
             Self::Parameter(_) | Self::Now | Self::List(_) | Self::Either(_) | Self::Other(_) => false,
             Self::Cast { inner, .. } | Self::Collate { inner, .. } => inner.is_indexable(),
             Self::Function { name, args, special, .. } => {
-                !special
-                    && NEVER_IMMUTABLE.binary_search(&name.as_str()).is_err()
-                    && args.iter().all(Self::is_indexable)
+                !special && !is_never_immutable(name) && args.iter().all(Self::is_indexable)
             }
             Self::Operator { left, right, .. } => {
                 left.as_ref().is_none_or(|l| l.is_indexable()) && right.is_indexable()
@@ -319,53 +319,9 @@ impl Expression {
     }
 }
 
-/// Functions of PostgreSQL that no index can hold: what they give depends on the moment, the session or
-/// chance, or is a set of rows. What is not listed is tried, because functions of users may be immutable.
-const NEVER_IMMUTABLE: &[&str] = &[
-    "age",
-    "array_to_string",
-    "clock_timestamp",
-    "concat",
-    "concat_ws",
-    "currval",
-    "format",
-    "gen_random_uuid",
-    "generate_series",
-    "generate_subscripts",
-    "json_array_elements",
-    "json_array_elements_text",
-    "json_each",
-    "json_each_text",
-    "json_object_keys",
-    "jsonb_array_elements",
-    "jsonb_array_elements_text",
-    "jsonb_each",
-    "jsonb_each_text",
-    "jsonb_object_keys",
-    "jsonb_path_query",
-    "lastval",
-    "make_timestamptz",
-    "nextval",
-    "pg_sleep",
-    "random",
-    "regexp_matches",
-    "regexp_split_to_table",
-    "string_to_table",
-    "timeofday",
-    "to_char",
-    "to_date",
-    "to_timestamp",
-    "txid_current",
-    "unnest",
-    "uuid_generate_v4",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_of_functions_is_sorted_for_the_binary_search() {
-        assert!(NEVER_IMMUTABLE.is_sorted());
-    }
+/// Whether no index can hold what a function gives, because it depends on the moment, the session or chance, or is a set
+/// of rows. What is not known is tried, because functions of users may be immutable.
+fn is_never_immutable(name: &str) -> bool {
+    builtin(name)
+        .is_some_and(|b| b.kind == Kind::Set || b.volatility != Volatility::Immutable && !b.varies_by_type)
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
+use crate::builtins::tells_the_time;
 use crate::statement::ParsedStatement;
 use crate::text::SENTINEL;
 
@@ -146,7 +147,7 @@ fn column(node: &Json) -> Option<String> {
 fn tells_time(call: &Json) -> bool {
     let name = call.get("funcname").and_then(Json::as_array).and_then(|names| names.last());
     let name = name.and_then(|n| n.pointer("/node/String/sval")).and_then(Json::as_str);
-    matches!(name, Some("now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" | "age"))
+    name.is_some_and(|name| tells_the_time(name) || name == "age")
 }
 
 fn compare_sides(node: &Json, found: &mut Ingredients) {

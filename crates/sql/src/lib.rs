@@ -9,6 +9,7 @@
 mod action;
 mod analysis;
 mod block;
+mod builtins;
 mod catalog;
 mod error;
 mod executed_values;
@@ -39,6 +40,7 @@ pub use analysis::{
     RelationUse, SortItem, SortNeed, SortOrigin, Target,
 };
 pub use block::{Block, Unseen};
+pub use builtins::{Builtin, Kind, Volatility, builtin, is_volatile, tells_the_time};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
 pub use error::SqlError;
 pub use executed_values::{ExecutedValues, executed_values, logged_parameters};

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use model::quote_identifier;
 use serde_json::Value;
 
+use crate::builtins::builtin;
 use crate::error::SqlError;
 use crate::statement::{ParsedStatement, StatementKind};
 
@@ -67,8 +68,7 @@ pub fn function_body(source: &str) -> Body {
             None => w.to_lowercase(),
         };
         let name = plain(word);
-        let harmless =
-            schema.is_none_or(|s| plain(s) == "pg_catalog") && HARMLESS.binary_search(&name.as_str()).is_ok();
+        let harmless = schema.is_none_or(|s| plain(s) == "pg_catalog") && is_harmless(&name);
         if !harmless {
             body.calls.insert(schema.map_or(name.clone(), |s| format!("{}.{name}", plain(s))));
         }
@@ -144,7 +144,7 @@ fn walk(
                             .filter_map(|n| n.pointer("/node/String/sval").and_then(Value::as_str))
                             .collect();
                         let known = match name.as_slice() {
-                            [name] | ["pg_catalog", name] => HARMLESS.binary_search(name).is_ok(),
+                            [name] | ["pg_catalog", name] => is_harmless(name),
                             _ => false,
                         };
                         if !known {
@@ -161,165 +161,14 @@ fn walk(
     }
 }
 
-/// Functions of PostgreSQL that change nothing: immutable, stable, or volatile without effect.
-const HARMLESS: &[&str] = &[
-    "abs",
-    "age",
-    "array_agg",
-    "array_append",
-    "array_length",
-    "array_to_string",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bool_and",
-    "bool_or",
-    "btrim",
-    "cardinality",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "clock_timestamp",
-    "concat",
-    "concat_ws",
-    "corr",
-    "count",
-    "cume_dist",
-    "current_database",
-    "current_schema",
-    "current_setting",
-    "date",
-    "date_bin",
-    "date_part",
-    "date_trunc",
-    "dense_rank",
-    "every",
-    "exp",
-    "extract",
-    "first_value",
-    "floor",
-    "format",
-    "gen_random_uuid",
-    "generate_series",
-    "generate_subscripts",
-    "greatest",
-    "initcap",
-    "json_agg",
-    "json_array_elements",
-    "json_array_length",
-    "json_build_array",
-    "json_build_object",
-    "json_each",
-    "json_each_text",
-    "json_object_agg",
-    "jsonb_agg",
-    "jsonb_array_elements",
-    "jsonb_array_elements_text",
-    "jsonb_array_length",
-    "jsonb_build_array",
-    "jsonb_build_object",
-    "jsonb_each",
-    "jsonb_each_text",
-    "jsonb_extract_path",
-    "jsonb_extract_path_text",
-    "jsonb_object_agg",
-    "jsonb_object_keys",
-    "jsonb_typeof",
-    "lag",
-    "last_value",
-    "lead",
-    "least",
-    "left",
-    "length",
-    "like_escape",
-    "ln",
-    "log",
-    "lower",
-    "lpad",
-    "ltrim",
-    "make_date",
-    "make_interval",
-    "make_timestamp",
-    "make_timestamptz",
-    "max",
-    "md5",
-    "min",
-    "mod",
-    "mode",
-    "now",
-    "nth_value",
-    "ntile",
-    "nullif",
-    "overlaps",
-    "percent_rank",
-    "percentile_cont",
-    "percentile_disc",
-    "pg_relation_size",
-    "pg_size_pretty",
-    "pg_total_relation_size",
-    "plainto_tsquery",
-    "position",
-    "power",
-    "random",
-    "rank",
-    "regexp_match",
-    "regexp_matches",
-    "regexp_replace",
-    "regexp_split_to_table",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "row_number",
-    "row_to_json",
-    "rpad",
-    "rtrim",
-    "sign",
-    "split_part",
-    "sqrt",
-    "statement_timestamp",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "string_to_array",
-    "strpos",
-    "substr",
-    "substring",
-    "sum",
-    "timezone",
-    "to_char",
-    "to_date",
-    "to_json",
-    "to_jsonb",
-    "to_number",
-    "to_timestamp",
-    "to_tsquery",
-    "to_tsvector",
-    "transaction_timestamp",
-    "translate",
-    "trim_array",
-    "trunc",
-    "ts_rank",
-    "unnest",
-    "upper",
-    "var_pop",
-    "var_samp",
-    "variance",
-    "version",
-    "websearch_to_tsquery",
-    "width_bucket",
-];
+/// Whether a function of PostgreSQL changes nothing.
+fn is_harmless(name: &str) -> bool {
+    builtin(name).is_some_and(|b| !b.has_effect)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_list_of_functions_is_sorted_for_the_binary_search() {
-        assert!(HARMLESS.is_sorted());
-    }
 
     fn check(sql: &str, reads_only: bool, unknown: &[&str]) {
         let safety = statement_safety(sql).unwrap();

@@ -43,10 +43,6 @@ pub struct Cause {
     pub remedy: String,
 }
 
-/// Functions whose value changes within a statement, in order.
-const VOLATILE: &[&str] =
-    &["clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofday", "uuidv4", "uuidv7"];
-
 /// Why the occurrence of a set under this name reads every partition. `casts_key` tells that the plan casts the key.
 pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, casts_key: bool) -> Cause {
     let occurrences: BTreeSet<usize> = analysis
@@ -180,7 +176,7 @@ fn volatile_function(value: &Expression) -> Option<String> {
     let mut found = None;
     value.visit(&mut |e| {
         if let Expression::Function { name, .. } = e
-            && VOLATILE.binary_search(&name.as_str()).is_ok()
+            && sql::is_volatile(name)
         {
             found.get_or_insert_with(|| name.clone());
         }
@@ -198,7 +194,6 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_way_is_named() {
-        assert!(VOLATILE.is_sorted());
         let mut snapshot = fixture::snapshot();
         let mut events = fixture::table("events", 1000.0, &["at timestamptz", "kind text", "meter int"]);
         events.kind = RelationKind::PartitionedTable;

@@ -6,6 +6,7 @@ use pg_query::{NodeEnum, protobuf};
 
 use super::{Lowering, string};
 use crate::analysis::ParameterContext;
+use crate::builtins::{is_volatile, tells_the_time};
 use crate::expression::{Expression, Literal};
 use crate::text::SENTINEL;
 
@@ -170,8 +171,8 @@ impl Lowering<'_> {
                 self.context(*number, ParameterContext::Argument { function: name.clone(), position });
             }
         }
-        if matches!(name.as_str(), "now" | "transaction_timestamp" | "statement_timestamp") && args.is_empty()
-        {
+        // clock_timestamp() is another moment for each row.
+        if tells_the_time(&name) && !is_volatile(&name) && args.is_empty() {
             return Expression::Now;
         }
         let plain = call.over.is_none();

@@ -1,21 +1,15 @@
 //! What is known of the functions and operators of PostgreSQL: volatility, strictness, and which aggregate.
 //!
-//! Source: `pg_proc.dat` of PostgreSQL 13 to 18 (`provolatile`, `proisstrict`, `prokind`). Functions of users
-//! are read out of the schema's DDL; what is not known is taken as volatile.
+//! Functions of PostgreSQL are in `builtins`, those of users are read out of the schema's DDL; what is not known is taken
+//! as volatile.
 
 use std::collections::BTreeMap;
 
 use pg_query::NodeEnum;
 
 use super::tree::{Call, Expr};
-
-/// How much a function may give something else for the same arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Volatility {
-    Immutable,
-    Stable,
-    Volatile,
-}
+pub(crate) use crate::builtins::Volatility;
+use crate::builtins::{Builtin, Kind, builtin};
 
 /// The functions that users made, by name: overloads count as their worst.
 #[derive(Clone, Debug, Default)]
@@ -86,24 +80,22 @@ impl UserFunctions {
 
     /// The volatility of a call.
     pub fn volatility(&self, call: &Call) -> Volatility {
-        let builtin = || {
+        let own = || {
             if call.schema.is_some() {
                 return Volatility::Volatile;
             }
-            let name = call.name.as_str();
-            if IMMUTABLE.binary_search(&name).is_ok() || AGGREGATES.binary_search(&name).is_ok() {
-                Volatility::Immutable
-            } else if STABLE.binary_search(&name).is_ok() || WINDOW.binary_search(&name).is_ok() {
-                Volatility::Stable
-            } else {
-                Volatility::Volatile
+            match builtin(&call.name) {
+                // A set of rows is no value, and how often it is asked for counts.
+                None | Some(Builtin { kind: Kind::Set, .. }) => Volatility::Volatile,
+                Some(Builtin { kind: Kind::Window, .. }) => Volatility::Stable,
+                Some(known) => known.volatility,
             }
         };
         match self.functions.get(&call.name) {
             // Where a user's function has a built-in name, either may be meant.
-            Some(user) if call.schema.is_some() || builtin() == Volatility::Volatile => *user,
-            Some(user) => (*user).max(builtin()),
-            None => builtin(),
+            Some(user) if call.schema.is_some() || own() == Volatility::Volatile => *user,
+            Some(user) => (*user).max(own()),
+            None => own(),
         }
     }
 
@@ -140,12 +132,12 @@ pub(crate) fn is_aggregate(call: &Call) -> bool {
         || call.distinct
         || call.within_group
         || call.filter.is_some()
-        || (call.schema.is_none() && AGGREGATES.binary_search(&call.name.as_str()).is_ok())
+        || (call.schema.is_none() && builtin(&call.name).is_some_and(|b| b.kind == Kind::Aggregate))
 }
 
 /// Whether a function of PostgreSQL gives NULL for NULL in any argument, and only then.
 pub(crate) fn null_only_for_null(call: &Call) -> bool {
-    call.schema.is_none() && call.over.is_none() && STRICT_TOTAL.binary_search(&call.name.as_str()).is_ok()
+    call.schema.is_none() && call.over.is_none() && builtin(&call.name).is_some_and(|b| b.null_only_for_null)
 }
 
 /// Whether a function of PostgreSQL gives NULL for NULL in any argument.
@@ -197,240 +189,9 @@ pub(crate) fn ignores_duplicates(call: &Call) -> bool {
             ))
 }
 
-const AGGREGATES: &[&str] = &[
-    "any_value",
-    "array_agg",
-    "avg",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "bool_and",
-    "bool_or",
-    "corr",
-    "count",
-    "covar_pop",
-    "covar_samp",
-    "every",
-    "json_agg",
-    "json_object_agg",
-    "jsonb_agg",
-    "jsonb_object_agg",
-    "max",
-    "min",
-    "mode",
-    "percentile_cont",
-    "percentile_disc",
-    "range_agg",
-    "range_intersect_agg",
-    "regr_avgx",
-    "regr_avgy",
-    "regr_count",
-    "regr_intercept",
-    "regr_r2",
-    "regr_slope",
-    "regr_sxx",
-    "regr_sxy",
-    "regr_syy",
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "string_agg",
-    "sum",
-    "var_pop",
-    "var_samp",
-    "variance",
-    "xmlagg",
-];
-
-const WINDOW: &[&str] = &[
-    "cume_dist",
-    "dense_rank",
-    "first_value",
-    "lag",
-    "last_value",
-    "lead",
-    "nth_value",
-    "ntile",
-    "percent_rank",
-    "rank",
-    "row_number",
-];
-
-const IMMUTABLE: &[&str] = &[
-    "abs",
-    "acos",
-    "array_append",
-    "array_cat",
-    "array_length",
-    "array_lower",
-    "array_position",
-    "array_prepend",
-    "array_remove",
-    "array_replace",
-    "array_upper",
-    "ascii",
-    "asin",
-    "atan",
-    "atan2",
-    "btrim",
-    "cardinality",
-    "cbrt",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "character_length",
-    "chr",
-    "cos",
-    "decode",
-    "degrees",
-    "div",
-    "encode",
-    "exp",
-    "factorial",
-    "floor",
-    "gcd",
-    "initcap",
-    "isempty",
-    "json_array_length",
-    "json_extract_path",
-    "json_extract_path_text",
-    "json_typeof",
-    "jsonb_array_length",
-    "jsonb_extract_path",
-    "jsonb_extract_path_text",
-    "jsonb_typeof",
-    "lcm",
-    "left",
-    "length",
-    "like_escape",
-    "ln",
-    "log",
-    "lower",
-    "lpad",
-    "ltrim",
-    "make_date",
-    "make_interval",
-    "make_time",
-    "make_timestamp",
-    "md5",
-    "mod",
-    "octet_length",
-    "overlay",
-    "position",
-    "power",
-    "radians",
-    "regexp_match",
-    "regexp_replace",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rpad",
-    "rtrim",
-    "scale",
-    "sha256",
-    "sign",
-    "similar_to_escape",
-    "sin",
-    "split_part",
-    "sqrt",
-    "starts_with",
-    "string_to_array",
-    "strpos",
-    "substr",
-    "substring",
-    "tan",
-    "translate",
-    "trunc",
-    "upper",
-    "width_bucket",
-];
-
-const STABLE: &[&str] = &[
-    "age",
-    "array_to_string",
-    "concat",
-    "concat_ws",
-    "current_database",
-    "current_schema",
-    "current_setting",
-    "date",
-    "date_bin",
-    "date_part",
-    "date_trunc",
-    "extract",
-    "format",
-    "json_build_array",
-    "json_build_object",
-    "jsonb_build_array",
-    "jsonb_build_object",
-    "make_timestamptz",
-    "now",
-    "row_to_json",
-    "statement_timestamp",
-    "timezone",
-    "to_char",
-    "to_date",
-    "to_json",
-    "to_jsonb",
-    "to_number",
-    "to_timestamp",
-    "to_tsquery",
-    "to_tsvector",
-    "transaction_timestamp",
-];
-
-const STRICT_TOTAL: &[&str] = &[
-    "abs",
-    "btrim",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "character_length",
-    "date",
-    "date_trunc",
-    "exp",
-    "floor",
-    "initcap",
-    "left",
-    "length",
-    "like_escape",
-    "lower",
-    "lpad",
-    "ltrim",
-    "md5",
-    "mod",
-    "octet_length",
-    "power",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rpad",
-    "rtrim",
-    "sign",
-    "sqrt",
-    "starts_with",
-    "strpos",
-    "substr",
-    "timezone",
-    "translate",
-    "trunc",
-    "upper",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_are_sorted_for_the_binary_search() {
-        for list in [AGGREGATES, WINDOW, IMMUTABLE, STABLE, STRICT_TOTAL] {
-            assert!(list.is_sorted(), "{list:?}");
-        }
-    }
 
     #[test]
     fn functions_of_users_are_what_their_definition_says() {

@@ -18,43 +18,6 @@ pub(super) const CHECK: Check = Check {
     run,
 };
 
-/// Functions of PostgreSQL that give another value at each call.
-const VOLATILE: &[&str] = &[
-    "clock_timestamp",
-    "gen_random_bytes",
-    "gen_random_uuid",
-    "gen_salt",
-    "nextval",
-    "random",
-    "random_normal",
-    "timeofday",
-    "uuid_generate_v1",
-    "uuid_generate_v1mc",
-    "uuid_generate_v4",
-    "uuidv4",
-    "uuidv7",
-];
-
-/// Functions of PostgreSQL that are common in defaults and give the same throughout a statement.
-const STABLE: &[&str] = &[
-    "coalesce",
-    "concat",
-    "current_setting",
-    "date_trunc",
-    "jsonb_build_array",
-    "jsonb_build_object",
-    "lower",
-    "make_interval",
-    "md5",
-    "now",
-    "statement_timestamp",
-    "timezone",
-    "to_char",
-    "to_timestamp",
-    "transaction_timestamp",
-    "upper",
-];
-
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let Action::AlterTable { table, change: TableChange::AddColumn(column) } = step.action else {
         return Vec::new();
@@ -68,9 +31,9 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         "it is generated and stored".to_owned()
     } else if column.numbered {
         "each row gets its number".to_owned()
-    } else if let Some(call) = column.default_calls.iter().find(|c| VOLATILE.contains(&bare(c))) {
+    } else if let Some(call) = column.default_calls.iter().find(|c| sql::is_volatile(bare(c))) {
         format!("{call}() gives each row its own value")
-    } else if let Some(call) = column.default_calls.iter().find(|c| !STABLE.contains(&bare(c))) {
+    } else if let Some(call) = column.default_calls.iter().find(|c| sql::builtin(bare(c)).is_none()) {
         format!("{call}() may give each row its own value, unless it is declared STABLE or IMMUTABLE")
     } else {
         return Vec::new();

@@ -9,6 +9,7 @@ use model::snapshot::Column as CatalogColumn;
 use super::super::functions;
 use super::super::tree::{Constant, Expr, TypeName};
 use super::{Scope, Source};
+use crate::builtins::tells_the_time;
 
 /// The internal name of a type of a column; arrays begin with an underscore.
 fn type_of_column(column: &CatalogColumn) -> String {
@@ -54,9 +55,7 @@ impl Scope<'_> {
             Expr::Call(call) if self.facts.users.is_of_user(call) => None,
             Expr::Call(call) if call.schema.is_none() => match (call.name.as_str(), call.args.as_slice()) {
                 ("count" | "row_number" | "rank" | "dense_rank", _) => named("int8"),
-                ("now" | "clock_timestamp" | "statement_timestamp" | "transaction_timestamp", _) => {
-                    named("timestamptz")
-                }
+                (name, []) if tells_the_time(name) => named("timestamptz"),
                 ("min" | "max", [arg]) => self.type_of(arg),
                 ("md5", _) => named("text"),
                 ("lower" | "upper", [arg]) => {
