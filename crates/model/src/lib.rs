@@ -5,6 +5,8 @@
 //! speaks in these words, so two crates that never see each other (`advice` and `apply`) still
 //! understand one another.
 
+pub mod brin_index;
+pub mod btree_index;
 pub mod change;
 pub mod cost_model;
 pub mod estimate;

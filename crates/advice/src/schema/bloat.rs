@@ -2,10 +2,10 @@
 //!
 //! The estimate needs nothing but statistics: how large the rows are that are there, how many of them a fresh page
 //! holds, how many pages that makes. Sources: `heap_compute_data_size` and `heap_form_tuple` (`heaptuple.c`) for
-//! rows, `raw_heap_insert` (`rewriteheap.c`) for how `VACUUM FULL` fills pages, `nbtsort.c` and `nbtdedup.c` for how
-//! `REINDEX` fills a B-tree. Alignment and NULLs are counted column by column, because both decide where the next
-//! column begins; equal keys of a B-tree are merged into lists of six bytes a row, as deduplication does. A hash index
-//! is what `model::hash_index` says of its values.
+//! rows, `raw_heap_insert` (`rewriteheap.c`) for how `VACUUM FULL` fills pages; how `REINDEX` fills a B-tree is in
+//! `model::btree_index`. Alignment and NULLs are counted column by column, because both decide where the next
+//! column begins; equal keys of a B-tree are merged into lists of six bytes a row, as deduplication does. Hash and BRIN indexes
+//! are what `model::hash_index` and `model::brin_index` say of their values.
 //!
 //! The exact way reads the relation with the extension pgstattuple; [`from_heap_figures`] and [`from_index_figures`]
 //! turn its figures into the same answer. For TOAST, GIN, GiST and SP-GiST a sample is rewritten in a local server
@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::btree_index::{self, group_bytes};
 use model::snapshot::{Column, ColumnStatistics, ExtendedStatistics, Index, Relation, RelationKind};
 use model::{Bytes, KeyTarget, QualifiedName};
 use serde::{Deserialize, Serialize};
@@ -21,16 +22,10 @@ use serde::{Deserialize, Serialize};
 const PAGE: f64 = 8192.0;
 /// A page of a table without its header.
 const HEAP_SPACE: f64 = PAGE - 24.0;
-/// A page of an index without its header and special area.
-const INDEX_SPACE: f64 = PAGE - 24.0 - 16.0;
 /// A line pointer.
 const ITEM_ID: f64 = 4.0;
 /// `sizeof(IndexTupleData)`.
 const INDEX_TUPLE_HEADER: f64 = 8.0;
-/// What a posting list may take at most when an index is built: `MAXALIGN_DOWN(BLCKSZ * 10 / 100) - sizeof(ItemIdData)`.
-const POSTING_MAX: f64 = 812.0;
-/// A row in a posting list.
-const POINTER: f64 = 6.0;
 /// The longest varlena value whose header takes one byte, header included.
 const SHORT_MAX: f64 = 127.0;
 
@@ -139,20 +134,19 @@ fn heap_pages(rows: f64, tuple: f64, fixed: bool, fillfactor: f64) -> f64 {
     (rows * item / (space - item / 2.0).max(item)).ceil()
 }
 
-/// The estimate for a B-tree or hash index; `None` for other methods, or when statistics are missing or do not tell.
+/// The estimate for a B-tree, hash or BRIN index; `None` for other methods, or when statistics are missing or do not tell.
 ///
 /// `extended` are the statistics objects of the database: how many combinations of several columns there are decides
 /// how much of an index on them is merged.
 pub fn of_index(index: &Index, relation: &Relation, extended: &[ExtendedStatistics]) -> Option<Bloat> {
     let definition = &index.definition;
-    if definition.access_method == "hash" {
-        return of_hash(index, relation);
+    match definition.access_method.as_str() {
+        "btree" => {}
+        "hash" => return of_hash(index, relation),
+        "brin" => return of_brin(index, relation),
+        _ => return None,
     }
-    if definition.access_method != "btree"
-        || !index.valid
-        || index.reltuples < 0.0
-        || relation.reltuples < 0.0
-    {
+    if !index.valid || index.reltuples < 0.0 || relation.reltuples < 0.0 {
         return None;
     }
     let rows = match definition.predicate {
@@ -177,8 +171,7 @@ pub fn of_index(index: &Index, relation: &Relation, extended: &[ExtendedStatisti
     let merged = deduplicates(index, relation)
         .then(|| merged_bytes(index, relation, extended, rows, present))
         .flatten();
-    let fillfactor = parameter(index, "fillfactor").unwrap_or(90.0);
-    let fresh_pages = btree_pages(rows, tuple, pivot, merged, fillfactor);
+    let fresh_pages = btree_pages(rows, tuple, pivot, merged, parameter(index, "fillfactor"));
     // Columns that hang together have fewer combinations, and those are merged: there is no telling how many.
     let together = keys > 1 && known_combinations(index, relation, extended).is_none();
     if together && deduplicates(index, relation) && fresh_pages > 1.02 * index.pages as f64 {
@@ -216,21 +209,42 @@ fn of_hash(index: &Index, relation: &Relation) -> Option<Bloat> {
     Some(Bloat { pages: index.pages.max(0) as f64, fresh_pages: fresh_pages.ceil() })
 }
 
-fn btree_pages(rows: f64, tuple: f64, pivot: f64, merged: Option<f64>, fillfactor: f64) -> f64 {
+fn btree_pages(rows: f64, tuple: f64, pivot: f64, merged: Option<f64>, fillfactor: Option<f64>) -> f64 {
     let plain = rows * (tuple + ITEM_ID);
-    let bytes = merged.map_or(plain, |m| m.min(plain));
-    let space = INDEX_SPACE - (PAGE * (100.0 - fillfactor) / 100.0).floor();
-    // The last tuple that fits moves to the next page and stays behind as the high key; of a list only the key does.
-    let lost = if bytes < 0.9 * plain { 0.0 } else { 0.5 * (tuple + ITEM_ID) };
-    let mut level = if rows < 1.0 { 0.0 } else { (bytes / (space - lost)).ceil().max(1.0) };
-    let mut pages = 1.0 + level;
-    // Inner pages are filled to 70 %.
-    let fanout = ((INDEX_SPACE - PAGE * 0.30) / (pivot + ITEM_ID)).max(2.0);
-    while level > 1.0 {
-        level = (level / fanout).ceil();
-        pages += level;
+    btree_index::built(rows, tuple, pivot, merged.map_or(plain, |m| m.min(plain)), fillfactor).pages
+}
+
+/// The estimate for a BRIN index: each range of the table's pages is summed up in a tuple.
+fn of_brin(index: &Index, relation: &Relation) -> Option<Bloat> {
+    if !index.valid || relation.reltuples < 0.0 {
+        return None;
     }
-    pages
+    let mut bytes = 0.0;
+    for (key, position) in index.definition.keys.iter().zip(1_i16..) {
+        let (values, merges) = match &key.target {
+            KeyTarget::Column(name) => {
+                let column = relation.column(name)?;
+                let merged = column.type_category == 'R'
+                    || matches!(column.base_type.name.as_str(), "box" | "inet" | "cidr");
+                (values_of_column(column), merged)
+            }
+            KeyTarget::Expression(_) => {
+                (values_of_expression(index.expression_statistics.get(&position)?), false)
+            }
+        };
+        let width: f64 = values.lengths.iter().map(|(length, share)| length * share).sum();
+        let class = key.opclass.as_ref().map_or("", |c| c.name.as_str());
+        // Of a filter or of many ranges the size follows the values, and statistics do not tell it.
+        if class.contains("bloom") || class.contains("multi") {
+            return None;
+        }
+        let minmax = !merges || class.contains("minmax");
+        let one = if values.varlena { width } else { align_up(width, values.align) };
+        bytes += if minmax { 2.0 * one } else { width + 2.0 };
+    }
+    let fresh_pages =
+        model::brin_index::pages(relation.pages.max(0) as f64, parameter(index, "pages_per_range"), bytes);
+    Some(Bloat { pages: index.pages.max(0) as f64, fresh_pages })
 }
 
 fn parameter(index: &Index, name: &str) -> Option<f64> {
@@ -337,23 +351,6 @@ fn known_combinations(index: &Index, relation: &Relation, extended: &[ExtendedSt
             (columns? == keys).then_some(distinct)
         })
     })
-}
-
-/// Bytes of the leaf tuples of one key that so many rows have, line pointers included.
-fn group_bytes(rows: f64, base: f64) -> f64 {
-    let exact = |rows: f64| {
-        let most = ((POSTING_MAX - base) / POINTER).floor().max(1.0);
-        let list = |n: f64| match n {
-            n if n < 1.0 => 0.0,
-            n if n < 2.0 => base + ITEM_ID,
-            n => align_up(base + POINTER * n, 8.0) + ITEM_ID,
-        };
-        let full = (rows / most).floor();
-        full * list(most) + list(rows - full * most)
-    };
-    let (below, above) = (rows.floor(), rows.ceil());
-    let part = rows - below;
-    (1.0 - part) * exact(below) + part * exact(above)
 }
 
 fn align_up(bytes: f64, to: f64) -> f64 {
@@ -530,7 +527,7 @@ pub fn from_index_figures(
     index: &Index,
     estimate: Option<Bloat>,
 ) -> Bloat {
-    let fillfactor = parameter(index, "fillfactor").unwrap_or(90.0);
+    let fillfactor = parameter(index, "fillfactor").unwrap_or(btree_index::DEFAULT_FILLFACTOR);
     // Pages that are deleted or empty are not leaf pages: a rewrite leaves all of them out.
     let leaves = if density.is_finite() { (leaf_pages * density / fillfactor).ceil() } else { 0.0 };
     let inner = if leaf_pages > 0.0 { (internal_pages * leaves / leaf_pages).ceil() } else { 0.0 };
@@ -573,10 +570,10 @@ mod tests {
     fn a_bigint_key_takes_the_pages_that_reindex_gives_it() {
         // create table t as select generate_series(1, 1000000)::bigint id: 4425 pages, its primary key 2745.
         assert_eq!(heap_pages(1e6, 32.0, true, 100.0), 4425.0);
-        assert!((btree_pages(1e6, 16.0, 16.0, None, 90.0) - 2745.0).abs() < 10.0);
+        assert!((btree_pages(1e6, 16.0, 16.0, None, None) - 2745.0).abs() < 10.0);
         // Ten values in a million rows: 846 pages on 15.
         let merged = 10.0 * group_bytes(1e5, 16.0);
-        let pages = btree_pages(1e6, 16.0, 16.0, Some(merged), 90.0);
+        let pages = btree_pages(1e6, 16.0, 16.0, Some(merged), None);
         assert!((pages - 846.0).abs() < 30.0, "{pages}");
     }
 

@@ -219,6 +219,21 @@ const HELD_OUT: &[Case] = &[
          delete from t where id % 8 < 5",
     ),
     case(
+        "brin_shrunk",
+        "create table t (id int, at timestamptz, note text) with (fillfactor = 10); \
+         insert into t select n, '2026-01-01'::timestamptz + n * interval '1 min', 'note ' || n from generate_series(1, 60000) n; \
+         create index on t using brin (id) with (pages_per_range = 1); \
+         create index on t using brin (at, id) with (pages_per_range = 1); \
+         create index on t using brin (note) with (pages_per_range = 1); delete from t where id > 20000",
+    ),
+    case(
+        "brin_grown",
+        "create table t (id bigint, during int4range) with (fillfactor = 10); \
+         create index on t using brin (id) with (pages_per_range = 1); \
+         create index on t using brin (during) with (pages_per_range = 2); \
+         insert into t select n, int4range(n, n + 5) from generate_series(1, 60000) n",
+    ),
+    case(
         "hash_grown",
         "create table t (id int); create index on t using hash (id); insert into t select generate_series(1, 150000); delete from t where id > 40000",
     ),

@@ -1,6 +1,6 @@
 //! How many pages do new BRIN, GiST, SP-GiST and bloom indexes take?
 //!
-//! Source: `brin_tuple.c` and `brin_revmap.c`; `gistbuild.c` and `gistproc.c`; `spgist_private.h`;
+//! What is common to the pages of BRIN is in `model::brin_index`. Source: `gistbuild.c` and `gistproc.c`; `spgist_private.h`;
 //! `contrib/bloom/bloom.h`. Trees that are built by inserting are two thirds full, as random inserts
 //! leave any balanced tree (Yao, "On random 2-3 trees", 1978).
 
@@ -8,12 +8,10 @@ use super::{
     Attribute, Heap, ITEM_ID, PAGE, PAGE_SPACE, Shape, TUPLE_HEADER, average, max_align, tuple_bytes,
 };
 
-/// `REVMAP_PAGE_MAXITEMS`
-const REVMAP_ITEMS: f64 = 1360.0;
 const INSERTED_FILL: f64 = 0.67;
 pub(super) fn brin_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
-    let per_range = shape.option("pages_per_range").unwrap_or(128.0).max(1.0);
-    let ranges = (heap.pages / per_range).ceil().max(1.0);
+    let per_range =
+        shape.option("pages_per_range").unwrap_or(model::brin_index::DEFAULT_PAGES_PER_RANGE).max(1.0);
     let values: f64 = shape
         .keys()
         .iter()
@@ -32,8 +30,7 @@ pub(super) fn brin_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
             }
         })
         .sum();
-    let tuple = max_align(8.0 + values) + ITEM_ID;
-    1.0 + (ranges / REVMAP_ITEMS).ceil() + (ranges * tuple / (PAGE_SPACE + 8.0)).ceil()
+    model::brin_index::pages(heap.pages, Some(per_range), values)
 }
 
 pub(super) fn gist_pages(shape: &Shape, heap: Heap<'_>) -> f64 {
