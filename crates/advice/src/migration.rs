@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use model::QualifiedName;
 use model::Snapshot;
 use serde::Serialize;
-use sql::{Action, Block, Script, ScriptStatement, TableChange};
+use sql::{Action, Block, Renamed, Script, ScriptStatement, TableChange};
 
 use crate::schema::{Beside, Facts, LintFinding, Report, Settings, Suppressed};
 
@@ -254,6 +254,15 @@ impl State {
                 let on = value.as_deref().is_some_and(|v| v.chars().any(|c| c.is_ascii_digit() && c != '0'));
                 self.set_lock_timeout(on, *local);
             }
+            Action::Rename { table, what: Renamed::Column(old), to } => {
+                let table = resolve(table);
+                let of = |name: &str| (table.clone(), name.to_owned());
+                let known =
+                    facts.tables.relation(&table).and_then(|r| r.column(old)).map(|c| c.type_name.clone());
+                if let Some(kind) = self.types.remove(&of(old)).or(known) {
+                    self.types.insert(of(to), kind);
+                }
+            }
             Action::CreateTable { table, .. } => {
                 self.made.insert(resolve(table));
             }
@@ -282,6 +291,12 @@ impl State {
                     TableChange::SetNotNull { column } => {
                         let expression = format!("{} IS NOT NULL", model::quote_identifier(column));
                         self.checks.push((table, None, expression, true));
+                    }
+                    TableChange::AddColumn(column) => {
+                        self.types.insert((table, column.name.clone()), column.type_name.clone());
+                    }
+                    TableChange::SetType { column, to, .. } => {
+                        self.types.insert((table, column.clone()), to.clone());
                     }
                     TableChange::Validate { name } => {
                         for (of, check, _, valid) in &mut self.checks {

@@ -68,6 +68,8 @@ pub enum Action {
         concurrently: bool,
         /// `CASCADE`.
         cascade: bool,
+        /// `IF EXISTS`.
+        if_exists: bool,
     },
     /// `TRUNCATE`.
     Truncate {
@@ -99,7 +101,7 @@ pub enum Action {
     Reindex {
         /// What its name is of.
         of: Reindexed,
-        /// The index or table.
+        /// The index, table, schema or database.
         name: Option<WrittenName>,
         /// `CONCURRENTLY`.
         concurrently: bool,
@@ -267,7 +269,9 @@ pub enum Dropped {
 pub enum Reindexed {
     Index,
     Table,
-    Everything,
+    Schema,
+    Database,
+    System,
 }
 
 impl ScriptStatement {
@@ -338,9 +342,13 @@ fn action(node: &NodeEnum) -> Action {
             of: match ReindexObjectType::try_from(reindex.kind) {
                 Ok(ReindexObjectType::ReindexObjectIndex) => Reindexed::Index,
                 Ok(ReindexObjectType::ReindexObjectTable) => Reindexed::Table,
-                _ => Reindexed::Everything,
+                Ok(ReindexObjectType::ReindexObjectSchema) => Reindexed::Schema,
+                Ok(ReindexObjectType::ReindexObjectSystem) => Reindexed::System,
+                _ => Reindexed::Database,
             },
-            name: reindex.relation.as_ref().map(written),
+            name: reindex.relation.as_ref().map(written).or_else(|| {
+                (!reindex.name.is_empty()).then(|| WrittenName { schema: None, name: reindex.name.clone() })
+            }),
             concurrently: has_option(&reindex.params, "concurrently"),
         },
         NodeEnum::RefreshMatViewStmt(refresh) => Action::Refresh {
@@ -439,6 +447,7 @@ fn dropped(drop: &DropStmt) -> Action {
         kind,
         names: crate::idea::dropped(drop),
         concurrently: drop.concurrent,
+        if_exists: drop.missing_ok,
         cascade: drop.behavior == DropBehavior::DropCascade as i32,
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub unvalidated: BTreeSet<(QualifiedName, String)>,
     /// Checks that were added: their table, name, expression, and whether they are valid.
     pub checks: Vec<(QualifiedName, Option<String>, String, bool)>,
+    /// The types that the migrations gave to columns: the table's name and the column's, and the type as SQL.
+    pub types: BTreeMap<(QualifiedName, String), String>,
     /// Constraints that the migrations validated.
     pub validated: BTreeSet<(QualifiedName, String)>,
     /// Routines that the migrations made and have not called yet, by name.
@@ -144,6 +146,12 @@ impl<'a> Step<'a> {
         self.facts.tables.relation(name)
     }
 
+    /// The type of a column as SQL, when it is known: what the migrations made of it, or what the catalog says.
+    pub(crate) fn column_type(&self, table: &QualifiedName, column: &str) -> Option<&'a str> {
+        let given = self.state.types.get(&(table.clone(), column.to_owned()));
+        given.map(String::as_str).or_else(|| Some(&self.relation(table)?.column(column)?.type_name))
+    }
+
     pub(crate) fn major(&self) -> u32 {
         self.facts.snapshot.server.major()
     }
@@ -259,7 +267,7 @@ impl<'a> Step<'a> {
     pub(crate) fn remark(
         &self,
         check: &Check,
-        subject: &QualifiedName,
+        subject: &dyn std::fmt::Display,
         summary: impl Into<String>,
         detail: &str,
     ) -> LintFinding {

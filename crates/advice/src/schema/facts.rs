@@ -37,10 +37,12 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Relations that somebody designed here: those of extensions are left out, and partitions are what their
-    /// table is.
+    /// Relations that somebody designed here: those of extensions and of migration tools are left out, and partitions
+    /// are what their table is.
     pub(crate) fn designed(&self) -> impl Iterator<Item = &'a Relation> {
-        self.snapshot.relations.iter().filter(|r| r.extension.is_none() && r.partition_bound.is_none())
+        self.snapshot.relations.iter().filter(|r| {
+            r.extension.is_none() && r.partition_bound.is_none() && !is_of_migration_tool(&r.name.name)
+        })
     }
 
     /// Relations that have pages of their own here.
@@ -165,4 +167,32 @@ pub(crate) fn column_name(relation: &QualifiedName, column: &str) -> String {
 /// A share as a person reads it.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
+}
+
+/// The tables in which migration tools keep what they have run: a tool makes them and decides how they look.
+const OF_MIGRATION_TOOLS: &[&str] = &[
+    "SequelizeMeta",               // Sequelize
+    "__EFMigrationsHistory",       // Entity Framework
+    "__diesel_schema_migrations",  // Diesel
+    "_prisma_migrations",          // Prisma
+    "_sqlx_migrations",            // sqlx
+    "alembic_version",             // Alembic
+    "ar_internal_metadata",        // Rails
+    "atlas_schema_revisions",      // Atlas
+    "databasechangelog",           // Liquibase
+    "databasechangeloglock",       // Liquibase
+    "django_migrations",           // Django
+    "doctrine_migration_versions", // Doctrine
+    "flyway_schema_history",       // Flyway
+    "goose_db_version",            // goose
+    "gorp_migrations",             // sql-migrate
+    "knex_migrations",             // Knex
+    "knex_migrations_lock",        // Knex
+    "phinxlog",                    // Phinx
+    "refinery_schema_history",     // Refinery
+    "schema_migrations",           // Rails, Ecto, golang-migrate, dbmate
+];
+
+fn is_of_migration_tool(table: &str) -> bool {
+    OF_MIGRATION_TOOLS.contains(&table)
 }

@@ -71,7 +71,8 @@ const FAULTS: &[Fault] = &[
     fault(
         "btree-on-array",
         "create table t (a int[], j jsonb, n int); create index i on t (a); create index i_j on t (j);
-         create unique index i_unique on t (a); create index i_gin on t using gin (a); create index i_n on t (n)",
+         create unique index i_unique on t (a); create index i_n on t (n);
+         create table good (a int[]); create index i_both on good (a); create index i_gin on good using gin (a)",
         "i, i_j",
         true,
     ),

@@ -347,6 +347,59 @@ fn what_the_migration_makes_itself_is_let_be() {
 }
 
 #[test]
+fn the_type_that_the_migration_gave_is_the_type() {
+    let nothing = Snapshot::nothing();
+    let (report, _) = judge(
+        &nothing,
+        "alter table t add column bio varchar(100); alter table t alter column bio type varchar(200);
+         alter table t alter column bio type text; alter table t rename column bio to about;
+         alter table t alter column about type varchar;",
+    );
+    assert_eq!(found(&report, "change-column-type"), Vec::<&LintFinding>::new());
+    let (report, _) = judge(
+        &nothing,
+        "alter table t alter column c type varchar(100); alter table t alter column c type varchar(50);
+         alter table t rename column c to d; alter table t alter column d type varchar(60);",
+    );
+    // From what it was is not known here; what it becomes is.
+    let summaries: Vec<&str> =
+        found(&report, "change-column-type").iter().map(|f| f.finding.summary.as_str()).collect();
+    assert_eq!(
+        summaries,
+        [
+            "changing column c of public.t from its type to character varying(100) writes the table anew",
+            "changing column c of public.t from character varying(100) to character varying(50) writes the table anew"
+        ]
+    );
+}
+
+#[test]
+fn what_is_of_many_tables_is_told_of_no_single_one() {
+    let nothing = Snapshot::nothing();
+    let (report, _) = judge(
+        &nothing,
+        "reindex database \"My Shop\"; reindex schema public; reindex system shop; vacuum full; cluster;
+         reindex schema concurrently public;",
+    );
+    let told: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|f| f.finding.check != "missing-lock-timeout")
+        .map(|f| f.finding.key.trim_start_matches("reindex-blocking:m.sql:"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "database \"My Shop\"",
+            "schema public",
+            "system shop",
+            "rewrite-table:m.sql:every table",
+            "rewrite-table:m.sql:every table that was clustered before"
+        ]
+    );
+}
+
+#[test]
 fn what_runs_within_a_statement_is_judged_where_it_stands() {
     let nothing = Snapshot::nothing();
     let (report, remarks) = judge(

@@ -22,6 +22,7 @@ const fn trap(name: &'static str, sql: &'static str, expected: &'static str) -> 
 }
 
 const CHECKS: &[&str] = &[
+    "btree-on-array",
     "duplicate-foreign-key",
     "duplicate-index",
     "foreign-key-type-mismatch",
@@ -86,4 +87,21 @@ async fn every_trap_is_judged_right() {
         }
         assert!(wrong.is_empty(), "on {}:\n{}", server.binaries().major, wrong.join("\n"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_migration_tools_are_let_be() {
+    let database = testkit::database(testkit::any_server()).await;
+    let client = testkit::connect(&database.url).await;
+    let tool = "create table schema_migrations (version varchar primary key);
+        create table ar_internal_metadata (key varchar primary key, value varchar, created_at timestamp not null);
+        create table \"SequelizeMeta\" (name varchar);";
+    client.batch_execute(&format!("{BASE}; create table linked (p int references p); {tool}")).await.unwrap();
+    let read = snapshot(&database.url).await;
+    let design =
+        ["all-nullable-table", "empty-table", "no-primary-key", "timestamp-without-zone", "unlinked-table"];
+    let found: BTreeSet<String> =
+        findings(&read, &design).iter().map(|f| place(&f.finding.object).1).collect();
+    // What a person made is judged all the same.
+    assert_eq!(found, BTreeSet::from(["linked", "p2", "t"].map(str::to_owned)));
 }

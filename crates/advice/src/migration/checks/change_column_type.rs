@@ -28,7 +28,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         return Vec::new();
     }
     let name = quote_identifier(column);
-    let from = step.relation(&table).and_then(|r| r.column(column)).map(|c| c.type_name.as_str());
+    let from = step.column_type(&table, column);
     let plain = using.as_deref().is_none_or(|u| u == name || u == format!("{name}::{to}"));
     if let (Some(from), true) = (from, plain)
         && keeps_bytes(from, to)

@@ -4,7 +4,7 @@
 //! EXCLUSIVE, and with CASCADE whatever depends on it goes as well. Scans and writes in the counters say whether it is
 //! in use.
 
-use model::{LockLevel, Severity};
+use model::{LockLevel, QualifiedName, Severity};
 use sql::{Action, Dropped};
 
 use super::Check;
@@ -19,14 +19,19 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
-    let Action::Drop { kind, names, cascade, .. } = step.action else { return Vec::new() };
+    let Action::Drop { kind, names, cascade, if_exists, .. } = step.action else { return Vec::new() };
     let what = match kind {
         Dropped::Table => "table",
         Dropped::View => "view",
         Dropped::MaterializedView => "materialized view",
         Dropped::Index | Dropped::Other => return Vec::new(),
     };
-    let names = names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n));
+    // What is not there is not dropped; views are not in a snapshot's list.
+    let absent = |n: &QualifiedName| {
+        let listed = *kind != Dropped::View && !step.facts.snapshot.relations.is_empty();
+        *if_exists && listed && step.relation(n).is_none()
+    };
+    let names = names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n) && !absent(n));
     names
         .map(|name| {
             let cascade = if *cascade { " CASCADE drops what depends on it as well." } else { "" };

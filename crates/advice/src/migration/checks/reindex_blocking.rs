@@ -3,7 +3,7 @@
 //! `REINDEX` holds SHARE on the table and ACCESS EXCLUSIVE on the index: writes wait, and so do reads that would use the
 //! index, even to plan. `CONCURRENTLY` stops nobody; it cannot run in a transaction.
 
-use model::{LockLevel, QualifiedName, Severity};
+use model::{LockLevel, Severity, quote_identifier};
 use sql::{Action, Reindexed};
 
 use super::Check;
@@ -19,15 +19,18 @@ pub(super) const CHECK: Check = Check {
 
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let Action::Reindex { of, name, concurrently: false } = step.action else { return Vec::new() };
-    let name = name.as_ref().map(|n| step.name(n));
-    let table = match (of, &name) {
-        (Reindexed::Index, Some(index)) => step
-            .facts
-            .snapshot
-            .index(index)
-            .map_or_else(|| index.clone(), |i| i.definition.table.clone()),
-        (Reindexed::Table, Some(table)) => table.clone(),
-        _ => QualifiedName::new("public", "(every table)"),
+    let (what, name) = match (of, name) {
+        (Reindexed::Index, Some(index)) => ("INDEX", step.name(index)),
+        (Reindexed::Table, Some(table)) => ("TABLE", step.name(table)),
+        (of, name) => {
+            let database = &step.facts.snapshot.server.database;
+            return vec![of_many(step, *of, &quote_identifier(name.as_ref().map_or(database, |n| &n.name)))];
+        }
+    };
+    let index = step.facts.snapshot.index(&name);
+    let table = match (of, index) {
+        (Reindexed::Index, Some(index)) => index.definition.table.clone(),
+        _ => name.clone(),
     };
     if step.is_new(&table) {
         return Vec::new();
@@ -39,15 +42,37 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         format!("REINDEX on {table} stops writes, and reads that would use the index"),
         "The index itself is under ACCESS EXCLUSIVE, which planning a query of the table waits for.",
     );
-    let what = match of {
-        Reindexed::Index => "INDEX",
-        Reindexed::Table => "TABLE",
-        Reindexed::Everything => return vec![found],
-    };
-    let Some(name) = name else { return vec![found] };
     vec![found.mended_by(instead(
         vec![format!("REINDEX {what} CONCURRENTLY {name}")],
         LockLevel::ShareUpdateExclusive,
         "SHARE UPDATE EXCLUSIVE while the table is read twice: reads and writes go on. Outside of a transaction.",
     ))]
+}
+
+/// The tables of a schema, of the database or of its catalog, one after the other.
+fn of_many(step: &Step<'_>, of: Reindexed, name: &str) -> LintFinding {
+    let (what, which) = match of {
+        Reindexed::Schema => ("SCHEMA", "of the schema"),
+        Reindexed::System => ("SYSTEM", "of the system catalog, which every session reads,"),
+        _ => ("DATABASE", "of the database"),
+    };
+    let found = step
+        .remark(
+            &CHECK,
+            &format!("{} {name}", what.to_lowercase()),
+            format!("REINDEX {what} {name} stops writes to one table after the other, and reads that would use its indexes"),
+            &format!(
+                "It holds SHARE on each table {which} while its indexes are built, and ACCESS EXCLUSIVE on the index, which \
+                 planning a query of the table waits for."
+            ),
+        )
+        .with("lock", LockLevel::Share);
+    if of == Reindexed::System {
+        return found;
+    }
+    found.mended_by(instead(
+        vec![format!("REINDEX {what} CONCURRENTLY {name}")],
+        LockLevel::ShareUpdateExclusive,
+        "SHARE UPDATE EXCLUSIVE while each table is read twice: reads and writes go on. Outside of a transaction.",
+    ))
 }

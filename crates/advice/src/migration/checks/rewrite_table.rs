@@ -18,16 +18,23 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
-    let every = || vec![QualifiedName::new("public", "(every table)")];
-    let (what, tables) = match step.action {
-        Action::Vacuum { tables, full: true } => (
-            "VACUUM FULL",
-            if tables.is_empty() { every() } else { tables.iter().map(|t| step.name(t)).collect() },
-        ),
-        Action::Cluster { table } => ("CLUSTER", table.as_ref().map_or_else(every, |t| vec![step.name(t)])),
+    let (what, tables): (&str, Vec<QualifiedName>) = match step.action {
+        Action::Vacuum { tables, full: true } => ("VACUUM FULL", tables.iter().map(|t| step.name(t)).collect()),
+        Action::Cluster { table } => ("CLUSTER", table.iter().map(|t| step.name(t)).collect()),
         Action::AlterTable { table, change: TableChange::Rewrite { what } } => (*what, vec![step.name(table)]),
         _ => return Vec::new(),
     };
+    if tables.is_empty() {
+        let which = if what == "CLUSTER" { "every table that was clustered before" } else { "every table" };
+        let found = step.remark(
+            &CHECK,
+            &which,
+            format!("{what} writes {which} of the database anew under ACCESS EXCLUSIVE"),
+            "It holds the lock on one table after the other while the table is written anew with its indexes: reads and \
+             writes wait. pg_repack and pg_squeeze do the same with a lock at the end only.",
+        );
+        return vec![found.with("lock", LockLevel::AccessExclusive)];
+    }
     let tables = tables.into_iter().filter(|t| !step.is_new(t));
     tables
         .map(|table| {

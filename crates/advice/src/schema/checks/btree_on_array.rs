@@ -1,7 +1,8 @@
 //! Does a B-tree hold whole arrays or documents?
 //!
 //! A B-tree compares arrays and `jsonb` documents as a whole: it answers `=` and order, and none of `@>`, `<@`, `&&`
-//! or `?`, which is what they are searched by; GIN does. A unique index is left alone: only a B-tree enforces it.
+//! or `?`, which is what they are searched by; GIN does. A unique index is left alone: only a B-tree enforces it. So is one
+//! beside a GIN index of the same column: whoever made both wants equality or order as well.
 
 use model::snapshot::{Index, Relation};
 use model::{Change, IndexDefinition, IndexKey, KeyTarget, Severity};
@@ -35,6 +36,13 @@ fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFi
         }
         KeyTarget::Expression(_) => None,
     })?;
+    let searched = facts.tables.indexes(&relation.name).any(|other| {
+        let own = other.definition.keys.iter().any(|k| k.target == KeyTarget::Column(whole.name.clone()));
+        other.valid && other.definition.access_method == "gin" && own
+    });
+    if searched {
+        return None;
+    }
     let finding = CHECK
         .finding(
             index_ref(index),

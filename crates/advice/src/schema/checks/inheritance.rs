@@ -33,7 +33,7 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
                 CHECK
                     .finding(
                         relation_ref(&r.name),
-                        format!("table {} has {} that inherit from it", r.name, tables(children.len())),
+                        format!("table {} has {} from it", r.name, heirs(children.len())),
                         "A unique or foreign key holds for each table alone, not for all together. Use declarative \
                          partitioning to divide a table, and separate tables for different things.",
                     )
@@ -43,6 +43,6 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
         .collect()
 }
 
-fn tables(count: usize) -> String {
-    if count == 1 { "a table".into() } else { format!("{count} tables") }
+fn heirs(count: usize) -> String {
+    if count == 1 { "a table that inherits".into() } else { format!("{count} tables that inherit") }
 }

@@ -19,6 +19,17 @@ pub const TRAPS: &[Trap] = &[
         "create table u (a int primary key); create index u_a on u (b) where false",
         "",
     ),
+    trap("an array in a B-tree", "create index i1 on t (arr)", "btree-on-array i1"),
+    trap(
+        "an array in a B-tree, for equality, beside a GIN index",
+        "create index i1 on t (arr); create index i2 on t using gin (arr)",
+        "",
+    ),
+    trap(
+        "an array in a B-tree beside a GIN index of something else",
+        "create index i1 on t (arr); create index i2 on t using gin (j)",
+        "btree-on-array i1",
+    ),
     trap("the same columns in another order", "create index i1 on t (a, b); create index i2 on t (b, a)", ""),
     trap("a wider one", "create index i1 on t (a); create index i2 on t (a, b)", "redundant-index i1"),
     trap(
