@@ -10,6 +10,7 @@ mod logs;
 mod remedies;
 mod rendering;
 mod robustness;
+mod size;
 mod text_format;
 
 use plan::Plan;
