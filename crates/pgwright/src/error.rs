@@ -114,12 +114,27 @@ from_library_errors!(
     plan::PlanError,
     postgres::Error,
     refuter::Error,
-    sql::InputError,
     sql::SqlError,
     trial::Error,
     twin::Error,
     web::Error,
 );
+
+impl From<sql::InputError> for CommandError {
+    fn from(error: sql::InputError) -> Self {
+        let detail = match &error {
+            sql::InputError::Syntax { place, .. } => Some(underlined(place)),
+            other => other.detail(),
+        };
+        Self { exit: Exit::Error, message: error.to_string(), detail, hint: error.hint() }
+    }
+}
+
+/// A place in a statement, below a line that says which.
+pub fn underlined(place: &sql::Place) -> String {
+    let lines: Vec<String> = place.underlined().lines().map(|l| format!("    {l}")).collect();
+    format!("Line {}:\n{}", place.line, lines.join("\n"))
+}
 
 impl From<model::CostError> for CommandError {
     fn from(error: model::CostError) -> Self {

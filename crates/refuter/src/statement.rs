@@ -94,8 +94,9 @@ impl Pair {
         let (before, after) = (&self.before.columns, &self.after.columns);
         if before.len() != after.len() {
             return Some(format!(
-                "The first statement gives {} columns and the second one {}.",
+                "The first statement gives {} column{} and the second one {}.",
                 before.len(),
+                if before.len() == 1 { "" } else { "s" },
                 after.len()
             ));
         }

@@ -354,11 +354,10 @@ fn input(what: &str) -> Result<Asked, CommandError> {
     } else {
         what.to_owned()
     };
-    let text = text.trim().trim_end_matches(';').trim_end().to_owned();
-    if text.is_empty() {
+    if text.trim().trim_end_matches(';').trim_end().is_empty() {
         return Err(CommandError::new("there is no statement to rewrite"));
     }
-    Ok(Asked::Text(text))
+    Ok(Asked::Text(sql::single_statement(&text)?.to_owned()))
 }
 
 /// What is no query is refused before anything is read.

@@ -8,7 +8,7 @@ use postgres::catalog::session_wait;
 use postgres::{ExplainOptions, Session, Target};
 
 use crate::commands::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, underlined};
 
 /// How often it is asked what the statement waits for.
 const PULSE: Duration = Duration::from_secs(1);
@@ -84,19 +84,13 @@ async fn interrupted() {
 pub(super) fn in_text(error: postgres::Error, text: &str) -> CommandError {
     let postgres::Error::Statement { position, .. } = &error else { return error.into() };
     let place = sql::Place::at_position(text.trim_start(), *position);
-    let underlined = at(&place);
+    let line = underlined(&place);
     let detail = error.detail();
     let error = CommandError::from(error);
     match detail {
-        Some(detail) => error.detail(format!("{detail}\n{underlined}")),
-        None => error.detail(underlined),
+        Some(detail) => error.detail(format!("{detail}\n{line}")),
+        None => error.detail(line),
     }
-}
-
-/// A place in a statement, below a line that says which.
-pub(super) fn at(place: &sql::Place) -> String {
-    let lines: Vec<String> = place.underlined().lines().map(|l| format!("    {l}")).collect();
-    format!("Line {}:\n{}", place.line, lines.join("\n"))
 }
 
 /// Who tells what the statement is doing.

@@ -33,15 +33,9 @@ pub(super) async fn of_text(
 /// The one statement of a text, or the one that was asked for.
 fn chosen(text: &str, number: Option<usize>) -> Result<&str, CommandError> {
     let refused = |e: InputError| {
-        let mut error = CommandError::new(e.to_string());
-        (error.detail, error.hint) = (e.detail(), e.hint());
-        if let InputError::Syntax { place, .. } = &e {
-            error.detail = Some(measure::at(place));
-        }
-        if matches!(e, InputError::Several { .. }) {
-            error.hint = Some("Choose one with --number.".into());
-        }
-        error
+        let several = matches!(e, InputError::Several { .. });
+        let error = CommandError::from(e);
+        if several { error.hint("Choose one with --number.") } else { error }
     };
     let Some(number) = number else { return sql::single_statement(text).map_err(refused) };
     let all = sql::statements(text).map_err(refused)?;
