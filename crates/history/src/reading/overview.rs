@@ -128,6 +128,8 @@ impl Reader {
                 (key, both, change)
             })
             .collect();
+        // What was only seen and never counted failed, or is under way: there is nothing to compare.
+        found.retain(|(_, _, change)| change.now.figures.calls > 0.0 || change.before.is_some());
         let total = found.len();
         let sum = |part: fn(&StatementChange) -> f64| found.iter().map(|(_, _, c)| part(c)).sum::<f64>();
         let seconds_per_hour = sum(|c| c.now.seconds_per_hour);

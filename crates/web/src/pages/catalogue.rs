@@ -11,7 +11,7 @@ use postgres::catalog::{CatalogueRow, catalogue};
 use super::Visit;
 use super::figures::count;
 use super::layout::{self, Page};
-use super::listing::{Column, Listing, by};
+use super::listing::{Column, Listing, OWN_SCHEMA, by};
 use super::tables::{kind, table_link};
 use crate::Failure;
 
@@ -101,6 +101,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
                 r.0.comment.as_deref().unwrap_or_default()
             )
         },
+        own: |r| r.0.schema == OWN_SCHEMA,
     };
     let body = match relations(&visit).await {
         Ok(rows) => listing.show(rows.iter().map(|row| Row(row.clone(), database.clone())).collect()),

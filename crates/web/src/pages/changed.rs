@@ -2,7 +2,7 @@
 
 use apply::JournalEntry;
 use chrono::TimeDelta;
-use history::{Overview, Reader, Spent, StatementChange};
+use history::{Overview, Reader, Spent, StatementChange, Window};
 use maud::{Markup, html};
 
 use super::chart::{Chart, Line};
@@ -31,17 +31,34 @@ pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup 
         apply::journal(target),
         charts(&visit.site, reader, past),
     );
-    let overview = overview.map_err(Failure::from);
+    let mut overview = overview.map_err(Failure::from);
+    let halves = overview.as_ref().ok().filter(|_| past.reference().is_none()).and_then(halves);
+    if let Some((earlier, later)) = halves {
+        overview = reader.overview(later, Some(earlier), SHOWN).await.map_err(Failure::from);
+    }
     let journal = journal.unwrap_or_default();
     html! {
         (past.choices("/", &visit.wanted, true))
         @match &overview {
-            Ok(overview) => (compared(&visit.site, overview, &journal)),
+            Ok(overview) => {
+                @if halves.is_some() { p.note { "History is younger than that: its later half is compared with its earlier half." } }
+                (compared(&visit.site, overview, &journal))
+            },
             Err(failure) => (layout::failure(failure)),
         }
         h2 { "Over time" }
         (charts)
     }
+}
+
+/// The two halves of what there is, where there is nothing before it to compare with.
+fn halves(overview: &Overview) -> Option<(Window, Window)> {
+    let Window { from, to } = overview.window;
+    if overview.reference_seconds > 0.0 || to - from < TimeDelta::seconds(20) {
+        return None;
+    }
+    let middle = from + (to - from) / 2;
+    Some((Window { from, to: middle }, Window { from: middle, to }))
 }
 
 fn compared(site: &Site, overview: &Overview, journal: &[JournalEntry]) -> Markup {
@@ -90,6 +107,7 @@ fn lost(value: f64) -> Markup {
 
 fn table(site: &Site, overview: &Overview) -> Markup {
     let advised = site.advice.result();
+    let comparable = overview.reference_seconds > 0.0;
     let fix = |queryid: i64| {
         let recommendations = advised.iter().flat_map(|a| &a.recommendations);
         recommendations.filter(move |r| r.statements.iter().any(|s| s.queryid == queryid)).take(1)
@@ -99,39 +117,46 @@ fn table(site: &Site, overview: &Overview) -> Markup {
             thead { tr {
                 th scope="col" { "Statement" }
                 th.right scope="col" title="Seconds of execution per hour lost to longer executions, at the calls of now" { "Slower, per hour" }
-                th.right scope="col" title="Seconds of execution per hour due to more or fewer calls" { "More calls, per hour" }
                 th scope="col" title="Since when executions are longer or shorter" { "Since" }
-                th.right scope="col" { "Mean before → now" }
-                th.right scope="col" { "P50 before → now" }
-                th.right scope="col" { "P99 before → now" }
-                th.right scope="col" { "Calls/h before → now" }
-                th scope="col" title="What its sessions were seen at, in session time per hour" { "Waits for, per hour" }
-                th scope="col" { "Plan" }
                 th scope="col" { "Likely cause" }
                 th scope="col" { "Fix" }
+                th.right scope="col" { "P50 before → now" }
+                th.right scope="col" { "P99 before → now" }
+                th scope="col" { "Plan" }
+                th scope="col" title="What its sessions were seen at, in session time per hour" { "Waits for, per hour" }
+                th.right scope="col" { "Mean before → now" }
+                th.right scope="col" { "Calls/h before → now" }
+                th.right scope="col" title="Seconds of execution per hour due to more or fewer calls" { "More calls, per hour" }
             } }
             tbody { @for change in &overview.statements { @let flip = plans::flips(&change.plans, overview.reference.from).pop(); tr {
                 th scope="row" { (named(change)) }
-                td.right { @match change.slower_seconds_per_hour { Some(value) => (lost(value)), None => "new" } }
-                td.right { (lost(change.more_calls_seconds_per_hour)) }
+                td.right { @match change.slower_seconds_per_hour {
+                    Some(value) => (lost(value)),
+                    None if comparable => "new",
+                    None => span.dim title="There is nothing to compare with" { "–" },
+                } }
                 td { @match change.since {
                     Some(at) => time datetime=(at.to_rfc3339()) title=(written(at)) { (at.format("%d %b %H:%M")) },
                     None => "",
-                } }
-                td.right { (pair(change, |s| html! { (seconds(s.mean_ms.unwrap_or(f64::NAN) / 1000.0)) })) }
-                td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
-                td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
-                td.right { (pair(change, |s| html! { (rate(s.calls_per_hour)) })) }
-                td { (waits(change)) }
-                td { @match &flip {
-                    Some(flip) => { "changed " time datetime=(flip.at.to_rfc3339()) title=(written(flip.at)) { (flip.at.format("%d %b %H:%M")) } },
-                    None if change.plans.is_empty() => span.dim title="No plan was seen of it" { "–" },
-                    None => "the same",
                 } }
                 td { (cause(change, flip.as_ref()).unwrap_or_default()) }
                 td {
                     @for r in fix(change.key.queryid) { a href={ "/recommendations#r-" (r.id) } { (r.title) } span.dim { @if r.reversible { " (can be undone)" } } }
                     @if advised.is_none() { a href="/recommendations" { "not computed" } }
+                }
+                td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
+                td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
+                td { @match &flip {
+                    Some(flip) => { "changed " time datetime=(flip.at.to_rfc3339()) title=(written(flip.at)) { (flip.at.format("%d %b %H:%M")) } },
+                    None if change.plans.is_empty() => span.dim title="No plan was seen of it" { "–" },
+                    None => "the same",
+                } }
+                td { (waits(change)) }
+                td.right { (pair(change, |s| html! { (seconds(s.mean_ms.unwrap_or(f64::NAN) / 1000.0)) })) }
+                td.right { (pair(change, |s| html! { (rate(s.calls_per_hour)) })) }
+                td.right {
+                    @if comparable { (lost(change.more_calls_seconds_per_hour)) }
+                    @else { (seconds(change.more_calls_seconds_per_hour)) }
                 }
             } } }
         } }

@@ -10,7 +10,7 @@ use postgres::catalog::{IndexFactsRow, index_facts};
 
 use super::figures::{bytes, count, moment, percent, rate, written};
 use super::layout::{self, Page};
-use super::listing::{Column, Listing, by};
+use super::listing::{Column, Listing, OWN_SCHEMA, by};
 use super::samples::{Rows, value};
 use super::tables::table_link;
 use super::{Visit, link};
@@ -167,8 +167,8 @@ pub(crate) async fn list(visit: Visit) -> Response {
         })
         .collect();
     let only = visit.wanted.other("only").to_owned();
-    let (unused, invalid) =
-        (rows.iter().filter(|r| r.role() == "unused"), rows.iter().filter(|r| r.role() == "invalid"));
+    let unused = |r: &&Row| r.role() == "unused" && r.schema != OWN_SCHEMA;
+    let (unused, invalid) = (rows.iter().filter(unused), rows.iter().filter(|r| r.role() == "invalid"));
     let (unused_bytes, unused, invalid) =
         (unused.clone().map(|r| r.bytes).sum::<f64>(), unused.count(), invalid.count());
     if !only.is_empty() {
@@ -183,6 +183,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
         sorted_by: "size",
         wanted: &visit.wanted,
         text: |r| format!("{} {}.{} {} {}", r.datname, r.schema, r.table, r.index, r.role()),
+        own: |r| r.schema == OWN_SCHEMA,
     };
     let body = html! {
         p.dim {

@@ -97,12 +97,21 @@ pub(crate) struct Listing<'a, R> {
     pub wanted: &'a Wanted,
     /// What the filter looks at, in any case.
     pub text: fn(&R) -> String,
+    /// Whether a row is of pgwright's own tables, which are only shown to who filters for them.
+    pub own: fn(&R) -> bool,
 }
+
+/// The schema of what pgwright keeps in a database.
+pub(crate) const OWN_SCHEMA: &str = "pgwright";
 
 impl<R> Listing<'_, R> {
     /// Shows the rows.
     pub fn show(&self, mut rows: Vec<R>) -> Markup {
-        let total = rows.len();
+        let all = rows.len();
+        if !self.wanted.word.contains(OWN_SCHEMA) {
+            rows.retain(|row| !(self.own)(row));
+        }
+        let (total, own) = (rows.len(), all - rows.len());
         if !self.wanted.word.is_empty() {
             rows.retain(|row| (self.text)(row).to_lowercase().contains(&self.wanted.word));
         }
@@ -133,6 +142,12 @@ impl<R> Listing<'_, R> {
                 button type="submit" { "Filter" }
                 span.dim {
                     @if rows.len() == total { (total) } @else { (rows.len()) " of " (total) } " " (self.what)
+                }
+            }
+            @if own > 0 {
+                p.dim {
+                    (own) " of pgwright's own are left out. "
+                    a href=(link(self.path, &[("q", OWN_SCHEMA)])) { "Show those" }
                 }
             }
             div.scroll tabindex="0" role="region" aria-label=(self.what) {
@@ -203,6 +218,7 @@ mod tests {
             sorted_by: "size",
             wanted: &wanted,
             text: |r| r.0.into(),
+            own: |_| false,
         };
         listing.show(rows).into_string()
     }

@@ -7,7 +7,7 @@ use model::QualifiedName;
 use super::Visit;
 use super::figures::{bar, count, percent, seconds};
 use super::layout::Page;
-use super::listing::{Column, Listing, by};
+use super::listing::{Column, Listing, OWN_SCHEMA, by};
 use super::samples::{Rows, sum, value};
 use super::tables::{self, when};
 use crate::Site;
@@ -72,6 +72,7 @@ pub(crate) async fn show(visit: Visit) -> Response {
         sorted_by: "due",
         wanted: &visit.wanted,
         text: |r| format!("{} {}.{}", r.datname, r.schema, r.table),
+        own: |r| r.schema == OWN_SCHEMA,
     };
     let body = html! {
         (cards(site))
@@ -154,6 +155,7 @@ fn sequences(site: &Site) -> Markup {
     )
     .rows
     .into_iter()
+    .filter(|([_, schema, _], _)| schema != OWN_SCHEMA)
     .map(|(key, [used])| (key, used))
     .collect();
     used.sort_by(|a, b| by(b.1, a.1));

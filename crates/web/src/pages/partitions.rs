@@ -8,7 +8,7 @@ use model::QualifiedName;
 use super::Visit;
 use super::figures::{bytes, count, moment, seconds, written};
 use super::layout::Page;
-use super::listing::{Column, Listing, by};
+use super::listing::{Column, Listing, OWN_SCHEMA, by};
 use super::samples::Rows;
 use super::tables::table_link;
 
@@ -132,6 +132,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
         sorted_by: "until",
         wanted: &visit.wanted,
         text: |r| format!("{} {}.{}", r.datname, r.schema, r.table),
+        own: |r| r.schema == OWN_SCHEMA,
     };
     let body = html! {
         p.dim { "Figures are of the last sample, every 2 minutes. \"pgwright partition run\" makes partitions ahead and drops old ones." }

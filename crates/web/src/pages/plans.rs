@@ -77,7 +77,8 @@ pub(super) fn section(plans: &[StatementPlan]) -> Markup {
         p.dim {
             "As the planner makes them without values of parameters. "
             @if flips.is_empty() { "It has had one plan since " (written(last.at)) "." }
-            @else { "It changed " (flips.len()) @if flips.len() == 1 { " time" } @else { " times" } "; the latest first." }
+            @else if flips.len() == 1 { "It changed once." }
+            @else { "It changed " (flips.len()) " times; the latest first." }
         }
         @for flip in flips.iter().rev().take(SHOWN) {
             section.flip {

@@ -273,6 +273,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
         sorted_by: "time",
         wanted: &visit.wanted,
         text: |r| format!("{} {} {}", r.shown(), r.datname, r.queryid),
+        own: |_| false,
     };
     let history = match past::reader(&visit.site).await {
         Ok(Some((reader, to))) => {
@@ -436,8 +437,7 @@ fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Fai
         .take(WAITS)
         .map(|wait| line(&wait.event, &|b| b.active_sessions.get(&wait.event).copied().unwrap_or(0.0)));
     let in_window = |plan: &&history::StatementPlan| plan.at >= history.window.from;
-    let mark =
-        history.plans.iter().skip(1).filter(in_window).next_back().map(|plan| (plan.at, "another plan"));
+    let mark = history.plans.iter().skip(1).rfind(in_window).map(|plan| (plan.at, "another plan"));
     let waited: f64 = history.waits.iter().map(|w| w.active_seconds).sum();
     html! {
         h2 { "Over time" }
@@ -452,6 +452,7 @@ fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Fai
         (plans::section(&history.plans))
         @if history.by_user.len() > 1 { (by_user(history)) }
         @if !history.waits.is_empty() {
+            h2 { "Waits" }
             div.scroll tabindex="0" role="region" aria-label="Waits" { table {
                 thead { tr { th scope="col" { "Waits for" } th.right scope="col" { "Session time" } th scope="col" { "Share" } } }
                 tbody { @for wait in &history.waits { tr {

@@ -8,7 +8,7 @@ use postgres::catalog::{TableInspection, inspect_table};
 
 use super::figures::{ago, bytes, count, moment, percent, rate, written};
 use super::layout::Page;
-use super::listing::{Column, Listing, by};
+use super::listing::{Column, Listing, OWN_SCHEMA, by};
 use super::samples::Rows;
 use super::{Visit, layout, link};
 use crate::{Failure, Site};
@@ -243,6 +243,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
         sorted_by: "size",
         wanted: &visit.wanted,
         text: |r| format!("{} {}.{}", r.datname, r.schema, r.table),
+        own: |r| r.schema == OWN_SCHEMA,
     };
     let body = html! {
         p.dim { "Figures are of the last sample, every 30 seconds; counters began when the statistics of the database were reset." }
