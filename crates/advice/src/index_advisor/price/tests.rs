@@ -180,6 +180,30 @@ fn quick_writes_are_worth_the_more_the_larger_a_part_of_the_workload_they_are() 
     assert_eq!(beside(0, &still), 0.0);
 }
 
+#[test]
+fn an_update_of_many_rows_is_one_of_the_writes_that_are_to_stay_quick() {
+    let update = "UPDATE runs SET status = $1 WHERE experiment = $2";
+    let read = "SELECT at FROM runs WHERE id = $1";
+    // As many rows, by a statement each or by one for a thousand.
+    let worth = |calls: i64, rows: i64| {
+        let mut snapshot =
+            runs(vec![statement(1, update, calls, 0.02, rows), statement(2, read, 100_000, 0.02, 1)]);
+        if let Some(activity) = &mut snapshot.relations[0].activity {
+            (activity.n_tup_upd, activity.n_tup_hot_upd) = (100, 0);
+        }
+        let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
+        let of = |write_worth: f64| {
+            let options = Options { write_worth, ..Options::default() };
+            Pricing::new(&snapshot, &workload, &options, 1e6).price(&btree(&["at"]), 40 << 20)
+        };
+        (of(1.0).space_ms - of(0.0).space_ms, of(1.0).write_ms)
+    };
+    let (alone, alone_ms) = worth(100_000, 1);
+    let (together, together_ms) = worth(100, 1_000);
+    check(together_ms, alone_ms);
+    assert!(alone > 0.0 && together < 0.01 * alone, "{together} {alone}");
+}
+
 fn setting(value: &str) -> Setting {
     Setting {
         setting: value.into(),
