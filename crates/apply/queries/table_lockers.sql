@@ -1,7 +1,7 @@
 select /* pgwright:apply_table_lockers */
     l.pid,
     a.usename::text as role,
-    nullif(a.application_name, '') as application_name,
+    coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend')) as application_name,
     a.state,
     extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::double precision as open_seconds
 from (

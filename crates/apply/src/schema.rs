@@ -155,6 +155,7 @@ pub(crate) async fn drop_schema(client: &Client) -> Result<bool, Error> {
                pgwright.history_value_raw, pgwright.history_value_minute, pgwright.history_value_hour, \
                pgwright.history_value_day, pgwright.history_series_counter, pgwright.history_counter, \
                pgwright.history_series, pgwright.history_event, pgwright.history_text, pgwright.history_statement, \
+               pgwright.history_plan_day, pgwright.history_plan, \
                pgwright.history_level, pgwright.history_source; \
              drop /* pgwright:purge */ table pgwright.baseline_index, pgwright.baseline_plan, pgwright.baseline_statement, \
                pgwright.baseline, pgwright.journal_step, pgwright.journal, pgwright.schema_version; \

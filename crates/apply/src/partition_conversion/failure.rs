@@ -75,8 +75,13 @@ pub(crate) fn no_lock(site: &Site<'_>, attempts: u32, sqlstate: &str, blockers: 
         detail.push_str(&format!(" {blocker}."));
     }
     detail.push_str(" The conversion waits where it is.");
+    let autovacuum = blockers.iter().any(|b| b.application_name.as_deref() == Some("autovacuum worker"));
     let hint = match sqlstate {
         "57014" => format!("Give it longer with --max-lock. {GO_ON}"),
+        _ if autovacuum => format!(
+            "Autovacuum gives way when the role may shorten deadlock_timeout (as a superuser, or from 15 on by GRANT SET ON \
+             PARAMETER deadlock_timeout), unless it prevents wraparound. {GO_ON}"
+        ),
         _ => GO_ON.to_owned(),
     };
     Error::Conversion(Box::new(ConversionFailure {

@@ -67,7 +67,15 @@ pub(crate) async fn open_session(target: &Target, options: &ConversionOptions) -
         settings.push_str(&format!("; set maintenance_work_mem = {}", quote_literal(memory)));
     }
     session.batch_execute(&settings).await.map_err(Error::query("set up a session"))?;
-    Ok(session)
+    // Autovacuum gives way to whoever has waited for it as long as `deadlock_timeout`, a second by default, and that is
+    // longer than others may wait for this session. Not every role may say so.
+    let half = options.max_lock.mul_f64(0.25).as_millis().max(1);
+    match session.batch_execute(&format!("set deadlock_timeout = '{half}ms'")).await {
+        Err(error) if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(Error::query("set up a session")(error))
+        }
+        _ => Ok(session),
+    }
 }
 
 /// Runs statements in one transaction.

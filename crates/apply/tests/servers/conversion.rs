@@ -275,3 +275,40 @@ async fn keys_of_every_kind_and_values_beyond_every_bound() {
         assert_eq!(world.schema_dump().await, dump, "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn autovacuum_gives_way() {
+    let major = testkit::versions()[0].major;
+    // It takes a tenth of a second for a page, so that it would be in the way for half a minute.
+    let slow = [
+        ("autovacuum", "on"),
+        ("autovacuum_naptime", "1s"),
+        ("autovacuum_vacuum_cost_delay", "100ms"),
+        ("autovacuum_vacuum_cost_limit", "1"),
+    ];
+    let server = testkit::server_with(major, &slow);
+    let world = world_with(&server, EVENTS).await;
+    world
+        .sql(
+            r#"insert into "S x"."a""b.c" (created_at, user_id, amount)
+                 select timestamptz '2026-01-05' + g * interval '12 minutes', 1 + g % 50, g % 1000 from generate_series(1, 16000) g;
+               alter table "S x"."a""b.c" set (autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0);
+               delete from "S x"."a""b.c" where id % 3 = 0"#,
+        )
+        .await;
+    let vacuumed =
+        "select count(*) from pg_stat_progress_vacuum where relid = '\"S x\".\"a\"\"b.c\"'::regclass";
+    let began = std::time::Instant::now();
+    while world.value(vacuumed).await == "0" {
+        assert!(began.elapsed() < Duration::from_secs(60), "autovacuum does not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = rows(&world, &events()).await;
+    // A lock is waited for half a second: less than deadlock_timeout, after which autovacuum would give way anyway.
+    let options = ConversionOptions { max_lock: Duration::from_secs(1), tries: 8, ..patient() };
+    let request = monthly(events(), Method::Rewrite);
+    let done = conversion::convert(&world.target, &request, &options, &mut |_| {}).await;
+    let done = done.unwrap_or_else(|e| panic!("{}", shown(&e)));
+    assert!(!done.resumed);
+    assert_eq!(rows(&world, &events()).await, before);
+}
