@@ -142,7 +142,13 @@ pub(super) struct Evaluator<'a, M> {
     /// Statements for which a candidate could matter.
     statements: BTreeMap<CandidateId, BTreeSet<usize>>,
     /// The last plan of a statement that was made for people to read, with its set.
-    examples: BTreeMap<usize, (BTreeSet<CandidateId>, Option<(String, Json)>)>,
+    examples: BTreeMap<usize, Example>,
+}
+
+/// A text with its plan under a set, for people to read.
+struct Example {
+    on: BTreeSet<CandidateId>,
+    planned: Option<(String, Json)>,
 }
 
 impl<'a, M: CostModel> Evaluator<'a, M> {
@@ -548,7 +554,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         on: &BTreeSet<CandidateId>,
     ) -> Result<Option<(String, Json)>, CostError> {
         let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
-        if let Some((_, example)) = self.examples.get(&statement).filter(|(set, _)| *set == on) {
+        if let Some(Example { planned: example, .. }) = self.examples.get(&statement).filter(|e| e.on == on) {
             return Ok(example.clone());
         }
         let heaviest = self.executions[statement]
@@ -562,7 +568,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             Err(CostError::Statement { .. }) => None,
             Err(failed) => return Err(failed),
         };
-        self.examples.insert(statement, (on, example.clone()));
+        self.examples.insert(statement, Example { on, planned: example.clone() });
         Ok(example)
     }
 
