@@ -51,7 +51,7 @@ async fn a_set_is_found_written_down_looked_at_and_kept() {
         );
         assert_eq!(world.schema_dump().await, before);
 
-        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 set, 20 of 20 steps done");
+        user.run(&["partition", "run", "--execute", url]).exits(0).tells("1 set, 19 of 19 steps done");
         let count = "select count(*) from pg_inherits where inhparent = 'metrics.\"Sys.metrics\"'::regclass";
         assert_eq!(world.value(count).await, "17");
         world.sql(r#"insert into metrics."Sys.metrics" values (2, now())"#).await;
@@ -485,7 +485,7 @@ async fn the_whole_is_analyzed_when_nobody_has_and_again_when_it_has_grown() {
         let user = User::new();
         let world = World::on(testkit::server(binaries.major)).await;
         world
-            .load(
+            .sql(
                 "create table r (id int primary key) partition by range (id); \
                  create table r_0 partition of r for values from (0) to (1000000)",
             )
