@@ -126,7 +126,7 @@ fn what_cannot_be_compared_is_told() {
             "select id\nfrom orders wher id = 1",
             &[
                 "after.sql: syntax error at or near \"id\" in line 2",
-                "from orders wher id = 1\n                 ^^",
+                "from orders wher id = 1\n                     ^^",
             ],
         ),
         (

@@ -453,6 +453,10 @@ fn calls_that_are_not_understood() {
         let output = user.run(arguments).exits(2);
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "\n{output}");
     }
+    for wrong in ["0.9", "-1", "NaN", "none"] {
+        let told = format!("\"{wrong}\" is not a number from 1 on, nor \"off\"");
+        user.run(&["advise", &format!("--max-slowdown={wrong}")]).fails(2).tells(&told);
+    }
     user.run(&["--help"]).exits(0).says("Example");
     user.run(&["--version"]).exits(0).says("pgwright ");
 }
