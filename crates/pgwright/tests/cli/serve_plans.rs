@@ -47,7 +47,7 @@ async fn a_plan_that_changes_is_counted_kept_and_shown() {
         let of_it = format!("queryid=\"{queryid}\"");
         let (changes, cost) = ("postgres_statement_plan_changes_total", "postgres_statement_plan_cost");
         let before = serving.wait_for("planned", |m| m.value(changes, &of_it) == Some(0.0));
-        world.load("drop index \"a\"\"b.c\".t_k").await;
+        world.sql("drop index \"a\"\"b.c\".t_k").await;
         world.repeat(STATEMENT, 5).await;
         let after = serving.wait_for("another plan", |m| m.value(changes, &of_it) == Some(1.0));
         assert!(after.value(cost, &of_it) > before.value(cost, &of_it), "{}", after.0);
@@ -59,7 +59,7 @@ async fn a_plan_that_changes_is_counted_kept_and_shown() {
         until(&serving, "/?window=15m&compare=before", "<td>changed <time");
         serving.stop();
         // What changed while nobody watched is seen by who watches next, and counted by nobody.
-        world.load("create index t_k2 on \"a\"\"b.c\".t (k)").await;
+        world.sql("create index t_k2 on \"a\"\"b.c\".t (k)").await;
         let serving = Serving::start(&user, &world.url, &ARGUMENTS);
         world.repeat(STATEMENT, 5).await;
         until(&serving, &page, "It changed 2 times");
