@@ -37,6 +37,9 @@ pub(super) struct Ready {
     pub bytes: u64,
 }
 
+/// So many times fewer rows than calls gave, where today's plan does not expect that, is no estimate to rest on.
+const BELIEVABLE: f64 = 20.0;
+
 /// One execution of a statement that the planner accepts.
 #[derive(Clone, Debug)]
 struct Execution {
@@ -56,6 +59,8 @@ struct Execution {
     follows: Option<Follows>,
     /// Whether its plans were walked through.
     explored: bool,
+    /// A plan that expects fewer rows contradicts what calls gave.
+    least_rows: f64,
 }
 
 /// `offset + slope * cost of the leader`.
@@ -258,6 +263,10 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                     space: None,
                     follows: None,
                     explored: false,
+                    least_rows: match statement.rows_are_evidence {
+                        true => root_rows(&plan.explain).min(statement.rows_per_call) / BELIEVABLE,
+                        false => 0.0,
+                    },
                 })
             })
             .collect();
@@ -460,10 +469,12 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         answer: Result<Planned, CostError>,
     ) -> Result<(), CostError> {
         let execution = &self.executions[statement][number];
+        // The statistics that an index on an expression brings, and a value that was guessed, do not fit together.
+        let is_believed = |planned: &Planned| root_rows(&planned.explain) >= execution.least_rows;
         let known = match answer {
-            Ok(planned) => self.known(&planned, on.clone(), execution.ordered),
+            Ok(planned) if is_believed(&planned) => self.known(&planned, on.clone(), execution.ordered),
             // It was planned without the candidates, so this is about them: they are no help.
-            Err(CostError::Statement { .. }) => {
+            Ok(_) | Err(CostError::Statement { .. }) => {
                 let base = execution.known.first().cloned();
                 let parts = Parts::default();
                 let none = Known {
