@@ -498,7 +498,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         }
     }
 
-    /// The last columns of a key, and columns that an index carries only so that the table need not be visited, have to
+    /// The last columns of a key, where bytes have a price, and columns that an index carries only so that the table need not be visited, have to
     /// be worth it as another index would: without them it is smaller, serves more statements to come, and keeps more
     /// updates HOT. Tells whether there were such.
     fn drop_needless_columns(&mut self, chosen: &mut BTreeSet<CandidateId>, rest_ms: f64) -> bool {
@@ -510,7 +510,11 @@ impl<M: CostModel> Selection<'_, '_, M> {
                 let other = &other.definition;
                 other.table == wide.table
                     && other.access_method == wide.access_method
-                    && wide.keys.starts_with(&other.keys)
+                    // Within a budget a column of the key costs nothing, and what it saves counts.
+                    && match self.limits.bytes {
+                        None => wide.keys.starts_with(&other.keys),
+                        Some(_) => wide.keys == other.keys,
+                    }
                     && other.predicate == wide.predicate
                     && columns(other) < columns(&wide)
                     && other.include.iter().all(|column| wide.include.contains(column))
