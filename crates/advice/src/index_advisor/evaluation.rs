@@ -130,6 +130,16 @@ pub(super) struct StatementCost {
     pub used: BTreeSet<CandidateId>,
 }
 
+impl StatementCost {
+    /// Adds one execution's plan.
+    fn add(&mut self, weight: f64, known: &Known) {
+        self.cost += weight * known.cost;
+        self.planner_cost += weight * known.planner_cost;
+        self.visits += weight * known.visits;
+        self.used.extend(&known.used);
+    }
+}
+
 /// Asks the cost model and remembers.
 pub(super) struct Evaluator<'a, M> {
     model: &'a mut M,
@@ -388,11 +398,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         let mut total = StatementCost::default();
         for number in 0..self.executions[statement].len() {
             let weight = self.executions[statement][number].weight;
-            let known = self.plan(statement, number, &on).await?;
-            total.cost += weight * known.cost;
-            total.planner_cost += weight * known.planner_cost;
-            total.visits += weight * known.visits;
-            total.used.extend(&known.used);
+            total.add(weight, self.plan(statement, number, &on).await?);
         }
         Ok(total)
     }
@@ -406,17 +412,14 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             let execution = &self.executions[statement][number];
             let weight = execution.weight;
             if let Some(known) = execution.answer(&on) {
-                total.cost += weight * known.cost;
-                total.planner_cost += weight * known.planner_cost;
-                total.visits += weight * known.visits;
-                total.used.extend(&known.used);
+                total.add(weight, known);
                 continue;
             }
             let lower = execution.known.iter().filter(|k| on.is_subset(&k.on)).map(|k| k.planner_cost);
             let lower = lower.fold(0.0, f64::max);
             // A plan with fewer indexes can still be had.
-            let upper = execution.known.iter().filter(|k| k.on.is_subset(&on));
-            let upper = upper.min_by(|a, b| a.planner_cost.total_cmp(&b.planner_cost)).cloned();
+            let fewer = execution.known.iter().enumerate().filter(|(_, k)| k.on.is_subset(&on));
+            let upper = fewer.min_by(|a, b| a.1.planner_cost.total_cmp(&b.1.planner_cost)).map(|(at, _)| at);
             let follows = execution.follows;
             let space = self.space(statement, follows.map_or(number, |f| f.leader));
             let mask = space.mask(&on);
@@ -426,11 +429,9 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                 cheapest.planner_cost = offset + slope * cheapest.planner_cost;
                 cheapest.cost = offset + slope * cheapest.cost;
             }
+            let upper = upper.map(|at| &self.executions[statement][number].known[at]);
             if let Some(known) = upper.filter(|k| k.planner_cost <= cheapest.planner_cost) {
-                total.cost += weight * known.cost;
-                total.planner_cost += weight * known.planner_cost;
-                total.visits += weight * known.visits;
-                total.used.extend(&known.used);
+                total.add(weight, known);
                 continue;
             }
             total.used.extend(used);

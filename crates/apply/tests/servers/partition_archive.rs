@@ -12,6 +12,12 @@ use postgres::SessionOptions;
 use crate::partition_sets::looked_after;
 use crate::world::{World, quick, shown};
 
+/// A set with one partition of a thousand rows, which is older than any retention.
+pub const OUTDATED: &str = "
+    create table r (at date not null, x int) partition by range (at);
+    create table r_1 partition of r for values from ('2001-01-01') to ('2001-02-01');
+    insert into r select '2001-01-05', n from generate_series(1, 1000) n";
+
 /// Names, types and values that text formats are bad at.
 pub const HOSTILE: &str = r#"
     create type "My Schema"."Mood" as enum ('so so', 'it''s "fine"');
@@ -159,13 +165,7 @@ async fn columns_that_came_since_get_their_default_and_columns_that_went_are_tol
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_dropped_without_an_archive_that_was_compared() {
     let world = World::on(testkit::any_server()).await;
-    world
-        .sql(
-            "create table r (at date not null, x int) partition by range (at); \
-             create table r_1 partition of r for values from ('2001-01-01') to ('2001-02-01'); \
-             insert into r select '2001-01-05', n from generate_series(1, 1000) n",
-        )
-        .await;
+    world.sql(OUTDATED).await;
     let folder = tempfile::tempdir().unwrap();
     // A folder that cannot be made: nothing is even detached.
     let file = folder.path().join("file");

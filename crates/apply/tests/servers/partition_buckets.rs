@@ -6,7 +6,7 @@ use apply::partition_sets::run;
 use apply::{Error, ExecuteOptions};
 
 use crate::deaths::{CHILD, recover, run_child};
-use crate::partition_archive::{HOSTILE, archives_of, archiving, reached};
+use crate::partition_archive::{HOSTILE, OUTDATED, archives_of, archiving, reached};
 use crate::partition_sets::looked_after;
 use crate::world::{World, quick, shown, target};
 
@@ -133,13 +133,7 @@ async fn killed_between_parts_the_next_run_aborts_the_upload_and_begins_again() 
 async fn a_bucket_that_takes_nothing_is_found_before_anything_is_detached() {
     let storage = testkit::ObjectStorage::start("cold");
     let world = World::on(testkit::any_server()).await;
-    world
-        .sql(
-            "create table r (at date not null, x int) partition by range (at); \
-             create table r_1 partition of r for values from ('2001-01-01') to ('2001-02-01'); \
-             insert into r select '2001-01-05', n from generate_series(1, 1000) n",
-        )
-        .await;
+    world.sql(OUTDATED).await;
     let good = with(&storage);
     let mut wrong = good.clone();
     let secret = ("AWS_SECRET_ACCESS_KEY".to_owned(), "guessed".to_owned());
@@ -167,13 +161,7 @@ async fn a_bucket_that_takes_nothing_is_found_before_anything_is_detached() {
 async fn a_bucket_over_tls_is_trusted_by_its_own_authority_and_by_no_other() {
     let storage = testkit::ObjectStorage::start_with_tls("cold");
     let world = World::on(testkit::any_server()).await;
-    world
-        .sql(
-            "create table r (at date not null, x int) partition by range (at); \
-             create table r_1 partition of r for values from ('2001-01-01') to ('2001-02-01'); \
-             insert into r select '2001-01-05', n from generate_series(1, 1000) n",
-        )
-        .await;
+    world.sql(OUTDATED).await;
     let trusting = |ca_file: Option<std::path::PathBuf>| {
         let object_storage = ObjectStorage { ca_file, ..reached(storage.endpoint()) };
         ExecuteOptions { object_storage, ..quick() }

@@ -49,11 +49,9 @@ impl LoggedValues {
             examples: true,
         };
         let bytes = self.files.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum();
-        let bar = context.printer.bar(bytes, "reading logs");
         let inputs = self.files.iter().cloned().map(Input::File).collect();
-        let found = logs::analyze(inputs, &options, &mut |counted| bar.inc(counted));
-        bar.finish_and_clear();
-        let values = of_statements(snapshot, &found?.examples);
+        let found = super::logs::read(context, inputs, bytes, &options)?;
+        let values = of_statements(snapshot, &found.examples);
         let with_parameters = snapshot.statements.iter().filter(|s| s.query.contains('$')).count();
         let note = match values.len() {
             0 => "The logs hold none of the statements that pg_stat_statements counted: their values are those of the \

@@ -80,6 +80,23 @@ pub(super) fn usual_jobs() -> usize {
     processors().min(MAX_USUAL_JOBS)
 }
 
+/// Reads logs of so many bytes and shows how far it has come.
+///
+/// # Errors
+/// Fails when a log cannot be read or is none.
+pub(super) fn read(
+    context: &Context,
+    inputs: Vec<Input>,
+    bytes: u64,
+    options: &Options,
+) -> Result<logs::Report, LogError> {
+    // Compressed logs hold more than their size says; the bar then waits at its end.
+    let bar = context.printer.bar(bytes, "reading logs");
+    let found = analyze(inputs, options, &mut |counted| bar.inc(counted));
+    bar.finish_and_clear();
+    found
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -123,11 +140,7 @@ pub fn run(context: &Context, args: Args) -> CommandResult {
         bytes += std::fs::metadata(&path).map_or(0, |m| m.len());
         inputs.push(Input::File(path));
     }
-    // Compressed logs hold more than their size says; the bar then waits at its end.
-    let bar = context.printer.bar(bytes, "reading logs");
-    let found = analyze(inputs, &options, &mut |counted| bar.inc(counted));
-    bar.finish_and_clear();
-    let found = found?;
+    let found = read(context, inputs, bytes, &options)?;
     let format = args
         .format
         .or_else(|| context.printer.json.then_some(Format::Json))
