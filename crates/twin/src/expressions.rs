@@ -112,11 +112,14 @@ async fn results(owner: &Client, source: &str, samples: &[(Option<String>, f64)]
     let values: Vec<Option<&str>> = samples.iter().map(|(v, _)| v.as_deref()).collect();
     for rank in ["pg_catalog.rank() OVER (ORDER BY e)", "NULL::pg_catalog.int8"] {
         let sql = format!(
-            "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, coalesce(pg_catalog.pg_column_size(e), 0),
+            "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, bytes,
                  {rank}, pg_catalog.pg_typeof(e)::pg_catalog.oid,
                  (SELECT y.typanalyze <> 0 FROM pg_catalog.pg_type AS y
                   WHERE y.oid = pg_catalog.pg_typeof(e)::pg_catalog.oid)
-             FROM ({source}) AS r
+             FROM (
+                 -- Measured before a sort shortens the headers of values.
+                 SELECT e, n, coalesce(pg_catalog.pg_column_size(e), 0) AS bytes FROM ({source}) AS r OFFSET 0
+             ) AS r
              ORDER BY r.n"
         );
         let Ok(rows) = owner.query(&sql, &[&values]).await else { continue };

@@ -154,7 +154,7 @@ impl Branch {
     }
 }
 
-/// The item of a fee that nothing pays.
+/// The item of a fee that nothing pays, and the place of a fee that there is not.
 const NOBODY: usize = usize::MAX;
 /// The fee of an index that is left out.
 const FORBIDDEN: f64 = 1e300;
@@ -162,26 +162,29 @@ const FORBIDDEN: f64 = 1e300;
 struct Relaxation<'p> {
     problem: &'p Problem,
     limits: Limits,
-    /// Where the fees of each execution begin; within, by alias and then bit.
+    /// Where the fees of each execution begin, and where the last ones end.
     offsets: Vec<usize>,
+    /// Where within them that of each alias and bit is.
+    places: Vec<Vec<usize>>,
     /// The item that each fee is of.
     items: Vec<usize>,
 }
 
 impl<'p> Relaxation<'p> {
     fn new(problem: &'p Problem, limits: Limits) -> Self {
-        let (mut offsets, mut items) = (Vec::new(), Vec::new());
+        let (mut offsets, mut places, mut items) = (Vec::new(), Vec::new(), Vec::new());
         for unit in &problem.units {
             offsets.push(items.len());
-            let pairs = unit.space.pairs();
-            for alias in 0..=unit.space.aliases {
-                let of_bits = unit.items.iter().enumerate();
-                items.extend(
-                    of_bits.map(|(bit, item)| if pairs.contains(&(alias, bit)) { *item } else { NOBODY }),
-                );
+            let width = unit.space.ids.len();
+            let mut of_unit = vec![NOBODY; width * (unit.space.aliases + 1)];
+            for (place, (alias, bit)) in unit.space.pairs().into_iter().enumerate() {
+                of_unit[alias * width + bit] = place;
+                items.push(unit.items[bit]);
             }
+            places.push(of_unit);
         }
-        Self { problem, limits, offsets, items }
+        offsets.push(items.len());
+        Self { problem, limits, offsets, places, items }
     }
 
     /// The price of each index, shared by those who may use it.
@@ -261,10 +264,9 @@ impl<'p> Relaxation<'p> {
         let mut value = self.problem.fixed_ms;
         let mut gradient = vec![0.0; fees.len()];
         let (mut scaled, mut paid) = (Vec::new(), Vec::new());
-        for ((unit, allowed), offset) in self.problem.units.iter().zip(allowed).zip(&self.offsets) {
-            let width = unit.space.ids.len() * (unit.space.aliases + 1);
+        for (number, (unit, allowed)) in self.problem.units.iter().zip(allowed).enumerate() {
             let scale = unit.scale.max(f64::MIN_POSITIVE);
-            let own = *offset..offset + width;
+            let own = self.offsets[number]..self.offsets[number + 1];
             scaled.clear();
             scaled.extend(own.clone().map(|at| match decided.get(self.items[at]) {
                 Some(Some(true)) => 0.0,
@@ -272,8 +274,8 @@ impl<'p> Relaxation<'p> {
                 _ => fees[at] / scale,
             }));
             let plans = allowed.as_ref().unwrap_or_else(|| unit.plans());
-            value += scale * plans.cheapest_with_fees(&scaled, &mut paid);
-            for at in paid.iter().map(|at| offset + at) {
+            value += scale * plans.cheapest_with_fees(&self.places[number], &scaled, &mut paid);
+            for at in paid.iter().map(|at| own.start + at) {
                 if decided.get(self.items[at]).is_some_and(Option::is_none) {
                     gradient[at] += 1.0;
                 }

@@ -366,13 +366,20 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         Ok(refused)
     }
 
-    /// Makes these candidates matter to every statement that reads their tables: an index that holds all columns of a
-    /// statement may be read as a whole in place of the table, whatever its first key is.
+    /// Makes these candidates matter to every statement of whose table they hold all columns: such an index may be read
+    /// as a whole in place of the table, whatever its first key is.
     pub fn widen(&mut self, set: &BTreeSet<CandidateId>, workload: &Workload) {
         for id in set {
             let Some(ready) = self.candidates.get(id) else { continue };
+            let index = &ready.definition;
+            let keys = index.keys.iter().filter_map(|key| match &key.target {
+                KeyTarget::Column(name) => Some(name),
+                KeyTarget::Expression(_) => None,
+            });
+            let held: BTreeSet<&String> = keys.chain(&index.include).collect();
             for (s, statement) in workload.statements.iter().enumerate() {
-                if statement.analysis.relations.iter().any(|r| r.name == ready.definition.table) {
+                let mut reads = statement.analysis.relations.iter().filter(|r| r.name == index.table);
+                if reads.any(|r| !r.whole_row && r.columns.iter().all(|column| held.contains(column))) {
                     self.relevant[s].insert(*id);
                     self.statements.entry(*id).or_default().insert(s);
                 }

@@ -48,6 +48,8 @@ struct Compiled {
     visits: f64,
     required: Mask,
     leaves: Vec<Leaf>,
+    /// What the planner says with everything: no set makes it cheaper.
+    least: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,7 @@ pub(super) struct PlanSpace {
     pub ids: Vec<CandidateId>,
     /// How many aliases the templates have.
     pub aliases: usize,
+    /// Those that can become cheapest first.
     templates: Vec<Compiled>,
 }
 
@@ -112,7 +115,7 @@ impl PlanSpace {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        let compiled: Vec<Compiled> = templates
+        let mut compiled: Vec<Compiled> = templates
             .iter()
             .filter_map(|template| {
                 let leaves = template
@@ -138,21 +141,28 @@ impl PlanSpace {
                     .collect();
                 let required = mask(&template.required)?;
                 let Template { origin, internal, doubt, visits, .. } = *template;
-                Some(Compiled { origin, internal, doubt, visits, required, leaves })
+                Some(Compiled { origin, internal, doubt, visits, required, leaves, least: f64::INFINITY })
             })
             .collect();
+        Self::sort(&mut compiled);
         let mut space = Self { aliases: aliases.len(), ids, templates: compiled };
         space.drop_hopeless();
         space
     }
 
+    /// Puts those first that can become cheapest.
+    fn sort(templates: &mut [Compiled]) {
+        for template in &mut *templates {
+            template.least = template.planner_cost(Mask::MAX, f64::INFINITY).unwrap_or(f64::INFINITY);
+        }
+        templates.sort_by(|a, b| a.least.total_cmp(&b.least));
+    }
+
     /// A template that costs more with everything than another with nothing is never the cheapest.
     fn drop_hopeless(&mut self) {
         let with_nothing = self.cheapest(0).planner_cost;
-        let all: Mask = Mask::MAX;
         self.templates.retain(|t| {
-            t.required == 0 && t.planner_cost(0).is_some()
-                || t.planner_cost(all).is_some_and(|c| c < with_nothing)
+            t.required == 0 && t.planner_cost(0, f64::INFINITY).is_some() || t.least < with_nothing
         });
     }
 
@@ -166,9 +176,10 @@ impl PlanSpace {
     pub fn cheapest(&self, on: Mask) -> Cheapest {
         let mut best = Cheapest { planner_cost: f64::INFINITY, cost: f64::INFINITY, template: 0 };
         for (number, template) in self.templates.iter().enumerate() {
-            if let Some(cost) = template.planner_cost(on)
-                && cost < best.planner_cost
-            {
+            if template.least >= best.planner_cost {
+                break;
+            }
+            if let Some(cost) = template.planner_cost(on, best.planner_cost) {
                 best = Cheapest { planner_cost: cost, cost: cost + template.doubt, template: number };
             }
         }
@@ -177,7 +188,7 @@ impl PlanSpace {
 
     /// What no set costs less than.
     pub fn least_cost(&self) -> f64 {
-        self.templates.iter().filter_map(|t| t.planner_cost(Mask::MAX)).fold(f64::INFINITY, f64::min)
+        self.templates.first().map_or(f64::INFINITY, |t| t.least)
     }
 
     /// How much there is to look at, in ways to read a table.
@@ -217,6 +228,7 @@ impl PlanSpace {
                 spare >= 0.0
             })
         });
+        Self::sort(&mut templates);
         Self { templates, ..self.clone() }
     }
 
@@ -244,15 +256,15 @@ impl PlanSpace {
             .collect()
     }
 
-    /// The cheapest plan when each index has a fee that every table which is read by it pays. `fees` holds
-    /// those of each alias in turn, by bit; indexes that cannot be exchanged stand after the last alias.
-    /// Gives the cost, and puts the places of the fees that are paid into `paid`.
-    pub fn cheapest_with_fees(&self, fees: &[f64], paid: &mut Vec<usize>) -> f64 {
+    /// The cheapest plan when each index has a fee that every table which is read by it pays. `places` tells where
+    /// in `fees` that of each pair is (see [`PlanSpace::pairs`]): those of each alias in turn, by bit; indexes that cannot be
+    /// exchanged stand after the last alias. Gives the cost, and puts the places of the fees that are paid into `paid`.
+    pub fn cheapest_with_fees(&self, places: &[usize], fees: &[f64], paid: &mut Vec<usize>) -> f64 {
         let width = self.ids.len();
         let sum = |alias: usize, needs: Mask| -> f64 {
             let (mut sum, mut rest) = (0.0, needs);
             while rest != 0 {
-                sum += fees[alias * width + rest.trailing_zeros() as usize];
+                sum += fees[places[alias * width + rest.trailing_zeros() as usize]];
                 rest &= rest - 1;
             }
             sum
@@ -273,8 +285,14 @@ impl PlanSpace {
         };
         let mut best: (f64, Option<&Compiled>) = (f64::INFINITY, None);
         for template in &self.templates {
+            if template.least >= best.0 {
+                break;
+            }
             let mut total = template.internal + template.doubt + sum(self.aliases, template.required);
             for leaf in &template.leaves {
+                if total >= best.0 {
+                    break;
+                }
                 total += cheapest(leaf).0;
             }
             if total < best.0 {
@@ -287,7 +305,7 @@ impl PlanSpace {
             for (alias, needs) in of_leaves.chain([(self.aliases, template.required)]) {
                 let mut rest = needs;
                 while rest != 0 {
-                    paid.push(alias * width + rest.trailing_zeros() as usize);
+                    paid.push(places[alias * width + rest.trailing_zeros() as usize]);
                     rest &= rest - 1;
                 }
             }
@@ -319,14 +337,18 @@ impl Leaf {
 }
 
 impl Compiled {
-    fn planner_cost(&self, on: Mask) -> Option<f64> {
+    /// What the planner says of it under a set, where the set has what it needs and that is below a limit.
+    fn planner_cost(&self, on: Mask, below: f64) -> Option<f64> {
         if self.required & !on != 0 {
             return None;
         }
         let mut sum = self.internal;
         for leaf in &self.leaves {
+            if sum >= below {
+                return None;
+            }
             sum += leaf.best(on)?.cost;
         }
-        Some(sum)
+        (sum < below).then_some(sum)
     }
 }

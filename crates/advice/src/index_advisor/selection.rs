@@ -200,11 +200,6 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let least_ms = self.least_ms();
         self.explore_all(least_ms).await?;
         let mut found = self.search(None, least_ms).await?;
-        // A set that holds all columns of a statement may be read in place of a table, whatever its first keys are.
-        self.evaluator.widen(&found.chosen, self.workload);
-        if self.guard(&found.chosen).await? {
-            found = self.search(Some(found.chosen), least_ms).await?;
-        }
         if let Some(set) = self.give_up(found.objective).await? {
             found = self.search(Some(set), least_ms).await?;
         }
@@ -270,6 +265,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
             round += 1;
             proven_ms = Some((self.evaluator.planner_calls(), proven.limit_ms));
             let calls = self.evaluator.planner_calls();
+            self.evaluator.widen(&found, self.workload);
             if self.guard(&found).await? {
                 // From here on it is another problem, with other candidates.
                 (best, facts) = (None, self.facts());

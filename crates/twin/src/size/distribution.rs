@@ -33,7 +33,10 @@ const DEFAULT_DISTINCT: f64 = 200.0;
 /// The distribution of one attribute's values.
 pub(crate) fn of_one(attribute: &Attribute, relation: &Relation, table_rows: f64) -> Vec<Class> {
     let Some(statistics) = attribute.statistics(relation) else {
-        return vec![Class::new(1.0 / DEFAULT_DISTINCT, DEFAULT_DISTINCT)];
+        // What is made of several columns tells as many rows apart as one of them at least, as a rule.
+        let known = attribute.mentioned(relation).filter_map(|c| c.statistics.as_ref());
+        let distinct = known.map(|s| s.distinct(table_rows)).fold(DEFAULT_DISTINCT, f64::max);
+        return vec![Class::new(1.0 / distinct, distinct)];
     };
     let nulls = attribute.null_fraction(relation);
     let mut classes = Vec::new();

@@ -178,16 +178,21 @@ impl Shape {
 impl Attribute {
     /// The column that is stored, or the only one that an expression mentions: `lower(email)` is
     /// about as wide as `email` and has about as many values.
-    pub(crate) fn column<'a>(&self, relation: &'a Relation) -> Option<&'a Column> {
+    pub(crate) fn column<'a>(&'a self, relation: &'a Relation) -> Option<&'a Column> {
         if self.attnum != 0 {
             return relation.columns.iter().find(|c| c.attnum == self.attnum);
         }
-        let expression = self.expression.as_deref()?;
-        let mut mentioned = relation.columns.iter().filter(|c| mentions(expression, &c.name));
+        let mut mentioned = self.mentioned(relation);
         match (mentioned.next(), mentioned.next()) {
             (Some(only), None) => Some(only),
             _ => None,
         }
+    }
+
+    /// The columns that an expression mentions; none where it is a column.
+    fn mentioned<'a>(&'a self, relation: &'a Relation) -> impl Iterator<Item = &'a Column> {
+        let expression = self.expression.as_deref().filter(|_| self.attnum == 0);
+        relation.columns.iter().filter(move |c| expression.is_some_and(|e| mentions(e, &c.name)))
     }
 
     pub(crate) fn statistics<'a>(&'a self, relation: &'a Relation) -> Option<&'a ColumnStatistics> {

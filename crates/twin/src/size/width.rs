@@ -17,6 +17,9 @@ const SHORT_MAX: f64 = 127.0;
 /// What a header of four bytes takes more than one of one byte.
 const LONG_HEADER: f64 = 3.0;
 
+/// What the planner takes a value for of which it knows nothing (`get_typavgwidth()`).
+const UNKNOWN: f64 = 32.0;
+
 /// Average bytes of an index tuple that holds these attributes, line pointer left out.
 pub(crate) fn tuple_bytes(attributes: &[Attribute], relation: &Relation) -> f64 {
     // End of the data so far and whether there was a NULL, with the share of the tuples.
@@ -114,7 +117,12 @@ pub(crate) fn average(attribute: &Attribute, relation: &Relation) -> f64 {
     }
     match attribute.column(relation) {
         Some(column) if column.type_length < 0 => f64::from(column_width(attribute, relation, column)),
-        _ => 32.0,
+        Some(_) => UNKNOWN,
+        // Texts that are put together are as long as their parts together.
+        None => match attribute.mentioned(relation).map(|c| f64::from(c.average_width())).sum::<f64>() {
+            parts if parts > 0.0 => parts,
+            _ => UNKNOWN,
+        },
     }
 }
 

@@ -13,13 +13,14 @@ CREATE TABLE public."Odd.people" (
     id int, "E-mail" varchar(255), placed timestamp, state text, doc jsonb, gone date, amount numeric(8, 2), tags text[]
 );"#;
 
+/// As many rows as ANALYZE looks at, so that it always finds the same.
 const DATA: &str = r#"
 INSERT INTO "Odd.people"
-SELECT i, 'User' || (i * 7919) % 40000 || '@Example' || i % 100 || '.com', '2024-01-01'::timestamp + i * interval '25 minutes',
+SELECT i, 'User' || (i * 7919) % 30000 || '@Example' || i % 100 || '.com', '2024-01-01'::timestamp + i * interval '25 minutes',
     CASE WHEN i % 10 = 0 THEN 'Open' WHEN i % 3 = 0 THEN 'Paid' ELSE 'Sent' END,
     jsonb_build_object('kind', i % 7, 'n', i), CASE WHEN i % 50 = 0 THEN '2025-01-01'::date + i % 30 END, i % 1000 / 7.0,
     ARRAY['t' || i % 20]
-FROM generate_series(1, 40000) AS i;
+FROM generate_series(1, 30000) AS i;
 VACUUM ANALYZE"#;
 
 /// An expression as an index has it, and a condition on it.
@@ -28,7 +29,7 @@ const CASES: &[(&str, &str)] = &[
     (r#"lower("E-mail")"#, r#"lower("E-mail") BETWEEN 'user2' AND 'user3'"#),
     (r#"("left"("E-mail", 6))"#, r#"left("E-mail", 6) = 'User12'"#),
     ("date(placed)", "date(placed) = '2024-06-05'"),
-    ("date(placed)", "date(placed) >= '2025-10-05'"),
+    ("date(placed)", "date(placed) >= '2025-04-05'"),
     ("date_trunc('month', placed)", "date_trunc('month', placed) = '2024-06-01'"),
     ("date_trunc('hour', placed)", "date_trunc('hour', placed) = '2024-06-01 10:00'"),
     ("(EXTRACT(hour FROM placed))", "extract(hour FROM placed) = 7"),
