@@ -130,6 +130,20 @@ async fn statistics_of_another_time_get_an_analyze_and_pages_a_vacuum() {
     assert_eq!(found["sql"], serde_json::json!(["ANALYZE public.grown"]), "{found:#}");
     // A consequence is no cause of its own.
     assert!(!value["findings"].to_string().contains("\"row-misestimate\""), "{value:#}");
+    // Little changed, but it is just what is asked for.
+    world.sql("insert into queue select n, 99 from generate_series(40001, 42500) n").await;
+    world
+        .wait_until("select n_mod_since_analyze between 2500 and 3000 from pg_stat_user_tables where relname = 'queue'")
+        .await;
+    let value = explained(&user, &world, "select * from queue where state = 99");
+    let found = remedy(&value, "stale-statistics");
+    assert_eq!(found["sql"], serde_json::json!(["ANALYZE public.queue"]), "{found:#}");
+    assert!(
+        value["findings"]
+            .to_string()
+            .contains("queue has rows with state = '99' that its statistics do not know"),
+        "{value:#}"
+    );
 
     world.sql("vacuum (analyze) queue").await;
     world.sql("update queue set state = state + 1 where id % 3 = 0").await;

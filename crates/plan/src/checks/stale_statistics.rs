@@ -1,7 +1,7 @@
 //! Did the planner work with statistics of another time?
 //!
 //! Fields: from the catalog, rows changed since ANALYZE against `reltuples`, and whether there are statistics
-//! at all. Of a plan that was executed, only tables whose estimate was off are reported: old statistics
+//! at all; and from the conditions, values that came since. Of a plan that was executed, only tables whose estimate was off are reported: old statistics
 //! that are still right do no harm.
 
 use model::snapshot::Relation;
@@ -60,8 +60,15 @@ fn stale(relation: &Relation, node: &Node, thresholds: &Thresholds) -> Option<(S
     }
     let changed = relation.changed_since_analyze();
     let share = changed / relation.reltuples.max(1.0);
-    if changed < thresholds.stale_min_rows || share <= thresholds.stale_share {
+    if changed < thresholds.stale_min_rows {
         return None;
+    }
+    if share <= thresholds.stale_share {
+        let value = new_value(relation, node, changed, thresholds)?;
+        return Some((
+            format!("{name} has rows with {value} that its statistics do not know"),
+            format!("{} rows, {}", count(changed), percent(share)),
+        ));
     }
     let shown = if share > 10.0 { format!("{:.0} times its rows", share) } else { percent(share) };
     let evidence = match analyzed {
@@ -69,6 +76,69 @@ fn stale(relation: &Relation, node: &Node, thresholds: &Thresholds) -> Option<(S
         None => format!("{} rows, {shown}", count(changed)),
     };
     Some((format!("{} rows of {name} changed since its statistics were collected", count(changed)), evidence))
+}
+
+/// A value that a condition asks for, that is in none of the statistics although they list every value that the column
+/// had, and whose rows may all have come since: few changes can make an estimate wrong, if they are what is asked for.
+fn new_value(relation: &Relation, node: &Node, changed: f64, thresholds: &Thresholds) -> Option<String> {
+    let unexpected = node.rows() - node.planned_rows();
+    if unexpected <= 0.0 || changed < unexpected || factor_off(node) < thresholds.misestimate_factor {
+        return None;
+    }
+    for column in &relation.columns {
+        let Some(statistics) = column.statistics.as_ref() else { continue };
+        let common = statistics.common_values();
+        let listed: f32 = common.iter().map(|(_, frequency)| frequency).sum();
+        if listed + statistics.null_frac < ALL_LISTED {
+            continue;
+        }
+        for (_, condition) in node.conditions() {
+            let asked = literals(condition, &model::quote_identifier(&column.name));
+            if let Some(value) = asked.into_iter().find(|v| common.iter().all(|(known, _)| known != v)) {
+                return Some(format!("{} = {}", column.name, model::quote_literal(&value)));
+            }
+        }
+    }
+    None
+}
+
+/// From this share of the rows on a list of common values has all that there are.
+const ALL_LISTED: f32 = 0.99;
+
+/// The constants that a column is compared with by `=` in a condition as EXPLAIN prints it: `(kind = 'a'::text)`,
+/// `(t.n = 3)`, `((code)::text = 'x'::text)`.
+fn literals(condition: &str, column: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for comparison in [format!("{column} = "), format!("{column})::text = ")] {
+        for (at, _) in condition.match_indices(&comparison) {
+            // Not the end of a longer name.
+            if !condition[..at].ends_with(['(', '.']) {
+                continue;
+            }
+            let rest = &condition[at + comparison.len()..];
+            match rest.strip_prefix('\'') {
+                Some(quoted) => found.extend(quoted_value(quoted)),
+                None => {
+                    let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || "-.".contains(*c)).collect();
+                    found.extend((!number.is_empty()).then_some(number));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The text up to the quote that ends it.
+fn quoted_value(text: &str) -> Option<String> {
+    let mut value = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\'' && rest.next_if_eq(&'\'').is_none() {
+            return Some(value);
+        }
+        value.push(c);
+    }
+    None
 }
 
 /// By which factor the estimate of a node is off.
@@ -122,6 +192,16 @@ mod tests {
             let found = CHECK.diagnose(&plan, &Thresholds::default(), Some(&database));
             assert_eq!(found.len(), expected, "{live}");
         }
+    }
+
+    #[test]
+    fn constants_are_read_as_explain_prints_them() {
+        let condition = "((kind = 'it''s new'::text) AND ((code)::text = 'x'::text) AND (other_kind = 'no'::text))";
+        assert_eq!(literals(condition, "kind"), ["it's new"]);
+        assert_eq!(literals(condition, "code"), ["x"]);
+        assert_eq!(literals("((r.n = 3) AND (r.nn = 4))", "n"), ["3"]);
+        assert_eq!(literals("(kind = 'cut off", "kind"), Vec::<String>::new());
+        assert_eq!(literals("(kind = other)", "kind"), Vec::<String>::new());
     }
 
     #[test]
