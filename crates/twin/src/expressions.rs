@@ -13,7 +13,7 @@ use tokio_postgres::types::Oid;
 
 use crate::candidates::array_element;
 use crate::error::Error;
-use crate::size::{self, Evaluated, Shape};
+use crate::size::{self, Evaluated, Seen, Shape};
 use crate::statistics::{Attribute, Row, Writer};
 use crate::the_twin::Table;
 
@@ -137,6 +137,31 @@ async fn results(owner: &Client, source: &str, samples: &[(Option<String>, f64)]
     None
 }
 
+/// How far counts that may be chance are to be believed.
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    mean: f64,
+    /// From 0, where counts differ as they do by chance, to 1.
+    share: f64,
+}
+
+impl Trust {
+    fn believed(self, count: f64) -> f64 {
+        self.mean + self.share * (count - self.mean)
+    }
+}
+
+/// Counts among so many values of which most may not have been seen: as far as they differ by more than chance has it
+/// (Poisson), they are believed, and else taken for their mean (Efron and Morris: *Stein's Estimation Rule and Its
+/// Competitors - An Empirical Bayes Approach*, JASA 1973).
+fn trust(counts: impl Iterator<Item = f64>, distinct: f64) -> Trust {
+    let (seen, sum, squares) = counts.fold((0.0, 0.0, 0.0), |(n, s, q), c| (n + 1.0, s + c, q + c * c));
+    let all = f64::max(distinct, seen).max(1.0);
+    let mean = sum / all;
+    let variance = (squares / all - mean * mean).max(f64::MIN_POSITIVE);
+    Trust { mean, share: (1.0 - mean / variance).clamp(0.0, 1.0) }
+}
+
 /// The statistics of the results: those that many rows have, the others as a histogram.
 fn describe(evaluated: &[Evaluated], relation: &Relation, column: &ColumnStatistics) -> ColumnStatistics {
     let rows = relation.rows();
@@ -145,10 +170,17 @@ fn describe(evaluated: &[Evaluated], relation: &Relation, column: &ColumnStatist
     // Of a column without a histogram every value is known, and so is every result.
     let complete = results.values.values().all(|seen| seen.common);
     let mean = (1.0 - nulls) / results.distinct.max(1.0);
-    let (mut common, rare): (Vec<_>, Vec<_>) = results.values.iter().partition(|(_, seen)| {
-        complete || ((seen.common || seen.count >= SETTLED) && seen.weight > FREQUENT * mean)
-    });
-    common.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
+    let is_settled = |seen: &Seen| complete || seen.common || seen.count >= SETTLED;
+    let unsettled = || results.values.values().filter(|seen| !is_settled(seen)).map(|seen| seen.count);
+    let settled = results.values.len() - unsettled().count();
+    let trust = trust(unsettled(), results.distinct - settled as f64);
+    let weight = |seen: &Seen| match is_settled(seen) {
+        true => seen.weight,
+        false => seen.weight * (trust.believed(seen.count) / seen.count),
+    };
+    let (mut common, rare): (Vec<_>, Vec<_>) =
+        results.values.iter().partition(|(_, seen)| complete || weight(seen) > FREQUENT * mean);
+    common.sort_by(|a, b| weight(b.1).total_cmp(&weight(a.1)));
     common.truncate(MAX_COMMON);
     let mut bounds: Vec<(i64, &str)> = rare
         .iter()
@@ -158,15 +190,15 @@ fn describe(evaluated: &[Evaluated], relation: &Relation, column: &ColumnStatist
     bounds.sort_unstable();
     let literal = |values: Vec<String>| (!values.is_empty()).then(|| format!("{{{}}}", values.join(",")));
     let present = evaluated.iter().filter(|e| e.value.is_some());
-    let (bytes, weight) = present.fold((0.0, 0.0), |(b, w), e| (b + e.bytes * e.weight, w + e.weight));
+    let (bytes, all) = present.fold((0.0, 0.0), |(b, w), e| (b + e.bytes * e.weight, w + e.weight));
     let share = results.distinct / rows.max(1.0);
     ColumnStatistics {
         null_frac: nulls as f32,
-        avg_width: if weight > 0.0 { (bytes / weight).round() as i32 } else { 0 },
+        avg_width: if all > 0.0 { (bytes / all).round() as i32 } else { 0 },
         n_distinct: if share > GROWS { -(share.min(1.0) as f32) } else { results.distinct as f32 },
         most_common_vals: literal(common.iter().map(|(value, _)| array_element(value)).collect()),
         most_common_freqs: (!common.is_empty())
-            .then(|| common.iter().map(|(_, seen)| seen.weight as f32).collect()),
+            .then(|| common.iter().map(|(_, seen)| weight(seen) as f32).collect()),
         histogram_bounds: (bounds.len() > 1)
             .then(|| literal(bounds.iter().map(|(_, value)| array_element(value)).collect()))
             .flatten(),

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use model::snapshot::{Column, ColumnStatistics, Relation};
 
 pub(crate) use btree::height as btree_height;
-pub(crate) use distribution::{results, samples};
+pub(crate) use distribution::{Seen, results, samples};
 use width::{average, tuple_bytes};
 
 /// Bytes of a page.

@@ -16,7 +16,7 @@ CREATE TABLE public."Odd.people" (
 /// As many rows as ANALYZE looks at, so that it always finds the same.
 const DATA: &str = r#"
 INSERT INTO "Odd.people"
-SELECT i, 'User' || (i * 7919) % 30000 || '@Example' || i % 100 || '.com', '2024-01-01'::timestamp + i * interval '25 minutes',
+SELECT i, 'User' || (i * 7919) % 30000 || '@Example' || i % 100 || '.com', '2024-01-01'::timestamp + i * interval '26 minutes 17 seconds',
     CASE WHEN i % 10 = 0 THEN 'Open' WHEN i % 3 = 0 THEN 'Paid' ELSE 'Sent' END,
     jsonb_build_object('kind', i % 7, 'n', i), CASE WHEN i % 50 = 0 THEN '2025-01-01'::date + i % 30 END, i % 1000 / 7.0,
     ARRAY['t' || i % 20]
