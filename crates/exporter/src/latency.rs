@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::DateTime;
-use postgres::catalog::SessionSampleRow;
+use postgres::catalog::{SessionLooks, SessionSampleRow};
 use postgres::{Session, Target};
 use sampling::{Activity, Observed, Sample, Sampler, UserStatement};
 use tokio::sync::watch as signal;
@@ -101,13 +101,15 @@ pub(crate) async fn sample(shared: Shared, target: Target, mut stop: signal::Rec
 }
 
 async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mutex<Watching>) {
+    let preparing = SessionLooks::through(session);
+    let Ok(Ok(sessions)) = tokio::time::timeout(shared.options.timeout, preparing).await else { return };
     let mut ticks = interval(lock(watching).interval);
     // A look that came late is not made up for: two at once show the same.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let quiet = lock(watching).sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
-        let looking = postgres::catalog::session_samples(session, session.version_num(), quiet);
+        let looking = sessions.look(session, quiet);
         let Ok(Ok(rows)) = tokio::time::timeout(shared.options.timeout, looking).await else { return };
         let mut watching = lock(watching);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());

@@ -47,11 +47,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Exit::Error.code() } else { 0 });
         }
     };
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = cli.command.worker_threads() {
-        runtime.worker_threads(threads);
-    }
-    let result = runtime
+    let result = cli
+        .command
+        .runtime()
         .enable_all()
         .build()
         .map_err(|e| CommandError::new("could not start the asynchronous runtime").detail(e.to_string()))

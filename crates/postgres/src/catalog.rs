@@ -14,8 +14,8 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionSampleRow, SessionWaitRow, blockers,
-    create_index_progress, old_transactions, session_samples, session_wait,
+    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionLooks, SessionSampleRow, SessionWaitRow,
+    blockers, create_index_progress, old_transactions, session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,

@@ -6,11 +6,13 @@
 //! where the struct has no `Option` is an error that names the column, never a default.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::Error;
+use crate::session::Session;
 
 /// What decides between the variants of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,50 @@ async fn run<R: CatalogRow>(
     let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
     let rows =
         client.query_typed(sql, &typed).await.map_err(|error| Error::from_query(query.name, &error))?;
+    decode(&rows)
+}
+
+/// A query that one session runs many times a second. It is prepared, because to parse and plan it takes the server as
+/// long as to run it; behind a pooler in transaction mode it is not, as for [`read`].
+pub struct Repeated<R> {
+    statement: Option<Statement>,
+    row: PhantomData<fn() -> R>,
+}
+
+impl<R: CatalogRow> Repeated<R> {
+    /// Prepares it for a session, with which alone it can be read.
+    ///
+    /// # Errors
+    /// Those of [`Error::from_query`].
+    pub async fn prepare(session: &Session) -> Result<Self, Error> {
+        let variant = R::QUERY.variant(&(session.version_num() / 10_000).to_string())?;
+        let statement = if session.behind_transaction_pooler() {
+            None
+        } else {
+            let prepared = session.prepare_typed(variant.sql, R::QUERY.parameters).await;
+            Some(prepared.map_err(|error| Error::from_query(R::QUERY.name, &error))?)
+        };
+        Ok(Self { statement, row: PhantomData })
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub async fn read(&self, session: &Session, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<R>, Error> {
+        let Some(statement) = &self.statement else {
+            return read(session, session.version_num(), parameters).await;
+        };
+        let rows = session
+            .query(statement, parameters)
+            .await
+            .map_err(|error| Error::from_query(R::QUERY.name, &error))?;
+        decode(&rows)
+    }
+}
+
+fn decode<R: CatalogRow>(rows: &[Row]) -> Result<Vec<R>, Error> {
+    let query = &R::QUERY;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     // Names are resolved once, not once per row.
     let names: BTreeMap<&str, usize> =

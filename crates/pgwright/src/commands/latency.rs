@@ -10,6 +10,7 @@ use chrono::DateTime;
 use clap::Args as ClapArgs;
 use model::Millis;
 use postgres::Session;
+use postgres::catalog::SessionLooks;
 use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, UserStatement, estimate};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -115,6 +116,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
     };
     let bar = context.printer.bar(args.window.as_secs().max(1), "watching");
     let began = Instant::now();
+    let sessions = SessionLooks::through(session).await?;
     let mut ticks = interval(args.interval);
     // A look that came late is not made up for: two at once show the same.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,7 +127,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
         }
         let looked = Instant::now();
         let quiet = watched.sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
-        let rows = postgres::catalog::session_samples(session, session.version_num(), quiet).await?;
+        let rows = sessions.look(session, quiet).await?;
         watched.looks.record(looked.elapsed().as_secs_f64() * 1000.0);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut hidden = 0;

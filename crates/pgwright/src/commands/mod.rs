@@ -102,10 +102,19 @@ pub enum Command {
 }
 
 impl Command {
-    /// How many threads it may use for what is asynchronous; nothing for as many as there are cores. What runs beside a
-    /// server for ever takes one: each more costs memory, and cores that the server could use.
-    pub fn worker_threads(&self) -> Option<usize> {
-        matches!(self, Self::Serve(_)).then_some(1)
+    /// What runs what is asynchronous. A command that runs beside a server for ever has one thread for it: each more costs
+    /// memory, and cores that the server could use. One that only looks again and again has no other thread, because each
+    /// look would go from one to the other and back.
+    pub fn runtime(&self) -> tokio::runtime::Builder {
+        match self {
+            Self::Latency(_) => tokio::runtime::Builder::new_current_thread(),
+            Self::Serve(_) => {
+                let mut runtime = tokio::runtime::Builder::new_multi_thread();
+                runtime.worker_threads(1);
+                runtime
+            }
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 
 use crate::catalog_query;
-use crate::catalog_query::read;
+use crate::catalog_query::{Repeated, read};
 use crate::error::Error;
+use crate::session::Session;
 
 catalog_query! {
     /// A session that another one waits for.
@@ -60,17 +61,30 @@ catalog_query! {
     parameters [TIMESTAMPTZ]
 }
 
-/// What every client session but the own one does, in whichever database; those left out that have been idle since before
-/// `quiet_before`.
-///
-/// # Errors
-/// When the query fails.
-pub async fn session_samples(
-    client: &Client,
-    version_num: i32,
-    quiet_before: Option<DateTime<Utc>>,
-) -> Result<Vec<SessionSampleRow>, Error> {
-    read(client, version_num, &[&quiet_before]).await
+/// Looks at sessions, again and again.
+pub struct SessionLooks(Repeated<SessionSampleRow>);
+
+impl SessionLooks {
+    /// Gets ready to look through a session.
+    ///
+    /// # Errors
+    /// When the server does not take the query.
+    pub async fn through(session: &Session) -> Result<Self, Error> {
+        Repeated::prepare(session).await.map(Self)
+    }
+
+    /// What every client session but the own one does, in whichever database; those left out that have been idle since
+    /// before `quiet_before`. `session` is the one that this was made for.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub async fn look(
+        &self,
+        session: &Session,
+        quiet_before: Option<DateTime<Utc>>,
+    ) -> Result<Vec<SessionSampleRow>, Error> {
+        self.0.read(session, &[&quiet_before]).await
+    }
 }
 
 /// What the process `pid` waits for; `None` when there is no such process.
