@@ -1,7 +1,6 @@
 SELECT /* pgwright:session_samples */
     a.pid,
     a.datid,
-    a.datid = c.datid AS is_here,
     a.usesysid,
     a.query_id,
     a.state,
@@ -11,12 +10,9 @@ SELECT /* pgwright:session_samples */
     a.wait_event,
     c.now
 -- One row without a session when there is none: the time is always wanted.
-FROM (
-    SELECT
-        pg_catalog.clock_timestamp() AS now,
-        (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) AS datid
-) AS c
--- The view on this function joins names of users and databases, which takes as long as the rest.
+FROM (SELECT pg_catalog.clock_timestamp() AS now) AS c
+-- The view on this function joins names of users and databases, which takes as long as the rest. No catalog is read: when
+-- somebody has locked one is when it matters most to see who waits.
 LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) AS a
   ON a.datid IS NOT NULL
   AND a.backend_type = 'client backend'

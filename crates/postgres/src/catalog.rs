@@ -14,8 +14,8 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, OldTransactionRow, SessionLooks, SessionSampleRow, SessionWaitRow,
-    blockers, create_index_progress, old_transactions, session_wait,
+    BlockerRow, CreateIndexProgressRow, OldTransactionRow, OwnDatabaseRow, SessionLooks, SessionSampleRow,
+    SessionWaitRow, blockers, create_index_progress, old_transactions, session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
@@ -71,6 +71,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     RelationRow::QUERY,
     ServerRow::QUERY,
     SessionSampleRow::QUERY,
+    OwnDatabaseRow::QUERY,
     SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,

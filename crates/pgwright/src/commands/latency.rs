@@ -133,7 +133,7 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
         let mut hidden = 0;
         let samples: Vec<Sample> = rows
             .into_iter()
-            .filter(|row| row.is_here == Some(true))
+            .filter(|row| row.datid.is_some() && row.datid == sessions.datid)
             .filter_map(|row| {
                 let pid = row.pid?;
                 let Some(state) = row.state.as_deref() else {

@@ -42,11 +42,10 @@ catalog_query! {
 }
 
 catalog_query! {
-    /// What a session does or did last, and whether in this database. Without any session there is one row without a process.
+    /// What a session does or did last. Without any session there is one row without a process.
     pub struct SessionSampleRow {
         pid: Option<i32>,
         datid: Option<u32>,
-        is_here: Option<bool>,
         usesysid: Option<u32>,
         query_id: Option<i64>,
         state: Option<String>,
@@ -61,8 +60,21 @@ catalog_query! {
     parameters [TIMESTAMPTZ]
 }
 
+catalog_query! {
+    /// The database of the session.
+    pub struct OwnDatabaseRow {
+        datid: Option<u32>,
+    }
+    name "own_database"
+    server { 13 => "own_database.sql" }
+}
+
 /// Looks at sessions, again and again.
-pub struct SessionLooks(Repeated<SessionSampleRow>);
+pub struct SessionLooks {
+    query: Repeated<SessionSampleRow>,
+    /// The session's database.
+    pub datid: Option<u32>,
+}
 
 impl SessionLooks {
     /// Gets ready to look through a session.
@@ -70,7 +82,9 @@ impl SessionLooks {
     /// # Errors
     /// When the server does not take the query.
     pub async fn through(session: &Session) -> Result<Self, Error> {
-        Repeated::prepare(session).await.map(Self)
+        let own: Vec<OwnDatabaseRow> = read(session, session.version_num(), &[]).await?;
+        let datid = own.first().and_then(|row| row.datid);
+        Ok(Self { query: Repeated::prepare(session).await?, datid })
     }
 
     /// What every client session but the own one does, in whichever database; those left out that have been idle since
@@ -83,7 +97,7 @@ impl SessionLooks {
         session: &Session,
         quiet_before: Option<DateTime<Utc>>,
     ) -> Result<Vec<SessionSampleRow>, Error> {
-        self.0.read(session, &[&quiet_before]).await
+        self.query.read(session, &[&quiet_before]).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use cluster::{Server, ServerOptions};
-use postgres::catalog::{blockers, create_index_progress, old_transactions};
+use postgres::catalog::{SessionLooks, blockers, create_index_progress, old_transactions};
 use postgres::{Capabilities, Error, ExplainOptions, Session, SessionOptions, explain, statements};
 
 use crate::{session, target};
@@ -180,5 +180,32 @@ async fn who_blocks_whom_and_how_far_an_index_is() {
         holder.batch_execute("COMMIT").await.unwrap();
         building.await.unwrap().unwrap();
         assert!(old_transactions(&open, version).await.unwrap().iter().all(|t| t.pid != holder_pid));
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_looked_at_while_catalogs_are_locked() {
+    for binaries in testkit::all_servers().iter().map(|server| server.binaries()) {
+        // A server of its own: the catalogs of all databases are locked.
+        let server = Server::start(binaries, ServerOptions::default()).unwrap();
+        let url = server.url("postgres");
+        let open = session(&url).await;
+        let looks = SessionLooks::through(&open).await.unwrap();
+        let holder = testkit::connect(&url).await;
+        holder
+            .batch_execute(
+                "SET allow_system_table_mods = on; BEGIN; LOCK TABLE pg_catalog.pg_class, pg_catalog.pg_attribute, \
+                 pg_catalog.pg_database, pg_catalog.pg_authid, pg_catalog.pg_proc IN ACCESS EXCLUSIVE MODE",
+            )
+            .await
+            .unwrap();
+        let rows =
+            tokio::time::timeout(Duration::from_secs(30), looks.look(&open, None)).await.unwrap().unwrap();
+        let found = rows.iter().find(|row| row.state.as_deref() == Some("idle in transaction")).unwrap();
+        assert!(found.datid.is_some() && found.datid == looks.datid);
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        // Sessions that have been idle for longer are left out; the time is always there.
+        let rows = looks.look(&open, Some(rows[0].now + Duration::from_secs(3600))).await.unwrap();
+        assert_eq!((rows.len(), rows[0].pid), (1, None), "{rows:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postgres::catalog::SessionLooks;
 use postgres::{Capabilities, Error, SessionOptions, snapshot, statements};
 
 use testkit::PgBouncer;
@@ -69,7 +70,9 @@ async fn what_only_reads_catalogs_works_through_transaction_mode() {
         let options = SessionOptions { allow_transaction_pooler: true, ..SessionOptions::default() };
         let pooled = target(&pooler.url(&database.name)).connect(&options).await.unwrap();
         assert!(pooled.behind_transaction_pooler());
+        let looks = SessionLooks::through(&pooled).await.unwrap();
         for _ in 0..5 {
+            assert!(!looks.look(&pooled, None).await.unwrap().is_empty());
             let capabilities = Capabilities::read(&pooled).await.unwrap();
             assert!(capabilities.behind_transaction_pooler);
             assert!(capabilities.pg_stat_statements.readable());
