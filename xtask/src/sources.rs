@@ -19,7 +19,9 @@ impl Source {
 
     /// Whether it is compiled into the crate, and not only into its tests.
     pub fn is_product(&self) -> bool {
-        self.path.contains("/src/") && !self.path.ends_with("/tests.rs") && !self.path.contains("/tests/")
+        let tests = ["/tests.rs", "_tests.rs"].iter().any(|end| self.path.ends_with(end))
+            || ["/tests/", "_tests/"].iter().any(|folder| self.path.contains(folder));
+        self.path.contains("/src/") && !tests
     }
 
     /// Lines with their number that are neither comments nor in a test module. Test modules stand at the

@@ -2,7 +2,8 @@
 //! proved?
 //!
 //! `cargo run -p pgwright-refuter --example corpus -- [DATABASES] [SEED] [FOLDER] [NAME]`; the folder holds
-//! SCHEMA.wrong.toml and SCHEMA.valid.toml; with a name only pairs whose name contains it, and the witness.
+//! SCHEMA.wrong.toml and SCHEMA.valid.toml, and SCHEMA.sql where the schema is none of the corpus; with a name only pairs
+//! whose name contains it, and the witness.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ async fn snapshot_of(refuter: &Refuter, ddl: &str) -> model::Snapshot {
     let session = target.connect(&postgres::SessionOptions::default()).await.expect("a session");
     let timeout = Duration::from_secs(10);
     let mut read = postgres::snapshot::read_without_schema(&session, timeout).await.expect("a snapshot");
-    read.schema_sql = ddl.to_owned();
+    read.schema_sql = sql::dumped_definitions(ddl);
     read.settings.remove("TimeZone");
     read
 }
@@ -46,13 +47,22 @@ async fn main() {
     let binaries = testkit::versions().into_iter().next().expect("a PostgreSQL");
     let demo = "crates/pgwright/src/demo";
     let registry = ["registry_tables.sql", "registry_constraints.sql"].map(|f| read(&format!("{demo}/{f}")));
-    let schemas = [
-        ("registry", registry.join("\n")),
-        ("shop", read("tests/corpus/rewrites/shop.sql")),
-        ("types", read("tests/corpus/rewrites/types.sql")),
-        ("company", read("tests/corpus/rewrites/company.sql")),
-        ("depot", read("tests/corpus/rewrites/depot.sql")),
-    ];
+    let mut schemas = vec![("registry".to_owned(), registry.join("\n"))];
+    for from in ["tests/corpus/rewrites", folder.as_str()] {
+        let mut files: Vec<_> = std::fs::read_dir(root.join(from))
+            .unwrap_or_else(|e| panic!("{from}: {e}"))
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+            .collect();
+        files.sort();
+        for path in files {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if !schemas.iter().any(|(known, _)| *known == name) {
+                schemas.push((name, std::fs::read_to_string(&path).expect("a readable schema")));
+            }
+        }
+    }
     let mut needed: Vec<u32> = Vec::new();
     let (mut missed, mut refuted_valid, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
     let (mut proved_wrong, mut not_proved) = (Vec::new(), Vec::new());

@@ -11,6 +11,7 @@ mod analysis;
 mod block;
 mod builtins;
 mod catalog;
+mod definitions;
 mod error;
 mod executed_values;
 mod expression;
@@ -42,6 +43,7 @@ pub use analysis::{
 pub use block::{Block, Unseen};
 pub use builtins::{Builtin, Kind, Volatility, builtin, is_volatile, tells_the_time};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
+pub use definitions::dumped_definitions;
 pub use error::SqlError;
 pub use executed_values::{ExecutedValues, executed_values, logged_parameters};
 pub use expression::{ColumnUse, Expression, Literal};

@@ -204,7 +204,16 @@ impl<'a> Rewriter<'a> {
     }
 
     fn read_node(&self, node: &pg_query::NodeEnum) -> Result<Query, reading::Refusal> {
-        let root = reading::read(node, self.facts.snapshot, &self.catalog)?;
+        let (root, merged) = reading::read(node, self.facts.snapshot, &self.catalog)?;
+        if !merged.is_empty() {
+            let scope = Scope::new(&self.facts, &root);
+            let type_of = |column: &tree::Column| scope.type_of(&tree::Expr::Column(column.clone()));
+            for (one, other) in merged {
+                if type_of(&one).is_none() || type_of(&one) != type_of(&other) {
+                    return Err(format!("a join uses {}, which may be of two types", one.name));
+                }
+            }
+        }
         match restrictions::shadowed(&root, &self.facts) {
             Some(name) => Err(format!("{name}() in its FROM may be a function of the schema")),
             None => Ok(root),

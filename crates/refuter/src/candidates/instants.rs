@@ -95,9 +95,12 @@ pub(super) fn near(list: &mut List, text: &str, beside: &Beside<'_>, tells_time:
             }
             // As far from the wall-clock time in a zone; on days that are longer or shorter, half an hour decides.
             for zone in &ZONES[1..] {
-                for (sign, offset) in
-                    [("-", "- interval '30 minutes'"), ("-", "+ interval '30 minutes'"), ("+", "")]
-                {
+                for (sign, offset) in [
+                    ("-", "- interval '30 minutes'"),
+                    ("-", "+ interval '30 minutes'"),
+                    ("+", "- interval '30 minutes'"),
+                    ("+", ""),
+                ] {
                     list.sql(
                         format!(
                             "({quoted}::pg_catalog.timestamp AT TIME ZONE '{zone}') {sign} interval {interval} {offset}"

@@ -27,7 +27,7 @@ async fn snapshot_of(refuter: &Refuter, schema: &str) -> Snapshot {
     let session = target.connect(&SessionOptions::default()).await.unwrap();
     let timeout = std::time::Duration::from_secs(10);
     let mut read = postgres::snapshot::read_without_schema(&session, timeout).await.unwrap();
-    read.schema_sql = ddl(schema);
+    read.schema_sql = sql::dumped_definitions(&ddl(schema));
     read.settings.remove("TimeZone");
     read
 }

@@ -12,9 +12,12 @@
 mod aggregates;
 mod alternatives;
 mod canonical;
+mod classes;
 mod comparisons;
 mod conditions;
 mod exists;
+mod first_rows;
+mod frames;
 mod grouping;
 mod joins;
 mod literals;
@@ -91,13 +94,17 @@ impl<'f, 'a> Normalizer<'f, 'a> {
         });
         determined(&scope, &root)?;
         root.levels_mut(&mut |query| query.offset = query.offset.take().filter(|o| !is_zero(o)));
+        frames::simplify(&mut root);
         sets::inline_ctes(&mut root)?;
         forget_stars(&mut root);
         for _ in 0..MAX_STEPS {
             let simplified = self.simplify(&root);
             match self.step(&simplified) {
                 Some(next) => root = next,
-                None if simplified == root => return Ok(canonical::canonical(root)),
+                None if simplified == root => {
+                    classes::merge(&Scope::new(self.facts, &root), &mut root);
+                    return Ok(canonical::canonical(root));
+                }
                 None => root = simplified,
             }
         }
@@ -145,6 +152,8 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.joined_to_itself(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))
+            .or_else(|| self.spared(site))
+            .or_else(|| self.hoisted(site))
             .or_else(|| self.merged_exists(site))
             .or_else(|| self.parent_that_exists(site))
             .or_else(|| self.semi_join(site))
@@ -329,7 +338,9 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
         let select = query.select();
         let cut = query.limit.is_some() || query.offset.as_ref().is_some_and(|o| !is_zero(o));
         let first_of = matches!(select.map(|s| &s.distinct), Some(Distinct::On(_)));
-        if (!cut && !first_of) || (role == Role::Exists && query.offset.is_none()) || query.with_ties {
+        // Ties stay with the last row; those that an offset skips are any of them.
+        let with_ties = query.with_ties && query.offset.as_ref().is_none_or(is_zero);
+        if (!cut && !first_of) || (role == Role::Exists && query.offset.is_none()) || with_ties {
             continue;
         }
         let unknown =
@@ -343,6 +354,11 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
             return unknown();
         };
         let has = |e: &Expr| query.order.iter().any(|k| &k.expr == e);
+        // Rows that tie on all that is listed are the same row.
+        let listed = |e: &Expr| has(e) && scope.equal_is_same(e);
+        if !first_of && !select.is_grouped() && select.outputs.iter().all(|o| listed(&o.expr)) {
+            continue;
+        }
         if select.is_grouped() {
             if select.group.iter().all(has) {
                 continue;
@@ -468,9 +484,7 @@ impl Site<'_, '_> {
     fn duplicates_count(&self) -> bool {
         let Some(select) = self.level.select() else { return true };
         let query = self.level.query;
-        if query.limit.is_some() || query.offset.is_some() {
-            return select.distinct != Distinct::All;
-        }
+        let cut = query.limit.is_some() || query.offset.is_some();
         let windows = select.outputs.iter().any(|o| has_window(&o.expr));
         if select.is_grouped() {
             let mut every = false;
@@ -487,7 +501,10 @@ impl Site<'_, '_> {
             select.outputs.iter().for_each(|o| look(&o.expr));
             select.having.iter().for_each(&mut look);
             query.order.iter().for_each(|k| look(&k.expr));
-            return every || windows;
+            return every || windows || (cut && select.distinct != Distinct::All);
+        }
+        if cut {
+            return select.distinct != Distinct::All || windows;
         }
         !(matches!(self.role, Role::Exists | Role::Member) || (select.distinct == Distinct::All && !windows))
     }

@@ -515,3 +515,92 @@ fn lists_of_rows_and_arms_beside_null() {
         "select id, exists (select 1 from customers r where r.referrer_id = c.id) as n from customers c",
     );
 }
+
+#[test]
+fn columns_that_are_the_same() {
+    let joined = |list: &str, condition: &str| {
+        format!(
+            "select {list} from orders o join reviews r on r.order_id = o.id where {condition} and r.stars > 1"
+        )
+    };
+    prove(&joined("r.body", "o.id = 5"), &joined("r.body", "r.order_id = 5"));
+    prove(&joined("o.id", "o.id in (5, 6)"), &joined("r.order_id as id", "r.order_id in (5, 6)"));
+    prove(
+        &joined("o.note", "o.id = $1 and o.total > 1"),
+        &joined("o.note", "r.order_id = $1 and o.total > 1"),
+    );
+    prove(
+        "select c.id from customers c where exists (select 1 from orders o where o.customer_id = c.id and o.customer_id > 3)",
+        "select c.id from customers c where c.id > 3 and c.id in (select customer_id from orders)",
+    );
+    prove(
+        "select r.id from reviews r join orders o on o.id = r.order_id where o.id = 5",
+        "select id from reviews where order_id = 5",
+    );
+    // Equal numbers may be written in two ways; what an outer join adds was not compared.
+    refuse(
+        "select o.total::text as t from orders o join items i on i.price = o.total",
+        "select i.price::text as t from orders o join items i on i.price = o.total",
+    );
+    refuse(
+        "select o.id, r.id as r from orders o left join reviews r on r.order_id = o.id where o.id = 5",
+        "select o.id, r.id as r from orders o left join reviews r on r.order_id = o.id and r.order_id = 5",
+    );
+    refuse(
+        "select c.id from customers c where not exists (select 1 from orders o where o.customer_id = c.id and o.customer_id > 3)",
+        "select c.id from customers c where c.id > 3 and not exists (select 1 from orders o where o.customer_id = c.id)",
+    );
+}
+
+#[test]
+fn first_rows() {
+    let latest =
+        "select o.placed_at from orders o where o.customer_id = c.id order by o.placed_at desc limit 1";
+    let looked_up = format!("select c.id, ({latest}) as placed_at from customers c");
+    prove(
+        &format!("select c.id, l.placed_at from customers c left join lateral ({latest}) l on true"),
+        &looked_up,
+    );
+    prove(
+        &looked_up,
+        "select c.id, (select max(o.placed_at) from orders o where o.customer_id = c.id) as placed_at from customers c",
+    );
+    refuse(&format!("select c.id, l.placed_at from customers c cross join lateral ({latest}) l"), &looked_up);
+    // NULL comes first in a descending order.
+    refuse(
+        "select c.id, (select o.shipped_at from orders o where o.customer_id = c.id order by o.shipped_at desc limit 1) as x from customers c",
+        "select c.id, (select max(o.shipped_at) from orders o where o.customer_id = c.id) as x from customers c",
+    );
+}
+
+#[test]
+fn frames() {
+    let sum =
+        |frame: &str| format!("select id, sum(total) over (order by placed_at {frame}) as s from orders");
+    prove(&sum(""), &sum("range between unbounded preceding and current row"));
+    prove(&sum(""), &sum("range unbounded preceding"));
+    refuse(&sum(""), &sum("rows unbounded preceding"));
+    refuse(&sum(""), &sum("range between unbounded preceding and current row exclude ties"));
+    let number = |frame: &str| format!("select id, row_number() over (order by id {frame}) as s from orders");
+    prove(&number(""), &number("rows between unbounded preceding and unbounded following"));
+}
+
+#[test]
+fn what_a_name_means() {
+    refuse(
+        "select o.id from orders o where exists (select upper(r.body) as note from reviews r where r.order_id = o.id group by note having count(*) > 1)",
+        "select o.id from orders o where exists (select 1 from reviews r where r.order_id = o.id group by o.note having count(*) > 1)",
+    );
+    // A count over columns of the query around is one of its rows.
+    let snapshot = shop();
+    for statement in [
+        "select distinct (select count(o.id)) as n from orders o left join reviews r on r.order_id = o.id",
+        "select id from orders join customers using (id)",
+    ] {
+        assert!(Rewriter::new(&snapshot).prove(statement, statement).is_err(), "{statement}");
+    }
+    prove(
+        "select orders.note from orders join customers using (id)",
+        "select o.note from orders o join customers c on c.id = o.id",
+    );
+}

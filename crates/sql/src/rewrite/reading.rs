@@ -4,6 +4,7 @@
 //! `GROUP BY` mean) and `parse_target.c` (`FigureColname`). Unlike the index advisor's reading this one is
 //! strict: a rewrite of what is half understood would be a wrong one.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use model::Snapshot;
@@ -55,10 +56,21 @@ pub(super) struct Reader<'a> {
     levels: Vec<Level>,
     ctes: Vec<KnownCte>,
     view_depth: usize,
+    merged: Vec<Merged>,
+    /// Columns that were asked for without naming their source, for which `USING` decides what they are.
+    asked: RefCell<BTreeSet<Column>>,
 }
 
-/// Reads a statement.
-pub(crate) fn read(node: &NodeEnum, snapshot: &Snapshot, catalog: &SnapshotCatalog<'_>) -> Read<Query> {
+/// Two columns that `USING` or `NATURAL` makes one. Where their types differ the one is of a third type, or of that of
+/// either.
+pub(crate) type Merged = (Column, Column);
+
+/// Reads a statement; gives the columns as well that it takes for one and that have to be of one type for it.
+pub(crate) fn read(
+    node: &NodeEnum,
+    snapshot: &Snapshot,
+    catalog: &SnapshotCatalog<'_>,
+) -> Read<(Query, Vec<Merged>)> {
     let NodeEnum::SelectStmt(select) = node else { return Err("it is not a query".into()) };
     let mut reader = Reader {
         snapshot,
@@ -67,8 +79,14 @@ pub(crate) fn read(node: &NodeEnum, snapshot: &Snapshot, catalog: &SnapshotCatal
         levels: Vec::new(),
         ctes: Vec::new(),
         view_depth: 0,
+        merged: Vec::new(),
+        asked: RefCell::default(),
     };
-    reader.query(select)
+    let query = reader.query(select)?;
+    let asked = reader.asked.into_inner();
+    let merged =
+        reader.merged.into_iter().filter(|(one, other)| asked.contains(one) || asked.contains(other));
+    Ok((query, merged.collect()))
 }
 
 /// The text of a `String` node.
@@ -260,6 +278,9 @@ impl<'a> Reader<'a> {
         let mut outputs = Vec::new();
         for group in groups {
             for (name, column) in group {
+                if qualifier.is_empty() {
+                    self.asked.borrow_mut().insert(column.clone());
+                }
                 let whole: &[(String, Column)] = level
                     .entries
                     .iter()
@@ -314,15 +335,14 @@ impl<'a> Reader<'a> {
     fn group_key(&mut self, node: &Node, outputs: &[Output]) -> Read<Expr> {
         match &node.node {
             Some(NodeEnum::ColumnRef(column)) => {
-                let expr = self.expr(node);
-                match (expr, strings(&column.fields).as_slice()) {
-                    (Ok(expr), _) => Ok(expr),
-                    (Err(_), [name]) => match named_output(name, outputs)? {
-                        Some(output) => Ok(output.expr.clone()),
-                        None => Err(format!("{name} is not known")),
-                    },
-                    (Err(refusal), _) => Err(refusal),
+                // A name of a query around comes last.
+                if let [name] = strings(&column.fields).as_slice()
+                    && !self.is_own_name(name)
+                    && let Some(output) = named_output(name, outputs)?
+                {
+                    return Ok(output.expr.clone());
                 }
+                self.expr(node)
             }
             Some(other) => match position(other) {
                 Some(n) => Ok(outputs
@@ -334,6 +354,11 @@ impl<'a> Reader<'a> {
             },
             None => Err("a key of GROUP BY is empty".into()),
         }
+    }
+
+    /// Whether a column of the level itself has a name.
+    fn is_own_name(&self, name: &str) -> bool {
+        self.levels.last().is_some_and(|level| level.items.iter().flatten().any(|(own, _)| own == name))
     }
 
     fn from(&mut self, node: &Node) -> Read<(From, Vec<(String, Column)>)> {
@@ -470,6 +495,13 @@ impl<'a> Reader<'a> {
                 return Err(format!("a join uses {name}, which a side does not have"));
             };
             on.push(equal(Expr::Column(l.clone()), Expr::Column(r.clone())));
+            // What was made of two before is compared as what it has become.
+            for column in [&l, &r] {
+                if self.merged.iter().any(|(one, other)| one == column || other == column) {
+                    self.asked.borrow_mut().insert(column.clone());
+                }
+            }
+            self.merged.push((l.clone(), r.clone()));
             merged.push((name.clone(), if kind == JoinType::JoinRight { r } else { l }));
         }
         if kind == JoinType::JoinFull && !using.is_empty() {
@@ -519,7 +551,10 @@ impl<'a> Reader<'a> {
                     }
                     match found.as_slice() {
                         [] => {}
-                        [only] => return Ok((*only).clone()),
+                        [only] => {
+                            self.asked.borrow_mut().insert((*only).clone());
+                            return Ok((*only).clone());
+                        }
                         _ => return Err(format!("{name} is ambiguous")),
                     }
                 }

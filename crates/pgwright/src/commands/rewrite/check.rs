@@ -208,7 +208,7 @@ async fn read_back(context: &Context, refuter: &Refuter, ddl: &Snapshot) -> Opti
     let target = Target::parse(Some(&refuter.url()), &postgres::Environment::default()).ok()?;
     let session = target.connect(&context.reading()).await.ok()?;
     let read = postgres::snapshot::read_without_schema(&session, context.settings.lock_timeout).await.ok()?;
-    let mut read = Snapshot { schema_sql: ddl.schema_sql.clone(), ..read };
+    let mut read = Snapshot { schema_sql: sql::dumped_definitions(&ddl.schema_sql), ..read };
     // That of a server made for this says nothing of the application's.
     read.settings.remove("TimeZone");
     Some(read)

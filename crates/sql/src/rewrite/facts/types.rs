@@ -56,7 +56,12 @@ impl Scope<'_> {
             Expr::Call(call) if call.schema.is_none() => match (call.name.as_str(), call.args.as_slice()) {
                 ("count" | "row_number" | "rank" | "dense_rank", _) => named("int8"),
                 (name, []) if tells_the_time(name) => named("timestamptz"),
-                ("min" | "max", [arg]) => self.type_of(arg),
+                // Of `varchar` and `name` there is none: they are taken as texts, and `cidr` as `inet`.
+                ("min" | "max", [arg]) => self.type_of(arg).map(|own| match own.as_str() {
+                    "varchar" | "name" => "text".to_owned(),
+                    "cidr" => "inet".to_owned(),
+                    _ => own,
+                }),
                 ("md5", _) => named("text"),
                 ("lower" | "upper", [arg]) => {
                     let text = |name: &str| matches!(name, "text" | "varchar" | "bpchar" | "name");

@@ -37,6 +37,19 @@ impl Simplify<'_, '_, '_> {
         out
     }
 
+    /// Whether one of the arms is true whatever the others are.
+    pub(super) fn is_certain(&mut self, parts: &[Expr]) -> bool {
+        parts.iter().any(|part| match part {
+            Expr::IsNull { inner, negated: false } => {
+                let missing = Expr::IsNull { inner: inner.clone(), negated: true };
+                self.scope.is_scalar(inner) && parts.contains(&missing)
+            }
+            other => {
+                parts.len() > 1 && self.never_null(other) && parts.contains(&self.negated(other.clone()))
+            }
+        })
+    }
+
     /// What is not equal to a constant, or NULL, is distinct from it.
     pub(super) fn distinct_from(&self, mut parts: Vec<Expr>) -> Vec<Expr> {
         let found = parts.iter().enumerate().find_map(|(at, part)| {

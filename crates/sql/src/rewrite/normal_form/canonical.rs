@@ -276,6 +276,7 @@ fn sort_node(expr: &mut Expr) {
                 std::mem::swap(left, right);
             }
         }
+        Expr::Call(call) if call.name == super::classes::CLASS => call.args.sort(),
         Expr::Distinct { left, right, .. } if **right < **left => std::mem::swap(left, right),
         _ => {}
     }

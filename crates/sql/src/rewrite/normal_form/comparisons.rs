@@ -142,6 +142,20 @@ pub(super) fn is_array_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> boo
         })
 }
 
+/// `value IN (VALUES (1), (2))` as `value IN (1, 2)`: the rows have a type without the value, as an array has.
+pub(super) fn values_list(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
+    let (value, query, negated) = match expr {
+        Expr::Quantified { operator, value, query, all: false } if operator == "=" => (value, query, false),
+        Expr::Quantified { operator, value, query, all: true } if operator == "<>" => (value, query, true),
+        _ => return None,
+    };
+    let Body::Values(rows) = &query.body else { return None };
+    let single = |row: &Vec<Expr>| if let [only] = row.as_slice() { Some(only.clone()) } else { None };
+    let list: Vec<Expr> = rows.iter().map(single).collect::<Option<_>>()?;
+    let fits = query.is_bare() && !list.is_empty() && is_array_of(scope, value, &list);
+    fits.then(|| Expr::In { value: value.clone(), list, negated })
+}
+
 /// Whether an expression may be of type `real`.
 fn may_be_real(scope: &Scope<'_>, value: &Expr) -> bool {
     if let Some(known) = scope.type_of(value) {

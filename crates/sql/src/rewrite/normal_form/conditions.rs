@@ -15,6 +15,7 @@ use super::super::tree::{
 };
 use super::comparisons::{
     absorbed, coalesce_compared, coalesce_less, is_array_of, is_list_of, lists, member, row_comparison,
+    values_list,
 };
 use super::literals::{as_value, later_literal, literal};
 
@@ -45,6 +46,7 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
     }
     filter.retain(|e| *e != truth(true));
     super::ranges::merge(scope, &mut filter);
+    super::ranges::from_a_bound(scope, &mut filter);
     select.filter = filter;
     work.known = BTreeSet::new();
     for item in &mut select.from {
@@ -104,6 +106,7 @@ impl Simplify<'_, '_, '_> {
                     parts.extend(split_and(part));
                 }
                 parts.retain(|e| *e != truth(true));
+                super::ranges::from_a_bound(self.scope, &mut parts);
                 *expr = if parts.contains(&truth(false)) { truth(false) } else { all_of(parts) };
             }
             Expr::Or(list) => {
@@ -115,7 +118,7 @@ impl Simplify<'_, '_, '_> {
                 parts.retain(|e| *e != truth(false));
                 let parts = self.without_complements(parts);
                 let parts = self.distinct_from(parts);
-                *expr = if parts.contains(&truth(true)) {
+                *expr = if parts.contains(&truth(true)) || self.is_certain(&parts) {
                     truth(true)
                 } else {
                     any_of(lists(self.scope, absorbed(parts)))
@@ -140,6 +143,7 @@ impl Simplify<'_, '_, '_> {
                     self.condition(expr);
                 }
             }
+            Expr::Quantified { .. } if values_list(self.scope, expr).is_some() => self.value(expr),
             Expr::Quantified { operator, value, query, all: true } if operator == "<>" => {
                 if let Some(exists) = self.not_in(&value.clone(), &query.clone()) {
                     *expr = exists;
@@ -201,8 +205,26 @@ impl Simplify<'_, '_, '_> {
                 }
             }
             Expr::Distinct { left, right, negated: true } => {
-                // Equal, or both NULL; a constant is not NULL.
                 let (left, right) = ((**left).clone(), (**right).clone());
+                // Rows are compared field by field, and fields may be NULL on both sides.
+                if let (Expr::Row(left), Expr::Row(right)) = (&left, &right)
+                    && left.len() == right.len()
+                    && !left.is_empty()
+                {
+                    let same = |(l, r): (&Expr, &Expr)| Expr::Distinct {
+                        left: Box::new(l.clone()),
+                        right: Box::new(r.clone()),
+                        negated: true,
+                    };
+                    *expr = all_of(left.iter().zip(right).map(same).collect());
+                    self.condition(expr);
+                    return;
+                }
+                if matches!(left, Expr::Row(_)) || matches!(right, Expr::Row(_)) {
+                    self.value(expr);
+                    return;
+                }
+                // Equal, or both NULL; a constant is not NULL.
                 let constant = |e: &Expr| matches!(e, Expr::Constant(c) if *c != Constant::Null);
                 if constant(&left) || constant(&right) || (self.never_null(&left) || self.never_null(&right))
                 {
@@ -464,12 +486,20 @@ impl Simplify<'_, '_, '_> {
             Expr::IsNull { inner, negated } if self.scope.is_scalar(inner) && self.never_null(inner) => {
                 truth(*negated)
             }
+            Expr::Quantified { .. } if values_list(self.scope, expr).is_some() => {
+                values_list(self.scope, expr)?
+            }
             // Where nothing is NULL, IN is never unknown either.
             Expr::Quantified { operator, value, query, all: false } if operator == "=" => {
                 match self.not_in(value, query)? {
                     Expr::Not(exists) => *exists,
                     _ => return None,
                 }
+            }
+            Expr::Scalar(query) if query.limit.is_some() => {
+                let (extreme, proofs) = super::first_rows::extreme(self.scope, query)?;
+                self.used.extend(proofs);
+                Expr::Scalar(Box::new(extreme))
             }
             // A query without sources is its expression.
             Expr::Scalar(query)

@@ -252,6 +252,9 @@ impl Normalizer<'_, '_> {
                 },
             };
             let Some(inner) = derived.query.select() else { continue };
+            if let Some(found) = super::first_rows::joined(site, n, derived, on, outer) {
+                return Some(found);
+            }
             let plain = derived.query.is_bare()
                 && inner.distinct == Distinct::No
                 && inner.is_grouped()
@@ -383,6 +386,10 @@ fn one_row(
         }
         let at = derived.columns.iter().position(|name| name == &column.name)?;
         let output = inner.outputs.get(at)?.clone();
+        // Without an aggregate in its list it would give a row for each of its rows.
+        if !has_aggregate(&output.expr) {
+            return Some(as_value(&output.expr));
+        }
         let of = Select {
             outputs: vec![super::super::tree::Output { name: "value".into(), ..output }],
             ..inner.clone()

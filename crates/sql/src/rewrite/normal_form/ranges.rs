@@ -2,6 +2,7 @@
 
 use super::super::checks::{compared, long_number};
 use super::super::facts::Scope;
+use super::super::reading::{all_of, binary, equal, split_and};
 use super::super::tree::{Constant, Expr};
 use super::super::writing;
 
@@ -33,6 +34,47 @@ pub(super) fn merge(scope: &Scope<'_>, list: &mut Vec<Expr>) {
         } else {
             at += 1;
         }
+    }
+}
+
+/// `a >= x AND (a > x OR b)` is `a > x OR (a = x AND b)`. All of the list has to be true.
+pub(super) fn from_a_bound(scope: &Scope<'_>, list: &mut Vec<Expr>) {
+    let compared = |e: &Expr, wanted: [&'static str; 2]| match e {
+        Expr::Operator { name, left: Some(left), right } => {
+            let name = wanted.into_iter().find(|w| w == name)?;
+            Some((name, (**left).clone(), (**right).clone()))
+        }
+        _ => None,
+    };
+    for bound in 0..list.len() {
+        let Some((operator, left, right)) = compared(&list[bound], [">=", "<="]) else { continue };
+        let plain = |e: &Expr| !e.has_query() && scope.is_repeatable(e);
+        if !plain(&left) || !plain(&right) || !scope.facts.users.operators.is_empty() {
+            continue;
+        }
+        let strict = operator.trim_end_matches('=');
+        // Of whole numbers `a > 5` is written as `a >= 6`.
+        let beyond = match (&right, scope.type_of(&left).as_deref()) {
+            (Expr::Constant(Constant::Integer(n)), Some("int2" | "int4" | "int8")) => {
+                let next = if strict == ">" { n + 1 } else { n - 1 };
+                binary(operator, left.clone(), Expr::Constant(Constant::Integer(next)))
+            }
+            _ => binary(strict, left.clone(), right.clone()),
+        };
+        let found = list.iter().position(|e| matches!(e, Expr::Or(arms) if arms.contains(&beyond)));
+        let Some(at) = found else { continue };
+        let Expr::Or(arms) = list[at].clone() else { continue };
+        let tied = |arm: Expr| {
+            if arm == beyond {
+                return arm;
+            }
+            let mut parts = vec![equal(left.clone(), right.clone())];
+            parts.extend(split_and(arm));
+            all_of(parts)
+        };
+        list[at] = Expr::Or(arms.into_iter().map(tied).collect());
+        list.remove(bound);
+        return;
     }
 }
 

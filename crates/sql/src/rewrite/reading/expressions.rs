@@ -6,6 +6,7 @@ use pg_query::protobuf::{
     SubLinkType,
 };
 
+use super::super::functions::is_aggregate;
 use super::super::tree::{Call, Constant, Expr, LikeKind, Truth, TypeName, Window};
 use super::{Read, Reader, SortKey, sort_key, strings};
 use crate::text::SENTINEL;
@@ -223,7 +224,7 @@ impl Reader<'_> {
             Some(window) => Some(Box::new(self.window(window)?)),
             None => None,
         };
-        Ok(Expr::Call(Box::new(Call {
+        let call = Call {
             schema,
             name,
             args: self.list(&call.args)?,
@@ -235,7 +236,23 @@ impl Reader<'_> {
             within_group: call.agg_within_group,
             variadic: call.func_variadic,
             syntax: call.funcformat == protobuf::CoercionForm::CoerceSqlSyntax as i32,
-        })))
+        };
+        if call.over.is_none() && is_aggregate(&call) && self.is_of_a_query_around(&call.args) {
+            return Err("it has an aggregate over columns of a query around it".into());
+        }
+        Ok(Expr::Call(Box::new(call)))
+    }
+
+    /// Whether expressions are of columns of which none is of the level itself: an aggregate of them is one of the level
+    /// that they belong to.
+    fn is_of_a_query_around(&self, exprs: &[Expr]) -> bool {
+        let has = |level: &super::Level, source: &str| {
+            level.entries.iter().flat_map(|e| &e.columns).any(|(_, column)| column.source == source)
+        };
+        let Some((own, around)) = self.levels.split_last() else { return false };
+        let sources: Vec<&str> = exprs.iter().flat_map(Expr::sources).collect();
+        !sources.iter().any(|source| has(own, source))
+            && sources.iter().any(|source| around.iter().any(|level| has(level, source)))
     }
 
     fn sort_keys(&mut self, nodes: &[Node]) -> Read<Vec<SortKey>> {

@@ -1,0 +1,76 @@
+//! Which views, functions and operators does a schema define that a person wrote? In the way of a dump, as what reads
+//! [`model::Snapshot::schema_sql`] expects it: one statement a line, key words in capitals, views with their schema.
+//!
+//! Source: `CREATE VIEW`, `CREATE FUNCTION`, `CREATE AGGREGATE` and `CREATE OPERATOR` in the PostgreSQL manual; the
+//! schema of a name without one is the first of `search_path`, which is `public` where the file sets none.
+
+use pg_query::{DeparseOptions, NodeEnum};
+
+use crate::script::Script;
+
+/// The definitions of a schema file as a dump would have them, other statements left out. What cannot be parsed, or
+/// is made by code within the file, is not seen.
+pub fn dumped_definitions(ddl: &str) -> String {
+    let mut schema = "public".to_owned();
+    let mut out = String::new();
+    for statement in Script::parse(ddl).statements {
+        let mut node = statement.node;
+        match &mut node {
+            NodeEnum::VariableSetStmt(set) if set.name.eq_ignore_ascii_case("search_path") => {
+                let first = set.args.first().and_then(constant);
+                schema = first.filter(|name| !name.is_empty()).unwrap_or_else(|| "public".into());
+                continue;
+            }
+            NodeEnum::ViewStmt(view) => {
+                if let Some(name) = view.view.as_mut().filter(|name| name.schemaname.is_empty()) {
+                    name.schemaname.clone_from(&schema);
+                }
+            }
+            NodeEnum::CreateFunctionStmt(_) | NodeEnum::DefineStmt(_) => {}
+            _ => continue,
+        }
+        if let Ok(text) = node.deparse(DeparseOptions::default()) {
+            out.push_str(&text);
+            out.push_str(";\n");
+        }
+    }
+    out
+}
+
+fn constant(node: &pg_query::protobuf::Node) -> Option<String> {
+    match &node.node {
+        Some(NodeEnum::AConst(constant)) => match &constant.val {
+            Some(pg_query::protobuf::a_const::Val::Sval(text)) => Some(text.sval.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_found_however_they_are_written() {
+        let dump = dumped_definitions(
+            "create table t (id int); create or replace\n  function lower(x int) returns text\n language sql immutable as $$ select ';'; $$;\n\
+             create view v as select id from t; Create View \"S\".w as select 1 as one;\n\
+             create operator = (function = f, leftarg = int, rightarg = text); do $$ begin null; end $$;\n\
+             set search_path = shop, public; create view later as select 2 as two;",
+        );
+        let starts: Vec<String> =
+            dump.lines().map(|line| line.split(['(', ' ']).take(4).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            starts,
+            [
+                "CREATE OR REPLACE FUNCTION",
+                "CREATE VIEW public.v AS",
+                "CREATE VIEW \"S\".w AS",
+                "CREATE OPERATOR = ",
+                "CREATE VIEW shop.later AS",
+            ],
+            "{dump}"
+        );
+    }
+}
