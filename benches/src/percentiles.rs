@@ -1,7 +1,8 @@
 //! How near to the client's truth are the percentiles of `pgwright latency`, and what does watching cost?
 //!
 //! pgbench writes down how long each of its transactions took, without the time that it fell behind its own schedule; each script is one
-//! statement. The cost is the CPU time of the program and of its sessions on the server, over the time of watching.
+//! statement. The cost is the CPU time of the program and of its sessions on the server, over the time of watching. A second program watches the
+//! same time with the server's log besides, which holds all executions of at least 10 ms and a hundredth of the others.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -84,6 +85,10 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
     let options = ServerOptions::default()
         .set("shared_preload_libraries", "pg_stat_statements")
         .set("compute_query_id", "on")
+        .set("log_line_prefix", "%m [%p] %q%u@%d ")
+        .set("log_min_duration_statement", "10ms")
+        .set("log_min_duration_sample", "0")
+        .set("log_statement_sample_rate", "0.01")
         .set("max_connections", (args.idle + 80).to_string());
     let server = Server::start(&binaries, options)?;
     let url = server.url("postgres");
@@ -101,29 +106,38 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
         running.push(pgbench(folder, &url, &arguments)?);
     }
     std::thread::sleep(Duration::from_secs(1));
+    let with_log = watch(args, &format!("{url}?application_name={WITH_LOG}"), Some(server.log_file()))?;
     let (report, cpu_seconds) = watched(args, &url)?;
+    let (report_with_log, _) = answer(with_log)?;
     for child in running.iter_mut().chain(&mut idle) {
         child.wait()?;
     }
-    let mut errors = Vec::new();
+    let (mut errors, mut errors_with_log) = (Vec::new(), Vec::new());
     if !args.json {
         println!(
-            "{:<20} {:>7}  {:>26}  {:>26}  {:>26}",
-            "", "calls", "P50 ms, truth", "P95 ms, truth", "P99 ms, truth"
+            "{:<20} {:>7}  {:>26}  {:>26}  {:>26}  {:>26}",
+            "", "calls", "P50 ms, truth", "P95 ms, truth", "P99 ms, truth", "P99 with the log"
         );
     }
     for (number, load) in (0..).zip(LOADS) {
         let truth = truth(folder, &format!("load{number}."))?;
-        let statements = report["statements"].as_array().context("no statements")?;
-        let found = statements
-            .iter()
-            .find(|s| s["query"].as_str().is_some_and(|q| q.contains(load.text)))
-            .with_context(|| format!("{} were not seen", load.name))?;
+        let of = |report: &Value| -> Result<Value> {
+            let statements = report["statements"].as_array().context("no statements")?;
+            let found =
+                statements.iter().find(|s| s["query"].as_str().is_some_and(|q| q.contains(load.text)));
+            found.cloned().with_context(|| format!("{} were not seen", load.name))
+        };
+        let (found, found_with_log) = (of(&report)?, of(&report_with_log)?);
         let mut cells = Vec::new();
-        for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        for (found, name, share, errors) in [
+            (&found, "p50", 0.5, None),
+            (&found, "p95", 0.95, None),
+            (&found, "p99", 0.99, Some(&mut errors)),
+            (&found_with_log, "p99", 0.99, Some(&mut errors_with_log)),
+        ] {
             let true_value = truth[((share * truth.len() as f64) as usize).min(truth.len() - 1)];
             let value = found[name]["value"].as_f64();
-            if let (Some(value), "p99") = (value, name) {
+            if let (Some(value), Some(errors)) = (value, errors) {
                 errors.push((value / true_value - 1.0).abs());
             }
             cells.push(value.map_or_else(
@@ -133,20 +147,24 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
         }
         if !args.json {
             println!(
-                "{:<20} {:>7}  {:>26}  {:>26}  {:>26}",
+                "{:<20} {:>7}  {:>26}  {:>26}  {:>26}  {:>26}",
                 load.name,
                 truth.len(),
                 cells[0],
                 cells[1],
-                cells[2]
+                cells[2],
+                cells[3]
             );
         }
     }
-    errors.sort_by(f64::total_cmp);
-    let median = errors.get(errors.len() / 2).copied();
+    let median = |mut errors: Vec<f64>| {
+        errors.sort_by(f64::total_cmp);
+        errors.get(errors.len() / 2).copied()
+    };
     let seconds = report["seconds"].as_f64().unwrap_or(args.seconds as f64);
     let summary = serde_json::json!({
-        "p99_error": median,
+        "p99_error": median(errors),
+        "p99_error_with_log": median(errors_with_log),
         "overhead": cpu_seconds / seconds,
         "looks": report["looks"],
         "late_looks": report["late_looks"],
@@ -155,20 +173,22 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Watches, and tells the CPU seconds of the program and of its sessions.
-fn watched(args: &Args, url: &str) -> Result<(Value, f64)> {
+/// What the sessions of the program that reads the log are called.
+const WITH_LOG: &str = "with_log";
+
+/// Starts to watch.
+fn watch(args: &Args, url: &str, log: Option<&Path>) -> Result<Child> {
     let mut command = Command::new("time");
     command.args(["-f", "cpu %U %S"]).arg(&args.pgwright);
     command.args(["latency", "--json", "-q", "-n", "50", "--for", &format!("{}s", args.seconds), url]);
-    let child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("could not start \"time\"")?;
-    std::thread::sleep(Duration::from_secs(args.seconds.saturating_sub(1)));
-    // The sessions are gone with the program.
-    let pids = sql(
-        url,
-        "select pid from pg_stat_activity where query like '%pgwright:%' and pid <> pg_backend_pid()",
-    )?;
-    let backends: f64 = pids.split_whitespace().map(cpu_of).sum::<Result<f64>>()?;
+    if let Some(log) = log {
+        command.arg("--log").arg(log);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("could not start \"time\"")
+}
+
+/// What a program that watched tells, and its CPU seconds.
+fn answer(child: Child) -> Result<(Value, f64)> {
     let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -179,7 +199,24 @@ fn watched(args: &Args, url: &str) -> Result<(Value, f64)> {
         Some(numbers?.iter().sum::<f64>())
     });
     let report = serde_json::from_slice(&output.stdout).context("the answer is no JSON")?;
-    Ok((report, backends + own.context("\"time\" told no CPU time")?))
+    Ok((report, own.context("\"time\" told no CPU time")?))
+}
+
+/// Watches, and tells the CPU seconds of the program and of its sessions.
+fn watched(args: &Args, url: &str) -> Result<(Value, f64)> {
+    let child = watch(args, url, None)?;
+    std::thread::sleep(Duration::from_secs(args.seconds.saturating_sub(1)));
+    // The sessions are gone with the program.
+    let pids = sql(
+        url,
+        &format!(
+            "select pid from pg_stat_activity where query like '%pgwright:%' and pid <> pg_backend_pid() \
+             and application_name <> '{WITH_LOG}'"
+        ),
+    )?;
+    let backends: f64 = pids.split_whitespace().map(cpu_of).sum::<Result<f64>>()?;
+    let (report, own) = answer(child)?;
+    Ok((report, backends + own))
 }
 
 /// User and system seconds of a process.

@@ -71,6 +71,8 @@ pub struct Options {
     pub top: usize,
     /// Whether to keep examples of every statement, with their values.
     pub examples: bool,
+    /// Whether to tell all durations of every statement.
+    pub durations: bool,
 }
 
 impl Filter {
@@ -215,7 +217,7 @@ pub fn analyze(
                 other_language: end.other_language,
             })
             .collect();
-        Report::of(tally, files, options.top)
+        Report::of(tally, files, options)
     })
 }
 

@@ -24,8 +24,8 @@ pub use format::{Format, FormatName};
 pub use prefix::Prefix;
 pub use report::{
     CheckpointReport, ConnectionReport, ErrorReport, Event, ExecutionReport, FileReport, HourReport,
-    LatencyReport, LockReport, LoggedPlan, Report, StatementExample, StatementReport, TemporaryReport,
-    UpkeepReport,
+    LatencyReport, LockReport, LoggedPlan, Report, StatementDurations, StatementExample, StatementReport,
+    TemporaryReport, UpkeepReport,
 };
 
 /// The clock time of milliseconds since 1970 on the log's own clock: `2026-03-01 10:20:30`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use model::{Bytes, LatencyHistogram, Millis, Percentile};
 use serde::Serialize;
 
+use crate::analysis::Options;
 use crate::entry::{text, write_time};
 use crate::format::FormatName;
 use crate::tally::{Example, Execution, Hour, StatementTally, Tally};
@@ -54,6 +55,9 @@ pub struct Report {
     /// Examples of every statement, where they were asked for; values, which no report shows.
     #[serde(skip)]
     pub examples: Vec<Vec<StatementExample>>,
+    /// The durations of every statement, where they were asked for.
+    #[serde(skip)]
+    pub statement_durations: Vec<StatementDurations>,
     /// What failed, most frequent first.
     pub errors: Vec<ErrorReport>,
     /// Errors of further classes.
@@ -143,6 +147,17 @@ pub struct StatementReport {
     pub slowest: Option<ExecutionReport>,
     /// The slowest plan of auto_explain.
     pub plan: Option<LoggedPlan>,
+}
+
+/// All durations of a statement.
+#[derive(Clone, Debug)]
+pub struct StatementDurations {
+    /// The normalised text.
+    pub text: String,
+    /// How long executions took.
+    pub durations: LatencyHistogram,
+    /// How many of them were steps of the extended protocol, whose durations do not hold the commit that followed.
+    pub extended: u64,
 }
 
 /// A text as clients sent it.
@@ -358,7 +373,8 @@ impl From<&LatencyHistogram> for LatencyReport {
 }
 
 impl Report {
-    pub(crate) fn of(tally: Tally, files: Vec<FileReport>, top: usize) -> Self {
+    pub(crate) fn of(tally: Tally, files: Vec<FileReport>, options: &Options) -> Self {
+        let top = options.top;
         let at = |time: Option<i64>| time.map(write_time);
         let statements = tally.statements;
         let mut ranked: Vec<(&u128, &StatementTally)> = statements.by_key.iter().collect();
@@ -465,6 +481,10 @@ impl Report {
             statements: ranked.iter().take(top).map(|(key, of)| statement(**key, of)).collect(),
             slowest: statements.slowest.iter().map(|(key, e)| execution(*key, e)).collect(),
             examples: ranked.iter().map(|(_, of)| examples(of)).filter(|e| !e.is_empty()).collect(),
+            statement_durations: match options.durations {
+                true => ranked.iter().map(|(_, of)| durations(of)).collect(),
+                false => Vec::new(),
+            },
             errors,
             errors_beyond,
             checkpoints: CheckpointReport {
@@ -528,6 +548,14 @@ fn statement(key: u128, of: &StatementTally) -> StatementReport {
             plans: of.planned.count(),
             text: text(plan, usize::MAX).trim_start().to_owned(),
         }),
+    }
+}
+
+fn durations(of: &StatementTally) -> StatementDurations {
+    StatementDurations {
+        text: text(&of.text, usize::MAX),
+        durations: of.durations.clone(),
+        extended: of.extended,
     }
 }
 

@@ -109,7 +109,8 @@ impl Tally {
         match message {
             Message::Duration { ms, step, text } => {
                 let weight = counting.sampled.map_or(1, |s| s.weight(ms));
-                let execution = Execution::of(entry, text, ms, weight);
+                let mut execution = Execution::of(entry, text, ms, weight);
+                execution.extended = step == Step::Execute;
                 if step == Step::Unnamed {
                     if let Some((key, execution)) = self.statements.claim(backend, execution) {
                         self.record(key, &execution, counting.slowest);

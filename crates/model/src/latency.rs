@@ -105,6 +105,25 @@ impl LatencyHistogram {
         }
     }
 
+    /// What is shorter than a duration, and the rest. It is known to within a bucket which is which, and the sums of both
+    /// are as exact as that; the number of recorded durations is split as their weights are.
+    pub fn split(&self, ms: f64) -> (Self, Self) {
+        let (mut short, mut long) = (Self::default(), Self::default());
+        let share = self.samples as f64 / self.count.max(1) as f64;
+        let mut add = |value: f64, weight: u64| {
+            let part = if value < ms { &mut short } else { &mut long };
+            part.record_weighted(value, weight);
+            part.samples += ((weight as f64 * share).round() as u64).max(1) - 1;
+        };
+        if self.zeros > 0 {
+            add(0.0, self.zeros);
+        }
+        for (bucket, weight) in &self.buckets {
+            add(self.middle(*bucket), *weight);
+        }
+        (short, long)
+    }
+
     /// How many durations it stands for.
     pub fn count(&self) -> u64 {
         self.count
@@ -188,11 +207,16 @@ impl LatencyHistogram {
         for (bucket, weight) in &self.buckets {
             seen += weight;
             if rank <= seen {
-                let middle = ((f64::from(*bucket) - 0.5) / BUCKETS_PER_DOUBLING).exp2() * 1000.0;
-                return middle.clamp(self.min_ms, self.max_ms);
+                return self.middle(*bucket);
             }
         }
         self.max_ms
+    }
+
+    /// The middle of a bucket, in milliseconds.
+    fn middle(&self, bucket: i16) -> f64 {
+        let middle = ((f64::from(bucket) - 0.5) / BUCKETS_PER_DOUBLING).exp2() * 1000.0;
+        middle.clamp(self.min_ms, self.max_ms)
     }
 }
 
@@ -241,6 +265,21 @@ mod tests {
         assert_eq!(left.percentile(0.95), whole.percentile(0.95));
         assert_eq!((left.count(), left.min(), left.max()), (whole.count(), whole.min(), whole.max()));
         assert_eq!(left.buckets().collect::<Vec<_>>(), whole.buckets().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn two_parts_are_the_whole() {
+        let whole = of((0..=1000).map(|i| f64::from(i) / 10.0));
+        let (short, long) = whole.split(25.0);
+        assert!((short.count() as i64 - 250).abs() < 5 && short.count() + long.count() == 1001, "{short:?}");
+        assert_eq!((short.samples(), long.samples()), (short.count(), long.count()));
+        assert!(short.max().unwrap().0 < 25.0 && long.min().unwrap().0 >= 25.0);
+        let mut again = short;
+        again.merge(&long);
+        assert_eq!(again.buckets().collect::<Vec<_>>(), whole.buckets().collect::<Vec<_>>());
+        assert!((again.sum().0 / whole.sum().0 - 1.0).abs() < 0.02);
+        assert_eq!(whole.split(0.0).0.count(), 0);
+        assert_eq!(whole.split(1e9).1.count(), 0);
     }
 
     #[test]

@@ -8,4 +8,4 @@ mod estimate;
 mod sampler;
 
 pub use estimate::{Calls, Estimate, Percentiles, Place, Quantile, Waited, estimate};
-pub use sampler::{Activity, Observed, Sample, Sampler, UserStatement};
+pub use sampler::{Activity, Logging, Observed, Sample, Sampler, UserStatement};

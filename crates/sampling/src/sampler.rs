@@ -82,6 +82,32 @@ impl Observed {
     }
 }
 
+/// Which executions a server logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Logging {
+    /// From this duration on all of them, in milliseconds (`log_min_duration_statement`).
+    pub all_from_ms: Option<f64>,
+    /// Whether of the others a part is logged whatever their duration (`log_min_duration_sample` of 0 with
+    /// `log_statement_sample_rate`).
+    pub samples_others: bool,
+}
+
+impl Observed {
+    /// Puts what a log holds of the same time in the place of what it knows better: all executions from a duration on,
+    /// when that is shorter than the interval of looks. A part of the shorter ones is one more sample of them.
+    pub fn add_log(&mut self, logged: &LatencyHistogram, logging: Logging, interval_ms: f64) {
+        let all_from_ms = logging.all_from_ms.filter(|ms| *ms < interval_ms);
+        let (others, all) = logged.split(all_from_ms.unwrap_or(interval_ms));
+        if let Some(ms) = all_from_ms {
+            self.tail = all;
+            self.body = self.body.split(ms).0;
+        }
+        if logging.samples_others {
+            self.body.merge(&others);
+        }
+    }
+}
+
 /// The execution that a session was last seen at.
 #[derive(Clone, Copy, Debug)]
 struct Last {

@@ -39,6 +39,8 @@ const MAX_DATABASES: usize = 8;
 /// One execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Execution<'a> {
+    /// Whether it was a step of the extended protocol, which does not hold the commit.
+    pub extended: bool,
     pub time_ms: Option<i64>,
     pub ms: f64,
     pub weight: u64,
@@ -54,6 +56,7 @@ pub(crate) struct Execution<'a> {
 impl<'a> Execution<'a> {
     pub(crate) fn of(entry: &'a entry::Entry<'_>, text: &'a [u8], ms: f64, weight: u64) -> Self {
         Self {
+            extended: false,
             time_ms: entry.origin.time_ms,
             ms,
             weight,
@@ -69,6 +72,7 @@ impl<'a> Execution<'a> {
     fn keep(&self) -> Execution<'static> {
         let owned = |bytes: &[u8]| Cow::Owned(bytes[..bytes.len().min(MAX_TEXT_BYTES)].to_vec());
         Execution {
+            extended: self.extended,
             time_ms: self.time_ms,
             ms: self.ms,
             weight: self.weight,
@@ -96,6 +100,8 @@ impl<'a> Execution<'a> {
 pub(crate) struct StatementTally {
     pub text: Vec<u8>,
     pub durations: LatencyHistogram,
+    /// Those of the extended protocol.
+    pub extended: u64,
     /// Logged, without a duration.
     pub unmeasured: u64,
     pub parse_us: u64,
@@ -393,6 +399,7 @@ impl Statements {
         match self.by_key.get_mut(&key) {
             Some(statement) => {
                 statement.durations.record_weighted(execution.ms, execution.weight);
+                statement.extended += if execution.extended { execution.weight } else { 0 };
                 count_database(&mut statement.databases, &execution.database, execution.weight);
                 if statement.slowest.as_ref().is_none_or(|s| execution.before(s).is_lt()) {
                     statement.slowest = Some(Box::new(execution.keep()));
@@ -471,6 +478,7 @@ impl Statements {
         };
         statement.durations.merge(&other.durations);
         statement.planned.merge(&other.planned);
+        statement.extended += other.extended;
         statement.unmeasured += other.unmeasured;
         statement.parse_us += other.parse_us;
         statement.bind_us += other.bind_us;

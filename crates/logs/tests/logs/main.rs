@@ -9,7 +9,15 @@ use logs::{Filter, Input, LogError, Options, Prefix, Report, Sampled, analyze};
 use serde_json::Value;
 
 fn options(jobs: usize) -> Options {
-    Options { prefix: None, filter: Filter::default(), sampled: None, jobs, top: 20, examples: false }
+    Options {
+        prefix: None,
+        filter: Filter::default(),
+        sampled: None,
+        jobs,
+        top: 20,
+        examples: false,
+        durations: false,
+    }
 }
 
 fn analyzed(bytes: impl Into<Vec<u8>>, options: &Options) -> Result<Report, LogError> {

@@ -2,19 +2,23 @@
 //!
 //! `crates/sampling/README.md` tells how percentiles come out of samples and counts.
 
+mod log;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use advice::profiling::{Delta, StatementFigures};
 use chrono::DateTime;
 use clap::Args as ClapArgs;
-use model::Millis;
+use model::{LatencyHistogram, Millis};
 use postgres::Session;
 use postgres::catalog::SessionLooks;
 use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, UserStatement, estimate};
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::log::{Log, Logged};
 use super::{Context, duration};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::one_line;
@@ -32,6 +36,9 @@ pub struct Args {
     /// How often to look, at least 10ms apart. Executions that take longer than this are all seen.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "100ms")]
     interval: Duration,
+    /// Take executions from this log too, or from the logs in this folder: what the server writes there while it is watched
+    #[arg(long, value_name = "PATH")]
+    log: Option<PathBuf>,
     /// How many statements are shown.
     #[arg(long, short = 'n', default_value_t = 20)]
     limit: usize,
@@ -58,6 +65,8 @@ struct StatementLatency {
     query: String,
     /// The mean that the server counted, without the commit.
     counted_mean_ms: Millis,
+    /// Executions that the log told.
+    logged: u64,
     #[serde(flatten)]
     estimate: Estimate,
 }
@@ -80,11 +89,24 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     }
     // The counters are read by another session, so that reading them delays no look.
     let counters = context.connect(&target).await?;
+    let log = match &args.log {
+        Some(path) => Some(Log::begin(path, &counters).await?),
+        None => None,
+    };
     let before = postgres::statements::read(&counters).await?;
     let watched = watch(context, &session, &args).await?;
     let after = postgres::statements::read(&counters).await?;
     let delta = Delta::between((&before.0, Some(&before.1)), (&after.0, Some(&after.1)));
-    let mut output = output(watched, &delta.statements);
+    let logged = match log {
+        Some(log) => {
+            // The server hands its log to another process, which writes it a little later.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some(log.end(context, &delta.statements))
+        }
+        None => None,
+    };
+    let interval_ms = args.interval.as_secs_f64() * 1000.0;
+    let mut output = output(watched, &delta.statements, logged.as_ref(), interval_ms);
     output.notes.extend(delta.gaps.iter().map(ToString::to_string));
     output.statements.truncate(args.limit);
     if context.printer.json {
@@ -101,7 +123,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
 /// What was seen.
 struct Watched {
     sampler: Sampler,
-    looks: model::LatencyHistogram,
+    looks: LatencyHistogram,
     hidden_sessions: usize,
     /// Samples of active sessions without a statement, as while one is parsed.
     without_id: u64,
@@ -110,7 +132,7 @@ struct Watched {
 async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watched, CommandError> {
     let mut watched = Watched {
         sampler: Sampler::new(i64::try_from(args.interval.as_micros()).unwrap_or(i64::MAX)),
-        looks: model::LatencyHistogram::default(),
+        looks: LatencyHistogram::default(),
         hidden_sessions: 0,
         without_id: 0,
     };
@@ -169,7 +191,12 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
     Ok(watched)
 }
 
-fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
+fn output(
+    watched: Watched,
+    figures: &[StatementFigures],
+    logged: Option<&Logged>,
+    interval_ms: f64,
+) -> Output {
     let sampler = watched.sampler;
     let mut counted: BTreeMap<i64, (&str, Calls)> = BTreeMap::new();
     // Inside of functions nobody sees statements begin and end.
@@ -180,18 +207,25 @@ fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
         };
         counted.insert(figure.queryid, (&figure.query, calls));
     }
-    let none = sampling::Observed::default();
     let mut observed: BTreeMap<i64, sampling::Observed> = BTreeMap::new();
     for (of, seen) in &sampler.statements {
         observed.entry(of.query_id).or_default().merge(seen);
     }
     let mut statements: Vec<StatementLatency> = counted
         .iter()
-        .map(|(queryid, (query, calls))| StatementLatency {
-            queryid: *queryid,
-            query: (*query).to_owned(),
-            counted_mean_ms: Millis(calls.mean_ms),
-            estimate: estimate(observed.get(queryid).unwrap_or(&none), *calls, sampler.looks),
+        .map(|(queryid, (query, calls))| {
+            let mut seen = observed.get(queryid).cloned().unwrap_or_default();
+            let told = logged.and_then(|log| Some((log.durations.get(queryid)?, log.logging)));
+            if let Some((durations, logging)) = told {
+                seen.add_log(durations, logging, interval_ms);
+            }
+            StatementLatency {
+                queryid: *queryid,
+                query: (*query).to_owned(),
+                counted_mean_ms: Millis(calls.mean_ms),
+                logged: told.map_or(0, |(durations, _)| durations.samples()),
+                estimate: estimate(&seen, *calls, sampler.looks),
+            }
         })
         .collect();
     let time = |s: &StatementLatency| {
@@ -200,6 +234,22 @@ fn output(watched: Watched, figures: &[StatementFigures]) -> Output {
     };
     statements.sort_by(|a, b| time(b).total_cmp(&time(a)).then(a.queryid.cmp(&b.queryid)));
     let mut notes = Vec::new();
+    if let Some(logged) = logged {
+        let executions: u64 = logged.durations.values().map(LatencyHistogram::samples).sum();
+        let left_out = match logged.without_commit {
+            0 => String::new(),
+            n => format!(
+                "; {n} that write are left to the looks, because the log of the extended protocol does not hold the commit"
+            ),
+        };
+        notes.push(match &logged.problem {
+            Some(problem) => format!("the log could not be used: {problem}"),
+            None => format!(
+                "the log told {executions} executions of {} statements{left_out}",
+                logged.durations.len()
+            ),
+        });
+    }
     let unknown = observed.keys().filter(|id| !counted.contains_key(*id)).count();
     if unknown > 0 {
         notes.push(format!(

@@ -47,6 +47,7 @@ impl LoggedValues {
             jobs: super::logs::usual_jobs(),
             top: 0,
             examples: true,
+            durations: false,
         };
         let bytes = self.files.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len())).sum();
         let inputs = self.files.iter().cloned().map(Input::File).collect();

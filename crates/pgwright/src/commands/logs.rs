@@ -129,6 +129,7 @@ pub fn run(context: &Context, args: Args) -> CommandResult {
         jobs: args.jobs.unwrap_or_else(usual_jobs).clamp(1, 256),
         top: args.limit,
         examples: false,
+        durations: false,
     };
     let mut bytes = 0;
     let mut inputs = Vec::new();

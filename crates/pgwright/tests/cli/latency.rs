@@ -90,3 +90,68 @@ async fn a_quiet_database_and_bad_arguments_are_said() {
     let absent = user.run(&["latency", "--for", "300ms", "postgres://postgres@/?host=/nowhere"]);
     assert_eq!(absent.code, Some(2), "{absent}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_tells_what_looks_see_only_a_part_of() {
+    // The oldest version that tells which statement a session runs, whose program has its contrib modules beside it.
+    let servers = testkit::all_servers();
+    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
+    let options = cluster::ServerOptions::default()
+        .set("shared_preload_libraries", "pg_stat_statements")
+        .set("log_line_prefix", "%m [%p] %q%u@%d ")
+        .set("log_min_duration_statement", "10ms")
+        .set("log_min_duration_sample", "0")
+        .set("log_statement_sample_rate", "0.2");
+    let server = cluster::Server::start(binaries, options).unwrap();
+    let url = server.url("postgres");
+    let client = testkit::connect(&url).await;
+    client.batch_execute("create extension pg_stat_statements; create table t (id int)").await.unwrap();
+    let log = server.log_file().to_str().unwrap().to_owned();
+    let until = Instant::now() + Duration::from_secs(8);
+    let clients = tokio::spawn(sleepers(url.clone(), 16, until));
+    let writer = tokio::spawn(async move {
+        while Instant::now() < until {
+            client.execute("insert into t values ($1)", &[&1]).await.unwrap();
+        }
+    });
+    let (of_program, path) = (url.clone(), log.clone());
+    let user = User::new();
+    let output = tokio::task::spawn_blocking(move || {
+        user.run(&["latency", "--for", "6s", "--json", "--log", &path, &of_program])
+    })
+    .await
+    .unwrap();
+    let truth = clients.await.unwrap();
+    writer.await.unwrap();
+    assert_eq!(output.code, Some(0), "{output}");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    let found = sleep(&report);
+    let (calls, logged) = (found["calls"].as_u64().unwrap(), found["logged"].as_u64().unwrap());
+    // From 8 to 24 ms: seven of eight are logged for their duration, and a fifth of the others.
+    assert!(logged > calls / 2 && logged < calls, "{logged} of {calls}");
+    let value = |name: &str| found[name]["value"].as_f64().unwrap_or_else(|| panic!("{name}: {found:#}"));
+    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        let true_value = truth[(share * truth.len() as f64) as usize];
+        assert!((value(name) / true_value - 1.0).abs() < 0.2, "{name}: {} {true_value}", value(name));
+    }
+    let insert = report["statements"].as_array().unwrap().iter().find(|s| {
+        let text = s["query"].as_str().unwrap();
+        text.starts_with("insert into t")
+    });
+    assert_eq!(insert.unwrap()["logged"], 0, "its log has no commits");
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("does not hold the commit"), "{notes}");
+
+    // What cannot help is said before anybody waits.
+    let user = User::new();
+    let client = testkit::connect(&url).await;
+    client.batch_execute("alter database postgres set log_min_duration_statement = -1").await.unwrap();
+    client.batch_execute("alter database postgres set log_min_duration_sample = -1").await.unwrap();
+    let refused = user.run(&["latency", "--for", "1h", "--log", &log, &url]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(refused.stderr.contains("logs no durations that help"), "{refused}");
+    client.batch_execute("alter database postgres reset all").await.unwrap();
+    let missing = user.run(&["latency", "--for", "1h", "--log", "/nowhere/server.log", &url]);
+    assert_eq!(missing.code, Some(2), "{missing}");
+    assert!(missing.stderr.contains("could not read the log /nowhere/server.log"), "{missing}");
+}

@@ -1,0 +1,157 @@
+//! What does the server's log say of the executions that were watched? Only what is written to it meanwhile is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{ErrorKind, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use advice::profiling::StatementFigures;
+use logs::{Filter, Input, Options, Prefix};
+use model::LatencyHistogram;
+use postgres::{Capabilities, Session};
+use sampling::Logging;
+
+use crate::commands::Context;
+use crate::error::CommandError;
+
+/// A log that grows.
+pub struct Log {
+    path: PathBuf,
+    /// How far each file had been written when watching began.
+    written: BTreeMap<PathBuf, u64>,
+    logging: Logging,
+    prefix: Prefix,
+    database: String,
+}
+
+/// What was read of it.
+pub struct Logged {
+    /// Which executions the server logs.
+    pub logging: Logging,
+    /// Durations that hold what a client waits for, by `queryid`.
+    pub durations: BTreeMap<i64, LatencyHistogram>,
+    /// Statements that write and came by the extended protocol: their durations do not hold the commit.
+    pub without_commit: usize,
+    /// Why nothing is known from the log.
+    pub problem: Option<String>,
+}
+
+impl Log {
+    /// Remembers how far the log, or every file of a folder of logs, is written, and what the server logs.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the server logs no durations that help.
+    pub async fn begin(path: &Path, session: &Session) -> Result<Self, CommandError> {
+        let server = Capabilities::read(session).await?;
+        let number = |name: &str| server.setting(name).and_then(|text| text.parse::<f64>().ok());
+        let not_off = |ms: &f64| *ms >= 0.0;
+        let logging = Logging {
+            all_from_ms: number("log_min_duration_statement").filter(not_off),
+            samples_others: number("log_min_duration_sample") == Some(0.0)
+                && number("log_statement_sample_rate").is_some_and(|rate| rate > 0.0),
+        };
+        if logging == Logging::default() {
+            return Err(CommandError::new("the server logs no durations that help")
+                .detail(
+                    "It would log all of at least log_min_duration_statement, which is -1, and a part of the \
+                     others if log_min_duration_sample were 0.",
+                )
+                .hint("ALTER SYSTEM SET log_min_duration_statement = '10ms'; SELECT pg_reload_conf();"));
+        }
+        let prefix = Prefix::read(server.setting("log_line_prefix").unwrap_or_default())?;
+        let written = files(path).map_err(|error| {
+            let hint = match error.kind() {
+                ErrorKind::PermissionDenied => "log_file_mode says who else may read the server's logs.",
+                _ => "\"SELECT pg_current_logfile();\" tells where the server writes its log.",
+            };
+            CommandError::new(format!("could not read the log {}", path.display()))
+                .detail(error.to_string())
+                .hint(hint)
+        })?;
+        let database = session.target().database().to_owned();
+        Ok(Self { path: path.to_owned(), written, logging, prefix, database })
+    }
+
+    /// Reads what was written since. What was watched is not lost when the log cannot be read any more.
+    pub fn end(self, context: &Context, figures: &[StatementFigures]) -> Logged {
+        let logging = self.logging;
+        self.read(context, figures).unwrap_or_else(|problem| Logged {
+            logging,
+            durations: BTreeMap::new(),
+            without_commit: 0,
+            problem: Some(problem),
+        })
+    }
+
+    fn read(self, context: &Context, figures: &[StatementFigures]) -> Result<Logged, String> {
+        let (mut inputs, mut bytes) = (Vec::new(), 0);
+        for (path, length) in files(&self.path).map_err(|error| error.to_string())? {
+            let before = self.written.get(&path).copied().unwrap_or(0);
+            // One that has become shorter was begun anew.
+            let from = if before <= length { before } else { 0 };
+            if from == length {
+                continue;
+            }
+            let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+            let mut file = File::open(&path).map_err(failed)?;
+            file.seek(SeekFrom::Start(from)).map_err(failed)?;
+            bytes += length - from;
+            inputs.push(Input::Stream(Box::new(file), path));
+        }
+        // Other formats than stderr always name the database.
+        let names_database = self.prefix.setting().is_none_or(|setting| setting.contains("%d"))
+            || self.path.extension().is_some_and(|extension| extension == "csv" || extension == "json");
+        let databases = if names_database { vec![self.database] } else { Vec::new() };
+        let options = Options {
+            prefix: Some(self.prefix),
+            filter: Filter { databases, ..Filter::default() },
+            sampled: None,
+            jobs: crate::commands::logs::usual_jobs(),
+            top: 0,
+            examples: false,
+            durations: true,
+        };
+        let mut logged =
+            Logged { logging: self.logging, durations: BTreeMap::new(), without_commit: 0, problem: None };
+        if inputs.is_empty() {
+            return Ok(logged);
+        }
+        let report = crate::commands::logs::read(context, inputs, bytes, &options)
+            .map_err(|error| CommandError::from(error).to_string())?;
+        let mut known: HashMap<String, Vec<&StatementFigures>> = HashMap::new();
+        for figure in figures.iter().filter(|f| f.toplevel && f.calls > 0) {
+            if let Ok(fingerprint) = sql::fingerprint(&figure.query) {
+                known.entry(fingerprint).or_default().push(figure);
+            }
+        }
+        for statement in report.statement_durations.iter().filter(|s| s.durations.count() > 0) {
+            let found = sql::fingerprint(&statement.text).ok().and_then(|f| known.get(&f));
+            // The log does not tell which one of several it was.
+            let Some([figure]) = found.map(Vec::as_slice) else { continue };
+            let reads_only = || sql::statement_safety(&figure.query).is_ok_and(|safety| safety.reads_only);
+            if statement.extended > 0 && !reads_only() {
+                logged.without_commit += 1;
+                continue;
+            }
+            logged.durations.entry(figure.queryid).or_default().merge(&statement.durations);
+        }
+        Ok(logged)
+    }
+}
+
+/// The log with its length, or those of a folder.
+fn files(path: &Path) -> std::io::Result<BTreeMap<PathBuf, u64>> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Ok(BTreeMap::from([(path.to_owned(), metadata.len())]));
+    }
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            found.insert(entry.path(), metadata.len());
+        }
+    }
+    Ok(found)
+}
