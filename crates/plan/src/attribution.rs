@@ -172,9 +172,16 @@ fn attribute_cost(plan: &mut Plan) {
         let node = &plan.nodes[id];
         // How often, and how much of it, the planner counted this node.
         let executions = ratio(assigned[id], node.total_cost);
-        let wanted =
-            plan.children(node).map(|c| c.total_cost * executions * planned_loops(plan, node, c)).collect();
-        let shares = fit(assigned[id], wanted);
+        let loops: Vec<f64> = plan.children(node).map(|c| planned_loops(plan, node, c)).collect();
+        // What runs once costs what it says. How often the others run is known only about, so they share what is left.
+        let wanted = |once: bool| {
+            let each = plan.children(node).zip(&loops);
+            each.map(|(c, n)| if (*n == 1.0) == once { c.total_cost * executions * n } else { 0.0 }).collect()
+        };
+        let once = fit(assigned[id], wanted(true));
+        let left = (assigned[id] - once.iter().sum::<f64>()).max(0.0);
+        let again = fit(left, wanted(false));
+        let shares: Vec<f64> = once.iter().zip(again).map(|(a, b)| a + b).collect();
         own[id] = (assigned[id] - shares.iter().sum::<f64>()).max(0.0);
         for (child, share) in plan.nodes[id].children.clone().into_iter().zip(shares) {
             assigned[child] = share;

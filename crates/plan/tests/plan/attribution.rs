@@ -110,3 +110,24 @@ fn parallel_processes_run_side_by_side() {
         assert!((scan.rows() - 60_000.0).abs() <= 1.5, "{major}: {}", scan.rows());
     }
 }
+
+/// Q17 of TPC-H without indexes: the planner expects fewer executions of the subplan than the join has rows.
+#[test]
+fn what_runs_once_costs_what_it_says_beside_a_subplan() {
+    let node = |kind: &str, relation: &str, cost: f64, rows: u32| {
+        serde_json::json!({"Node Type": kind, "Parent Relationship": relation, "Startup Cost": 0.0, "Total Cost": cost,
+            "Plan Rows": rows, "Plan Width": 4})
+    };
+    let mut subplan = node("Seq Scan", "SubPlan", 172_000.0, 31);
+    subplan["Subplan Name"] = "SubPlan 1".into();
+    let mut join = node("Hash Join", "Outer", 2_071_000.0, 1990);
+    join["Plans"] = serde_json::json!([
+        node("Seq Scan", "Outer", 172_500.0, 6_000_000),
+        node("Hash", "Inner", 7_100.0, 199),
+        subplan
+    ]);
+    join.as_object_mut().unwrap().remove("Parent Relationship");
+    let plan: Plan = serde_json::json!([{ "Plan": join }]).to_string().parse().unwrap();
+    let own: Vec<f64> = plan.nodes.iter().map(|n| n.own.cost.round()).collect();
+    assert_eq!(own, [0.0, 172_500.0, 7_100.0, 2_071_000.0 - 172_500.0 - 7_100.0]);
+}
