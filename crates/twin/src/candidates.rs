@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
 use crate::error::Error;
-use crate::expressions;
+use crate::expressions::{self, Computations};
 use crate::files;
 use crate::index_facts::{Facts, facts};
 use crate::session::{As, DATABASE, connect};
@@ -111,6 +111,7 @@ async fn add(
     }
     let (mut sizes, mut switched_off, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
     let mut outcomes = Vec::new();
+    let mut computations = Computations::of(&owner);
     for (definition, outcome) in definitions.iter().zip(created) {
         let (root, name) = match outcome {
             Ok(created) => created,
@@ -124,10 +125,10 @@ async fn add(
         for part in &mut parts {
             let (Some(path), Some(table)) = (&part.path, twin.tables.get(&part.table)) else { continue };
             if let (true, Some(predicate)) = (part.partial, &definition.predicate) {
-                condition(&owner, table, &mut part.shape, predicate).await;
+                condition(&mut computations, table, &mut part.shape, predicate).await;
             }
             let all = table.relation.rows();
-            let found = expressions::evaluate(&owner, table, &mut part.shape).await;
+            let found = expressions::evaluate(&mut computations, table, &mut part.shape).await;
             // The planner takes nothing but uniqueness from a partial index.
             if !part.partial {
                 let of = |(number, type_oid, collation, statistics)| {
@@ -181,7 +182,7 @@ async fn add(
 
 /// Finds out what the rows of a partial index have in its columns. A predicate on one column alone is
 /// computed for the values in its statistics; of others it is known that what they compare is not NULL.
-async fn condition(owner: &Client, table: &Table, shape: &mut Shape, predicate: &str) {
+async fn condition(computations: &mut Computations<'_>, table: &Table, shape: &mut Shape, predicate: &str) {
     let relation = &table.relation;
     let named: Vec<&Column> =
         relation.columns.iter().filter(|c| size::mentions(predicate, &c.name)).collect();
@@ -189,7 +190,7 @@ async fn condition(owner: &Client, table: &Table, shape: &mut Shape, predicate: 
         let Some(column) = named.iter().find(|c| c.attnum == attribute.attnum) else { continue };
         let Some(statistics) = attribute.statistics(relation) else { continue };
         let filtered = match named.as_slice() {
-            [_] => passing(owner, relation, column, statistics, predicate).await,
+            [_] => passing(computations, relation, column, statistics, predicate).await,
             _ => None,
         };
         let may_be_null = predicate
@@ -213,7 +214,7 @@ async fn condition(owner: &Client, table: &Table, shape: &mut Shape, predicate: 
 
 /// The statistics of a column among the rows that meet a predicate on it alone.
 async fn passing(
-    owner: &Client,
+    computations: &mut Computations<'_>,
     relation: &Relation,
     column: &Column,
     statistics: &ColumnStatistics,
@@ -221,12 +222,9 @@ async fn passing(
 ) -> Option<ColumnStatistics> {
     let common = statistics.common_values();
     let bounds = statistics.histogram();
-    let values: Vec<Option<&str>> = common
-        .iter()
-        .map(|(v, _)| Some(v.as_str()))
-        .chain(bounds.iter().map(|b| Some(b.as_str())))
-        .chain([None])
-        .collect();
+    let values: Vec<Option<String>> =
+        common.iter().map(|(v, _)| v.clone()).chain(bounds.iter().cloned()).map(Some).chain([None]).collect();
+    let nulls_place = values.len() - 1;
     let sql = format!(
         "SELECT /* pgwright:twin_predicate */ t.pgwright_n
          FROM (
@@ -237,10 +235,8 @@ async fn passing(
         column.type_name,
         model::quote_identifier(&column.name),
     );
-    let rows = owner.query(&sql, &[&values]).await.ok()?;
-    let passed: BTreeSet<usize> =
-        rows.iter().filter_map(|r| usize::try_from(r.try_get::<_, i64>(0).ok()? - 1).ok()).collect();
-    let nulls = if passed.contains(&(values.len() - 1)) { statistics.null_frac } else { 0.0 };
+    let passed = computations.passed(sql, values).await?;
+    let nulls = if passed.contains(&nulls_place) { statistics.null_frac } else { 0.0 };
     let freqs: Vec<f32> =
         common.iter().enumerate().filter(|(n, _)| passed.contains(n)).map(|(_, (_, f))| *f).collect();
     let kept: Vec<&String> = bounds

@@ -7,6 +7,10 @@
 //! Source: `examine_variable()` in `src/backend/utils/adt/selfuncs.c` (which indexes lend their statistics),
 //! `compute_scalar_stats()` and `examine_attribute()` in `src/backend/commands/analyze.c`.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
 use model::snapshot::{ColumnStatistics, Relation};
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
@@ -31,10 +35,62 @@ const GROWS: f64 = 0.1;
 /// The statistics of one expression: its place in the index, its type and its collation before them.
 pub(crate) type OfExpression = (i16, Oid, Oid, ColumnStatistics);
 
+/// What expressions and conditions were computed to be: many candidates have the same ones.
+pub(crate) struct Computations<'o> {
+    /// Who owns the twin's tables, and may run what stands in their indexes.
+    pub(crate) owner: &'o Client,
+    results: HashMap<(String, Vec<Option<String>>), Option<Arc<Vec<Computed>>>>,
+    passed: HashMap<(String, Vec<Option<String>>), Option<Arc<BTreeSet<usize>>>>,
+}
+
+impl<'o> Computations<'o> {
+    pub(crate) fn of(owner: &'o Client) -> Self {
+        Self { owner, results: HashMap::new(), passed: HashMap::new() }
+    }
+
+    async fn results(&mut self, source: String, values: Vec<Option<String>>) -> Option<Arc<Vec<Computed>>> {
+        match self.results.entry((source, values)) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => {
+                let (source, values) = unknown.key();
+                let found = results(self.owner, source, values).await.map(Arc::new);
+                unknown.insert(found).clone()
+            }
+        }
+    }
+
+    /// Which of some values, by their place, a query lets pass that takes them as `$1` and answers with their numbers from
+    /// 1; nothing when it cannot be run.
+    pub(crate) async fn passed(
+        &mut self,
+        sql: String,
+        values: Vec<Option<String>>,
+    ) -> Option<Arc<BTreeSet<usize>>> {
+        match self.passed.entry((sql, values)) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => {
+                let (sql, values) = unknown.key();
+                let rows = self.owner.query(sql, &[values]).await.ok();
+                let places = rows.map(|rows| {
+                    let place = |row: &tokio_postgres::Row| {
+                        usize::try_from(row.try_get::<_, i64>(0).ok()?.checked_sub(1)?).ok()
+                    };
+                    Arc::new(rows.iter().filter_map(place).collect())
+                });
+                unknown.insert(places).clone()
+            }
+        }
+    }
+}
+
 /// Computes the expressions of an index for the values in their columns' statistics. That tells the prediction of
 /// its size how wide the results are and how many differ, and the planner how many rows have which. What cannot be
 /// computed, or is made of several columns, is left as it was.
-pub(crate) async fn evaluate(owner: &Client, table: &Table, shape: &mut Shape) -> Vec<OfExpression> {
+pub(crate) async fn evaluate(
+    computations: &mut Computations<'_>,
+    table: &Table,
+    shape: &mut Shape,
+) -> Vec<OfExpression> {
     let relation = &table.relation;
     let mut found = Vec::new();
     for (at, attribute) in shape.attributes.iter_mut().enumerate() {
@@ -56,7 +112,8 @@ pub(crate) async fn evaluate(owner: &Client, table: &Table, shape: &mut Shape) -
             column.type_name,
             model::quote_identifier(&column.name),
         );
-        let Some(results) = results(owner, &source, &samples).await else { continue };
+        let values = samples.iter().map(|(value, _)| value.clone()).collect();
+        let Some(results) = computations.results(source, values).await else { continue };
         let evaluated: Vec<Evaluated> = results
             .iter()
             .zip(&samples)
@@ -108,8 +165,7 @@ struct Computed {
     of_elements: bool,
 }
 
-async fn results(owner: &Client, source: &str, samples: &[(Option<String>, f64)]) -> Option<Vec<Computed>> {
-    let values: Vec<Option<&str>> = samples.iter().map(|(v, _)| v.as_deref()).collect();
+async fn results(owner: &Client, source: &str, values: &[Option<String>]) -> Option<Vec<Computed>> {
     for rank in ["pg_catalog.rank() OVER (ORDER BY e)", "NULL::pg_catalog.int8"] {
         let sql = format!(
             "SELECT /* pgwright:twin_expression */ e::pg_catalog.text, bytes,
