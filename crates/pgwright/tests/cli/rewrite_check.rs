@@ -57,6 +57,20 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     assert!(proved.stdout.starts_with("proved: "), "{proved}");
     assert!(proved.stdout.contains("It rests on TimeZone = UTC."), "{proved}");
 
+    // Views and functions count however a person writes them: this lower() is none of PostgreSQL's, for which NULL is NULL.
+    user.write(
+        "own.sql",
+        &format!(
+            "{SCHEMA}\ncreate view early as select id from orders where customer_id = 1;\n\
+             create or replace  function lower(value int) returns text language sql immutable as $$ select coalesce(value::text, '') $$;"
+        ),
+    );
+    let own = ["--schema", "own.sql", "--databases", "60"];
+    let lower = "select id from orders where lower(customer_id) is not null";
+    check(&user, lower, "select id from orders where customer_id is not null", &own).exits(1);
+    let seen = check(&user, "select id from early", "select id from orders where customer_id in (1)", &own);
+    assert!(seen.exits(0).stdout.starts_with("proved: "));
+
     // The same from a server and from a snapshot of it, and with the server's own data.
     let world = World::new().await;
     world.sql(SCHEMA).await;

@@ -29,6 +29,9 @@ impl Default for Style {
     }
 }
 
+/// Of a longer condition or list of keys only the beginning is drawn; as data it is whole.
+const TEXT_CHARS_MAX: usize = 2_000;
+
 const BAR: usize = 8;
 /// Columns left of the tree: time, bar, percentage and the spaces between.
 const GUTTER: usize = 10 + 1 + BAR + 1 + 5 + 2;
@@ -259,6 +262,17 @@ pub(super) fn figures(plan: &Plan, node: &Node) -> Vec<String> {
     figures
 }
 
+/// A text as it is shown, cut where nobody would read on.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        None => plain(text).into_owned(),
+        Some((end, _)) => {
+            let more = count(text[end..].chars().count() as f64);
+            format!("{}… (cut, {more} more characters; --json has them)", plain(&text[..end]))
+        }
+    }
+}
+
 pub(super) fn details(node: &Node) -> Vec<String> {
     let mut details = Vec::new();
     for (name, text) in node.conditions() {
@@ -268,7 +282,7 @@ pub(super) fn details(node: &Node) -> Vec<String> {
             "Recheck Cond" => node.removed_by_index_recheck * node.loops(),
             _ => 0.0,
         };
-        let mut line = format!("{}: {}", name.to_lowercase(), plain(text));
+        let mut line = format!("{}: {}", name.to_lowercase(), beginning(text));
         if removed > 0.0 {
             let _ = write!(line, " (removed {} rows)", count(removed));
         }
@@ -278,7 +292,7 @@ pub(super) fn details(node: &Node) -> Vec<String> {
         [("sort key", &node.sort_key), ("presorted key", &node.presorted_key), ("group key", &node.group_key)]
     {
         if !keys.is_empty() {
-            details.push(format!("{name}: {}", plain(&keys.join(", "))));
+            details.push(format!("{name}: {}", beginning(&keys.join(", "))));
         }
     }
     if let Some(sort) = &node.sort {
@@ -394,6 +408,14 @@ mod tests {
         }
         assert_eq!(bar(1.0), "████████");
         assert_eq!(bar(0.5), "████    ");
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_say_so() {
+        assert_eq!(beginning("(a > 1)"), "(a > 1)");
+        let long = beginning(&"é".repeat(TEXT_CHARS_MAX + 1_500));
+        assert!(long.ends_with("é… (cut, 1,500 more characters; --json has them)"), "{long}");
+        assert_eq!(long.matches('é').count(), TEXT_CHARS_MAX);
     }
 
     #[test]

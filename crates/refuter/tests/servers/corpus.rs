@@ -27,8 +27,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The names of the corpus's schemas, that of the adversaries last.
-pub const SCHEMAS: [&str; 4] = ["registry", "shop", "types", "depot"];
+/// The names of the corpus's schemas, those of the adversaries last.
+pub const SCHEMAS: [&str; 5] = ["registry", "shop", "types", "depot", "clinic"];
 
 /// A schema of the corpus as DDL.
 pub fn ddl(schema: &str) -> String {
@@ -48,7 +48,7 @@ async fn refuter(schema: &str) -> Refuter {
 
 /// The pairs of a schema, `wrong` or `valid`.
 pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
-    let folder = if schema == "depot" { "adversaries/" } else { "" };
+    let folder = if ["depot", "clinic"].contains(&schema) { "adversaries/" } else { "" };
     pairs_of(folder, schema, kind)
 }
 
@@ -145,6 +145,15 @@ async fn wrong_pairs_of_adversaries_are_refuted() {
 }
 
 #[tokio::test]
+async fn wrong_pairs_of_a_clinic_are_refuted() {
+    let pairs: Vec<Pair> = pairs("clinic", "wrong").into_iter().step_by(9).collect();
+    assert!(pairs.len() >= 20, "{}", pairs.len());
+    let missed = missed("clinic", pairs).await;
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[tokio::test]
 async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("depot", 5).await;
+    no_valid_pair_is_refuted("clinic", 9).await;
 }
