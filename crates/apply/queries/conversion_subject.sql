@@ -35,15 +35,30 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'generated', a.attgenerated,
             'statistics_target', case when (to_jsonb(a) ->> 'attstattarget')::int >= 0 then (to_jsonb(a) ->> 'attstattarget')::int end,
             'options', coalesce(to_jsonb(a.attoptions), '[]'),
+            'plain_type', format_type(base.oid, base.typmod) || coalesce((
+                select ' COLLATE ' || quote_ident(ln.nspname) || '.' || quote_ident(l.collname)
+                from pg_collation l join pg_namespace ln on ln.oid = l.collnamespace where l.oid = a.attcollation), ''),
             'equality_is_builtin', exists (
-                select from pg_opclass k join pg_amop o on o.amopfamily = k.opcfamily and o.amopstrategy = 3
+                select from pg_type t
+                    join pg_opclass k on k.opcintype = t.oid
+                        or k.opcintype = case t.typtype when 'e' then 'anyenum'::regtype when 'r' then 'anyrange'::regtype
+                            when 'm' then to_regtype('anymultirange') when 'c' then 'record'::regtype end
+                        or k.opcintype = 'anyarray'::regtype and t.typcategory = 'A'
+                        or k.opcintype = 'text'::regtype and t.oid = 'varchar'::regtype
+                    join pg_amop o on o.amopfamily = k.opcfamily and o.amopstrategy = 3
                     join pg_operator e on e.oid = o.amopopr join pg_namespace en on en.oid = e.oprnamespace
-                where k.opcmethod = 403 and k.opcdefault and en.nspname = 'pg_catalog'
-                    and (k.opcintype = a.atttypid or k.opcintype = (select t.typbasetype from pg_type t where t.oid = a.atttypid)
-                        or k.opcintype = 'anyenum'::regtype and exists (select from pg_type t where t.oid = a.atttypid and t.typtype = 'e')
-                        or k.opcintype = 'text'::regtype and a.atttypid = 'varchar'::regtype))
+                where t.oid = base.oid and k.opcmethod = 403 and k.opcdefault and en.nspname = 'pg_catalog')
         ) order by a.attnum)
-        from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+        from pg_attribute a cross join lateral (
+            -- The type behind a domain, however many domains deep.
+            with recursive behind (oid, typmod) as (
+                select a.atttypid, a.atttypmod
+                union all
+                select t.typbasetype, t.typtypmod from behind b join pg_type t on t.oid = b.oid and t.typtype = 'd'
+            )
+            select b.oid, b.typmod from behind b join pg_type t on t.oid = b.oid and t.typtype <> 'd'
+        ) base
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
     'indexes', coalesce((
         select jsonb_agg(jsonb_build_object(
             'name', ic.relname,
@@ -56,6 +71,10 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'nulls_not_distinct', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
             'replica_identity', i.indisreplident,
             'clustered', i.indisclustered,
+            'options', coalesce(to_jsonb(ic.reloptions), '[]'),
+            'statistics_targets', coalesce((select jsonb_agg(jsonb_build_array(ia.attnum, (to_jsonb(ia) ->> 'attstattarget')::int)
+                    order by ia.attnum)
+                from pg_attribute ia where ia.attrelid = i.indexrelid and (to_jsonb(ia) ->> 'attstattarget')::int >= 0), '[]'),
             'keys', (select jsonb_agg(ka.attname order by k.n)
                 from unnest(i.indkey::int2[]) with ordinality k (attnum, n)
                 left join pg_attribute ka on ka.attrelid = c.oid and ka.attnum = k.attnum and k.attnum > 0
@@ -97,7 +116,7 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'to_partitioned', r.relkind = 'p',
             'may_reference', pg_has_role(r.relowner, 'USAGE') or has_table_privilege(o.confrelid, 'REFERENCES')) order by o.conname)
         from pg_constraint o join pg_class r on r.oid = o.confrelid join pg_namespace rn on rn.oid = r.relnamespace
-        where o.conrelid = c.oid and o.contype = 'f'), '[]'),
+        where o.conrelid = c.oid and o.contype = 'f' and o.conparentid = 0), '[]'),
     'referencing', coalesce((
         select jsonb_agg(jsonb_build_object(
             'name', o.conname,
@@ -119,6 +138,7 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'enabled', t.tgenabled,
             'for_each_row', (t.tgtype & 1) <> 0,
             'before', (t.tgtype & 2) <> 0,
+            'source', f.prosrc,
             'transition_tables', t.tgoldtable is not null or t.tgnewtable is not null,
             'comment', obj_description(t.oid, 'pg_trigger')) order by t.tgname)
         from pg_trigger t join pg_proc f on f.oid = t.tgfoid join pg_namespace fn on fn.oid = f.pronamespace
@@ -161,6 +181,7 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'column', a.attname,
             'identity', d.deptype = 'i',
             'persistence', s.relpersistence,
+            'type', (select format_type(q.seqtypid, null) from pg_sequence q where q.seqrelid = s.oid),
             'comment', obj_description(s.oid, 'pg_class'),
             'grants', coalesce((select jsonb_agg(jsonb_build_object('privilege', g.privilege_type,
                     'role', case when g.grantee = 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(g.grantee)) end,
@@ -178,7 +199,10 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'is_owner', pg_has_role(p.pubowner, 'USAGE'),
             'through_root', p.pubviaroot,
             'whole', r.oid is null,
-            'restricted', coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') is not null) order by p.pubname)
+            'filter', (select to_jsonb(t) ->> 'rowfilter' from pg_publication_tables t
+                where t.pubname = p.pubname and t.schemaname = n.nspname and t.tablename = c.relname),
+            'columns', (select jsonb_agg(pa.attname order by pa.attnum) from pg_attribute pa
+                where pa.attrelid = c.oid and to_jsonb(r) -> 'prattrs' @> to_jsonb(pa.attnum))) order by p.pubname)
         from pg_publication p left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = c.oid
         where r.oid is not null or p.puballtables
             or exists (select from pg_publication_tables t where t.pubname = p.pubname and t.schemaname = n.nspname and t.tablename = c.relname)), '[]'),
@@ -193,9 +217,16 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             select e.*, a.attname from pg_attribute a cross join lateral aclexplode(a.attacl) e
             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         ) g where g.grantee <> c.relowner), '[]'),
+    'owner_grants', coalesce((
+        select jsonb_agg(jsonb_build_object('privilege', e.privilege_type, 'role', quote_ident(pg_get_userbyid(c.relowner)),
+            'grantable', false, 'column', null)) from aclexplode(c.relacl) e where e.grantee = c.relowner), '[]'),
     'owner_grants_changed', c.relacl is not null and not exists (
         select from aclexplode(c.relacl) e where e.grantee = c.relowner
         having count(*) = (select count(*) from aclexplode(acldefault('r', c.relowner)) d where d.grantee = c.relowner)),
+    'disabled_keys', coalesce((
+        select jsonb_agg(distinct o.conname)
+        from pg_trigger t join pg_constraint o on o.oid = t.tgconstraint
+        where t.tgrelid = c.oid and t.tgisinternal and t.tgenabled <> 'O' and o.contype = 'f'), '[]'),
     'parents', (select coalesce(jsonb_agg(h.inhparent::regclass::text), '[]') from pg_inherits h where h.inhrelid = c.oid),
     'children', (select coalesce(jsonb_agg(h.inhrelid::regclass::text), '[]') from pg_inherits h where h.inhparent = c.oid),
     'security_labels', (select count(*) from pg_seclabel l where l.classoid = 'pg_class'::regclass and l.objoid = c.oid),
@@ -223,6 +254,18 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
         || coalesce((
         select jsonb_agg(distinct pg_describe_object(d.refclassid, d.refobjid, 0))
         from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'), '[]')
+        -- Another sequence takes the place of an identity's.
+        || coalesce((
+        select jsonb_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid))
+        from pg_depend i join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = i.objid
+        where i.classid = 'pg_class'::regclass and i.refclassid = 'pg_class'::regclass and i.refobjid = c.oid and i.refobjsubid > 0
+            and i.deptype = 'i' and exists (select from pg_class s where s.oid = i.objid and s.relkind = 'S')), '[]')
+        -- Triggers and indexes that go with an extension.
+        || coalesce((
+        select jsonb_agg(distinct pg_describe_object(d.classid, d.objid, 0))
+        from pg_depend d where d.deptype = 'x'
+            and (d.classid = 'pg_trigger'::regclass and exists (select from pg_trigger k where k.oid = d.objid and k.tgrelid = c.oid)
+                or d.classid = 'pg_class'::regclass and exists (select from pg_index k where k.indexrelid = d.objid and k.indrelid = c.oid))), '[]')
     ) as subject
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = $1

@@ -7,7 +7,6 @@
 use model::{quote_identifier, quote_literal};
 
 use super::plan::ConversionPlan;
-use super::script;
 use super::site::{Site, open_session};
 use super::state::Step;
 use super::subject::Index;
@@ -22,9 +21,9 @@ pub(crate) fn wider(plan: &ConversionPlan) -> impl Iterator<Item = &Index> {
 pub(crate) fn build_wider(plan: &ConversionPlan, index: &Index) -> String {
     format!(
         "CREATE UNIQUE INDEX CONCURRENTLY {} ON {} {}",
-        quote_identifier(&script::wider_index(plan, index).name),
+        quote_identifier(&plan.kept_index(index).name),
         plan.table,
-        plan.shape_of(index).unwrap_or_default()
+        plan.placed_shape_of(index)
     )
 }
 
@@ -34,7 +33,7 @@ pub(crate) async fn build(site: &Site<'_>) -> Result<Step, Error> {
     let session = open_session(site.target, site.options).await?;
     for index in wider(plan) {
         site.check_cancelled(Step::WiderKey)?;
-        let name = script::wider_index(plan, index);
+        let name = plan.kept_index(index);
         let state = site
             .text(&format!(
                 "select /* pgwright:conversion_wider */ i.indisvalid::text from pg_catalog.pg_index i \
@@ -59,7 +58,7 @@ pub(crate) async fn build(site: &Site<'_>) -> Result<Step, Error> {
 pub(crate) async fn drop_wider(site: &Site<'_>) -> Result<(), Error> {
     let session = open_session(site.target, site.options).await?;
     for index in wider(&site.plan) {
-        let name = script::wider_index(&site.plan, index);
+        let name = site.plan.kept_index(index);
         let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
         session.batch_execute(&drop).await.map_err(|e| site.failed(&e))?;
     }

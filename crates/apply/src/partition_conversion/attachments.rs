@@ -42,7 +42,10 @@ pub const KINDS: &[(&str, &str)] = &[
     ("statistics", "carried with their targets"),
     ("option", "carried: storage and autovacuum options, on every partition"),
     ("replica identity", "carried, on every partition"),
-    ("publication", "carried when it publishes through the root; otherwise refused"),
+    (
+        "publication",
+        "carried, with its columns and rows, when it publishes through the root; otherwise refused",
+    ),
     ("subscription", "refused"),
     ("inheritance", "refused"),
     ("security label", "refused"),
@@ -119,7 +122,7 @@ pub(crate) fn judge(subject: &Subject, column: &str, method: Method, weaken_uniq
     indexes(&mut judge, subject, column, weaken_unique);
     constraints(&mut judge, subject, column);
     columns(&mut judge, subject);
-    code(&mut judge, subject);
+    code(&mut judge, subject, column);
     replication(&mut judge, subject, method);
     for grant in &subject.grants {
         let of = grant.column.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
@@ -158,11 +161,20 @@ pub(crate) fn judge(subject: &Subject, column: &str, method: Method, weaken_uniq
             "Remove the label and set it on the partitioned table afterwards.",
         );
     }
+    for key in &subject.disabled_keys {
+        judge.refused(
+            "foreign key",
+            key,
+            "Its triggers are disabled, so rows may contradict it.",
+            "ALTER TABLE … ENABLE TRIGGER ALL, and remove the rows that contradict it; or drop it.",
+        );
+    }
     for other in &subject.others {
         judge.refused(
             "other",
             other,
-            "It is tied to the table or its row type by OID and would stay with the old table.",
+            "It is tied by OID to the table, its row type or the sequence of its identity, or to an extension, and would \
+             stay with the old table.",
             "Drop it before and make it again afterwards.",
         );
     }
@@ -250,8 +262,9 @@ fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
             judge.refused(
                 "foreign key",
                 &key.name,
-                "The table references itself by a key that the partition column becomes part of.",
-                "Drop the constraint before.",
+                "The table references itself, by its OID.",
+                "Drop the constraint before; one that references a key with the partition column can be made again \
+                 afterwards.",
             );
         } else if !key.validated {
             judge.refused(
@@ -324,7 +337,28 @@ fn columns(judge: &mut Judge, subject: &Subject) {
     }
 }
 
-fn code(judge: &mut Judge, subject: &Subject) {
+/// Whether the text of a trigger's function assigns a value to a column of the new row, as PL/pgSQL writes it.
+fn assigns(source: &str, column: &str) -> bool {
+    let quoted = model::quote_identifier(column);
+    let source = source.to_lowercase();
+    let names = [format!("new.{}", column.to_lowercase()), format!("new.{}", quoted.to_lowercase())];
+    names.iter().any(|name| {
+        source.match_indices(name.as_str()).any(|(at, _)| {
+            let rest = source[at + name.len()..].trim_start();
+            let before = source[..at].trim_end();
+            // "=" assigns too, but not in a condition.
+            rest.starts_with(":=") || rest.starts_with('=') && begins_statement(before)
+        })
+    })
+}
+
+/// Whether a statement of PL/pgSQL begins after a text.
+fn begins_statement(text: &str) -> bool {
+    let word = text.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+    text.ends_with(';') || matches!(&text[word..], "begin" | "then" | "else" | "loop")
+}
+
+fn code(judge: &mut Judge, subject: &Subject, column: &str) {
     for trigger in &subject.triggers {
         if trigger.for_each_row && trigger.transition_tables {
             judge.refused(
@@ -332,6 +366,17 @@ fn code(judge: &mut Judge, subject: &Subject) {
                 &trigger.name,
                 "A FOR EACH ROW trigger of a partitioned table cannot have transition tables.",
                 "Make it FOR EACH STATEMENT, or drop it.",
+            );
+        } else if trigger.for_each_row && trigger.before && assigns(&trigger.source, column) {
+            judge.refused(
+                "trigger",
+                &trigger.name,
+                format!(
+                    "Its function sets NEW.{column} after the partition of the row has been chosen by it."
+                ),
+                format!(
+                    "Give {column} its value elsewhere, for instance by a default, or choose another column."
+                ),
             );
         } else if trigger.for_each_row && trigger.before {
             judge.changed(
@@ -385,13 +430,6 @@ fn replication(judge: &mut Judge, subject: &Subject, method: Method) {
                 "It publishes all tables, so that subscribers would be sent rows of tables that they do not have.",
                 "Publish tables by name, and leave this one out while it is converted.",
             );
-        } else if publication.restricted {
-            judge.refused(
-                "publication",
-                &publication.name,
-                "It publishes some columns or rows of the table only.",
-                "Take the table out of it, and add it again afterwards.",
-            );
         } else if !publication.through_root {
             judge.refused(
                 "publication",
@@ -425,5 +463,25 @@ fn replication(judge: &mut Judge, subject: &Subject, method: Method) {
             judge.carried("replica identity", &index.name);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_sets_the_partition_column_is_recognised() {
+        for (source, column, expected) in [
+            ("begin new.at := now(); return new; end", "at", true),
+            ("BEGIN\n  NEW.at = now();\n  RETURN NEW; END", "at", true),
+            ("begin if new.n > 3 then new.at=now(); end if; return new; end", "at", true),
+            ("begin new.n := 1; new.\"A t\" := now(); return new; end", "A t", true),
+            ("begin if new.at = old.at then return null; end if; return new; end", "at", false),
+            ("begin new.attempts := 1; return new; end", "at", false),
+            ("begin new.n := extract(day from new.at); return new; end", "at", false),
+        ] {
+            assert_eq!(assigns(source, column), expected, "{source}");
+        }
     }
 }

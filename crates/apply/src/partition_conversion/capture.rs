@@ -85,7 +85,8 @@ impl Capture<'_> {
 
     /// The log with its functions; nothing calls them yet.
     pub fn objects(&self) -> Vec<String> {
-        let type_of = |name: &String| self.plan.subject.column(name).map_or("text", |c| c.type_name.as_str());
+        let type_of =
+            |name: &String| self.plan.subject.column(name).map_or("text", |c| c.plain_type.as_str());
         let columns = |prefix: &str| {
             let named = self.numbered(prefix).into_iter().zip(&self.plan.identity);
             named.map(|(n, column)| format!("{n} {}", type_of(column))).collect::<Vec<_>>().join(", ")
@@ -159,7 +160,8 @@ END",
         let (source, target) = (self.source(), self.target());
         let taken = |prefix: &str| {
             let names = self.numbered(prefix);
-            format!("SELECT {} FROM gone WHERE {} IS NOT NULL", names.join(", "), names[0])
+            // IS NOT NULL would ask every field of a composite value.
+            format!("SELECT {} FROM gone WHERE {} IS DISTINCT FROM NULL", names.join(", "), names[0])
         };
         let columns = self.plan.subject.copied_columns();
         let of_source: Vec<String> = self
@@ -211,7 +213,7 @@ END",
             let names = self.numbered(prefix);
             let named: Vec<String> =
                 names.iter().zip(self.numbered("k")).map(|(n, k)| format!("{n} AS {k}")).collect();
-            format!("SELECT {} FROM {log} WHERE {} IS NOT NULL", named.join(", "), names[0])
+            format!("SELECT {} FROM {log} WHERE {} IS DISTINCT FROM NULL", named.join(", "), names[0])
         };
         format!("touched AS MATERIALIZED ({} UNION {})", part("o"), part("n"))
     }

@@ -91,7 +91,8 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
     let grid = Grid::new(&division, &request.time_zone, None).map_err(|e| misfit(table, &e))?;
     let extent = extent(session, &subject, &grid).await?;
     let nulls = !column.not_null && has_null(session, &subject, &column.name).await?;
-    let chosen = choose(request, &subject, &grid, &extent, nulls)?;
+    let infinite = request.method != Some(Method::Rewrite) && is_endless(session, &subject, &grid).await?;
+    let chosen = choose(request, &subject, &grid, &extent, nulls, infinite)?;
     let mut notices = extent.notices.clone();
     let (partitions, history) = match chosen.method {
         Method::Rewrite => (rewrite_layout(request, table, &grid, &extent, &mut notices)?, None),
@@ -111,8 +112,11 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
     let strange = identity.iter().filter_map(|c| subject.column(c)).find(|c| !c.equality_is_builtin);
     if let (Some(strange), Method::Rewrite) = (strange, chosen.method) {
         return Err(failure::new(
-            format!("key column {} of {table} has a type of an extension", quote_identifier(&strange.name)),
-            format!("Its type is {}, whose equality is no operator of PostgreSQL itself.", strange.type_name),
+            format!("rows of {table} cannot be told apart by column {}", quote_identifier(&strange.name)),
+            format!(
+                "It is part of the key, and its type is {}, whose equality is no operator of PostgreSQL itself.",
+                strange.type_name
+            ),
             "Use --method attach, or a key of a built-in type.",
         ));
     }
@@ -275,6 +279,22 @@ async fn has_null(client: &Client, subject: &Subject, column: &str) -> Result<bo
     row.try_get("found").map_err(doing())
 }
 
+/// Whether rows lie at the infinite end of the key, which no partition but the default one reaches.
+async fn is_endless(client: &Client, subject: &Subject, grid: &Grid) -> Result<bool, Error> {
+    let division = grid.division();
+    if !matches!(division.kind, KeyKind::TimestampTz | KeyKind::Timestamp | KeyKind::Date) {
+        return Ok(false);
+    }
+    let sql = format!(
+        "select /* pgwright:conversion_endless */ exists (select from only {} where {} = 'infinity') as found",
+        subject.table,
+        quote_identifier(&division.key)
+    );
+    let doing = || Error::query("look for rows at infinity");
+    let row = client.query_one(&sql, &[]).await.map_err(doing())?;
+    row.try_get("found").map_err(doing())
+}
+
 struct Chosen {
     method: Method,
     why: String,
@@ -286,6 +306,7 @@ fn choose(
     grid: &Grid,
     extent: &Extent,
     nulls: bool,
+    infinite: bool,
 ) -> Result<Chosen, Error> {
     let table = &subject.table;
     if nulls {
@@ -305,10 +326,11 @@ fn choose(
         }
         _ => 0,
     };
-    let far = extent.max.zip(extent.now).is_some_and(|(max, now)| {
+    let beyond = |(max, now)| {
         let cell = |key| grid.at(key).ok().flatten().map(|p| p.cell);
         cell(max).zip(cell(now)).is_some_and(|(max, now)| max > now + i64::from(request.premake) + 1)
-    });
+    };
+    let far = infinite || extent.max.zip(extent.now).is_some_and(beyond);
     let has_key = subject.key().is_some();
     let (method, why) = match request.method {
         Some(method) => (method, "It was asked for.".to_owned()),
@@ -420,17 +442,39 @@ fn attach_layout(
     Ok((partitions, Some(Bound::Range { lower: Edge::Min, upper })))
 }
 
-/// The names that the conversion needs must not be in use.
+/// The names that the conversion needs must not be in use: by relations, by types (each table has one of its name),
+/// or by statistics objects.
 async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Error> {
-    let mut names: Vec<&str> = vec![&plan.shadow.name, &plan.kept.name];
-    names.extend(plan.partitions.iter().map(|p| p.name.name.as_str()));
+    let schema = &plan.table.schema;
+    let mut tables: Vec<QualifiedName> = vec![plan.shadow.clone()];
+    tables.extend(plan.partitions.iter().map(|p| p.name.clone()));
+    // The old table's type is renamed with it, and out of the way of another of the same name.
+    let mut relations = tables.clone();
+    relations.push(plan.kept.clone());
+    for (position, index) in plan.subject.indexes.iter().enumerate() {
+        relations.extend([plan.new_index(index), plan.kept_index(index)]);
+        let of_partition = |p: &NewPartition| plan.partition_index(&p.name, position, index);
+        relations.extend(plan.partitions.iter().map(|p| QualifiedName::new(schema, of_partition(p))));
+    }
+    let beside = |name: &QualifiedName| [NEW, KEPT].map(|s| plan.beside(&name.schema, &name.name, s));
+    let identities = plan.subject.sequences.iter().filter(|s| s.identity);
+    relations.extend(identities.flat_map(|s| beside(&s.name)));
+    let statistics: Vec<QualifiedName> =
+        plan.subject.statistics.iter().flat_map(|s| beside(&s.name)).collect();
+    let schemas = |names: &[QualifiedName]| names.iter().map(|n| n.schema.clone()).collect::<Vec<_>>();
+    let bare = |names: &[QualifiedName]| names.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
     let doing = || Error::query("look for names in use");
     let rows = client
         .query(
-            "select /* pgwright:conversion_names */ c.relname::text as name from pg_catalog.pg_class c \
-             join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = any ($2) \
-             order by 1",
-            &[&plan.table.schema, &names],
+            include_str!("../../queries/conversion_names.sql"),
+            &[
+                &schemas(&relations),
+                &bare(&relations),
+                &schemas(&tables),
+                &bare(&tables),
+                &schemas(&statistics),
+                &bare(&statistics),
+            ],
         )
         .await
         .map_err(doing())?;
@@ -441,8 +485,8 @@ async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Er
     }
     Err(failure::new(
         format!("names that the conversion of {} needs are taken", plan.table),
-        format!("In schema {}: {}.", quote_identifier(&plan.table.schema), taken.join(", ")),
-        "Rename or drop those tables.",
+        format!("In schema {}: {}.", quote_identifier(schema), taken.join(", ")),
+        "Rename or drop what bears them.",
     ))
 }
 

@@ -49,6 +49,12 @@ pub(crate) fn statement(table: &QualifiedName, error: &tokio_postgres::Error) ->
         Some(code) if *code == SqlState::DISK_FULL => {
             (format!("could not convert {table}"), format!("Free space on the server's disk. {GO_ON}"))
         }
+        Some(code) if *code == SqlState::CHECK_VIOLATION => (
+            format!("could not convert {table}: a row contradicts what was planned"),
+            "It was written since the conversion was planned. Take it back with \"pgwright partition convert revert\" and \
+             start it again."
+                .to_owned(),
+        ),
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => (
             format!("could not convert {table}: a key is not unique"),
             "Remove the duplicate rows, then run the same command again.".to_owned(),

@@ -116,7 +116,25 @@ impl ConversionPlan {
 
     /// The name of an index's counterpart while it is made.
     pub(crate) fn new_index(&self, index: &Index) -> QualifiedName {
-        QualifiedName::new(&self.table.schema, suffixed(&index.name, NEW))
+        self.beside(&self.table.schema, &index.name, NEW)
+    }
+
+    /// The name of an index's counterpart on the old table.
+    pub(crate) fn kept_index(&self, index: &Index) -> QualifiedName {
+        self.beside(&self.table.schema, &index.name, KEPT)
+    }
+
+    /// The name of an index, a statistics object or a sequence with a suffix. One that is cut gets a number, since two
+    /// long names often begin alike.
+    pub(crate) fn beside(&self, schema: &str, name: &str, suffix: &str) -> QualifiedName {
+        let subject = &self.subject;
+        let indexes = subject.indexes.iter().map(|i| i.name.as_str());
+        let statistics = subject.statistics.iter().map(|s| s.name.name.as_str());
+        let mut names =
+            indexes.chain(statistics).chain(subject.sequences.iter().map(|s| s.name.name.as_str()));
+        let number = (name.len() + suffix.len() > NAME_MAX).then(|| names.position(|n| n == name)).flatten();
+        let suffix = number.map_or_else(|| suffix.to_owned(), |n| format!("_{}{suffix}", n + 1));
+        QualifiedName::new(schema, suffixed(name, &suffix))
     }
 
     /// The name of an index on one partition: the index's own with the partition in place of the table.
@@ -126,12 +144,15 @@ impl ConversionPlan {
         position: usize,
         index: &Index,
     ) -> String {
-        let rest = match index.name.strip_prefix(&self.table.name) {
+        let rest = |index: &Index| match index.name.strip_prefix(&self.table.name) {
             Some(rest) if !rest.is_empty() => rest.to_owned(),
             _ => format!("_{}", index.name),
         };
-        let whole = format!("{}{rest}", partition.name);
-        if whole.len() <= NAME_MAX {
+        let own = rest(index);
+        let whole = format!("{}{own}", partition.name);
+        // "orders_at" and "at" on the table "orders" would get the same name.
+        let alone = !self.subject.indexes.iter().take(position).any(|i| rest(i) == own);
+        if alone && whole.len() <= NAME_MAX {
             whole
         } else {
             suffixed(&partition.name, &format!("_idx{}", position + 1))
@@ -145,6 +166,15 @@ impl ConversionPlan {
             keys.push(self.column.clone());
         }
         keys
+    }
+
+    /// An index definition from `USING` on, as the partitioned table has it, with the index's tablespace.
+    pub(crate) fn placed_shape_of(&self, index: &Index) -> String {
+        let shape = self.shape_of(index).unwrap_or_default();
+        match &index.tablespace {
+            Some(space) => super::script::with_tablespace(&shape, space),
+            None => shape,
+        }
     }
 
     /// An index definition from `USING` on, as the partitioned table has it.
@@ -172,6 +202,13 @@ impl ConversionPlan {
         text.push_str(&format!("({})", list(&keys)));
         if !included.is_empty() {
             text.push_str(&format!(" INCLUDE ({})", list(&included)));
+        }
+        if !index.options.is_empty() {
+            let options: Vec<String> = index.options.iter().map(|o| super::script::option(o)).collect();
+            text.push_str(&format!(" WITH ({})", options.join(", ")));
+        }
+        if let Some(space) = &index.tablespace {
+            text.push_str(&format!(" USING INDEX TABLESPACE {}", quote_identifier(space)));
         }
         if index.deferrable {
             text.push_str(if !index.deferred { " DEFERRABLE" } else { " DEFERRABLE INITIALLY DEFERRED" });

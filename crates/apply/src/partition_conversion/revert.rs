@@ -8,7 +8,7 @@ use super::compare;
 use super::drain::Drainer;
 use super::failure;
 use super::not_null;
-use super::plan::{ConversionPlan, KEPT, Method, NEW, suffixed};
+use super::plan::{ConversionPlan, KEPT, Method, NEW};
 use super::script;
 use super::site::{Brief, Site, open_session};
 use super::state::{Step, to_step};
@@ -67,13 +67,7 @@ pub(crate) async fn swap_back(site: &Site<'_>) -> Result<Step, Error> {
     statements.extend(exchange_back(plan));
     statements.extend(script::reference_again(plan));
     statements.extend(script::views(plan));
-    for publication in &plan.subject.publications {
-        statements.push(format!(
-            "ALTER PUBLICATION {} ADD TABLE {}",
-            quote_identifier(&publication.name),
-            plan.table
-        ));
-    }
+    statements.extend(script::publish(plan));
     statements.extend(to_step(site.id, Step::Restore));
     let brief = Brief { step: Step::SwapBack, locks, statements };
     match plan.method {
@@ -121,16 +115,16 @@ fn exchange_back(plan: &ConversionPlan) -> Vec<String> {
         sql.push(format!("ALTER INDEX {} RENAME TO {}", in_schema(&index.name), quote_identifier(&new.name)));
         let replaced = plan.method == Method::Attach && index.unique && !index.has_key(&plan.column);
         if !replaced {
-            let old = in_schema(&suffixed(&index.name, KEPT));
+            let old = plan.kept_index(index);
             sql.push(format!("ALTER INDEX {old} RENAME TO {}", quote_identifier(&index.name)));
         }
     }
     for statistics in &subject.statistics {
         let name = &statistics.name;
-        let old = QualifiedName::new(&name.schema, suffixed(&name.name, KEPT));
+        let old = plan.beside(&name.schema, &name.name, KEPT);
         sql.push(format!(
             "ALTER STATISTICS {name} RENAME TO {}",
-            quote_identifier(&suffixed(&name.name, NEW))
+            quote_identifier(&plan.beside(&name.schema, &name.name, NEW).name)
         ));
         sql.push(format!("ALTER STATISTICS {old} RENAME TO {}", quote_identifier(&name.name)));
     }
@@ -160,11 +154,11 @@ fn trigger_state(table: &QualifiedName, trigger: &Trigger) -> String {
 
 /// Lets the old table's identity go on where the partitioned one's is.
 fn give_back_sequence(plan: &ConversionPlan, name: &QualifiedName, column: &str) -> Vec<String> {
-    let new = QualifiedName::new(&name.schema, suffixed(&name.name, NEW));
+    let new = plan.beside(&name.schema, &name.name, NEW);
     let mut sql = vec![format!("ALTER SEQUENCE {name} RENAME TO {}", quote_identifier(&new.name))];
     match plan.method {
         Method::Rewrite => {
-            let old = QualifiedName::new(&name.schema, suffixed(&name.name, KEPT));
+            let old = plan.beside(&name.schema, &name.name, KEPT);
             sql.push(format!("ALTER SEQUENCE {old} RENAME TO {}", quote_identifier(&name.name)));
         }
         Method::Attach => {
@@ -231,9 +225,13 @@ async fn narrow(
 ) -> Result<(), Error> {
     let plan = &site.plan;
     let table = &plan.table;
-    let wider = script::wider_index(plan, index);
-    let temporary = QualifiedName::new(&table.schema, suffixed(&index.name, "_pgwright_old"));
+    let wider = plan.kept_index(index);
+    let temporary = plan.beside(&table.schema, &index.name, "_pgwright_old");
     let shape = crate::catalog::shape_of(&index.definition, true, &index.name, table).unwrap_or_default();
+    let shape = match &index.tablespace {
+        Some(space) => script::with_tablespace(shape, space),
+        None => shape.to_owned(),
+    };
     let is_there = |name: &QualifiedName| {
         format!(
             "select /* pgwright:conversion_narrow */ i.indisvalid::text from pg_catalog.pg_index i \
@@ -277,6 +275,9 @@ async fn narrow(
     };
     if index.replica_identity {
         statements.push(format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {name}"));
+    }
+    if index.clustered {
+        statements.push(format!("ALTER TABLE {table} CLUSTER ON {name}"));
     }
     if let Some(comment) = &index.comment {
         let comment = quote_literal(comment);

@@ -141,9 +141,6 @@ pub async fn revert_conversion(
         ));
     }
     let mut step = step;
-    if step == Step::Validate {
-        step = go(&site, step, Step::Swapped).await?;
-    }
     if !step.is_reverting() {
         step = revert::begin(&site, step).await?;
     }
@@ -171,6 +168,14 @@ async fn resume<'a>(
     Ok((Site { target, options, teller: Teller::new(on_event), session, id, plan }, step))
 }
 
+/// Gives the lock back at the end of the work: the server ends a session somewhat after it was left, and whoever comes at
+/// once would be told that another pgwright is at work. Of a session that is gone the lock is gone too.
+async fn unlock(site: &Site<'_>) {
+    let key = site.plan.subject.oid.cast_signed();
+    let unlock = "select /* pgwright:conversion_unlock */ pg_catalog.pg_advisory_unlock($1, $2)";
+    let _ = site.session.query_one(unlock, &[&LOCK_CLASS, &key]).await;
+}
+
 /// One pgwright per table. The lock goes with the session.
 async fn lock(session: &postgres::Session, plan: &ConversionPlan) -> Result<(), Error> {
     let doing = || Error::query("lock the conversion");
@@ -195,6 +200,12 @@ async fn lock(session: &postgres::Session, plan: &ConversionPlan) -> Result<(), 
 
 /// Goes from step to step until one is reached.
 async fn go(site: &Site<'_>, from: Step, until: Step) -> Result<Step, Error> {
+    let done = walk(site, from, until).await;
+    unlock(site).await;
+    done
+}
+
+async fn walk(site: &Site<'_>, from: Step, until: Step) -> Result<Step, Error> {
     let mut step = from;
     while step != until {
         site.check_cancelled(step)?;
@@ -222,7 +233,7 @@ async fn one(site: &Site<'_>, step: Step) -> Result<Step, Error> {
         Step::Index => copy::build_indexes(site).await,
         Step::ParentIndex => {
             let mut statements = script::parent_indexes(&site.plan);
-            statements.extend(script::replica_identity(&site.plan));
+            statements.extend(script::marks(&site.plan));
             let back = Capture { plan: &site.plan, id: site.id, way: Way::Back };
             let partitions: Vec<_> = site.plan.partitions.iter().map(|p| p.name.clone()).collect();
             statements.extend(back.truncate_triggers(&site.plan.shadow, &partitions));
@@ -265,7 +276,7 @@ async fn shadow(site: &Site<'_>) -> Result<Step, Error> {
                 statements.extend(indexes.map(|(n, i)| script::partition_index(plan, &partition.name, n, i)));
             }
             statements.extend(script::parent_indexes(plan));
-            statements.extend(script::replica_identity(plan));
+            statements.extend(script::marks(plan));
             Step::WiderKey
         }
         Method::Rewrite => {

@@ -5,7 +5,7 @@
 
 use model::{QualifiedName, quote_identifier, quote_literal};
 
-use super::plan::{ConversionPlan, KEPT, Method, NEW, suffixed};
+use super::plan::{ConversionPlan, KEPT, Method, NEW};
 use super::subject::{Column, ForeignKey, Grant, Index, Policy, Sequence, Trigger};
 
 /// Makes the partitioned table with its partitions, without indexes, and gives it everything that is tied to the
@@ -24,6 +24,10 @@ pub(crate) fn shadow(plan: &ConversionPlan) -> Vec<String> {
         like.join(" "),
         quote_identifier(&plan.column)
     )];
+    // Partitions that are made later go where the partitioned table says.
+    if let (Some(space), Some(create)) = (&subject.tablespace, sql.first_mut()) {
+        create.push_str(&format!(" TABLESPACE {}", quote_identifier(space)));
+    }
     // The promise of where the old table ends is not one of the whole.
     sql.push(format!("ALTER TABLE {shadow} DROP CONSTRAINT IF EXISTS {}", super::not_null::CONSTRAINT));
     for partition in &plan.partitions {
@@ -48,14 +52,13 @@ pub(crate) fn shadow(plan: &ConversionPlan) -> Vec<String> {
     if subject.force_row_security {
         sql.push(format!("ALTER TABLE {shadow} FORCE ROW LEVEL SECURITY"));
     }
-    sql.extend(subject.policies.iter().flat_map(|p| policy(shadow, p)));
     for statistics in &subject.statistics {
         let head = format!("CREATE STATISTICS {}", statistics.name);
         let tail = format!(" FROM {}", plan.table);
         // pg_get_statisticsobjdef() writes the two names as pgwright does.
         let middle = statistics.definition.strip_prefix(&head).and_then(|rest| rest.strip_suffix(&tail));
         let Some(middle) = middle else { continue };
-        let name = QualifiedName::new(&statistics.name.schema, suffixed(&statistics.name.name, NEW));
+        let name = plan.beside(&statistics.name.schema, &statistics.name.name, NEW);
         sql.push(format!("CREATE STATISTICS {name}{middle} FROM {shadow}"));
         if let Some(target) = statistics.target {
             sql.push(format!("ALTER STATISTICS {name} SET STATISTICS {target}"));
@@ -91,7 +94,7 @@ fn create_partition(plan: &ConversionPlan, name: &QualifiedName, clause: &str) -
 }
 
 /// `name=value` of `pg_class.reloptions` with the value quoted.
-fn option(text: &str) -> String {
+pub(crate) fn option(text: &str) -> String {
     match text.split_once('=') {
         Some((name, value)) => format!("{name} = {}", quote_literal(value)),
         None => text.to_owned(),
@@ -111,23 +114,29 @@ fn column_settings(table: &QualifiedName, column: &Column) -> Vec<String> {
     sql
 }
 
-/// The privileges on the table: those of default privileges are taken away first.
-fn grants(plan: &ConversionPlan, shadow: &QualifiedName) -> Vec<String> {
-    let subject = &plan.subject;
-    let owner = quote_identifier(&subject.owner);
-    let mut sql = vec![format!(
+/// Takes away what default privileges have given to others than the owner. Otherwise a partition, which is a way
+/// around the policies and privileges of the whole, would be open to them.
+fn close(kind: &str, name: &QualifiedName) -> String {
+    format!(
         "DO {}",
         quote_literal(&format!(
             "DECLARE g record; BEGIN FOR g IN SELECT DISTINCT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE \
              pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.grantee)) END AS role FROM pg_catalog.pg_class c \
              CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) e WHERE c.oid = {}::pg_catalog.regclass AND \
              e.grantee <> c.relowner LOOP EXECUTE pg_catalog.concat({}, g.role); END LOOP; END",
-            quote_literal(&shadow.to_string()),
-            quote_literal(&format!("REVOKE ALL ON TABLE {shadow} FROM ")),
+            quote_literal(&name.to_string()),
+            quote_literal(&format!("REVOKE ALL ON {kind} {name} FROM ")),
         ))
-    )];
+    )
+}
+
+/// The privileges on the table.
+fn grants(plan: &ConversionPlan, shadow: &QualifiedName) -> Vec<String> {
+    let subject = &plan.subject;
+    let mut sql: Vec<String> = tables(plan).map(|table| close("TABLE", table)).collect();
     if subject.owner_grants_changed {
-        sql.push(format!("REVOKE ALL ON TABLE {shadow} FROM {owner}"));
+        sql.push(format!("REVOKE ALL ON TABLE {shadow} FROM {}", quote_identifier(&subject.owner)));
+        sql.extend(subject.owner_grants.iter().map(|g| grant("TABLE", shadow, g)));
     }
     sql.extend(subject.grants.iter().map(|g| grant("TABLE", shadow, g)));
     sql
@@ -179,16 +188,11 @@ pub(crate) fn partition_index(
         return format!("ALTER TABLE {partition} ADD CONSTRAINT {name} {}", plan.constraint_of(index));
     }
     let unique = if index.unique { "UNIQUE " } else { "" };
-    let space = index.tablespace.as_ref();
-    let mut shape = plan.shape_of(index).unwrap_or_default();
-    if let Some(space) = space {
-        shape = with_tablespace(&shape, space);
-    }
-    format!("CREATE {unique}INDEX {name} ON {partition} {shape}")
+    format!("CREATE {unique}INDEX {name} ON {partition} {}", plan.placed_shape_of(index))
 }
 
 /// `TABLESPACE` stands before `WHERE`, which ends a definition.
-fn with_tablespace(shape: &str, space: &str) -> String {
+pub(crate) fn with_tablespace(shape: &str, space: &str) -> String {
     let clause = format!(" TABLESPACE {}", quote_identifier(space));
     match shape.rfind(" WHERE (") {
         Some(at) => format!("{}{clause}{}", &shape[..at], &shape[at..]),
@@ -215,9 +219,10 @@ pub(crate) fn parent_indexes(plan: &ConversionPlan) -> Vec<String> {
                 if index.unique { "UNIQUE " } else { "" },
                 quote_identifier(&name.name),
                 plan.shadow,
-                plan.shape_of(index).unwrap_or_default()
+                plan.placed_shape_of(index)
             ));
         }
+        sql.extend(statistics_targets(&name, index));
         if let Some(comment) = &index.comment {
             let comment = quote_literal(comment);
             sql.push(match &index.constraint {
@@ -233,8 +238,33 @@ pub(crate) fn parent_indexes(plan: &ConversionPlan) -> Vec<String> {
     sql
 }
 
+/// The targets of an index on expressions, whose columns have statistics of their own.
+pub(crate) fn statistics_targets(name: &QualifiedName, index: &Index) -> Vec<String> {
+    let targets = index.statistics_targets.iter();
+    targets
+        .map(|(column, target)| format!("ALTER INDEX {name} ALTER COLUMN {column} SET STATISTICS {target}"))
+        .collect()
+}
+
+/// What the indexes of partitions are marked with: statistics targets, by which one CLUSTER goes, the replica
+/// identity. A partitioned table has nothing that CLUSTER could go by.
+pub(crate) fn marks(plan: &ConversionPlan) -> Vec<String> {
+    let mut sql = Vec::new();
+    for (position, index) in plan.subject.indexes.iter().enumerate() {
+        for partition in plan.partitions.iter().map(|p| &p.name) {
+            let name = plan.partition_index(partition, position, index);
+            sql.extend(statistics_targets(&QualifiedName::new(&partition.schema, &name), index));
+            if index.clustered {
+                sql.push(format!("ALTER TABLE {partition} CLUSTER ON {}", quote_identifier(&name)));
+            }
+        }
+    }
+    sql.extend(replica_identity(plan));
+    sql
+}
+
 /// The replica identity by an index, which each partition has of its own.
-pub(crate) fn replica_identity(plan: &ConversionPlan) -> Vec<String> {
+fn replica_identity(plan: &ConversionPlan) -> Vec<String> {
     let indexes = plan.subject.indexes.iter().enumerate();
     let Some((position, index)) = indexes.into_iter().find(|(_, i)| i.replica_identity) else {
         return Vec::new();
@@ -294,14 +324,17 @@ pub(crate) fn exchange(plan: &ConversionPlan) -> Vec<String> {
         let old = QualifiedName::new(&table.schema, &index.name);
         if replaced {
             sql.extend(replace_key(plan, index));
+            let wider = quote_identifier(&plan.kept_index(index).name);
             if index.replica_identity {
-                let wider = quote_identifier(&wider_index(plan, index).name);
                 sql.push(format!("ALTER TABLE {kept} REPLICA IDENTITY USING INDEX {wider}"));
+            }
+            if index.clustered {
+                sql.push(format!("ALTER TABLE {kept} CLUSTER ON {wider}"));
             }
         } else {
             sql.push(format!(
                 "ALTER INDEX {old} RENAME TO {}",
-                quote_identifier(&suffixed(&index.name, KEPT))
+                quote_identifier(&plan.kept_index(index).name)
             ));
         }
         sql.push(format!(
@@ -312,10 +345,10 @@ pub(crate) fn exchange(plan: &ConversionPlan) -> Vec<String> {
     }
     for statistics in &subject.statistics {
         let name = &statistics.name;
-        let made = QualifiedName::new(&name.schema, suffixed(&name.name, NEW));
+        let made = plan.beside(&name.schema, &name.name, NEW);
         sql.push(format!(
             "ALTER STATISTICS {name} RENAME TO {}",
-            quote_identifier(&suffixed(&name.name, KEPT))
+            quote_identifier(&plan.beside(&name.schema, &name.name, KEPT).name)
         ));
         sql.push(format!("ALTER STATISTICS {made} RENAME TO {}", quote_identifier(&name.name)));
     }
@@ -341,11 +374,30 @@ pub(crate) fn hang_on(plan: &ConversionPlan) -> Vec<String> {
     for trigger in &subject.triggers {
         sql.extend(create_trigger(table, trigger));
     }
+    // A policy can read the table itself, which has to be the one that bears the name now.
+    sql.extend(subject.policies.iter().flat_map(|p| policy(table, p)));
     sql.extend(views(plan));
-    for publication in &subject.publications {
-        sql.push(format!("ALTER PUBLICATION {} ADD TABLE {table}", quote_identifier(&publication.name)));
-    }
+    sql.extend(publish(plan));
     sql
+}
+
+/// Puts the table into its publications again, with the columns and rows that they publish.
+pub(crate) fn publish(plan: &ConversionPlan) -> Vec<String> {
+    let publications = plan.subject.publications.iter();
+    publications
+        .map(|publication| {
+            let name = quote_identifier(&publication.name);
+            let mut sql = format!("ALTER PUBLICATION {name} ADD TABLE {}", plan.table);
+            if let Some(columns) = &publication.columns {
+                let columns: Vec<String> = columns.iter().map(|c| quote_identifier(c)).collect();
+                sql.push_str(&format!(" ({})", columns.join(", ")));
+            }
+            if let Some(filter) = &publication.filter {
+                sql.push_str(&format!(" WHERE ({filter})"));
+            }
+            sql
+        })
+        .collect()
 }
 
 /// The views, made again: under the same OID, so that what hangs on them stays.
@@ -389,13 +441,13 @@ fn take_over_sequence(plan: &ConversionPlan, column: &Column) -> Vec<String> {
         return Vec::new();
     };
     let name = quote_identifier(&column.name);
-    let new = QualifiedName::new(&old.name.schema, suffixed(&old.name.name, NEW));
+    let new = plan.beside(&old.name.schema, &old.name.name, NEW);
     let mut sql = vec![go_on(&old.name, &new)];
     match plan.method {
         Method::Rewrite => sql.push(format!(
             "ALTER SEQUENCE {} RENAME TO {}",
             old.name,
-            quote_identifier(&suffixed(&old.name.name, KEPT))
+            quote_identifier(&plan.beside(&old.name.schema, &old.name.name, KEPT).name)
         )),
         // A partition has no identity of its own.
         Method::Attach => sql.push(format!("ALTER TABLE {} ALTER COLUMN {name} DROP IDENTITY", plan.table)),
@@ -419,7 +471,7 @@ pub(crate) fn name_sequences(plan: &ConversionPlan) -> Vec<String> {
         let Some(old) = plan.subject.sequences.iter().find(|s| s.identity && s.column == column.name) else {
             continue;
         };
-        let new = QualifiedName::new(&old.name.schema, suffixed(&old.name.name, NEW));
+        let new = plan.beside(&old.name.schema, &old.name.name, NEW);
         let text = format!(
             "DO {}",
             quote_literal(&format!(
@@ -439,20 +491,16 @@ pub(crate) fn name_sequences(plan: &ConversionPlan) -> Vec<String> {
 
 /// The privileges on a sequence and its comment, given to another.
 pub(crate) fn sequence_settings(old: &Sequence, new: &QualifiedName) -> Vec<String> {
-    let mut sql: Vec<String> = old.grants.iter().map(|g| grant("SEQUENCE", new, g)).collect();
+    let mut sql = vec![format!("ALTER SEQUENCE {new} AS {}", old.type_name), close("SEQUENCE", new)];
+    sql.extend(old.grants.iter().map(|g| grant("SEQUENCE", new, g)));
     sql.extend(old.comment.as_ref().map(|c| format!("COMMENT ON SEQUENCE {new} IS {}", quote_literal(c))));
     sql
-}
-
-/// The name of the index that replaces a key of the old table when it becomes a partition.
-pub(crate) fn wider_index(plan: &ConversionPlan, index: &Index) -> QualifiedName {
-    QualifiedName::new(&plan.table.schema, suffixed(&index.name, KEPT))
 }
 
 /// Puts a key that holds the partition column in the place of one that does not.
 fn replace_key(plan: &ConversionPlan, index: &Index) -> Vec<String> {
     let kept = &plan.kept;
-    let wider = quote_identifier(&wider_index(plan, index).name);
+    let wider = quote_identifier(&plan.kept_index(index).name);
     let Some(constraint) = &index.constraint else {
         return vec![format!("DROP INDEX {}", QualifiedName::new(&plan.table.schema, &index.name))];
     };

@@ -49,6 +49,10 @@ pub(crate) struct Subject {
     pub subscribed: bool,
     pub grants: Vec<Grant>,
     pub owner_grants_changed: bool,
+    /// The privileges that the owner has, when they are not all of them.
+    pub owner_grants: Vec<Grant>,
+    /// Foreign keys, of both directions, whose triggers do not fire.
+    pub disabled_keys: Vec<String>,
     pub parents: Vec<String>,
     pub children: Vec<String>,
     pub security_labels: i64,
@@ -71,6 +75,8 @@ pub(crate) struct Column {
     pub generated: String,
     pub statistics_target: Option<i32>,
     pub options: Vec<String>,
+    /// The type behind a domain, and the collation: a domain may refuse the nulls of a log.
+    pub plain_type: String,
     /// Whether equality of the type is an operator of `pg_catalog`, as pgwright's sessions see no other.
     pub equality_is_builtin: bool,
 }
@@ -89,6 +95,10 @@ pub(crate) struct Index {
     pub nulls_not_distinct: bool,
     pub replica_identity: bool,
     pub clustered: bool,
+    /// `name=value` each.
+    pub options: Vec<String>,
+    /// Numbers of columns with their statistics targets.
+    pub statistics_targets: Vec<(i16, i32)>,
     /// Names of the key columns; an expression has none.
     pub keys: Vec<Option<String>>,
     pub included: Vec<String>,
@@ -147,6 +157,8 @@ pub(crate) struct Trigger {
     pub enabled: String,
     pub for_each_row: bool,
     pub before: bool,
+    /// The text of its function.
+    pub source: String,
     pub transition_tables: bool,
     pub comment: Option<String>,
 }
@@ -191,19 +203,23 @@ pub(crate) struct Sequence {
     pub column: String,
     pub identity: bool,
     pub persistence: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
     pub comment: Option<String>,
     pub grants: Vec<Grant>,
 }
 
 /// A publication that the table is in.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Publication {
     pub name: String,
     pub is_owner: bool,
     pub through_root: bool,
     pub whole: bool,
-    pub restricted: bool,
+    /// Which rows it publishes, when not all.
+    pub filter: Option<String>,
+    /// Which columns it publishes, when not all.
+    pub columns: Option<Vec<String>>,
 }
 
 /// A privilege that somebody other than the owner has.

@@ -23,7 +23,7 @@ use crate::error::Error;
 /// does to it for the conversion does not count.
 pub(crate) fn fingerprint(plan: &ConversionPlan) -> String {
     let own: Vec<String> =
-        super::attach::wider(plan).map(|i| quote_literal(&script::wider_index(plan, i).name)).collect();
+        super::attach::wider(plan).map(|i| quote_literal(&plan.kept_index(i).name)).collect();
     include_str!("../../queries/conversion_fingerprint.sql")
         .replace("$1", &format!("{}::pg_catalog.oid", plan.subject.oid))
         .replace("$2", &quote_literal(&plan.column))

@@ -158,40 +158,52 @@ fn a_finish_killed_at_every_event() {
 /// The steps during which the server crashes.
 const CRASHES: [Step; 6] = [Step::Copy, Step::Fold, Step::Index, Step::CatchUp, Step::Verify, Step::Swap];
 
+/// Calls a task that the server does not survive, starts the server again, and gives the world with a new session.
+async fn crash(
+    server: &mut cluster::Server,
+    world: World,
+    step: Step,
+    call: impl AsyncFnOnce(&World, &mut (dyn FnMut(ConversionEvent) + Send)) -> bool,
+) -> World {
+    let pid = server.pid().unwrap().to_string();
+    let mut on_event = |event: ConversionEvent| {
+        let now = match (&event, step) {
+            (ConversionEvent::Copied { batches_done: 3, .. }, Step::Copy)
+            | (ConversionEvent::Built { done: 3, .. }, Step::Index) => true,
+            (ConversionEvent::Began { step: began }, _) => {
+                *began == step && !matches!(step, Step::Copy | Step::Index)
+            }
+            _ => false,
+        };
+        if now {
+            let killed = std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap();
+            assert!(killed.success());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    assert!(call(&world, &mut on_event).await, "the server was not killed at {step:?}");
+    server.restart(&[]).unwrap();
+    World { client: testkit::connect(&world.url).await, ..world }
+}
+
+fn crashing_server() -> cluster::Server {
+    // What is acknowledged has to survive a crash of the processes; the machine does not crash.
+    testkit::server_with(testkit::versions()[0].major, &[("synchronous_commit", "on")])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_crashes_at_each_step() {
-    let major = testkit::versions()[0].major;
-    // What is acknowledged has to survive a crash of the processes; the machine does not crash.
-    let mut server = testkit::server_with(major, &[("synchronous_commit", "on")]);
-    let pid_file = server.data_dir().join("postmaster.pid");
+    let mut server = crashing_server();
     for step in CRASHES {
         let world = World::on(&server).await;
         world.sql(EVENTS).await;
         let table = events();
         let before = rows(&world, &table).await;
-        let pid = std::fs::read_to_string(&pid_file).unwrap();
-        let pid = pid.lines().next().unwrap().to_owned();
-        let mut on_event = |event: ConversionEvent| {
-            let now = match (&event, step) {
-                (ConversionEvent::Copied { batches_done: 3, .. }, Step::Copy)
-                | (ConversionEvent::Built { done: 3, .. }, Step::Index) => true,
-                (ConversionEvent::Began { step: began }, _) => {
-                    *began == step && !matches!(step, Step::Copy | Step::Index)
-                }
-                _ => false,
-            };
-            if now {
-                let killed = std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap();
-                assert!(killed.success());
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        };
         let request = monthly(table.clone(), Method::Rewrite);
-        let crashed = conversion::convert(&world.target, &request, &patient(), &mut on_event).await;
-        assert!(crashed.is_err(), "the server was not killed at {step:?}");
-        server.restart(&[]).unwrap();
-        let client = testkit::connect(&world.url).await;
-        let world = World { client, ..world };
+        let world = crash(&mut server, world, step, async |world, on_event| {
+            conversion::convert(&world.target, &request, &patient(), on_event).await.is_err()
+        })
+        .await;
         assert_eq!(rows(&world, &table).await, before, "after a crash at {step:?}");
         write(&world, 3).await;
         let before = rows(&world, &table).await;
@@ -200,5 +212,81 @@ async fn the_server_crashes_at_each_step() {
         assert!(done.resumed);
         assert_eq!(rows(&world, &table).await, before, "after a crash at {step:?}");
         finish(&world.target, &table).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_crashes_at_each_step_of_an_attachment() {
+    let mut server = crashing_server();
+    let table = events();
+    let request = monthly(table.clone(), Method::Attach);
+    let steps = [Step::NotNull, Step::Shadow, Step::WiderKey, Step::Swap, Step::Validate];
+    for (n, step) in steps.into_iter().enumerate() {
+        let world = World::on(&server).await;
+        world.sql(EVENTS).await;
+        let (before, dump) = (rows(&world, &table).await, world.schema_dump().await);
+        let world = crash(&mut server, world, step, async |world, on_event| {
+            conversion::convert(&world.target, &request, &patient(), on_event).await.is_err()
+        })
+        .await;
+        assert_eq!(rows(&world, &table).await, before, "after a crash at {step:?}");
+        write(&world, 3).await;
+        let before = rows(&world, &table).await;
+        let went_on = |e: apply::Error| panic!("{step:?}: {}", shown(&e));
+        // Every second time it is taken back where the crash left it.
+        if n % 2 == 0 {
+            assert!(convert(&world.target, &request).await.unwrap_or_else(went_on).resumed);
+            assert_eq!(rows(&world, &table).await, before, "after a crash at {step:?}");
+            write(&world, 4).await;
+        }
+        let before = rows(&world, &table).await;
+        revert(&world.target, &table).await.unwrap_or_else(went_on);
+        assert_eq!(rows(&world, &table).await, before, "after a crash at {step:?}");
+        assert_eq!(world.schema_dump().await, dump, "after a crash at {step:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_crashes_at_each_step_of_the_way_back_and_of_the_end() {
+    let mut server = crashing_server();
+    let table = events();
+    let back = |method| [Step::CarryBack, Step::SwapBack, Step::Restore, Step::CleanUp].map(|s| (method, s));
+    let mut cases: Vec<(Method, Step)> = back(Method::Rewrite).into_iter().collect();
+    // Nothing is carried back into a table that has become a partition.
+    cases.extend([(Method::Attach, Step::SwapBack), (Method::Attach, Step::Restore)]);
+    cases.push((Method::Rewrite, Step::DropOld));
+    for (method, step) in cases {
+        let world = World::on(&server).await;
+        world.sql(EVENTS).await;
+        let dump = world.schema_dump().await;
+        convert(&world.target, &monthly(table.clone(), method)).await.unwrap();
+        write(&world, 50).await;
+        let before = rows(&world, &table).await;
+        let ends = step == Step::DropOld;
+        let world = crash(&mut server, world, step, async |world, on_event| {
+            let options = patient();
+            match ends {
+                true => {
+                    conversion::finish_conversion(&world.target, &table, &options, on_event).await.is_err()
+                }
+                false => {
+                    conversion::revert_conversion(&world.target, &table, &options, on_event).await.is_err()
+                }
+            }
+        })
+        .await;
+        let at = format!("after a crash at {step:?} of {method:?}");
+        assert_eq!(rows(&world, &table).await, before, "{at}");
+        write(&world, 60).await;
+        let before = rows(&world, &table).await;
+        let went_on = |e: apply::Error| panic!("{at}: {}", shown(&e));
+        if ends {
+            finish(&world.target, &table).await.unwrap_or_else(went_on);
+        } else {
+            revert(&world.target, &table).await.unwrap_or_else(went_on);
+            assert_eq!(world.schema_dump().await, dump, "{at}");
+        }
+        assert_eq!(rows(&world, &table).await, before, "{at}");
+        assert!(!is_open(&world).await, "{at}");
     }
 }

@@ -6,6 +6,7 @@ mod baselines;
 mod conversion;
 mod conversion_deaths;
 mod conversion_objects;
+mod conversion_oddities;
 mod conversion_writers;
 mod deaths;
 mod disk;
