@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use model::partition_set::{Division, Interval, ListPart, PartitionSet, Retention, Template, TimeUnit};
+use model::partition_set::{
+    Division, Interval, ListPart, PartitionSet, Retention, SubDivision, Template, TimeUnit,
+};
 use model::partition_tree::PartitionTable;
 use model::{KeyKind, QualifiedName};
 
@@ -88,19 +90,8 @@ pub fn infer(
         }
     }
     let table = &parent.name;
-    let fixed = |interval: Interval| Found { interval, zone: "UTC".to_owned(), strangers: Vec::new() };
-    let found = match kind {
-        KeyKind::List => fixed(Interval::Values(list_parts(table, &children))),
-        KeyKind::Hash => {
-            let modulus = children.iter().filter_map(|(_, b)| match b {
-                Bound::Remainder { modulus, .. } => Some(*modulus),
-                _ => None,
-            });
-            fixed(Interval::Remainders(modulus.max().unwrap_or(1)))
-        }
-        _ if kind.is_number() => numbers(&children).ok_or_else(|| none(table))?,
-        _ => times(&column, kind, &children, server_zone, &mut notes).ok_or_else(|| none(table))?,
-    };
+    let found = rule(table, &column, kind, &children, server_zone, &mut notes)?;
+    let sub = sub_division(trees, parent, &column, &found.zone, &mut notes)?;
     let division = Division { key: column, kind, interval: found.interval };
     let naming = naming(&division, &found.zone, table, &children, &mut notes);
     for stranger in &found.strangers {
@@ -114,7 +105,7 @@ pub fn infer(
         set: PartitionSet {
             parent: table.clone(),
             division,
-            sub: None,
+            sub,
             time_zone: found.zone,
             premake,
             retention: Retention::default(),
@@ -123,6 +114,90 @@ pub fn infer(
         },
         notes,
     })
+}
+
+/// The rule of one level of partitions.
+fn rule(
+    table: &QualifiedName,
+    column: &str,
+    kind: KeyKind,
+    children: &[(QualifiedName, Bound)],
+    server_zone: &str,
+    notes: &mut Vec<String>,
+) -> Result<Found, String> {
+    let fixed = |interval: Interval| Found { interval, zone: "UTC".to_owned(), strangers: Vec::new() };
+    Ok(match kind {
+        KeyKind::List => fixed(Interval::Values(list_parts(table, children))),
+        KeyKind::Hash => {
+            let modulus = children.iter().filter_map(|(_, b)| match b {
+                Bound::Remainder { modulus, .. } => Some(*modulus),
+                _ => None,
+            });
+            fixed(Interval::Remainders(modulus.max().unwrap_or(1)))
+        }
+        _ if kind.is_number() => numbers(children).ok_or_else(|| none(table))?,
+        _ => times(column, kind, children, server_zone, notes).ok_or_else(|| none(table))?,
+    })
+}
+
+/// How partitions are divided again: as the last of those that are. One that could not be gone on with is an error,
+/// since new partitions would then be of another kind than those that there are.
+fn sub_division(
+    trees: &Trees,
+    parent: &PartitionTable,
+    column: &str,
+    zone: &str,
+    notes: &mut Vec<String>,
+) -> Result<Option<SubDivision>, String> {
+    let Some(kind) = parent.key.as_ref().and_then(kind_of) else { return Ok(None) };
+    let mut divided: Vec<(Bound, &PartitionTable)> = trees
+        .children(parent)
+        .filter(|child| child.table.key.is_some())
+        .filter_map(|child| Some((child.bound(kind)?, child.table)))
+        .collect();
+    divided.sort_by(|a, b| a.0.cmp(&b.0));
+    let Some((_, last)) = divided.last() else { return Ok(None) };
+    let Some(key) = &last.key else { return Ok(None) };
+    let cannot = || {
+        format!(
+            "The partitions of {} are divided again by {}, which pgwright does not do.",
+            parent.name, key.definition
+        )
+    };
+    let below = kind_of(key).ok_or_else(cannot)?;
+    let by = key.single().map_or_else(String::new, |(by, _)| by.to_owned());
+    let is_range = !matches!(below, KeyKind::List | KeyKind::Hash);
+    if by.is_empty()
+        || is_range && by != column
+        || trees.children(last).any(|child| child.table.key.is_some())
+    {
+        return Err(cannot());
+    }
+    let parts: Vec<(QualifiedName, Bound)> = trees
+        .children(last)
+        .filter_map(|child| Some((child.table.name.clone(), child.bound(below)?)))
+        .filter(|(_, bound)| *bound != Bound::Default)
+        .collect();
+    let found = rule(&last.name, &by, below, &parts, zone, notes)?;
+    let division = Division { key: by, kind: below, interval: found.interval };
+    // Days of a month are called after the whole, parts of a list after the partition that they divide.
+    let above = if is_range { &parent.name } else { &last.name };
+    let naming = naming(&division, zone, above, &parts, notes);
+    let whole = trees.children(parent).filter(|child| child.text != "DEFAULT").count();
+    if divided.len() < whole {
+        notes.push(format!(
+            "Some partitions are not divided again; new ones will be, by {}, as {} is.",
+            key.definition, last.name
+        ));
+    }
+    if trees.default_of(last).is_some() {
+        notes.push(format!(
+            "{} has a default partition below it; new partitions will have none, make it where it is needed.",
+            last.name
+        ));
+    }
+    let naming = naming.and_then(|pattern| pattern.strip_prefix("{table}").map(str::to_owned));
+    Ok(Some(SubDivision { division, naming }))
 }
 
 fn none(table: &QualifiedName) -> String {

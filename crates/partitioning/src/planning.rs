@@ -197,8 +197,11 @@ pub fn ahead(
             None | Some(0) => i64::MIN,
             Some(at) => begins.get(at).copied().unwrap_or(i64::MIN),
         };
+        let lowest = taken.iter().find_map(|(lower, upper)| finite(*lower).or(finite(*upper)));
         for bound in uncovered(&part.bound, &taken) {
-            planner.create(&Part { cell: part.cell, bound }, false)?;
+            if !is_stub(&bound, &part, lowest, here) {
+                planner.create(&Part { cell: part.cell, bound }, false)?;
+            }
         }
         all.extend(planner.plan.steps.drain(..).filter_map(|step| match step {
             Step::Create(partition) => Some(Ahead { partition, due }),
@@ -247,7 +250,7 @@ impl<'a> Planner<'a> {
                     let open: Vec<Option<String>> = values.iter().filter(|v| !taken(v)).cloned().collect();
                     (!open.is_empty()).then_some(Bound::Values(open))
                 }
-                bound => (!present.iter().any(|(b, _)| b == bound)).then(|| bound.clone()),
+                bound => (!present.iter().any(|(b, _)| share_hashes(b, bound))).then(|| bound.clone()),
             };
             if let Some(bound) = missing {
                 let takes = default_has_rows && matches!(bound, Bound::Values(_));
@@ -266,10 +269,6 @@ impl<'a> Planner<'a> {
     ) -> Result<(), Error> {
         let mut taken: Vec<(Edge, Edge)> = present.iter().filter_map(|(bound, _)| bound.range()).collect();
         taken.sort_unstable();
-        let finite = |edge: Edge| match edge {
-            Edge::At(key) if key != i64::MIN && key != i64::MAX => Some(key),
-            _ => None,
-        };
         let lowest = taken.iter().find_map(|(lower, upper)| finite(*lower).or(finite(*upper)));
         // Numbers of a table without rows begin at the first one.
         let here = here.or_else(|| self.grid.division().kind.is_number().then_some(lowest.unwrap_or(0)));
@@ -321,6 +320,9 @@ impl<'a> Planner<'a> {
         for part in wanted {
             for bound in uncovered(&part.bound, &taken) {
                 let takes = from_default.contains(&part.cell);
+                if !takes && is_stub(&bound, &part, lowest, here) {
+                    continue;
+                }
                 self.create(&Part { cell: part.cell, bound }, takes)?;
             }
         }
@@ -460,6 +462,31 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+}
+
+fn finite(edge: Edge) -> Option<Key> {
+    match edge {
+        Edge::At(key) if key != i64::MIN && key != i64::MAX => Some(key),
+        _ => None,
+    }
+}
+
+/// Whether a range is what the lowest partition leaves of an interval before it, without the keys of now: sets made by
+/// hand often begin at 1.
+fn is_stub(bound: &Bound, part: &Part, lowest: Option<Key>, here: Key) -> bool {
+    let Some((lowest, (_, upper))) = lowest.zip(bound.range()) else { return false };
+    *bound != part.bound && upper <= Edge::At(lowest) && upper <= Edge::At(here)
+}
+
+/// Whether there are hashes that two partitions would take: of two moduli one divides the other.
+fn share_hashes(one: &Bound, other: &Bound) -> bool {
+    match (one, other) {
+        (Bound::Remainder { modulus: m, remainder: r }, Bound::Remainder { modulus: n, remainder: q }) => {
+            let smaller = (*m).min(*n).max(1);
+            r % smaller == q % smaller
+        }
+        _ => one == other,
     }
 }
 

@@ -189,21 +189,23 @@ impl SetSettings {
 
     /// The settings of a set, to be written down.
     pub fn of(set: &PartitionSet) -> Self {
-        let (mut interval, mut values, mut partitions) = (None, BTreeMap::new(), None);
-        match &set.division.interval {
-            Interval::Values(parts) => {
-                for part in parts {
-                    values.insert(part.name.clone(), part.values.iter().flatten().cloned().collect());
-                }
+        let (interval, values, partitions) = written(&set.division.interval);
+        let sub = set.sub.as_ref().map(|sub| {
+            let (interval, values, partitions) = written(&sub.division.interval);
+            SubSettings {
+                key: sub.division.key.clone(),
+                interval,
+                values,
+                partitions,
+                naming: sub.naming.clone(),
             }
-            Interval::Remainders(n) => partitions = Some(*n),
-            other => interval = Some(other.to_string()),
-        }
+        });
         Self {
             table: set.parent.to_string(),
             interval,
             values,
             partitions,
+            sub,
             time_zone: set.division.kind.is_time().then(|| set.time_zone.clone()),
             premake: Some(set.premake),
             retention: set.retention.keep.as_ref().map(ToString::to_string),
@@ -212,5 +214,17 @@ impl SetSettings {
             naming: set.naming.clone(),
             ..Self::default()
         }
+    }
+}
+
+/// An interval as it is written: one of interval, values and partitions.
+fn written(interval: &Interval) -> (Option<String>, BTreeMap<String, Vec<String>>, Option<u32>) {
+    match interval {
+        Interval::Values(parts) => {
+            let values = parts.iter().map(|p| (p.name.clone(), p.values.iter().flatten().cloned().collect()));
+            (None, values.collect(), None)
+        }
+        Interval::Remainders(n) => (None, BTreeMap::new(), Some(*n)),
+        other => (Some(other.to_string()), BTreeMap::new(), None),
     }
 }

@@ -294,3 +294,122 @@ fn a_set_that_is_written_down_is_read_as_the_same() {
     let set = infer(&trees, parent, "UTC", 0).unwrap().set;
     assert_eq!(SetSettings::of(&set).resolve(parent).unwrap(), set);
 }
+
+/// A set of months whose partitions are divided again.
+fn divided(strategy: char, column: &str, type_name: &str, names: &[(&str, &str)]) -> Trees {
+    let key = |strategy, column: &str, type_name: &str| PartitionKey {
+        strategy,
+        columns: vec![Some(column.into())],
+        types: vec![Some(type_name.into())],
+        definition: format!("{} ({column})", if strategy == 'l' { "LIST" } else { "RANGE" }),
+    };
+    let bounds = [
+        ("runs_2024_01", "FOR VALUES FROM ('2024-01-01 00:00:00+00') TO ('2024-02-01 00:00:00+00')"),
+        ("runs_2024_02", "FOR VALUES FROM ('2024-02-01 00:00:00+00') TO ('2024-03-01 00:00:00+00')"),
+    ];
+    let months = (10..).zip(bounds).map(|(oid, (name, bound))| PartitionTable {
+        key: Some(key(strategy, column, type_name)),
+        relkind: 'p',
+        ..table(oid, name, Some(bound))
+    });
+    let mut tables: Vec<PartitionTable> = months.collect();
+    let whole = key('r', "at", "timestamp with time zone");
+    tables.push(PartitionTable { key: Some(whole), relkind: 'p', ..table(PARENT, "runs", None) });
+    let parts = (20..)
+        .zip(names)
+        .map(|(oid, (name, bound))| PartitionTable { parent_oid: Some(11), ..table(oid, name, Some(bound)) });
+    tables.extend(parts);
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Trees::new(tables)
+}
+
+#[test]
+fn partitions_that_are_divided_again_stay_so() {
+    let february = micros("2024-02-10 00:00:00+00");
+    let adopted = |trees: &Trees| {
+        let parent = trees.find(&QualifiedName::new("public", "runs")).unwrap();
+        let inferred = infer(trees, parent, "UTC", february)?;
+        // As it is written down and read again.
+        let settings = SetSettings { premake: Some(1), ..SetSettings::of(&inferred.set) };
+        let set = settings.resolve(parent).unwrap();
+        let plan = plan(&set, trees, parent, &Seen { now_micros: february, ..Seen::default() }).unwrap();
+        let Some(Step::Create(new)) = plan.steps.first().cloned() else { panic!("{plan:?}") };
+        let parts: Vec<String> =
+            new.parts.iter().map(|(name, bound)| format!("{} {bound}", name.name)).collect();
+        Ok::<_, String>((new.partition_by.unwrap_or_default(), parts))
+    };
+    let by_region = divided(
+        'l',
+        "region",
+        "text",
+        &[("runs_2024_02_eu", "FOR VALUES IN ('eu')"), ("runs_2024_02_us", "FOR VALUES IN ('us', 'ca')")],
+    );
+    let (partition_by, parts) = adopted(&by_region).unwrap();
+    assert_eq!(partition_by, "LIST (region)");
+    assert_eq!(parts, ["runs_2024_03_eu FOR VALUES IN ('eu')", "runs_2024_03_us FOR VALUES IN ('us', 'ca')"]);
+    let by_day = divided(
+        'r',
+        "at",
+        "timestamp with time zone",
+        &[
+            ("runs_2024_02_01", "FOR VALUES FROM ('2024-02-01 00:00:00+00') TO ('2024-02-02 00:00:00+00')"),
+            ("runs_2024_02_02", "FOR VALUES FROM ('2024-02-02 00:00:00+00') TO ('2024-02-03 00:00:00+00')"),
+        ],
+    );
+    let (partition_by, parts) = adopted(&by_day).unwrap();
+    assert_eq!((partition_by.as_str(), parts.len()), ("RANGE (at)", 31));
+    assert!(parts[30].starts_with("runs_2024_03_31 FOR VALUES FROM ('2024-03-31"), "{}", parts[30]);
+    // By another column, new ones would be of another kind than those that there are.
+    let by_number = divided('r', "id", "bigint", &[("runs_2024_02_1", "FOR VALUES FROM ('1') TO ('1000')")]);
+    assert!(adopted(&by_number).unwrap_err().contains("which pgwright does not do"));
+}
+
+#[test]
+fn what_begins_within_an_interval_gets_no_partition_before_it() {
+    let numbers = trees(
+        "bigint",
+        &[
+            ("runs_1", "FOR VALUES FROM ('1') TO ('1000001')"),
+            ("runs_2", "FOR VALUES FROM ('1000001') TO ('2000001')"),
+        ],
+    );
+    let settings = SetSettings { interval: Some("1000000".into()), premake: Some(1), ..monthly() };
+    let seen = Seen { max_key: Some(5), ..Seen::default() };
+    assert!(texts(&planned(&numbers, &settings, &seen)).is_empty());
+    let seen = Seen { max_key: Some(1_999_999), ..Seen::default() };
+    assert_eq!(texts(&planned(&numbers, &settings, &seen)), ["runs_2000000 FROM ('2000001') TO ('3000000')"]);
+    // Where rows come before the partitions that there are, they get one.
+    let future = trees(
+        "timestamp with time zone",
+        &[("runs_2024_03", "FOR VALUES FROM ('2024-03-15 00:00:00+00') TO ('2024-04-01 00:00:00+00')")],
+    );
+    let plan =
+        planned(&future, &SetSettings { premake: Some(0), ..monthly() }, &at("2024-03-10 00:00:00+00"));
+    assert_eq!(
+        texts(&plan),
+        ["runs_2024_03_2 FROM ('2024-03-01 00:00:00+00') TO ('2024-03-15 00:00:00+00')"]
+    );
+}
+
+#[test]
+fn hashes_of_several_moduli_are_not_made_twice() {
+    let mut tables: Vec<PartitionTable> = trees(
+        "bigint",
+        &[
+            ("runs_0", "FOR VALUES WITH (modulus 2, remainder 0)"),
+            ("runs_1", "FOR VALUES WITH (modulus 8, remainder 1)"),
+        ],
+    )
+    .tables()
+    .to_vec();
+    for key in tables.iter_mut().filter_map(|t| t.key.as_mut()) {
+        key.strategy = 'h';
+    }
+    let trees = Trees::new(tables);
+    let parent = trees.parents().next().unwrap();
+    let set = infer(&trees, parent, "UTC", 0).unwrap().set;
+    let plan = plan(&set, &trees, parent, &Seen::default()).unwrap();
+    let bounds: Vec<String> = texts(&plan).iter().map(|t| t.split_once(' ').unwrap().1.to_owned()).collect();
+    let wanted = [3, 5, 7].map(|r| format!("WITH (modulus 8, remainder {r})"));
+    assert_eq!(bounds, wanted);
+}
