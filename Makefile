@@ -1,6 +1,7 @@
 # make demo   a real PostgreSQL with an ML model registry, from slow to fast and proven
 # make test   everything that the tests need, and the tests
 # make bench-convert   a table that is written to becomes a partitioned one, beside INSERT … SELECT without writers
+# make bench-default-rows  what writers notice while rows are moved out of DEFAULT, beside pg_partman
 # make bench-advisor   index advice for TPC-H, built, planned and run, beside other advisors
 # make bench-logs      reading logs, beside pgBadger (Debian packages pgbadger and time)
 # make bench-rewrites  whether a recommended rewrite is ever slower than what was written
@@ -10,7 +11,7 @@
 # make bench-exporter  what a scrape costs, beside postgres_exporter (Debian package prometheus-postgres-exporter)
 
 .DEFAULT_GOAL := help
-.PHONY: bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter bench-web lint clean
+.PHONY: bench-default-rows bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter bench-web lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -55,6 +56,11 @@ bench-convert:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright-benches
 	@target/release/pgwright-benches convert $(BENCH_FLAGS)
+
+bench-default-rows:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright-benches
+	@target/release/pgwright-benches default-rows $(BENCH_FLAGS)
 
 bench-percentiles:
 	@scripts/setup.sh demo

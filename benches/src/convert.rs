@@ -5,7 +5,7 @@
 //! copies and gone on with. The table and the peers' figures are those of `docs/reference/benchmarks.md`.
 
 mod attach;
-mod ledger;
+pub(crate) mod ledger;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -209,7 +209,8 @@ fn said(error: apply::Error) -> anyhow::Error {
     anyhow::anyhow!("{error}: {}", more.join(" "))
 }
 
-async fn connect(url: &str) -> Result<Client> {
+/// Connects to a server of a benchmark.
+pub(crate) async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)

@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod copy;
 mod cpu;
+mod default_rows;
 mod exporter;
 mod fidelity;
 mod history;
@@ -62,6 +63,8 @@ enum Benchmark {
     Convert(convert::Args),
     /// How long it takes to look after many partition sets.
     Partitions(partitions::Args),
+    /// What writers notice while rows that they change are moved out of DEFAULT, beside pg_partman.
+    DefaultRows(default_rows::Args),
     /// How long questions to 30 days of history take, and how large the store is.
     History(history::Args),
 }
@@ -81,6 +84,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Check(args) => check::run(args).await,
         Benchmark::Convert(args) => convert::run(args).await,
         Benchmark::Partitions(args) => partitions::run(args).await,
+        Benchmark::DefaultRows(args) => default_rows::run(args).await,
         Benchmark::History(args) => history::run(args).await,
     };
     match done {

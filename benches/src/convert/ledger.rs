@@ -19,6 +19,11 @@ const FIRST_ID: i64 = 1_000_000_000;
 pub struct Waits(Vec<(Instant, f64)>);
 
 impl Waits {
+    /// Notes a transaction that ends now.
+    pub fn note(&mut self, began: Instant) {
+        self.0.push((began, began.elapsed().as_secs_f64() * 1000.0));
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         self.0.len()
@@ -178,7 +183,7 @@ impl Writer {
         };
         let began = Instant::now();
         let done = self.client.batch_execute(&sql).await;
-        self.waits.0.push((began, began.elapsed().as_secs_f64() * 1000.0));
+        self.waits.note(began);
         match (done, row) {
             (Ok(()), Some(row)) => {
                 self.rows.insert(id, row);
