@@ -120,9 +120,9 @@ const ODDITIES: &[Oddity] = &[
             "select string_agg(c.relname || c.reloptions::text, ' ' order by c.relname) from pg_index i join pg_class c on c.oid = indexrelid \
              where indrelid = 't'::regclass",
             "select to_jsonb(a) ->> 'attstattarget' from pg_attribute a where attrelid = 'expression'::regclass",
-            // Of every table that holds rows.
-            "select bool_and(exists (select from pg_index i where i.indrelid = p.relid and i.indisclustered)) \
-             from pg_partition_tree('t') p where isleaf or not exists (select from pg_inherits where inhparent = 't'::regclass)",
+            // Of every partition.
+            "select coalesce(bool_and(exists (select from pg_index i where i.indrelid = p.relid and i.indisclustered)), true) \
+             from pg_partition_tree('t') p where isleaf",
         ],
     },
     Oddity {
