@@ -28,6 +28,10 @@ pub enum PruningCause {
     JoinWithoutKey,
     /// Nothing compares the key.
     KeyNotCompared,
+    /// The key is compared as part of a row, `(at, id) > (…)`, by which PostgreSQL leaves nothing out.
+    RowComparison,
+    /// The partitions are read one after the other, and no further than a LIMIT asks.
+    StopsAtLimit,
     /// The key is compared, and every partition holds rows that were asked for.
     AllWanted,
 }
@@ -43,8 +47,19 @@ pub struct Cause {
     pub remedy: String,
 }
 
-/// Why the occurrence of a set under this name reads every partition. `casts_key` tells that the plan casts the key.
-pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, casts_key: bool) -> Cause {
+/// What plans tell of the conditions on the key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Signs {
+    /// A condition casts the key.
+    pub casts_key: bool,
+    /// A condition compares the key as part of a row.
+    pub compares_rows: bool,
+    /// A LIMIT ends the reading of the partitions.
+    pub stops_early: bool,
+}
+
+/// Why the occurrence of a set under this name reads every partition.
+pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, signs: Signs) -> Cause {
     let occurrences: BTreeSet<usize> = analysis
         .relations
         .iter()
@@ -90,7 +105,16 @@ pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, cas
             ),
         };
     }
-    if casts_key {
+    if signs.compares_rows {
+        return Cause {
+            kind: PruningCause::RowComparison,
+            seen: format!("{key} is compared as part of a row, by which PostgreSQL leaves no partition out"),
+            remedy: format!(
+                "Say beside it what it says of {key} alone: {key} >= the first value (or <=), AND the row comparison."
+            ),
+        };
+    }
+    if signs.casts_key {
         return Cause {
             kind: PruningCause::CastOfKey,
             seen: format!("{key} is cast to another type before it is compared"),
@@ -102,6 +126,15 @@ pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, cas
             kind: PruningCause::AllWanted,
             seen: format!("{key} is compared, and rows of every partition satisfy it"),
             remedy: format!("A narrower range of {key} would read less."),
+        };
+    }
+    if signs.stops_early {
+        return Cause {
+            kind: PruningCause::StopsAtLimit,
+            seen: "they are read one after the other, and no further than LIMIT asks".to_owned(),
+            remedy: format!(
+                "Where few rows satisfy the other conditions, a range of {key} ends the search sooner."
+            ),
         };
     }
     join_cause(analysis, set, &occurrences, key, !must_hold.is_empty())
@@ -219,7 +252,7 @@ mod tests {
             ("select 1 from events join meters m on m.since = at", PruningCause::JoinedOnKey),
         ] {
             let analysis = ParsedStatement::parse(sql).unwrap().analyze(&catalog);
-            let found = cause(&analysis, &sets[0], "events", false);
+            let found = cause(&analysis, &sets[0], "events", Signs::default());
             assert_eq!(found.kind, expected, "{sql}: {found:?}");
         }
     }

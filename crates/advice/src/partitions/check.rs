@@ -8,7 +8,7 @@ use model::cost_model::{Configuration, CostError, CostModel, PlanningTimes};
 use serde::Serialize;
 use sql::{ParsedStatement, Rewriter};
 
-use super::causes::{Cause, PruningCause, cause};
+use super::causes::{Cause, PruningCause, Signs, cause};
 use super::reading::{Made, Read, read};
 use super::sets::{SetOfPartitions, partitioned_sets};
 use crate::index_advisor::SkippedStatement;
@@ -212,7 +212,7 @@ struct Average {
     /// Whether some execution has left any out, when it was started or row by row.
     at_start: bool,
     row_by_row: bool,
-    casts_key: bool,
+    signs: Signs,
 }
 
 impl<M: CostModel> Checker<'_, M> {
@@ -307,7 +307,11 @@ impl<M: CostModel> Checker<'_, M> {
         found: &StatementPruning,
     ) -> Result<Option<PruningRewrite>, CostError> {
         let all: Vec<&SetUse> = found.uses.iter().filter(|u| u.pruning == Pruning::None).collect();
-        let hopeless = |u: &&&SetUse| u.cause.as_ref().is_some_and(|c| c.kind == PruningCause::AllWanted);
+        let hopeless = |u: &&&SetUse| {
+            u.cause
+                .as_ref()
+                .is_some_and(|c| matches!(c.kind, PruningCause::AllWanted | PruningCause::StopsAtLimit))
+        };
         if all.iter().all(|u| hopeless(&u)) {
             return Ok(None);
         }
@@ -408,7 +412,7 @@ fn uses_of(statement: &WorkloadStatement, set: &SetOfPartitions, executions: &[E
                 _ => Pruning::None,
             };
             let cause = (pruning == Pruning::None && partitions > 1)
-                .then(|| cause(&statement.analysis, set, &alias, average.casts_key));
+                .then(|| cause(&statement.analysis, set, &alias, average.signs));
             SetUse {
                 table: set.table.clone(),
                 alias,
@@ -433,6 +437,8 @@ impl Average {
         self.read += weight * (read.planned - read.removed) as f64;
         self.at_start |= read.removed > 0;
         self.row_by_row |= read.row_by_row;
-        self.casts_key |= read.casts_key;
+        self.signs.casts_key |= read.casts_key;
+        self.signs.compares_rows |= read.compares_rows;
+        self.signs.stops_early |= read.stops_early;
     }
 }

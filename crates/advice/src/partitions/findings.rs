@@ -26,7 +26,8 @@ fn of_statement(report: &PruningReport, statement: &StatementPruning) -> Vec<Fin
     let unpruned = statement.uses.iter().filter(|u| u.pruning == Pruning::None);
     for set in unpruned {
         let Some(cause) = &set.cause else { continue };
-        let severity = if cause.kind == PruningCause::AllWanted { Severity::Info } else { weight };
+        let harmless = matches!(cause.kind, PruningCause::AllWanted | PruningCause::StopsAtLimit);
+        let severity = if harmless { Severity::Info } else { weight };
         let mut detail = cause.remedy.clone();
         if let Some(rewrite) = &statement.rewrite {
             detail.push_str(&format!(

@@ -22,6 +22,10 @@ pub(super) struct Read {
     pub row_by_row: bool,
     /// Whether a condition casts the key.
     pub casts_key: bool,
+    /// Whether a condition compares the key as part of a row, `(at, id) > (…)`.
+    pub compares_rows: bool,
+    /// Whether a scan is read only until a LIMIT above it has its rows, with nothing in between that wants all of them.
+    pub stops_early: bool,
 }
 
 /// For which values a plan was made.
@@ -42,7 +46,7 @@ pub(super) fn read(
 ) -> BTreeMap<String, Read> {
     let mut reads: BTreeMap<String, Read> =
         aliases.iter().map(|a| ((*a).to_owned(), Read { row_by_row: true, ..Read::default() })).collect();
-    let mut walk = Walk { set, made, aliases, reads: &mut reads, nowhere: 0 };
+    let mut walk = Walk { set, made, aliases, reads: &mut reads, nowhere: 0, limited: false };
     walk.node(explain.get("Plan").unwrap_or(explain));
     let nowhere = walk.nowhere;
     // Of a plan whose partitions were all left out, none is named: it belongs to the occurrence that has no scan.
@@ -66,29 +70,44 @@ struct Walk<'a> {
     reads: &'a mut BTreeMap<String, Read>,
     /// Partitions left out of nodes that have no scan of the set left.
     nowhere: usize,
+    /// Whether a LIMIT stands above, and nothing between that reads everything before it gives its first row.
+    limited: bool,
 }
 
 impl Walk<'_> {
     /// The occurrences that are scanned at and below a node.
     fn node(&mut self, node: &Json) -> BTreeSet<String> {
         let mut below = BTreeSet::new();
+        let outside = self.limited;
+        self.limited = match node.get("Node Type").and_then(Json::as_str) {
+            Some("Limit") => true,
+            // One partition after the other; MergeAppend begins with all of them.
+            Some("Append" | "Result" | "LockRows" | "Subquery Scan") => outside,
+            Some(other) => outside && node.get("Relation Name").is_some() && !other.starts_with("Bitmap"),
+            None => false,
+        };
         if let Some(alias) = self.scan(node) {
             below.insert(alias);
         }
         for child in node.get("Plans").and_then(Json::as_array).into_iter().flatten() {
             below.extend(self.node(child));
         }
+        self.limited = outside;
         let removed = node.get("Subplans Removed").and_then(Json::as_u64).unwrap_or(0);
         let removed = usize::try_from(removed).unwrap_or(usize::MAX);
         if removed > 0 {
-            match below.first().and_then(|alias| self.reads.get_mut(alias)) {
-                Some(read) => {
-                    read.planned += removed;
-                    read.removed += removed;
-                }
-                // One whose partitions are all left out, or another set's.
-                None if below.is_empty() && !scans_anything(node) => self.nowhere += removed,
-                None => {}
+            // A UNION ALL puts several occurrences, and other sets, below one node: none has more than all of them.
+            let mut left = removed;
+            for alias in &below {
+                let Some(read) = self.reads.get_mut(alias) else { continue };
+                let more = left.min(self.set.partitions.len().saturating_sub(read.planned));
+                read.planned += more;
+                read.removed += more;
+                left -= more;
+            }
+            // One whose partitions are all left out, or another set's.
+            if below.is_empty() && !scans_anything(node) {
+                self.nowhere += removed;
             }
         }
         below
@@ -112,6 +131,11 @@ impl Walk<'_> {
         read.casts_key |= self.set.key_columns.iter().any(|key| {
             let cast = format!("({})::", quote_identifier(key));
             all.clone().any(|c| c.contains(&cast))
+        });
+        read.stops_early |= self.limited;
+        read.compares_rows |= self.set.key_columns.iter().any(|key| {
+            let key = quote_identifier(key);
+            all.clone().any(|c| c.contains(&format!("ROW({key}, ")) || c.contains(&format!("ROW({key})")))
         });
         read.row_by_row &=
             all.any(|c| self.set.key_columns.iter().any(|key| compares_row_by_row(c, key, self.made)));
@@ -212,6 +236,26 @@ mod tests {
         let none = json!({"Plan": {"Node Type": "Append", "Subplans Removed": 3}});
         let reads = read(&none, Made::ForTheseValues, &set(), &BTreeSet::from(["e"]));
         assert_eq!((reads["e"].planned, reads["e"].removed), (3, 3));
+    }
+
+    #[test]
+    fn what_a_union_leaves_out_is_counted_once_and_what_a_limit_stops_is_told() {
+        let scan = |name: &str, alias: &str, condition: &str| json!({"Node Type": "Index Scan", "Relation Name": name, "Alias": alias, "Index Cond": condition});
+        // Another set's three partitions are among those left out.
+        let union = json!({"Plan": {"Node Type": "Append", "Subplans Removed": 5, "Plans": [
+            scan("p1", "e_1", "(at > now())"), scan("other", "o", "(x = 1)")]}});
+        let of = |plan: &Json| read(plan, Made::ForTheseValues, &set(), &BTreeSet::from(["e"]))["e"].clone();
+        assert_eq!((of(&union).planned, of(&union).removed), (3, 2));
+        let page = |node: &str, condition: &str| {
+            json!({"Plan": {"Node Type": "Limit", "Plans": [{"Node Type": node, "Plans": [
+                scan("p1", "e_1", condition), scan("p2", "e_2", condition)]}]}})
+        };
+        let ordered = of(&page("Append", "(ROW(at, id) > ROW('2024-01-01'::date, 5))"));
+        assert!(ordered.stops_early && ordered.compares_rows, "{ordered:?}");
+        for node in ["MergeAppend", "Sort", "Aggregate"] {
+            let whole = of(&page(node, "(at > '2024-01-01'::date)"));
+            assert!(!whole.stops_early && !whole.compares_rows, "{node}: {whole:?}");
+        }
     }
 
     #[test]
