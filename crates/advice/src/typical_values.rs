@@ -11,7 +11,9 @@ mod column_values;
 mod documents;
 mod grouped_constants;
 mod hidden_constants;
+mod patterns;
 mod predicates;
+mod usual_values;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -46,6 +46,24 @@ pub struct StatementEffect {
     pub example: String,
 }
 
+impl StatementEffect {
+    /// Expected mean execution time before the changes, those ranked before made: the measured mean where nothing
+    /// ranked before changes the statement.
+    pub fn before_ms(&self) -> Millis {
+        if self.cost_after > 0.0 {
+            // The measured mean scaled by the cost ratio, like the time after.
+            Millis(self.expected_ms.0 * self.cost_before / self.cost_after)
+        } else {
+            self.mean_ms
+        }
+    }
+
+    /// Whether changes that are ranked before make the statement faster than it was measured.
+    pub fn is_faster_before(&self) -> bool {
+        self.before_ms().0 < 0.99 * self.mean_ms.0
+    }
+}
+
 /// What is gained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Benefit {

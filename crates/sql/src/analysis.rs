@@ -66,8 +66,8 @@ pub struct RelationUse {
     pub sorts: Vec<SortNeed>,
     /// What its rows are grouped by, also where no index can hold it.
     pub groups: Vec<Grouping>,
-    /// Columns of which only the smallest or largest value is wanted.
-    pub extremes: BTreeSet<String>,
+    /// Columns and expressions of which only the smallest or largest value is wanted.
+    pub extremes: BTreeSet<KeyExpression>,
     /// Columns of row comparisons, `(a, b) > ($1, $2)`: one stretch of an index in this order.
     pub row_bounds: Vec<Vec<String>>,
     /// Orders by distance of which the first rows are wanted.

@@ -106,8 +106,8 @@ pub(crate) struct Lowering<'a> {
     /// How many views were read, and how many around this place.
     views: usize,
     view_depth: usize,
-    /// Columns under `min()` or `max()` of the query level being read.
-    extremes: Vec<ColumnUse>,
+    /// What stands under `min()` or `max()` of the query level being read.
+    extremes: Vec<Expression>,
     /// Orders wanted by window functions of the query level being read.
     windows: Vec<Order>,
     /// How many aggregates were seen so far.

@@ -485,11 +485,8 @@ pub(super) fn observed_constant(statement: &WorkloadStatement, number: u32) -> O
     (all >= 20 && most as f64 >= 0.95 * all as f64).then(|| value.to_owned())
 }
 
-/// The constant on the right side of an equality, when there is one in the text or one was observed.
+/// The constant on the right side of a predicate, when there is one in the text, or one was observed or is assumed.
 pub(super) fn constant_of(statement: &WorkloadStatement, predicate: &sql::Predicate) -> Option<String> {
-    if predicate.operator != Operator::Equal {
-        return None;
-    }
     constant(statement, predicate.values.first()?)
 }
 
@@ -497,7 +494,8 @@ pub(super) fn constant_of(statement: &WorkloadStatement, predicate: &sql::Predic
 fn constant(statement: &WorkloadStatement, value: &Expression) -> Option<String> {
     match value.without_casts() {
         Expression::Constant(literal) => literal.text(),
-        Expression::Parameter(number) => observed_constant(statement, *number),
+        Expression::Parameter(number) => observed_constant(statement, *number)
+            .or_else(|| statement.assumed.constants.get(number).and_then(sql::Literal::text)),
         _ => None,
     }
 }

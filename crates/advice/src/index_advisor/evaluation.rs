@@ -692,6 +692,7 @@ fn could_matter(statement: &WorkloadStatement, index: &IndexDefinition) -> bool 
         };
         relation.predicates.iter().any(|p| is_first(&p.key))
             || relation.sorts.iter().any(|s| s.items.iter().any(|i| is_first(&i.key)))
-            || matches!(&first.target, KeyTarget::Column(c) if joined(c) || relation.extremes.contains(c))
+            || relation.extremes.iter().any(is_first)
+            || matches!(&first.target, KeyTarget::Column(c) if joined(c))
     })
 }

@@ -344,7 +344,7 @@ impl View<'_> {
                 indexes.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(" or "),
                 effect.calls.clamp(20, 1_000),
                 effect.expected_ms,
-                effect.mean_ms
+                effect.before_ms()
             ),
             None => "The indexes' idx_scan in pg_stat_user_indexes grows.".into(),
         };
@@ -404,7 +404,7 @@ impl View<'_> {
 
     /// The statements that most of the gain comes from: the first, and those with a fifth of its effect.
     fn mostly_helped(&self, recommendation: &Recommendation) -> Vec<&WorkloadStatement> {
-        let gain = |effect: &StatementEffect| (effect.mean_ms.0 - effect.expected_ms.0) * effect.calls as f64;
+        let gain = |e: &StatementEffect| (e.before_ms().0 - e.expected_ms.0) * e.calls as f64;
         let most = recommendation.statements.first().map_or(0.0, gain);
         recommendation
             .statements
@@ -450,8 +450,16 @@ impl View<'_> {
         if let Some(effect) = recommendation.statements.first() {
             text.push_str(&format!(
                 ", most of it in statement {}: planner cost {:.0} to {:.0}, so {} becomes about {}",
-                effect.queryid, effect.cost_before, effect.cost_after, effect.mean_ms, effect.expected_ms
+                effect.queryid,
+                effect.cost_before,
+                effect.cost_after,
+                effect.before_ms(),
+                effect.expected_ms
             ));
+            if effect.is_faster_before() {
+                let now = effect.mean_ms;
+                text.push_str(&format!(" (it takes {now} now; what is recommended before does the rest)"));
+            }
         }
         text.push('.');
         for statement in self.mostly_helped(recommendation).into_iter().filter(|s| s.observed.is_empty()) {

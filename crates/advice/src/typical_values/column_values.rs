@@ -187,6 +187,11 @@ impl<'a> ColumnValues<'a> {
         values.get(n % values.len()).cloned()
     }
 
+    /// A sample of the values: the bounds of the histogram.
+    pub(super) fn bounds(&self) -> Vec<String> {
+        self.statistics.map_or_else(Vec::new, ColumnStatistics::histogram)
+    }
+
     /// The `n`th document that mentions all of these keys.
     pub(super) fn document_with(&self, keys: &[String], n: usize) -> Option<String> {
         let statistics = self.statistics?;

@@ -12,7 +12,7 @@ use sql::{Expression, KeyExpression, Literal, Operator, Predicate};
 
 use super::column_values::parse_time;
 use super::documents::{AtPath, Documents};
-use super::{Evidence, grouped_constants};
+use super::{Evidence, grouped_constants, usual_values};
 
 /// What is assumed of one statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +56,7 @@ pub(super) fn assume(evidence: Evidence<'_>) -> Assumed {
     let mut assumed = Assumed::default();
     let observed: BTreeMap<u32, Literal> = observed(evidence);
     for (number, relation_use) in evidence.analysis.relations.iter().enumerate() {
+        assumed.constants.extend(usual_values::of_relation(evidence, number));
         let hidden: Vec<&Predicate> =
             relation_use.predicates.iter().filter(|p| !parameters(&p.key).is_empty()).collect();
         let sorted = relation_use.sorts.iter().flat_map(|s| &s.items).any(|i| !parameters(&i.key).is_empty());
@@ -312,17 +313,17 @@ fn in_documents(
         .paths(rows)
         .iter()
         .filter(|at| !numeric || at.numeric)
+        // What is searched for parts has parts: a scalar contains nothing but itself.
+        .filter(|at| !of_documents || !at.scalar)
         .filter_map(|at| {
             let constants = lead_to(steps, &at.path)?;
             let share = at.presence * kept(&predicate.operator, at.distinct, predicate.values.len());
-            // What is searched for parts has parts: a scalar contains nothing, and a document is seldom compared.
-            let fits = match (of_documents, at.scalar) {
-                (true, true) => 1e-4,
-                (false, false) => 0.02,
-                _ => 1.0,
-            };
+            // A document is seldom compared.
+            let fits = if of_documents || at.scalar { 1.0 } else { 0.02 };
             let prior = fits * prior_of_key(at, &predicate.operator);
-            Some(Possibility { constants, share, doubt: 1.0, prior })
+            // How many rows hold a part depends on the part more than on the key.
+            let doubt = if of_documents { 2.5 } else { 1.0 };
+            Some(Possibility { constants, share, doubt, prior })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sql::{ColumnUse, Expression, KeyExpression, Operator, Predicate, Value};
 
 use super::column_values::ColumnValues;
-use super::{Assumed, Choice, Evidence};
+use super::{Assumed, Choice, Evidence, patterns};
 
 /// The possibilities of every predicate, predicates on one column taken together.
 pub(super) fn groups(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Vec<Choice>> {
@@ -75,6 +75,7 @@ fn points(
             let squashed = numbers.first().is_some_and(|n| evidence.parsed.is_squashed_list(*n));
             // Of a pattern nobody knows whether it begins with the text: both are tried.
             let kinds = if matches!(operator, Operator::Like { .. }) { 2 } else { 1 };
+            let others = if kinds == 2 { values.bounds() } else { Vec::new() };
             (0..options.len() * kinds)
                 .map(|nth_choice| {
                     let i = nth_choice / kinds;
@@ -89,7 +90,9 @@ fn points(
                             values.array(&(0..listed).map(nth).collect::<Vec<_>>())
                         }
                         Operator::AnyOf => values.typed(nth(n)),
-                        Operator::Like { .. } => Value::Untyped(pattern(nth(0), nth_choice % 2 == 0)),
+                        Operator::Like { .. } => {
+                            Value::Untyped(pattern(nth(0), &others, nth_choice % 2 == 0))
+                        }
                         _ => values.typed(nth(0)),
                     };
                     let values = numbers.iter().enumerate().map(|(n, number)| (*number, value(n))).collect();
@@ -110,12 +113,12 @@ fn in_a_list(predicate: &Predicate) -> bool {
 }
 
 /// A pattern that a text matches: its beginning, or a part of its middle.
-fn pattern(text: &str, prefix: bool) -> String {
-    let part = |skip: usize, length: usize| -> String {
-        // A wildcard of the text itself would widen the pattern.
-        text.chars().filter(|c| !matches!(c, '%' | '_' | '\\')).skip(skip).take(length).collect()
-    };
-    if prefix { format!("{}%", part(0, 5)) } else { format!("%{}%", part(2, 6)) }
+fn pattern(text: &str, others: &[String], prefix: bool) -> String {
+    if prefix {
+        format!("{}%", patterns::written(text, patterns::beginning(text, others)))
+    } else {
+        format!("%{}%", patterns::written(text, patterns::middle(text, others)))
+    }
 }
 
 /// The parameters that are the compared value itself, not a part of its computation: `$1` and
@@ -149,6 +152,12 @@ fn computed(
         return Vec::new();
     }
     let search = predicate.values.iter().any(|v| matches!(v.without_casts(), Expression::Function { .. }));
+    // What an expression makes of its only column mostly has the same parts in the same places.
+    let columns = expression.columns();
+    let alike = columns.len() == 1 && document_keys(expression).is_empty();
+    let wanted = matches!(predicate.operator, Operator::Like { .. }) && alike;
+    let only = columns.first().filter(|_| wanted).and_then(|c| evidence.column(c.relation, &c.column));
+    let others = only.map_or_else(Vec::new, |(table, column)| evidence.values(table, column).bounds());
     let choice = |i: usize| -> BTreeMap<u32, Value> {
         let of = |n: usize| {
             let (sql, text) = &samples[(i + n) % samples.len()];
@@ -159,10 +168,13 @@ fn computed(
                     computed(format!("ARRAY[{}]", all.join(", ")), &format!("{{{text}}}"))
                 }
                 Operator::Like { .. } if i == 0 => {
-                    computed(format!("left(({sql})::text, 5) || '%'"), &pattern(text, true))
+                    let length = patterns::beginning(text, &others).length;
+                    computed(format!("left(({sql})::text, {length}) || '%'"), &pattern(text, &others, true))
                 }
                 Operator::Like { .. } => {
-                    computed(format!("'%' || substr(({sql})::text, 3, 6) || '%'"), &pattern(text, false))
+                    let patterns::Part { skip, length } = patterns::middle(text, &others);
+                    let part = format!("substr(({sql})::text, {}, {length})", skip + 1);
+                    computed(format!("'%' || {part} || '%'"), &pattern(text, &others, false))
                 }
                 Operator::Other(operator) => match operator.as_str() {
                     "@@" => Value::Untyped(word(text)),

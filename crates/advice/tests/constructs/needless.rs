@@ -46,6 +46,7 @@ pub const NONE: &[Case] = &[
         "SELECT o.currency, count(m.body), max(o.note) FROM messages m JOIN orders o ON o.id = m.id GROUP BY o.currency",
         &[],
     ),
+    case("not a rare state", "SELECT id, payload, priority FROM jobs WHERE state <> 'ready'", &[]),
     case("list of most values", "SELECT * FROM orders WHERE currency NOT IN ('CHF', 'JPY')", &[]),
     case("negated pattern", "SELECT id FROM products WHERE title NOT LIKE 'A%'", &[]),
     case("written and hardly read", "SELECT count(*) FROM audit_log WHERE actor = 17", &[])

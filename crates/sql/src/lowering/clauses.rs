@@ -102,9 +102,12 @@ impl Lowering<'_> {
             self.add_sort(SortOrigin::Window, order, false);
         }
         if !grouped {
-            for column in std::mem::take(&mut self.extremes) {
-                if let Some(relation) = self.analysis.relations.get_mut(column.relation) {
-                    relation.extremes.insert(column.column);
+            for wanted in std::mem::take(&mut self.extremes) {
+                if let Some(number) = wanted.only_relation()
+                    && let Some(key) = key_expression(&wanted)
+                    && let Some(relation) = self.analysis.relations.get_mut(number)
+                {
+                    relation.extremes.insert(key);
                 }
             }
         }

@@ -195,6 +195,17 @@ impl Lowering<'_> {
                     column => self.predicate(column, Operator::In, values, disjunct, preserved),
                 }
             }
+            // Other than each of them.
+            Ok(AExprKind::AexprIn) if symbol == "<>" && !matches!(left, Expression::List(_)) => {
+                let values = match right {
+                    Expression::List(items) => items,
+                    one => vec![one],
+                };
+                for value in values {
+                    let operator = Operator::NotEqual;
+                    self.predicate(left.clone(), operator, vec![value], disjunct, preserved);
+                }
+            }
             Ok(AExprKind::AexprSimilar) if symbol == "~" => {
                 self.predicate(left, Operator::Other("~".into()), vec![right], disjunct, preserved);
             }

@@ -176,9 +176,6 @@ impl Lowering<'_> {
             return Expression::Now;
         }
         let plain = call.over.is_none();
-        if let ("min" | "max", [Expression::Column(column)], true) = (name.as_str(), args.as_slice(), plain) {
-            self.extremes.push(column.clone());
-        }
         let special = call.agg_star
             || call.agg_distinct
             || call.agg_within_group
@@ -187,6 +184,9 @@ impl Lowering<'_> {
             || !call.agg_order.is_empty();
         if plain && (special || AGGREGATES.binary_search(&name.as_str()).is_ok()) {
             self.aggregate_calls += 1;
+        }
+        if let ("min" | "max", [wanted], true) = (name.as_str(), args.as_slice(), plain && !special) {
+            self.extremes.push(wanted.clone());
         }
         Expression::Function { schema, name, args, special }
     }

@@ -260,11 +260,18 @@ fn arrange(
 /// the same column; the order of the rest tells the planner nothing.
 fn rotations(parts: &[Part]) -> Vec<Vec<Part>> {
     (0..parts.len())
+        .filter(|first| !keeps_usual(&parts[*first].1) || parts.iter().all(|(_, used)| keeps_usual(used)))
         .map(|first| {
             let rest = parts.iter().enumerate().filter(|(i, _)| *i != first).map(|(_, p)| p.clone());
             std::iter::once(parts[first].clone()).chain(rest).collect()
         })
         .collect()
+}
+
+/// Whether a condition keeps what most rows are, like `deleted_at IS NULL`. In front of other keys it finds nothing that they
+/// do not find without it, and an index that begins with it serves no statement that does not say it.
+fn keeps_usual(used: &Use) -> bool {
+    matches!(used, Use::One(kept) if *kept > 0.5)
 }
 
 fn roles(occasion: &Occasion<'_>) -> Roles {
@@ -299,6 +306,7 @@ fn roles(occasion: &Occasion<'_>) -> Roles {
             _ => push(&mut roles.ranges, (key, used)),
         }
     }
+    roles.fixed.extend(left_out(occasion));
     roles.fixed.sort_by(|a, b| a.share.total_cmp(&b.share));
     // Columns with many values first; what is in front decides how much is read of each page of the index.
     let selective = |parts: &mut Vec<Part>| {
@@ -310,6 +318,8 @@ fn roles(occasion: &Occasion<'_>) -> Roles {
         });
     };
     selective(&mut roles.equal);
+    // What most rows are narrows nothing down, however many values the others have.
+    roles.equal.sort_by_key(|(_, used)| keeps_usual(used));
     let mut arms: Vec<Vec<Part>> = arms.into_values().collect();
     for arm in &mut arms {
         // Equalities in front, then one stretch.
@@ -343,8 +353,8 @@ fn roles(occasion: &Occasion<'_>) -> Roles {
         let worth = worth / keys.len() as f64;
         roles.orders.push(keys.into_iter().map(|key| (key, Use::Order(worth))).collect());
     }
-    for name in &occasion.relation_use.extremes {
-        roles.orders.extend(column_key(occasion, name).map(|key| vec![(key, Use::Order(4.0))]));
+    for wanted in &occasion.relation_use.extremes {
+        roles.orders.extend(key_of(occasion, wanted).map(|key| vec![(key, Use::Order(4.0))]));
     }
     for row in &occasion.relation_use.row_bounds {
         let keys: Option<Vec<Part>> =
@@ -449,6 +459,33 @@ fn sort_keys(occasion: &Occasion<'_>, need: &SortNeed) -> Option<Vec<IndexKey>> 
         }
     }
     Some(keys)
+}
+
+/// Conditions of partial indexes on what a statement leaves out: `state <> 'done'`, of each column all of them.
+fn left_out(occasion: &Occasion<'_>) -> Vec<Fixed> {
+    let mut of_columns: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let predicates = occasion.relation_use.predicates.iter();
+    for predicate in predicates.filter(|p| p.disjunct.is_none() && p.operator == Operator::NotEqual) {
+        if let (Some(column), Some(value)) =
+            (predicate.key.column(), constant_of(occasion.statement, predicate))
+        {
+            of_columns.entry(column).or_default().insert(value);
+        }
+    }
+    let fixed = |(column, values): (&str, BTreeSet<String>)| {
+        let statistics = occasion.statistics(column)?;
+        let common = statistics.common_values();
+        let usual = common.iter().filter(|(value, _)| values.contains(value));
+        let usual: f64 = usual.map(|(_, frequency)| f64::from(*frequency)).sum();
+        let share = (1.0 - usual - f64::from(statistics.null_frac)).max(0.0);
+        let quoted = quote_identifier(column);
+        let conditions: Vec<String> =
+            values.iter().map(|value| format!("{quoted} <> {}", quote_literal(value))).collect();
+        let (key, condition) = (column_key(occasion, column)?, conditions.join(" AND "));
+        let worth_it = share <= occasion.options.max_partial_fraction;
+        worth_it.then(|| Fixed { key, column: column.to_owned(), condition, share })
+    };
+    of_columns.into_iter().filter_map(fixed).collect()
 }
 
 /// The condition of a partial index and the share of rows that it keeps, when the statement states one with constants

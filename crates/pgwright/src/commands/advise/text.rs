@@ -230,9 +230,13 @@ pub fn recommendation_text(context: &Context, rank: usize, r: &Recommendation, p
                 one_line(&effect.query, context.printer.width.saturating_sub(60).max(40))
             ));
         } else {
+            let now = match effect.is_faster_before() {
+                true => format!(" ({} now)", effect.mean_ms),
+                false => String::new(),
+            };
             out.push_str(&format!(
-                "   {} → {} expected, cost {:.0} → {:.0}, {} calls: {}\n",
-                effect.mean_ms,
+                "   {}{now} → {} expected, cost {:.0} → {:.0}, {} calls: {}\n",
+                effect.before_ms(),
                 effect.expected_ms,
                 effect.cost_before,
                 effect.cost_after,
