@@ -479,6 +479,8 @@ pub const CASES: &[Case] = &[
     case("not the usual state", "SELECT id, payload FROM jobs WHERE state <> 'finished'", &["CREATE INDEX ON jobs (id) WHERE state <> 'finished'"]),
     case("none of the usual states", "SELECT id, total FROM orders WHERE status NOT IN ('done', 'cancelled')",
         &["CREATE INDEX ON orders (status) INCLUDE (id, total) WHERE status <> 'done' AND status <> 'cancelled'"]),
+    case("not equal", "SELECT * FROM orders WHERE status <> 'done' AND status <> 'cancelled' AND store_id <> 4",
+        &["CREATE INDEX ON orders (status) WHERE status <> 'done' AND status <> 'cancelled'"]),
     case("two rare states", "SELECT id, total FROM orders WHERE status IN ('pending', 'paid') AND store_id = 12",
         &["CREATE INDEX ON orders (store_id, status)"]),
     case("rare truth and null", "SELECT id, total FROM orders WHERE urgent AND shipped_at IS NULL", &["CREATE INDEX ON orders (id) WHERE urgent AND shipped_at IS NULL"]),

@@ -17,11 +17,6 @@ pub const NONE: &[Case] = &[
     case("whole table", "SELECT count(*), avg(balance), max(filler) FROM accounts", &[]),
     case("first rows in any order", "SELECT * FROM events LIMIT 10", &[]),
     case("order of the key", "SELECT * FROM events ORDER BY id DESC LIMIT 10", &[]),
-    case(
-        "not equal",
-        "SELECT * FROM orders WHERE status <> 'done' AND status <> 'cancelled' AND store_id <> 4",
-        &[],
-    ),
     case("day of a moment", "SELECT count(*) FROM readings WHERE date_trunc('day', at) = '2025-02-02'", &[]),
     case("date of a moment", "SELECT id, raw FROM readings WHERE at::date = '2025-02-03'", &[]),
     case("volatile", "SELECT id FROM accounts WHERE random() < 0.001", &[]),
