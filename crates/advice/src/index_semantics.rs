@@ -149,13 +149,15 @@ pub fn redundancy(index: &Index, by: &Index) -> Option<Redundancy> {
         && replaces(&by.definition, &index.definition)
         // One that is checked late stops less, and serves neither ON CONFLICT nor a foreign key.
         && (!index.definition.unique
-            || (index.nulls_not_distinct == by.nulls_not_distinct && (index.deferrable || !by.deferrable)))
+            // Where NULLs are equal as well, less is let in.
+            || ((by.nulls_not_distinct || !index.nulls_not_distinct) && (index.deferrable || !by.deferrable)))
         && same_class_parameters(index, by);
     if !comparable {
         return None;
     }
     let mutual = index.definition.keys.len() == by.definition.keys.len()
         && index.deferrable == by.deferrable
+        && (!index.definition.unique || index.nulls_not_distinct == by.nulls_not_distinct)
         && index.definition.unique == by.definition.unique
         && replaces(&index.definition, &by.definition);
     Some(if mutual { Redundancy::Duplicate } else { Redundancy::Prefix })

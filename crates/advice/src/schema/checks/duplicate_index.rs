@@ -55,10 +55,16 @@ fn constraints(facts: &Facts<'_>) -> Vec<LintFinding> {
             facts.constraints(&index.definition.table).iter().copied().find(|c| c.name == *wanted)
         };
         let same = facts.tables.indexes(&index.definition.table).find(|other| {
-            other.constraint.is_some()
-                && redundancy(index, other) == Some(Redundancy::Duplicate)
-                // Of two that are alike the one stays that a foreign key depends on.
-                && (other.primary || (other.referenced, &index.name) > (index.referenced, &other.name))
+            // Of two that are alike the one stays that a foreign key depends on.
+            let stays = match &other.constraint {
+                Some(_) => other.primary || (other.referenced, &index.name) > (index.referenced, &other.name),
+                // An index without a constraint that must not go either.
+                None => {
+                    !is_removable(facts.snapshot, other)
+                        && !(index.referenced || index.replica_identity || index.clustered)
+                }
+            };
+            stays && redundancy(index, other) == Some(Redundancy::Duplicate)
         });
         let Some(other) = same else { continue };
         let referenced = constraint_of(index).is_some_and(|c| {

@@ -29,7 +29,11 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
             CHECK
                 .finding(
                     index_ref(index),
-                    format!("index {} is the beginning of {}", index.name, by.name),
+                    if index.definition.keys.len() == by.definition.keys.len() {
+                        format!("index {} gives nothing that {} does not give", index.name, by.name)
+                    } else {
+                        format!("index {} is the beginning of {}", index.name, by.name)
+                    },
                     format!(
                         "Every query that it serves can be served by {}, which is {} against {}; it costs upkeep at \
                          every write.",

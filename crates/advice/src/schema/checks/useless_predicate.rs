@@ -1,10 +1,11 @@
 //! Does the predicate of a partial index leave anything out?
 //!
-//! Either it holds for every row by the table's own constraints (`IS NOT NULL` of a NOT NULL column), or the index
+//! Either it holds for every row by the table's own constraints (`IS NOT NULL` of a NOT NULL column, what a validated CHECK
+//! of such columns says), or the index
 //! holds nearly as many rows as the table (`pg_class.reltuples` of both) and is not unique. Queries that do not repeat the predicate
 //! cannot use the index, for nothing.
 
-use model::snapshot::{Index, Relation};
+use model::snapshot::{ConstraintKind, Index, Relation};
 use model::{Change, IndexDefinition, Severity};
 
 use super::{Check, index_ref};
@@ -25,6 +26,28 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
     facts.designed_indexes().filter_map(|(relation, index)| judge(facts, relation, index)).collect()
 }
 
+/// Whether a CHECK says of every row what a predicate asks. Comparisons of columns that are NOT NULL are true or false;
+/// a function might give NULL, which a CHECK lets pass.
+fn holds_by_check(facts: &Facts<'_>, relation: &Relation, predicate: &str, not_null: &[&str]) -> bool {
+    let calls = predicate.as_bytes().windows(2).any(|pair| {
+        pair[1] == b'(' && (pair[0].is_ascii_alphanumeric() || matches!(pair[0], b'_' | b'"'))
+    });
+    !calls
+        && facts.constraints(&relation.name).iter().any(|constraint| {
+            let said = constraint.definition.strip_prefix("CHECK ");
+            let said = said.map(|text| text.strip_suffix(" NO INHERIT").unwrap_or(text));
+            constraint.kind == ConstraintKind::Check
+                && constraint.validated
+                && said.is_some_and(|said| {
+                    let columns = sql::expression_ingredients(said).columns;
+                    !columns.is_empty()
+                        && columns.iter().all(|c| not_null.contains(&c.as_str()))
+                        && !said.ends_with("NOT ENFORCED")
+                        && sql::implies(said, predicate)
+                })
+        })
+}
+
 fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFinding> {
     let definition = &index.definition;
     let predicate = definition.predicate.as_deref()?;
@@ -32,7 +55,7 @@ fn judge(facts: &Facts<'_>, relation: &Relation, index: &Index) -> Option<LintFi
         return None;
     }
     let not_null: Vec<&str> = relation.columns.iter().filter(|c| c.not_null).map(|c| c.name.as_str()).collect();
-    let always = sql::always_true(predicate, &not_null);
+    let always = sql::always_true(predicate, &not_null) || holds_by_check(facts, relation, predicate, &not_null);
     // Both counts come from the same ANALYZE or VACUUM; without one there is no telling.
     let known = relation.reltuples >= 10_000.0 && index.reltuples > 0.0;
     let share = if known { index.reltuples / relation.reltuples } else { 0.0 };

@@ -169,9 +169,27 @@ pub const TRAPS: &[Trap] = &[
     Trap {
         name: "how NULLs count",
         sql: "create unique index i1 on t (a); create unique index i2 on t (a) nulls not distinct",
+        expected: "redundant-index i1",
+        since: 15,
+    },
+    Trap {
+        name: "NULLs that count as equal beside a key without them",
+        sql: "create unique index i1 on t (a) nulls not distinct; create unique index i2 on t (a, b) nulls not distinct",
         expected: "",
         since: 15,
     },
+    trap(
+        "a constraint beside the index that a foreign key depends on",
+        "create unique index i1 on t (a); alter table t add constraint u unique (a); \
+         create table n (a int references t (a)); create index n_a on n (a)",
+        "duplicate-index u",
+    ),
+    trap(
+        "a predicate that a CHECK says of every row",
+        "create table n (a int, b int not null check (b > 0), c int check (c > 0)); \
+         create index i1 on n (a) where b > 0; create index i2 on n (a) where c > 0; create index i3 on n (a) where b > 1",
+        "useless-predicate i1",
+    ),
     trap(
         "names that need quotes",
         "create table \"T x\" (\"a\"\"b.c\" int, \"A\" int, a int); create index \"i\"\"1\" on \"T x\" (\"A\"); \
