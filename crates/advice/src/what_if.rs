@@ -183,6 +183,15 @@ pub(crate) struct Execution {
     pub planned: Planned,
 }
 
+/// What is to be planned: everything with typical values, unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'w> {
+    /// Only the statement with this `queryid`.
+    pub only: Option<i64>,
+    /// Values that statements were seen with, by `queryid`.
+    pub observed: Option<&'w BTreeMap<i64, Vec<ObservedValues>>>,
+}
+
 /// The workload, planned as things are.
 #[derive(Clone, Debug)]
 pub struct Before {
@@ -191,8 +200,8 @@ pub struct Before {
 }
 
 impl Before {
-    /// Plans every statement of a snapshot, or `only` the one with this `queryid`, under a configuration.
-    /// `progress` is told how many of how many are done.
+    /// Plans the statements of a snapshot that are wanted, under a configuration. `progress` is told how many of how many
+    /// are done.
     ///
     /// # Errors
     /// When the model itself fails; a statement that cannot be planned is listed with the reason.
@@ -200,12 +209,13 @@ impl Before {
         snapshot: &Snapshot,
         model: &mut M,
         configuration: &Configuration,
-        only: Option<i64>,
+        wanted: Wanted<'_>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, CostError> {
-        let mut workload = Workload::from_snapshot(snapshot, &BTreeMap::new());
+        let none = BTreeMap::new();
+        let mut workload = Workload::from_snapshot(snapshot, wanted.observed.unwrap_or(&none));
         model.learn_combinations(&combinations::known(snapshot, &workload));
-        if let Some(queryid) = only {
+        if let Some(queryid) = wanted.only {
             workload.statements.retain(|s| s.queryid == queryid);
             workload.skipped.retain(|s| s.queryid == queryid);
         }

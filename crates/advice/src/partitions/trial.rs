@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::layout::{Divided, LostReference, WidenedKey};
 use super::reading::{Made, read};
 use super::sets::{SetOfPartitions, partitioned_sets};
-use crate::what_if::{Before, Effect, StatementOutcome};
+use crate::what_if::{Before, Effect, StatementOutcome, Wanted};
 use crate::workload::Workload;
 
 /// A statement that becomes slower, or cannot be run any more.
@@ -105,7 +105,7 @@ pub async fn trial<A: CostModel, B: CostModel>(
 ) -> Result<Trial, CostError> {
     let only = touching(snapshot, table);
     let current = Configuration::current();
-    let before = Before::plan(&only, as_it_is, &current, None, &mut |_, _| {}).await?;
+    let before = Before::plan(&only, as_it_is, &current, Wanted::default(), &mut |_, _| {}).await?;
     let outcome = before.compare(as_divided, &current, &mut |_, _| {}).await?;
     let set = partitioned_sets(&divided.snapshot).into_iter().find(|s| &s.table == table);
     let prunes = |s: &&StatementOutcome| set.as_ref().is_some_and(|set| prunes(s, set));

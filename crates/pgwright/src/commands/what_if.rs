@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use advice::AdviceError;
-use advice::what_if::{Before, Effect, StatementOutcome, Upkeep, WhatIf};
+use advice::what_if::{Before, Effect, StatementOutcome, Upkeep, Wanted, WhatIf};
 use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
 use model::cost_model::{Configuration, CostModel as _};
@@ -21,6 +21,7 @@ use serde_json::Value as Json;
 
 use super::context::SnapshotSource;
 use super::cost_model::Engine;
+use super::logged_values::LoggedValues;
 use super::{Context, read_text};
 use crate::error::{CommandError, CommandResult, Exit};
 use ideas::{Change, What};
@@ -47,6 +48,8 @@ pub struct Args {
     /// Only this statement, by its queryid; its plans are shown.
     #[arg(long, value_name = "QUERYID", allow_negative_numbers = true)]
     statement: Option<i64>,
+    #[command(flatten)]
+    logged: LoggedValues,
     /// Show the plans before and after of each statement that changes.
     #[arg(long)]
     plans: bool,
@@ -134,7 +137,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     for text in &args.changes {
         ideas.extend(read_ideas(text)?);
     }
-    let snapshot = context.snapshot_for(args.what_if, &args.source).await?;
+    let mut snapshot = context.snapshot_for(args.what_if, &args.source).await?;
     if snapshot.statements.is_empty() {
         for note in &snapshot.notes {
             context.printer.status(&format!("note: {note}"));
@@ -144,13 +147,16 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if let Some(queryid) = args.statement {
         check_statement(&snapshot, queryid)?;
     }
+    let (observed, note) = args.logged.read(context, &snapshot)?;
+    snapshot.notes.extend(note);
+    let wanted = Wanted { only: args.statement, observed: Some(&observed) };
     let shown = Shown {
         plans: args.plans || args.statement.is_some(),
         limit: args.limit,
         width: context.printer.width,
     };
     if let Some(major) = args.major {
-        return upgrade::run(context, &snapshot, major, args.statement, &shown).await;
+        return upgrade::run(context, &snapshot, major, wanted, &shown).await;
     }
     ideas::check(&snapshot, &ideas)?;
     let mut model = context.start_model(args.what_if, &snapshot).await?;
@@ -158,7 +164,7 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let calls_before = model.planner_calls();
     let bar = context.printer.bar(0, "planning as things are");
     let current = Configuration::current();
-    let before = Before::plan(&snapshot, &mut model, &current, args.statement, &mut move_bar(&bar)).await?;
+    let before = Before::plan(&snapshot, &mut model, &current, wanted, &mut move_bar(&bar)).await?;
     bar.finish_and_clear();
     changes.make_settings(&mut model).await?;
     let upkeeps: Vec<Option<Upkeep>> = changes

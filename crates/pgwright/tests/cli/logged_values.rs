@@ -67,6 +67,16 @@ async fn advice_rests_on_what_the_log_shows() {
     let offline =
         user.run(&["advise", "--snapshot", snapshot, "--log", &log, "--json"]).exits(0).json("advise");
     assert_eq!(definitions(&offline), indexes);
+    // What is tried by hand is tried with the same values: without them this index answers nothing.
+    let change = "create index on \"Odd.orders\" ((doc ->> 'sort'))";
+    let used_by = |more: &[&str]| {
+        let json = user.run(&[&["what-if", change, "--snapshot", snapshot, "--json"], more].concat());
+        let json = json.exits(0).json("what-if");
+        (json["changes"][0]["used_by"].as_array().unwrap().len(), json["notes"].to_string())
+    };
+    let (users, notes) = used_by(&["--log", &log]);
+    assert!(users == 1 && notes.contains("values of 3 of 3 statements"), "{users} {notes}");
+    assert_eq!(used_by(&[]).0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

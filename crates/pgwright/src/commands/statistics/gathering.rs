@@ -8,7 +8,7 @@ use advice::statistics::{
     Candidate, StatisticsAdvice, add_plan_changes, all_visible, candidates, for_definition, index_only_scans,
     trial_of_plans,
 };
-use advice::what_if::Before;
+use advice::what_if::{Before, Wanted};
 use advice::workload::Workload;
 use cluster::Binaries;
 use model::cost_model::Configuration;
@@ -305,7 +305,7 @@ impl Site<'_> {
         marked.notes.clear();
         let mut other = self.context.start_model(Engine::Twin, &marked).await?;
         let current = Configuration::current();
-        let before = Before::plan(self.snapshot, model, &current, None, &mut |_, _| {}).await;
+        let before = Before::plan(self.snapshot, model, &current, Wanted::default(), &mut |_, _| {}).await;
         let compared = match before {
             Ok(before) => before.compare(&mut other, &current, &mut |_, _| {}).await,
             Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! Which plans would change with an upgrade? The workload planned by the server's own major version and
 //! by another one, both on twins of the same snapshot.
 
-use advice::what_if::{Before, Effect, NOTICEABLE, StatementOutcome};
+use advice::what_if::{Before, Effect, NOTICEABLE, StatementOutcome, Wanted};
 use cluster::Binaries;
 use model::Snapshot;
 use model::cost_model::{Configuration, CostModel as _};
@@ -34,7 +34,7 @@ pub(super) async fn run(
     context: &Context,
     snapshot: &Snapshot,
     major: u32,
-    only: Option<i64>,
+    wanted: Wanted<'_>,
     shown: &Shown,
 ) -> CommandResult {
     let own = snapshot.server.major();
@@ -52,7 +52,7 @@ pub(super) async fn run(
 
     let mut twin = context.build_twin(snapshot, old).await?;
     let bar = context.printer.bar(0, &format!("planning on PostgreSQL {own}"));
-    let before = Before::plan(snapshot, &mut twin, &current, only, &mut move_bar(&bar)).await?;
+    let before = Before::plan(snapshot, &mut twin, &current, wanted, &mut move_bar(&bar)).await?;
     bar.finish_and_clear();
     let calls = twin.planner_calls();
     twin.stop().await?;
