@@ -70,18 +70,34 @@ impl<M: CostModel> Selection<'_, '_, M> {
         Ok(true)
     }
 
-    /// Tells whether too much is given up with a set of this objective for no statement to become slower. If so, statements
+    /// Tells whether the others give up too much with a set for no statement to become slower. If so, statements
     /// may become slower from then on, and the set that saves most is given back.
-    pub async fn give_up(&mut self, objective_ms: f64) -> Result<Option<BTreeSet<CandidateId>>, CostError> {
+    pub async fn give_up(
+        &mut self,
+        guarded: &BTreeSet<CandidateId>,
+    ) -> Result<Option<BTreeSet<CandidateId>>, CostError> {
         let (Some(_), Some(set)) = (self.mending.most, self.mending.unguarded.clone()) else {
             return Ok(None);
         };
-        let saved_ms = self.objective(&BTreeSet::new()).await? - self.mending.unguarded_ms;
-        if objective_ms - self.mending.unguarded_ms <= MOST_LOST * saved_ms {
+        let unguarded_ms = self.others_ms(&set).await?;
+        let saved_ms = self.others_ms(&BTreeSet::new()).await? - unguarded_ms;
+        let lost_ms = self.others_ms(guarded).await? - unguarded_ms;
+        if lost_ms <= MOST_LOST * saved_ms && self.harm_ms(guarded).await? <= 0.0 {
             return Ok(None);
         }
         self.mending.most = None;
         Ok(Some(set))
+    }
+
+    /// Time and price of a set without the statements that become slower, because what the planner says they save is not
+    /// believed.
+    async fn others_ms(&mut self, set: &BTreeSet<CandidateId>) -> Result<f64, CostError> {
+        let mut sum = self.objective(set).await?;
+        for s in self.mending.before.keys().copied().collect::<Vec<_>>() {
+            let cost = self.evaluator.cost(s, set).await?.cost;
+            sum -= self.time_ms(s, cost);
+        }
+        Ok(sum)
     }
 
     /// Makes candidates that keep statements from becoming slower, and plans with each beside a set.

@@ -200,7 +200,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
         let least_ms = self.least_ms();
         self.explore_all(least_ms).await?;
         let mut found = self.search(None, least_ms).await?;
-        if let Some(set) = self.give_up(found.objective).await? {
+        if let Some(set) = self.give_up(&found.chosen).await? {
             found = self.search(Some(set), least_ms).await?;
         }
         let facts = self.facts();
@@ -266,7 +266,8 @@ impl<M: CostModel> Selection<'_, '_, M> {
             proven_ms = Some((self.evaluator.planner_calls(), proven.limit_ms));
             let calls = self.evaluator.planner_calls();
             self.evaluator.widen(&found, self.workload);
-            if self.guard(&found).await? {
+            let guarded = self.guard(&found).await?;
+            if guarded {
                 // From here on it is another problem, with other candidates.
                 (best, facts) = (None, self.facts());
                 tried.clear();
@@ -276,13 +277,13 @@ impl<M: CostModel> Selection<'_, '_, M> {
             if best.as_ref().is_none_or(|(b, _)| objective < *b) {
                 best = Some((objective, found.clone()));
             }
-            let stale = !tried.insert(found.clone()) && self.evaluator.planner_calls() == calls;
+            let stale = !tried.insert(found.clone()) && self.evaluator.planner_calls() == calls && !guarded;
             if stale || control.is_stopped() {
                 break;
             }
             self.explore_all(least_ms).await?;
             self.explore_beside(&found).await?;
-            if self.evaluator.planner_calls() == calls {
+            if self.evaluator.planner_calls() == calls && !guarded {
                 break;
             }
         }

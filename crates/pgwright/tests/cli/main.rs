@@ -35,7 +35,6 @@ mod serve_history;
 mod serve_pages;
 mod serve_plans;
 mod serve_prometheus;
-mod slowdowns;
 mod statistics;
 mod unreachable;
 mod unusable_input;
