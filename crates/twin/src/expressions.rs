@@ -35,12 +35,15 @@ const GROWS: f64 = 0.1;
 /// The statistics of one expression: its place in the index, its type and its collation before them.
 pub(crate) type OfExpression = (i16, Oid, Oid, ColumnStatistics);
 
+/// A query and the values that it is asked of.
+type Question = (String, Vec<Option<String>>);
+
 /// What expressions and conditions were computed to be: many candidates have the same ones.
 pub(crate) struct Computations<'o> {
     /// Who owns the twin's tables, and may run what stands in their indexes.
     pub(crate) owner: &'o Client,
-    results: HashMap<(String, Vec<Option<String>>), Option<Arc<Vec<Computed>>>>,
-    passed: HashMap<(String, Vec<Option<String>>), Option<Arc<BTreeSet<usize>>>>,
+    results: HashMap<Question, Option<Arc<Vec<Computed>>>>,
+    passed: HashMap<Question, Option<Arc<BTreeSet<usize>>>>,
 }
 
 impl<'o> Computations<'o> {
