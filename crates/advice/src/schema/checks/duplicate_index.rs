@@ -60,8 +60,8 @@ fn constraints(facts: &Facts<'_>) -> Vec<LintFinding> {
                 Some(_) => other.primary || (other.referenced, &index.name) > (index.referenced, &other.name),
                 // An index without a constraint that must not go either.
                 None => {
-                    !is_removable(facts.snapshot, other)
-                        && !(index.referenced || index.replica_identity || index.clustered)
+                    let kept = index.referenced || index.replica_identity || index.clustered;
+                    !kept && !is_removable(facts.snapshot, other)
                 }
             };
             stays && redundancy(index, other) == Some(Redundancy::Duplicate)
