@@ -60,7 +60,7 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     // Views and functions count however a person writes them: this lower() is none of PostgreSQL's, for which NULL is NULL.
     user.write(
         "own.sql",
-        &format!(
+        format!(
             "{SCHEMA}\ncreate view early as select id from orders where customer_id = 1;\n\
              create or replace  function lower(value int) returns text language sql immutable as $$ select coalesce(value::text, '') $$;"
         ),
