@@ -156,6 +156,8 @@ pub(super) struct Evaluator<'a, M> {
     pub relevant: Vec<BTreeSet<CandidateId>>,
     /// Statements for which a candidate could matter.
     statements: BTreeMap<CandidateId, BTreeSet<usize>>,
+    /// Those that matter also where they hold all columns: sets that follow each other have most in common.
+    widened: BTreeSet<CandidateId>,
     /// The last plan of a statement that was made for people to read, with its set.
     examples: BTreeMap<usize, Example>,
 }
@@ -189,6 +191,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             executions: Vec::new(),
             relevant: Vec::new(),
             statements: BTreeMap::new(),
+            widened: BTreeSet::new(),
             examples: BTreeMap::new(),
         };
         let mut kept = Vec::new();
@@ -369,9 +372,8 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     /// Makes these candidates matter to every statement of whose table they hold all columns: such an index may be read
     /// as a whole in place of the table, whatever its first key is.
     pub fn widen(&mut self, set: &BTreeSet<CandidateId>, workload: &Workload) {
-        for id in set {
-            let Some(ready) = self.candidates.get(id) else { continue };
-            let index = &ready.definition;
+        for id in set.iter().filter(|id| self.widened.insert(**id)) {
+            let Some(Ready { definition: index, .. }) = self.candidates.get(id) else { continue };
             let keys = index.keys.iter().filter_map(|key| match &key.target {
                 KeyTarget::Column(name) => Some(name),
                 KeyTarget::Expression(_) => None,

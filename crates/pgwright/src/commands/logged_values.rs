@@ -64,14 +64,24 @@ impl LoggedValues {
     }
 }
 
-/// Finds the statements of the examples and what stood in place of their parameters.
-fn of_statements(snapshot: &Snapshot, examples: &[Vec<StatementExample>]) -> ByStatement {
-    let mut known: HashMap<String, Vec<&Statement>> = HashMap::new();
-    for statement in snapshot.statements.iter().filter(|s| s.query.contains('$')) {
-        if let Ok(fingerprint) = sql::fingerprint(&statement.query) {
+/// Statements by what a logged text is recognised by.
+pub(super) fn by_fingerprint<'s, S>(
+    statements: impl Iterator<Item = &'s S>,
+    text: impl Fn(&S) -> &str,
+) -> HashMap<String, Vec<&'s S>> {
+    let mut known: HashMap<String, Vec<&S>> = HashMap::new();
+    for statement in statements {
+        if let Ok(fingerprint) = sql::fingerprint(text(statement)) {
             known.entry(fingerprint).or_default().push(statement);
         }
     }
+    known
+}
+
+/// Finds the statements of the examples and what stood in place of their parameters.
+fn of_statements(snapshot: &Snapshot, examples: &[Vec<StatementExample>]) -> ByStatement {
+    let with_parameters = snapshot.statements.iter().filter(|s| s.query.contains('$'));
+    let known = by_fingerprint(with_parameters, |statement: &Statement| &statement.query);
     let mut found: BTreeMap<i64, BTreeMap<ExecutedValues, u64>> = BTreeMap::new();
     for of_one in examples {
         let Some(first) = of_one.first() else { continue };

@@ -1,6 +1,6 @@
 //! What does the server's log say of the executions that were watched? Only what is written to it meanwhile is read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use postgres::{Capabilities, Session};
 use sampling::Logging;
 
 use crate::commands::Context;
+use crate::commands::logged_values::by_fingerprint;
 use crate::error::CommandError;
 
 /// A log that grows.
@@ -25,6 +26,7 @@ pub struct Log {
 }
 
 /// What was read of it.
+#[derive(Default)]
 pub struct Logged {
     /// Which executions the server logs.
     pub logging: Logging,
@@ -77,9 +79,8 @@ impl Log {
         let logging = self.logging;
         self.read(context, figures).unwrap_or_else(|problem| Logged {
             logging,
-            durations: BTreeMap::new(),
-            without_commit: 0,
             problem: Some(problem),
+            ..Logged::default()
         })
     }
 
@@ -111,19 +112,14 @@ impl Log {
             examples: false,
             durations: true,
         };
-        let mut logged =
-            Logged { logging: self.logging, durations: BTreeMap::new(), without_commit: 0, problem: None };
+        let mut logged = Logged { logging: self.logging, ..Logged::default() };
         if inputs.is_empty() {
             return Ok(logged);
         }
         let report = crate::commands::logs::read(context, inputs, bytes, &options)
             .map_err(|error| CommandError::from(error).to_string())?;
-        let mut known: HashMap<String, Vec<&StatementFigures>> = HashMap::new();
-        for figure in figures.iter().filter(|f| f.toplevel && f.calls > 0) {
-            if let Ok(fingerprint) = sql::fingerprint(&figure.query) {
-                known.entry(fingerprint).or_default().push(figure);
-            }
-        }
+        let called = figures.iter().filter(|f| f.toplevel && f.calls > 0);
+        let known = by_fingerprint(called, |figure| &figure.query);
         for statement in report.statement_durations.iter().filter(|s| s.durations.count() > 0) {
             let found = sql::fingerprint(&statement.text).ok().and_then(|f| known.get(&f));
             // The log does not tell which one of several it was.

@@ -51,12 +51,7 @@ pub(super) fn merge(scope: &Scope<'_>, root: &mut Query) {
 
 /// The classes of a level: sets of columns of which its conditions say that they are the same.
 fn classes(scope: &Scope<'_>, select: &Select) -> Vec<BTreeSet<Column>> {
-    // Conditions hold for the rows that outer joins have added; what those look for was decided before.
-    let added: BTreeSet<&str> =
-        select.from.iter().filter_map(followed).flat_map(|(right, _)| right.aliases()).collect();
-    if select.from.iter().any(|item| matches!(item, From::Join(_)) && followed(item).is_none()) {
-        return Vec::new();
-    }
+    let Some(added) = added(select) else { return Vec::new() };
     let mut classes: Vec<BTreeSet<Column>> = Vec::new();
     let mut unite = |a: &Column, b: &Column| {
         let mut class = BTreeSet::from([a.clone(), b.clone()]);
@@ -90,6 +85,20 @@ fn classes(scope: &Scope<'_>, select: &Select) -> Vec<BTreeSet<Column>> {
     classes
 }
 
+/// The aliases of what outer joins have added, when each of them follows the rows before it. Conditions of the level hold
+/// for those rows, but what they look for was decided before.
+fn added(select: &Select) -> Option<BTreeSet<&str>> {
+    let mut added = BTreeSet::new();
+    for item in &select.from {
+        match followed(item) {
+            Some((right, _)) => added.extend(right.aliases()),
+            None if matches!(item, From::Join(_)) => return None,
+            None => {}
+        }
+    }
+    Some(added)
+}
+
 fn is_value(expr: &Expr) -> bool {
     matches!(expr, Expr::Parameter(_)) || matches!(expr, Expr::Constant(c) if *c != Constant::Null)
 }
@@ -119,11 +128,7 @@ impl Normalizer<'_, '_> {
     pub(super) fn spared(&self, site: &Site<'_, '_>) -> Option<Query> {
         let select = site.level.select()?;
         let scope = site.level.scope;
-        let added: BTreeSet<&str> =
-            select.from.iter().filter_map(followed).flat_map(|(right, _)| right.aliases()).collect();
-        if select.from.iter().any(|item| matches!(item, From::Join(_)) && followed(item).is_none()) {
-            return None;
-        }
+        let added = added(select)?;
         for item in &select.from {
             let From::Table(table) = item else { continue };
             for (n, condition) in select.filter.iter().enumerate() {
