@@ -158,7 +158,7 @@ mod tests {
     fn numbers_are_those_of_the_table() {
         let facts = SampleFacts { rows: 100.0, of_rows: 1_000.0, bytes: 0, is_whole: false };
         let table = QualifiedName::new("s", "t");
-        let loaded = Loaded { table, facts, numbers: vec![3, 7], inherited: false };
+        let loaded = Loaded { table, facts, numbers: vec![3, 7], inherited: false, existing: Vec::new() };
         assert_eq!(numbered(r#"{"1, 2": 5}"#, &loaded, true).unwrap(), r#"{"3, 7":5}"#);
         assert_eq!(numbered(r#"{"1, 2, -1": 50}"#, &loaded, true).unwrap(), r#"{"3, 7, -1":500}"#);
         assert_eq!(numbered(r#"{"1, 2 => -1": 0.5}"#, &loaded, false).unwrap(), r#"{"3, 7 => -1":0.5}"#);

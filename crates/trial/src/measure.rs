@@ -195,9 +195,11 @@ impl Trial {
         if let Some(attempt) = attempt {
             n_distinct = self.make(loaded, attempt).await?;
         }
-        // What has been seen before is forgotten, and the same rows are drawn whatever was drawn before.
+        // What has been seen before is forgotten, and the same rows are drawn whatever was drawn before. Columns that
+        // nothing asks about are left out: sorting their values takes most of the time.
+        let analyzed = loaded.columns_to_analyze(set);
         let began = Instant::now();
-        pipeline::one(&self.client, &format!("ANALYZE {table}")).await?;
+        pipeline::one(&self.client, &format!("ANALYZE {table} ({})", analyzed.join(", "))).await?;
         let analyze_ms = began.elapsed().as_secs_f64() * 1000.0;
         let (mut probes, mut planning_ms) = (Vec::new(), 0.0);
         for (condition, rows) in counted {

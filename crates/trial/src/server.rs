@@ -1,12 +1,13 @@
 //! How does a sample of a table come into a local server, and how does it go again?
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{Binaries, Server};
 use futures_util::SinkExt as _;
-use model::estimate::SampleFacts;
+use model::estimate::{ColumnSet, SampleFacts};
 use model::snapshot::Relation;
 use model::{QualifiedName, Snapshot, quote_identifier};
 use schema::{explain, pipeline};
@@ -72,6 +73,19 @@ pub(crate) struct Loaded {
     pub(crate) numbers: Vec<i16>,
     /// Whether that table is one of partitions.
     pub(crate) inherited: bool,
+    /// The unquoted columns of each statistics object of its own.
+    pub(crate) existing: Vec<Vec<String>>,
+}
+
+impl Loaded {
+    /// The quoted columns whose statistics bear on what is asked of a set: its own, and those of statistics objects that
+    /// hold one of them, which ANALYZE makes only when it looks at all of their columns.
+    pub(crate) fn columns_to_analyze(&self, set: &ColumnSet) -> Vec<String> {
+        let own = set.needed_columns();
+        let beside = self.existing.iter().filter(|columns| columns.iter().any(|c| own.contains(c)));
+        let all: BTreeSet<&String> = own.iter().chain(beside.flatten()).collect();
+        all.into_iter().map(|column| quote_identifier(column)).collect()
+    }
 }
 
 /// A server of its own that holds a schema and, for moments, a sample. Dropping it stops the server and removes
@@ -219,6 +233,7 @@ impl Trial {
                     facts: source.facts,
                     numbers: source.columns.iter().map(number).collect(),
                     inherited: source.relation.partition_key.is_some(),
+                    existing: source.existing.iter().map(|e| e.columns.clone()).collect(),
                 }))
             }
             Err(error) => message(error, what).map(Err),
