@@ -19,6 +19,7 @@ mod fusion;
 mod health;
 mod keeping;
 mod latency;
+mod log;
 mod options;
 mod plans;
 mod process;
@@ -38,6 +39,7 @@ pub use bloat::{BloatEstimate, BloatEstimator};
 pub use board::{Board, Chunk, NativeHistogram};
 pub use error::Error;
 pub use exposition::Format;
+pub use log::{LogReader, LoggedStatement};
 pub use options::{HistoryTap, Options, Paces};
 pub use reading::Sample;
 
@@ -190,6 +192,7 @@ impl Exporter {
             .map(|m| (m.name, exposition::Kind::from(m.kind), m.help))
             .chain(statements::METRICS.iter().copied())
             .chain(latency::METRICS.iter().copied())
+            .chain(log::METRICS.iter().copied())
             .chain(bloat::METRICS.iter().copied())
             .chain(plans::METRICS.iter().copied())
             .chain(health::METRICS.iter().copied())

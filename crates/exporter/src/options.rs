@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::bloat::{self, BloatEstimator};
 use crate::custom::CustomQuery;
+use crate::log::LogReader;
 use crate::plans;
 
 /// How often collectors of each pace run.
@@ -79,6 +80,8 @@ pub struct Options {
     pub objects: usize,
     /// How often sessions are looked at; `None` for no sampling.
     pub sampling_interval: Option<Duration>,
+    /// Who reads the server's log, for how long statements of the target's database took; beside sampling.
+    pub log: Option<Arc<dyn LogReader>>,
     /// Whether everything is told under the names of `postgres_exporter` as well.
     pub compat: bool,
     /// Who estimates free space in tables and indexes; `None` for no estimates.
@@ -108,6 +111,7 @@ impl Options {
             plans: 20,
             objects: 10_000,
             sampling_interval: Some(Duration::from_millis(100)),
+            log: None,
             compat: false,
             bloat: None,
             custom: Vec::new(),

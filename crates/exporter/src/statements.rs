@@ -16,6 +16,7 @@ use crate::board::Chunk;
 use crate::exposition::{Kind, label, number, sample};
 use crate::fusion::{Fusion, Latencies};
 use crate::latency::{self, SharedWatching};
+use crate::log::{FollowedLog, LogReader};
 use crate::options::HistoryTap;
 use crate::ranking::{CALLS, Differences, FIGURES, Figures, Ranking, StatementKey};
 
@@ -83,6 +84,8 @@ pub(crate) struct StatementCollector {
     /// The sums of pgwright's own, by database.
     own: BTreeMap<u32, Figures>,
     fusion: Fusion,
+    /// The server's log, where it is followed.
+    log: Option<FollowedLog>,
     /// Histograms and active seconds by database, and `queryid` or name.
     latencies: BTreeMap<(String, String), (Latencies, f64)>,
     /// Histograms by database and user.
@@ -96,8 +99,9 @@ pub(crate) struct StatementCollector {
 }
 
 impl StatementCollector {
-    pub fn new(places: usize) -> Self {
+    pub fn new(places: usize, log: Option<Arc<dyn LogReader>>) -> Self {
         Self {
+            log: log.map(FollowedLog::new),
             differences: Differences::default(),
             ranking: Ranking::new(places),
             begun: false,
@@ -129,7 +133,7 @@ impl StatementCollector {
         let texts = self.learn_texts(session, &rows, tap.is_some()).await?;
         let slow = rows.iter().filter(|r| r.calls > 0.0 && r.exec_seconds / r.calls > SLOW_MEAN).count();
         let names: BTreeMap<u32, String> = rows.iter().map(|r| (r.dbid, r.datname.clone())).collect();
-        let seen = sampler.as_ref().map(|watching| latency::take(watching));
+        let mut seen = sampler.as_ref().map(|watching| latency::take(watching));
         self.learn_names(session, &rows, seen.as_ref().map(|seen| &seen.0)).await?;
         let differences = self.differences.take(&rows, None);
         if !self.begun {
@@ -154,6 +158,10 @@ impl StatementCollector {
                 added.entry((key.dbid, key.queryid)).or_insert([0.0; FIGURES])
             };
             sums.iter_mut().zip(figures).for_each(|(sum, value)| *sum += value);
+        }
+        let dbid = names.iter().find(|(_, name)| **name == datname).map(|(dbid, _)| *dbid);
+        if let (Some(log), Some((seen, interval)), Some(dbid)) = (&mut self.log, &mut seen, dbid) {
+            log.add(session, dbid, &calls, *interval * 1000.0, seen).await?;
         }
         if let Some(tap) = tap {
             let observed = seen.as_ref().map(|seen| seen.0.clone()).unwrap_or_default();
@@ -184,6 +192,7 @@ impl StatementCollector {
             self.latencies.retain(|name, _| name.1 == OTHER || members.contains(name));
             chunks.extend(latency::latency_chunks(&self.latencies, &self.of_users));
         }
+        chunks.extend(self.log.iter().flat_map(FollowedLog::chunks));
         chunks.extend(self.chunks(&names, &datname, rows.len(), slow));
         Ok(chunks)
     }
@@ -216,6 +225,9 @@ impl StatementCollector {
             self.known.insert(queryid, own);
             if !own {
                 self.texts.insert(queryid, shortened(&text));
+                if let Some(log) = &mut self.log {
+                    log.learn(queryid, &text);
+                }
                 if wanted && !text.is_empty() {
                     whole.insert(queryid, text);
                 }
@@ -226,6 +238,9 @@ impl StatementCollector {
             let present: HashSet<i64> = rows.iter().map(|r| r.queryid).collect();
             self.known.retain(|id, _| present.contains(id));
             self.texts.retain(|id, _| present.contains(id));
+            if let Some(log) = &mut self.log {
+                log.retain(&present);
+            }
         }
         Ok(whole)
     }

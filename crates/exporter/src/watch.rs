@@ -179,7 +179,8 @@ fn collectors(shared: &Shared, first: bool) -> Vec<Collector> {
     }
     if first {
         let number = METRIC_QUERIES.len();
-        let work = Work::Statements(Box::new(StatementCollector::new(options.statements)));
+        let work =
+            Work::Statements(Box::new(StatementCollector::new(options.statements, options.log.clone())));
         add("statements", number, options.interval("statements", Pace::Seldom), work);
         for (at, query) in options.custom.iter().enumerate() {
             let usual = query.interval.unwrap_or(options.paces.often);

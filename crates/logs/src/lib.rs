@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod fingerprint;
 mod format;
+mod growth;
 mod language;
 mod message;
 mod prefix;
@@ -21,6 +22,7 @@ pub use analysis::{Filter, Input, Options, Sampled, analyze};
 pub use entry::Severity;
 pub use error::LogError;
 pub use format::{Format, FormatName};
+pub use growth::{GrowingLog, Grown};
 pub use prefix::Prefix;
 pub use report::{
     CheckpointReport, ConnectionReport, ErrorReport, Event, ExecutionReport, FileReport, HourReport,

@@ -92,6 +92,19 @@ pub struct Logging {
     pub samples_others: bool,
 }
 
+impl Logging {
+    /// By the server's settings, with the numbers of `pg_settings`; `None` when it logs no durations that help.
+    pub fn of_settings<'s>(setting: impl Fn(&str) -> Option<&'s str>) -> Option<Self> {
+        let number = |name: &str| setting(name).and_then(|text| text.parse::<f64>().ok());
+        let logging = Self {
+            all_from_ms: number("log_min_duration_statement").filter(|ms| *ms >= 0.0),
+            samples_others: number("log_min_duration_sample") == Some(0.0)
+                && number("log_statement_sample_rate").is_some_and(|rate| rate > 0.0),
+        };
+        (logging != Self::default()).then_some(logging)
+    }
+}
+
 impl Observed {
     /// Puts what a log holds of the same time in the place of what it knows better: all executions from a duration on,
     /// when that is shorter than the interval of looks. A part of the shorter ones is one more sample of them.

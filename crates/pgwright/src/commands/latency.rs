@@ -2,7 +2,7 @@
 //!
 //! `crates/sampling/README.md` tells how percentiles come out of samples and counts.
 
-mod log;
+pub(super) mod log;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@
 mod bloat;
 mod configured;
 mod fleet;
+mod log;
 mod servers;
 mod watched;
 mod workshop;
@@ -92,6 +93,9 @@ pub struct Args {
     /// How often sessions are looked at, for latencies and waits, 100ms; 0 for not at all.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     sampling: Option<Duration>,
+    /// Take executions of the database's statements from the server's log too, or from the logs in this folder.
+    #[arg(long, value_name = "PATH")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     keeping: history_store::KeepingArgs,
     /// Tell everything under the names of postgres_exporter as well, so that dashboards for it go on working.
@@ -313,6 +317,14 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
         }
         Some(interval) => Some(interval),
     };
+    if let Some(path) = &args.log {
+        if options.sampling_interval.is_none() {
+            return Err(CommandError::new("--log needs sampling")
+                .detail("A log has no executions shorter than what the server logs, and no commits.")
+                .hint("Leave out --sampling 0."));
+        }
+        options.log = Some(Arc::new(log::Followed::open(path)?));
+    }
     let known = options.collectors();
     let named = args.interval.iter().chain(&args.timeout).map(|(name, _)| name).chain(&args.without);
     for name in named {

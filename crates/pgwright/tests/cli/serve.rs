@@ -469,3 +469,61 @@ async fn options_stand_in_the_configuration_as_well() {
     user.write("pgwright.toml", "[serve]\ntls_cert = \"cert.pem\"\n");
     user.run(&["serve"]).fails(2).tells("--tls-cert needs --tls-key");
 }
+
+/// Statements that follow each other without a pause: no look sees their sessions idle, and all are shorter than its interval.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_tells_of_statements_that_no_look_sees_end() {
+    let servers = testkit::all_servers();
+    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
+    let options = cluster::ServerOptions::default()
+        .set("shared_preload_libraries", "pg_stat_statements")
+        .set("log_line_prefix", "%m [%p] %q%u@%d ")
+        .set("log_min_duration_statement", "10ms");
+    let server = cluster::Server::start(binaries, options).unwrap();
+    let url = server.url("postgres");
+    let client = testkit::connect(&url).await;
+    client.batch_execute("create extension pg_stat_statements; create table t (id int)").await.unwrap();
+    client.batch_execute("select pg_sleep(0.01)").await.unwrap();
+    let log = server.log_file().to_str().unwrap().to_owned();
+    let user = User::new();
+    let missing = user.run(&["serve", "--listen", "127.0.0.1:0", "--log", "/nowhere/server.log", &url]);
+    assert_eq!(missing.code, Some(2), "{missing}");
+    assert!(missing.stderr.contains("could not read the log /nowhere/server.log"), "{missing}");
+    let asleep = user.run(&["serve", "--listen", "127.0.0.1:0", "--log", &log, "--sampling", "0", &url]);
+    assert!(asleep.code == Some(2) && asleep.stderr.contains("--log needs sampling"), "{asleep}");
+
+    let serving = Serving::start(&user, &url, &["--interval", "statements=500ms", "--log", &log]);
+    serving.wait_for("read", |m| m.of("pgwright_log_readings_total").values().sum::<f64>() >= 2.0);
+    let sleeps = [0.02, 0.03, 0.07].repeat(20);
+    for seconds in &sleeps {
+        client.batch_execute(&format!("select pg_sleep({seconds})")).await.unwrap();
+    }
+    let queryid: String = client
+        .query_one("select queryid::text from pg_stat_statements where query like 'select pg_sleep%'", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let counted = |metrics: &Metrics, end: &str| -> f64 {
+        let buckets = metrics.of("postgres_statement_latency_seconds_bucket");
+        let is_it = |labels: &String| labels.contains(&queryid) && labels.contains(&format!("le=\"{end}\""));
+        buckets.iter().filter(|(labels, _)| is_it(labels)).map(|(_, n)| n).sum()
+    };
+    let metrics = serving.wait_for("all of them counted", |m| counted(m, "+Inf") >= 60.0);
+    // The server may take a little longer than it was told to sleep.
+    assert_eq!(counted(&metrics, "0.01"), 0.0);
+    assert!((15.0..=20.0).contains(&counted(&metrics, "0.025")), "{}", metrics.0);
+    assert!((35.0..=40.0).contains(&counted(&metrics, "0.05")), "{}", metrics.0);
+    assert!(counted(&metrics, "+Inf") <= 61.0, "{}", metrics.0);
+    assert_eq!(metrics.of("pgwright_log_executions_total")[""], 60.0);
+    assert_eq!(metrics.of("pgwright_log_failures_total")[""], 0.0);
+
+    // Without a log to read it goes on with what looks tell, and says so.
+    std::fs::rename(&log, format!("{log}.away")).unwrap();
+    let metrics = serving.wait_for("failed", |m| m.of("pgwright_log_failures_total")[""] > 0.0);
+    assert!(metrics.of("pgwright_collector_up").iter().all(|(_, up)| *up == 1.0), "{}", metrics.0);
+    serving.stop();
+
+    let list = user.write("servers.json", "[]");
+    let many = user.run(&["serve", "--servers", list.to_str().unwrap(), "--log", &log]);
+    assert!(many.code == Some(2) && many.stderr.contains("--log goes with one server"), "{many}");
+}

@@ -1,12 +1,11 @@
 //! What does the server's log say of the executions that were watched? Only what is written to it meanwhile is read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use advice::profiling::StatementFigures;
-use logs::{Filter, Input, Options, Prefix};
+use logs::{Filter, GrowingLog, Options, Prefix};
 use model::LatencyHistogram;
 use postgres::{Capabilities, Session};
 use sampling::Logging;
@@ -17,9 +16,7 @@ use crate::error::CommandError;
 
 /// A log that grows.
 pub struct Log {
-    path: PathBuf,
-    /// How far each file had been written when watching began.
-    written: BTreeMap<PathBuf, u64>,
+    log: GrowingLog,
     logging: Logging,
     prefix: Prefix,
     database: String,
@@ -45,33 +42,18 @@ impl Log {
     /// When the log cannot be read, or the server logs no durations that help.
     pub async fn begin(path: &Path, session: &Session) -> Result<Self, CommandError> {
         let server = Capabilities::read(session).await?;
-        let number = |name: &str| server.setting(name).and_then(|text| text.parse::<f64>().ok());
-        let not_off = |ms: &f64| *ms >= 0.0;
-        let logging = Logging {
-            all_from_ms: number("log_min_duration_statement").filter(not_off),
-            samples_others: number("log_min_duration_sample") == Some(0.0)
-                && number("log_statement_sample_rate").is_some_and(|rate| rate > 0.0),
-        };
-        if logging == Logging::default() {
+        let Some(logging) = Logging::of_settings(|name| server.setting(name)) else {
             return Err(CommandError::new("the server logs no durations that help")
                 .detail(
                     "It would log all of at least log_min_duration_statement, which is -1, and a part of the \
                      others if log_min_duration_sample were 0.",
                 )
                 .hint("ALTER SYSTEM SET log_min_duration_statement = '10ms'; SELECT pg_reload_conf();"));
-        }
+        };
         let prefix = Prefix::read(server.setting("log_line_prefix").unwrap_or_default())?;
-        let written = files(path).map_err(|error| {
-            let hint = match error.kind() {
-                ErrorKind::PermissionDenied => "log_file_mode says who else may read the server's logs.",
-                _ => "\"SELECT pg_current_logfile();\" tells where the server writes its log.",
-            };
-            CommandError::new(format!("could not read the log {}", path.display()))
-                .detail(error.to_string())
-                .hint(hint)
-        })?;
+        let log = open(path)?;
         let database = session.target().database().to_owned();
-        Ok(Self { path: path.to_owned(), written, logging, prefix, database })
+        Ok(Self { log, logging, prefix, database })
     }
 
     /// Reads what was written since. What was watched is not lost when the log cannot be read any more.
@@ -84,39 +66,17 @@ impl Log {
         })
     }
 
-    fn read(self, context: &Context, figures: &[StatementFigures]) -> Result<Logged, String> {
-        let (mut inputs, mut bytes) = (Vec::new(), 0);
-        for (path, length) in files(&self.path).map_err(|error| error.to_string())? {
-            let before = self.written.get(&path).copied().unwrap_or(0);
-            // One that has become shorter was begun anew.
-            let from = if before <= length { before } else { 0 };
-            if from == length {
-                continue;
-            }
-            let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-            let mut file = File::open(&path).map_err(failed)?;
-            file.seek(SeekFrom::Start(from)).map_err(failed)?;
-            bytes += length - from;
-            inputs.push(Input::Stream(Box::new(file), path));
-        }
-        // Other formats than stderr always name the database.
-        let names_database = self.prefix.setting().is_none_or(|setting| setting.contains("%d"))
-            || self.path.extension().is_some_and(|extension| extension == "csv" || extension == "json");
-        let databases = if names_database { vec![self.database] } else { Vec::new() };
+    fn read(mut self, context: &Context, figures: &[StatementFigures]) -> Result<Logged, String> {
+        let grown = self.log.written().map_err(|error| error.to_string())?;
         let options = Options {
-            prefix: Some(self.prefix),
-            filter: Filter { databases, ..Filter::default() },
-            sampled: None,
             jobs: crate::commands::logs::usual_jobs(),
-            top: 0,
-            examples: false,
-            durations: true,
+            ..durations_of(self.prefix, &self.database, self.log.path())
         };
         let mut logged = Logged { logging: self.logging, ..Logged::default() };
-        if inputs.is_empty() {
+        if grown.inputs.is_empty() {
             return Ok(logged);
         }
-        let report = crate::commands::logs::read(context, inputs, bytes, &options)
+        let report = crate::commands::logs::read(context, grown.inputs, grown.bytes, &options)
             .map_err(|error| CommandError::from(error).to_string())?;
         let called = figures.iter().filter(|f| f.toplevel && f.calls > 0);
         let known = by_fingerprint(called, |figure| &figure.query);
@@ -135,19 +95,35 @@ impl Log {
     }
 }
 
-/// The log with its length, or those of a folder.
-fn files(path: &Path) -> std::io::Result<BTreeMap<PathBuf, u64>> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_dir() {
-        return Ok(BTreeMap::from([(path.to_owned(), metadata.len())]));
+/// The log at this path from here on, or those of the folder.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open(path: &Path) -> Result<GrowingLog, CommandError> {
+    GrowingLog::from_its_end(path).map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::PermissionDenied => "log_file_mode says who else may read the server's logs.",
+            _ => "\"SELECT pg_current_logfile();\" tells where the server writes its log.",
+        };
+        CommandError::new(format!("could not read the log {}", path.display()))
+            .detail(error.to_string())
+            .hint(hint)
+    })
+}
+
+/// How the durations of statements of a database are read from a log with this `log_line_prefix`.
+pub fn durations_of(prefix: Prefix, database: &str, path: &Path) -> Options {
+    // Other formats than stderr always name the database.
+    let names_database = prefix.setting().is_none_or(|setting| setting.contains("%d"))
+        || path.extension().is_some_and(|extension| extension == "csv" || extension == "json");
+    let databases = if names_database { vec![database.to_owned()] } else { Vec::new() };
+    Options {
+        prefix: Some(prefix),
+        filter: Filter { databases, ..Filter::default() },
+        sampled: None,
+        jobs: 1,
+        top: 0,
+        examples: false,
+        durations: true,
     }
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.is_file() {
-            found.insert(entry.path(), metadata.len());
-        }
-    }
-    Ok(found)
 }

@@ -38,6 +38,7 @@ pub struct ServeSettings {
     without: Vec<String>,
     #[serde(deserialize_with = "one_duration")]
     sampling: Option<Duration>,
+    log: Option<PathBuf>,
     history: bool,
     store: Option<String>,
     source: Option<String>,
@@ -101,6 +102,7 @@ impl Args {
         list(&mut self.timeout, &file.timeout);
         list(&mut self.without, &file.without);
         option(&mut self.sampling, &file.sampling);
+        option(&mut self.log, &file.log);
         self.keeping.history |= file.history;
         option(&mut self.keeping.at.store, &file.store);
         option(&mut self.keeping.at.source, &file.source);

@@ -39,6 +39,11 @@ pub async fn run(
     access: Arc<Access>,
     mut signals: Signals,
 ) -> CommandResult {
+    if args.log.is_some() {
+        return Err(CommandError::new("--log goes with one server")
+            .detail("With --servers nobody could say whose log it is.")
+            .hint("Run another pgwright serve --log for that server."));
+    }
     if args.keeping.at.source.is_some() {
         return Err(CommandError::new("--source is the name of one server")
             .detail("With --servers each has the name that the file gives it."));
