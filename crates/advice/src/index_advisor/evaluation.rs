@@ -9,6 +9,7 @@
 
 mod decompose;
 mod early_stop;
+mod examples;
 mod exploration;
 mod heap_visits;
 mod together;
@@ -159,13 +160,7 @@ pub(super) struct Evaluator<'a, M> {
     /// Those that matter also where they hold all columns: sets that follow each other have most in common.
     widened: BTreeSet<CandidateId>,
     /// The last plan of a statement that was made for people to read, with its set.
-    examples: BTreeMap<usize, Example>,
-}
-
-/// A text with its plan under a set, for people to read.
-struct Example {
-    on: BTreeSet<CandidateId>,
-    planned: Option<(String, Json)>,
+    examples: BTreeMap<usize, examples::Example>,
 }
 
 impl<'a, M: CostModel> Evaluator<'a, M> {
@@ -565,32 +560,6 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
     /// Whether a statement is always executed alike.
     pub fn has_one_execution(&self, statement: usize) -> bool {
         self.executions[statement].len() == 1
-    }
-
-    /// Plans the most usual execution of a statement, for people to read. What was planned last is remembered: the plan
-    /// after one change is that before the next.
-    pub async fn example(
-        &mut self,
-        statement: usize,
-        on: &BTreeSet<CandidateId>,
-    ) -> Result<Option<(String, Json)>, CostError> {
-        let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
-        if let Some(Example { planned: example, .. }) = self.examples.get(&statement).filter(|e| e.on == on) {
-            return Ok(example.clone());
-        }
-        let heaviest = self.executions[statement]
-            .iter()
-            .max_by(|a, b| a.weight.total_cmp(&b.weight))
-            .map(|e| e.sql.clone());
-        let Some(sql) = heaviest else { return Ok(None) };
-        let configuration = Configuration { added: on.iter().copied().collect(), dropped: Vec::new() };
-        let example = match self.model.plan(&sql, &configuration).await {
-            Ok(Planned { explain, .. }) => Some((sql, explain)),
-            Err(CostError::Statement { .. }) => None,
-            Err(failed) => return Err(failed),
-        };
-        self.examples.insert(statement, Example { on, planned: example.clone() });
-        Ok(example)
     }
 
     /// How often the planner was called so far.

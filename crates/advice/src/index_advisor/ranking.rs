@@ -15,7 +15,6 @@ const STANDS_ALONE: f64 = 0.25;
 /// A step of the ranking: candidates that are recommended together.
 pub(super) struct Step {
     pub members: BTreeSet<CandidateId>,
-    pub saved_ms: f64,
 }
 
 pub(super) fn rank<M: CostModel>(
@@ -46,7 +45,7 @@ pub(super) fn rank<M: CostModel>(
                 (selection.saved_ms(&built, &next), members)
             }),
         };
-        let (saved_ms, members) = match (alone, together) {
+        let (_, members) = match (alone, together) {
             (Some(alone), Some(together)) => {
                 if together.0 > alone.0 {
                     together
@@ -66,7 +65,7 @@ pub(super) fn rank<M: CostModel>(
                 now.insert(*id, selection.saved_ms(&built, &with));
             }
         }
-        steps.push(Step { members, saved_ms });
+        steps.push(Step { members });
     }
     steps
 }

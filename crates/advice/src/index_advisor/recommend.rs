@@ -23,6 +23,8 @@ const SHOWN_REJECTED: usize = 12;
 const SETTLED_CALLS: i64 = 20;
 /// For how many statements a recommendation carries plans.
 const SHOWN_PLANS: usize = 4;
+/// How many executions are planned once more for what each recommendation does beside those before it.
+const MOST_CHECKED: usize = 2_000;
 
 pub(super) async fn write<M: CostModel>(
     decision: &Decision<'_>,
@@ -42,21 +44,32 @@ pub(super) async fn write<M: CostModel>(
     }
     let mut before_set = BTreeSet::new();
     let mut before = base.clone();
+    let mut unchecked = MOST_CHECKED;
     for (done, step) in steps.iter().enumerate() {
         selection.evaluator.tell("writing recommendations", done, steps.len());
         let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
-        let last = after_set == decision.chosen;
-        let after = if last {
+        let touched = selection.evaluator.statements_of(&step.members);
+        let after = if after_set == decision.chosen {
             costs(selection, &after_set).await?
         } else {
+            // Most is known only from plans that were taken apart, and what is told should be what the planner says.
+            let shown = most_changed(selection, decision, &base, &touched, (&before_set, &after_set));
+            selection.evaluator.plan_examples(&shown, &before_set).await?;
+            selection.evaluator.plan_examples(&shown, &after_set).await?;
+            unchecked -= selection
+                .evaluator
+                .plan_at_most(unchecked, touched.iter().copied(), &after_set)
+                .await?
+                .min(unchecked);
             let mut after = before.clone();
-            for s in selection.evaluator.statements_of(&step.members) {
+            for s in touched {
                 after[s] = selection.evaluator.estimate(s, &after_set).cost;
             }
             after
         };
+        let saved_ms = selection.saved_ms(&before_set, &after_set);
         let view = View { decision, names: &names, base: &base, before: &before, after: &after };
-        let mut recommendation = view.recommendation(selection, step);
+        let mut recommendation = view.recommendation(selection, step, saved_ms);
         let hopeful = view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
         view.settle(selection, &mut recommendation, step);
         if !hopeful.is_empty() {
@@ -86,6 +99,28 @@ pub(super) async fn write<M: CostModel>(
     advice.workload_cost_after = weighted(decision, &before);
     advice.rejected = everything_rejected.into_iter().map(|l| l.rejected).collect();
     Ok(advice)
+}
+
+/// The statements whose plans are shown, as far as known plans tell: those that a step changes most.
+fn most_changed<M: CostModel>(
+    selection: &mut Selection<'_, '_, M>,
+    decision: &Decision<'_>,
+    base: &[f64],
+    touched: &BTreeSet<usize>,
+    (before_set, after_set): (&BTreeSet<CandidateId>, &BTreeSet<CandidateId>),
+) -> Vec<usize> {
+    let mut changes: Vec<(f64, usize)> = touched
+        .iter()
+        .map(|s| {
+            let before = selection.evaluator.estimate(*s, before_set).cost;
+            let after = selection.evaluator.estimate(*s, after_set).cost;
+            let total_ms = decision.workload.statements[*s].total_ms;
+            ((total_ms * (before - after) / base[*s].max(f64::MIN_POSITIVE)).abs(), *s)
+        })
+        .filter(|(change, _)| *change > 0.0)
+        .collect();
+    changes.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    changes.into_iter().take(SHOWN_PLANS).map(|(_, s)| s).collect()
 }
 
 async fn costs<M: CostModel>(
@@ -137,7 +172,12 @@ struct View<'v> {
 }
 
 impl View<'_> {
-    fn recommendation<M: CostModel>(&self, selection: &Selection<'_, '_, M>, step: &Step) -> Recommendation {
+    fn recommendation<M: CostModel>(
+        &self,
+        selection: &Selection<'_, '_, M>,
+        step: &Step,
+        saved_ms: f64,
+    ) -> Recommendation {
         let hours = self.decision.workload.hours;
         let total_ms = self.decision.workload.total_ms.max(f64::MIN_POSITIVE);
         let mut changes = Vec::new();
@@ -176,8 +216,8 @@ impl View<'_> {
             sql: Vec::new(),
             undo_sql: Vec::new(),
             benefit: Benefit {
-                saved_ms_per_hour: step.saved_ms / hours,
-                share_of_total: step.saved_ms / total_ms,
+                saved_ms_per_hour: saved_ms / hours,
+                share_of_total: saved_ms / total_ms,
                 cost_before: weighted(self.decision, self.before),
                 cost_after: weighted(self.decision, self.after),
             },

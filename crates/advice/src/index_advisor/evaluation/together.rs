@@ -102,6 +102,26 @@ impl<M: CostModel> Evaluator<'_, M> {
         self.plan_all(wanted).await
     }
 
+    /// Plans executions of some statements under a set where that is not known yet, so many at most; gives how many.
+    pub async fn plan_at_most(
+        &mut self,
+        most: usize,
+        statements: impl IntoIterator<Item = usize>,
+        set: &BTreeSet<CandidateId>,
+    ) -> Result<usize, CostError> {
+        let mut wanted = Vec::new();
+        for statement in statements {
+            let on: BTreeSet<CandidateId> = set.intersection(&self.relevant[statement]).copied().collect();
+            let unknown = |number: &usize| self.executions[statement][*number].answer(&on).is_none();
+            let numbers = (0..self.executions[statement].len()).filter(unknown);
+            wanted.extend(numbers.map(|number| Wanted { statement, number, on: on.clone() }));
+        }
+        wanted.truncate(most);
+        let planned = wanted.len();
+        self.plan_until_stopped(wanted).await?;
+        Ok(planned)
+    }
+
     /// Plans statements as things are: of each execution the first spelling that PostgreSQL accepts.
     pub(super) async fn first_plans(
         &mut self,
