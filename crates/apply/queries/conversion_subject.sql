@@ -103,14 +103,19 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'name', o.conname,
             'definition', pg_get_constraintdef(o.oid),
             'validated', o.convalidated,
+            'enforced', coalesce((to_jsonb(o) ->> 'conenforced')::boolean, true),
             'no_inherit', o.connoinherit) order by o.conname)
         from pg_constraint o where o.conrelid = c.oid and o.contype = 'c'), '[]'),
+    'unproven_not_nulls', coalesce((
+        select jsonb_agg(o.conname order by o.conname)
+        from pg_constraint o where o.conrelid = c.oid and o.contype = 'n' and not o.convalidated), '[]'),
     'foreign_keys', coalesce((
         select jsonb_agg(jsonb_build_object(
             'name', o.conname,
             'definition', pg_get_constraintdef(o.oid),
             'table', jsonb_build_object('schema', rn.nspname, 'name', r.relname),
             'validated', o.convalidated,
+            'enforced', coalesce((to_jsonb(o) ->> 'conenforced')::boolean, true),
             'comment', obj_description(o.oid, 'pg_constraint'),
             'to_itself', o.confrelid = c.oid,
             'to_partitioned', r.relkind = 'p',
@@ -161,6 +166,12 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
             'is_owner', pg_has_role(v.relowner, 'USAGE'),
             'owner', pg_get_userbyid(v.relowner),
             'options', coalesce(to_jsonb(v.reloptions), '[]'),
+            -- By whose columns it groups, so that it may show others of the same row.
+            'keys', coalesce((select jsonb_agg(distinct o.conname)
+                from pg_rewrite w
+                join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_constraint'::regclass
+                join pg_constraint o on o.oid = d.refobjid
+                where w.ev_class = v.oid and o.conrelid = c.oid), '[]'),
             'definition', pg_get_viewdef(v.oid)) order by vn.nspname, v.relname)
         from pg_class v join pg_namespace vn on vn.oid = v.relnamespace
         where v.relkind in ('v', 'm') and exists (
@@ -227,6 +238,14 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
         select jsonb_agg(distinct o.conname)
         from pg_trigger t join pg_constraint o on o.oid = t.tgconstraint
         where t.tgrelid = c.oid and t.tgisinternal and t.tgenabled <> 'O' and o.contype = 'f'), '[]'),
+    'closed_tablespaces', coalesce((
+        select jsonb_agg(distinct s.spcname) from pg_tablespace s
+        where (s.oid = c.reltablespace or s.oid in (
+                select ic.reltablespace from pg_index i join pg_class ic on ic.oid = i.indexrelid where i.indrelid = c.oid))
+            and not has_tablespace_privilege(s.oid, 'CREATE')), '[]'),
+    'event_triggers', coalesce((
+        select jsonb_agg(e.evtname order by e.evtname) from pg_event_trigger e where e.evtenabled in ('O', 'A')
+            and e.evtevent <> 'login'), '[]'),
     'parents', (select coalesce(jsonb_agg(h.inhparent::regclass::text), '[]') from pg_inherits h where h.inhrelid = c.oid),
     'children', (select coalesce(jsonb_agg(h.inhrelid::regclass::text), '[]') from pg_inherits h where h.inhparent = c.oid),
     'security_labels', (select count(*) from pg_seclabel l where l.classoid = 'pg_class'::regclass and l.objoid = c.oid),

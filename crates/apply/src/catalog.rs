@@ -372,7 +372,7 @@ pub struct Blocker {
     pub pid: i32,
     /// Its role.
     pub user: Option<String>,
-    /// Its `application_name`.
+    /// Its `application_name`; the name of a prepared transaction.
     pub application_name: Option<String>,
     /// Its state, for instance `idle in transaction`.
     pub state: Option<String>,
@@ -382,11 +382,13 @@ pub struct Blocker {
 
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pid == 0 {
-            return f.write_str("a prepared transaction");
+        let session = self.pid != 0;
+        match (session, &self.application_name) {
+            (true, _) => write!(f, "pid {}", self.pid)?,
+            (false, Some(name)) => write!(f, "prepared transaction {}", printable(name))?,
+            (false, None) => f.write_str("a prepared transaction")?,
         }
-        write!(f, "pid {}", self.pid)?;
-        match (&self.user, &self.application_name) {
+        match (&self.user, self.application_name.as_ref().filter(|_| session)) {
             (Some(user), Some(app)) => write!(f, " ({user}, {})", printable(app))?,
             (Some(only), None) => write!(f, " ({only})")?,
             (None, Some(app)) => write!(f, " ({})", printable(app))?,
@@ -420,10 +422,9 @@ pub(crate) async fn table_lockers(client: &Client, table: &QualifiedName) -> Res
     blocker_rows(&rows.map_err(Error::query("read who locks a table"))?)
 }
 
-/// Who holds any lock on a table, the longest transaction first.
-pub(crate) async fn table_holders(client: &Client, table: &QualifiedName) -> Result<Vec<Blocker>, Error> {
-    let rows =
-        client.query(include_str!("../queries/table_holders.sql"), &[&table.schema, &table.name]).await;
+/// Who holds any lock on one of some tables, written as in a statement; the longest transaction first.
+pub(crate) async fn table_holders(client: &Client, tables: &[&str]) -> Result<Vec<Blocker>, Error> {
+    let rows = client.query(include_str!("../queries/table_holders.sql"), &[&tables]).await;
     blocker_rows(&rows.map_err(Error::query("read who locks a table"))?)
 }
 
@@ -541,5 +542,9 @@ mod tests {
             open_seconds: None,
         };
         assert_eq!(blocker.to_string(), "pid 7 (app, ?[2Jx)");
+        let prepared = Blocker { pid: 0, open_seconds: Some(7.0), ..blocker };
+        assert_eq!(prepared.to_string(), "prepared transaction ?[2Jx (app), open for 7 s");
+        let unnamed = Blocker { user: None, application_name: None, ..prepared };
+        assert_eq!(unnamed.to_string(), "a prepared transaction, open for 7 s");
     }
 }

@@ -22,7 +22,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ),
     ("index", "carried; one that is invalid or holds a unique expression is refused"),
     ("exclusion constraint", "refused"),
-    ("check", "carried; NOT VALID and NO INHERIT ones are refused"),
+    ("check", "carried, NOT NULL too; NOT VALID and NO INHERIT ones are refused"),
     (
         "foreign key",
         "carried, not valid at first and validated after the swap; one to the table itself is refused",
@@ -35,12 +35,16 @@ pub const KINDS: &[(&str, &str)] = &[
     ("trigger", "carried; FOR EACH ROW triggers with transition tables are refused"),
     ("rule", "refused"),
     ("policy", "carried, with row-level security as it is"),
-    ("view", "carried: made again under the same OID"),
+    (
+        "view",
+        "carried: made again under the same OID; one that groups by a key that gets another column is refused",
+    ),
     ("materialized view", "refused"),
     ("grant", "carried"),
     ("comment", "carried"),
     ("statistics", "carried with their targets"),
     ("option", "carried: storage and autovacuum options, on every partition"),
+    ("tablespace", "carried, of the table and of each index; refused when the role may not create there"),
     ("replica identity", "carried, on every partition"),
     (
         "publication",
@@ -117,10 +121,16 @@ impl Judge {
 }
 
 /// Decides what becomes of everything that hangs on the table.
-pub(crate) fn judge(subject: &Subject, column: &str, method: Method, weaken_unique: bool) -> Vec<Attachment> {
+pub(crate) fn judge(
+    subject: &Subject,
+    column: &str,
+    method: Method,
+    weaken_unique: bool,
+    version_num: i32,
+) -> Vec<Attachment> {
     let mut judge = Judge { all: Vec::new() };
     indexes(&mut judge, subject, column, weaken_unique);
-    constraints(&mut judge, subject, column);
+    constraints(&mut judge, subject, column, version_num);
     columns(&mut judge, subject);
     code(&mut judge, subject, column);
     replication(&mut judge, subject, method);
@@ -133,6 +143,14 @@ pub(crate) fn judge(subject: &Subject, column: &str, method: Method, weaken_uniq
     }
     for statistics in &subject.statistics {
         judge.carried("statistics", statistics.name.to_string());
+    }
+    for space in &subject.closed_tablespaces {
+        judge.refused(
+            "tablespace",
+            space,
+            "The role may not create tables and indexes in it.",
+            format!("GRANT CREATE ON TABLESPACE {} TO the role.", model::quote_identifier(space)),
+        );
     }
     for option in subject.options.iter().chain(&subject.toast_options) {
         judge.carried("option", option);
@@ -190,7 +208,14 @@ fn indexes(judge: &mut Judge, subject: &Subject, column: &str, weaken_unique: bo
             _ => "index",
         };
         let name = index.name.as_str();
-        if index.exclusion || index.without_overlaps {
+        if index.without_overlaps {
+            judge.refused(
+                "exclusion constraint",
+                name,
+                "A temporal key (WITHOUT OVERLAPS) is not carried.",
+                "Drop it, and make it on each partition afterwards.",
+            );
+        } else if index.exclusion {
             judge.refused(
                 "exclusion constraint",
                 name,
@@ -237,9 +262,18 @@ fn indexes(judge: &mut Judge, subject: &Subject, column: &str, weaken_unique: bo
     }
 }
 
-fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
+fn constraints(judge: &mut Judge, subject: &Subject, column: &str, version_num: i32) {
+    for name in &subject.unproven_not_nulls {
+        judge.refused(
+            "check",
+            name,
+            "The NOT NULL constraint is NOT VALID, so rows may contradict it.",
+            "Validate it with ALTER TABLE … VALIDATE CONSTRAINT, or drop it.",
+        );
+    }
     for check in &subject.checks {
-        if !check.validated {
+        // One that is not enforced promises nothing of the rows, here as there.
+        if !check.validated && check.enforced {
             judge.refused(
                 "check",
                 &check.name,
@@ -265,6 +299,13 @@ fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
                 "The table references itself, by its OID.",
                 "Drop the constraint before; one that references a key with the partition column can be made again \
                  afterwards.",
+            );
+        } else if !key.enforced {
+            judge.refused(
+                "foreign key",
+                &key.name,
+                "The constraint is NOT ENFORCED, so rows may contradict it.",
+                "Enforce it with ALTER TABLE … ALTER CONSTRAINT … ENFORCED, or drop it.",
             );
         } else if !key.validated {
             judge.refused(
@@ -307,7 +348,7 @@ fn constraints(judge: &mut Judge, subject: &Subject, column: &str) {
                 "The role does not own the referencing table.",
                 "Run pgwright with a role that does.",
             );
-        } else if key.partitioned {
+        } else if key.partitioned && version_num < 180_000 {
             judge.refused(
                 "referencing foreign key",
                 name,
@@ -356,6 +397,11 @@ fn assigns(source: &str, column: &str) -> bool {
 fn begins_statement(text: &str) -> bool {
     let word = text.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
     text.ends_with(';') || matches!(&text[word..], "begin" | "then" | "else" | "loop")
+}
+
+/// Whether a key gets the partition column in addition.
+fn is_widened(subject: &Subject, constraint: &str, column: &str) -> bool {
+    subject.indexes.iter().any(|i| i.constraint.as_deref() == Some(constraint) && !i.has_key(column))
 }
 
 fn code(judge: &mut Judge, subject: &Subject, column: &str) {
@@ -407,6 +453,15 @@ fn code(judge: &mut Judge, subject: &Subject, column: &str) {
                 name,
                 "It reads the old table by OID, and a materialized view cannot be replaced in place.",
                 "Drop it before and make it again afterwards.",
+            );
+        } else if let Some(key) = view.keys.iter().find(|k| is_widened(subject, k, column)) {
+            judge.refused(
+                "view",
+                name,
+                format!(
+                    "It groups by the columns of {key} alone, which will not tell rows apart without {column}."
+                ),
+                format!("Name {column} in its GROUP BY too, or drop it before and make it again afterwards."),
             );
         } else if view.is_owner {
             judge.carried("view", name);

@@ -126,7 +126,15 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
             quote_identifier(&column.name)
         ));
     }
-    let attachments = judge(&subject, &column.name, chosen.method, request.weaken_unique);
+    if !subject.event_triggers.is_empty() {
+        notices.push(format!(
+            "Event triggers fire for the statements of the conversion too, and one that refuses them stops it where it \
+             is: {}.",
+            subject.event_triggers.join(", ")
+        ));
+    }
+    let attachments =
+        judge(&subject, &column.name, chosen.method, request.weaken_unique, session.version_num());
     let named = |suffix: &str| QualifiedName::new(&table.schema, suffixed(&table.name, suffix));
     let kept = match chosen.method {
         Method::Attach => named("_history"),

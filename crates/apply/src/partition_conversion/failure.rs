@@ -69,12 +69,19 @@ pub(crate) fn statement(table: &QualifiedName, error: &tokio_postgres::Error) ->
     }))
 }
 
-pub(crate) fn no_lock(site: &Site<'_>, attempts: u32, sqlstate: &str, blockers: &[Blocker]) -> Error {
+pub(crate) fn no_lock(
+    site: &Site<'_>,
+    tables: &[&str],
+    attempts: u32,
+    sqlstate: &str,
+    blockers: &[Blocker],
+) -> Error {
     let time = millis(site.options.max_lock);
     let mut detail = match sqlstate {
         "57014" => format!("The work under the lock did not fit into {time}, {attempts} times in a row."),
         _ => format!(
-            "Other sessions held the table for longer than half of {time}, {attempts} times in a row."
+            "Other sessions held {} for longer than half of {time}, {attempts} times in a row.",
+            if tables.len() > 1 { "one of these tables" } else { "the table" }
         ),
     };
     for blocker in blockers {
@@ -91,7 +98,7 @@ pub(crate) fn no_lock(site: &Site<'_>, attempts: u32, sqlstate: &str, blockers: 
         _ => GO_ON.to_owned(),
     };
     Error::Conversion(Box::new(ConversionFailure {
-        message: format!("could not get a lock on {} for long enough", site.plan.table),
+        message: format!("could not get a lock on {} for long enough", tables.join(", ")),
         detail: Some(detail),
         hint: Some(hint),
         sqlstate: Some(sqlstate.to_owned()),

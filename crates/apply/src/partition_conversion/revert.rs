@@ -2,6 +2,7 @@
 //! back what was written since and putting the old table into its place again.
 
 use model::{QualifiedName, quote_identifier, quote_literal};
+use postgres::Session;
 
 use super::capture::{Capture, Way};
 use super::compare;
@@ -218,11 +219,7 @@ pub(crate) async fn restore(site: &Site<'_>) -> Result<Step, Error> {
 }
 
 /// Puts the key that the table had in the place of the wider one.
-async fn narrow(
-    site: &Site<'_>,
-    session: &postgres::Session,
-    index: &super::subject::Index,
-) -> Result<(), Error> {
+async fn narrow(site: &Site<'_>, session: &Session, index: &super::subject::Index) -> Result<(), Error> {
     let plan = &site.plan;
     let table = &plan.table;
     let wider = plan.kept_index(index);
@@ -307,11 +304,74 @@ pub(crate) async fn clean_up(site: &Site<'_>) -> Result<Step, Error> {
     if plan.method == Method::Attach {
         super::attach::drop_wider(site).await?;
     }
+    untie(site, &session).await?;
     let mut statements = vec![format!("DROP TABLE IF EXISTS {}", plan.shadow)];
     statements.extend(forth.drop_objects());
     statements.extend(back.drop_objects());
     site.advance(&session, statements, Step::Reverted).await?;
     Ok(Step::Reverted)
+}
+
+/// Takes the foreign keys off the partitioned table. Dropping it with them would lock the tables that they reference
+/// for as long as it takes to get the lock, and everybody who uses those would wait meanwhile.
+async fn untie(site: &Site<'_>, session: &Session) -> Result<(), Error> {
+    let shadow = quote_literal(&site.plan.shadow.to_string());
+    let doing = || Error::query("read the foreign keys of the partitioned table");
+    // Those of the whole first, with which those of its partitions go.
+    let sql = format!(
+        "select /* pgwright:conversion_untie */ k.conrelid::pg_catalog.regclass::text as relation, k.conname::text as name, \
+         k.confrelid::pg_catalog.regclass::text as referenced \
+         from pg_catalog.pg_partition_tree(pg_catalog.to_regclass({shadow})) t \
+         join pg_catalog.pg_constraint k on k.conrelid = t.relid where k.contype = 'f' and k.conparentid = 0 \
+         order by t.level, k.conname, k.oid"
+    );
+    let rows = session.query(&sql, &[]).await.map_err(doing())?;
+    for row in rows {
+        let text = |name: &str| row.try_get::<_, String>(name).map_err(doing());
+        let (relation, referenced) = (text("relation")?, text("referenced")?);
+        let name = quote_identifier(&text("name")?).to_string();
+        let statements = vec![format!("ALTER TABLE {relation} DROP CONSTRAINT {name}")];
+        let locks = vec![(referenced, "ACCESS EXCLUSIVE"), (relation, "ACCESS EXCLUSIVE")];
+        let brief = Brief { step: Step::CleanUp, locks, statements };
+        site.briefly(session, &brief, async || Ok(())).await?;
+    }
+    Ok(())
+}
+
+/// Lets what the old table has as a partition go by names as the other partitions' do. A name that is taken is left.
+fn settled_names(plan: &ConversionPlan) -> Vec<String> {
+    let rename = |kind: &str, found: String, from: &QualifiedName, to: &str| {
+        format!(
+            "DO {}",
+            quote_literal(&format!(
+                "BEGIN IF {found} THEN ALTER {kind} {from} RENAME TO {}; END IF; END",
+                quote_identifier(to)
+            ))
+        )
+    };
+    let indexes = plan.subject.indexes.iter().enumerate().map(|(position, index)| {
+        let (from, to) = (plan.kept_index(index), plan.partition_index(&plan.kept, position, index));
+        let class =
+            |name: &QualifiedName| format!("pg_catalog.to_regclass({})", quote_literal(&name.to_string()));
+        let target = QualifiedName::new(&from.schema, &to);
+        rename("INDEX", format!("{} IS NOT NULL AND {} IS NULL", class(&from), class(&target)), &from, &to)
+    });
+    let statistics = plan.subject.statistics.iter().map(|statistics| {
+        let name = &statistics.name;
+        let (from, to) =
+            (plan.beside(&name.schema, &name.name, KEPT), plan.beside(&name.schema, &name.name, "_history"));
+        let count = |name: &QualifiedName| {
+            format!(
+                "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = \
+                 s.stxnamespace WHERE n.nspname = {} AND s.stxname = {})",
+                quote_literal(&name.schema),
+                quote_literal(&name.name)
+            )
+        };
+        let found = format!("{} = 1 AND {} = 0", count(&from), count(&to));
+        rename("STATISTICS", found, &from, &to.name)
+    });
+    indexes.chain(statistics).collect()
 }
 
 /// Makes the conversion final: the old table and what carries back go.
@@ -328,7 +388,7 @@ pub(crate) async fn drop_old(site: &Site<'_>) -> Result<Step, Error> {
         statements.push(format!("DROP TABLE IF EXISTS {}", plan.kept));
         site.advance(&session, statements, Step::Finished).await?;
     } else {
-        site.advance(&session, Vec::new(), Step::Finished).await?;
+        site.advance(&session, settled_names(plan), Step::Finished).await?;
     }
     Ok(Step::Finished)
 }

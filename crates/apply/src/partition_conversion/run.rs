@@ -19,11 +19,10 @@ use super::options::{ConversionOptions, ConversionRequest};
 use super::plan::{ConversionPlan, Method};
 use super::revert;
 use super::script;
-use super::site::{Site, millis, open_session};
+use super::site::{Site, millis, open_session, writing_session};
 use super::state::{self, Step, Stored};
 use super::swap;
 use crate::error::Error;
-use crate::executor::begin_writing;
 use crate::schema::{self, LOCK_CLASS};
 
 /// How a conversion was left.
@@ -50,7 +49,7 @@ pub async fn convert(
     options: &ConversionOptions,
     on_event: OnConversionEvent<'_>,
 ) -> Result<Converted, Error> {
-    let session = begin_writing(target).await?;
+    let session = writing_session(target).await?;
     let stored = state::open(&session, &request.table).await?;
     let resumed = stored.is_some();
     let stored = match stored {
@@ -154,7 +153,7 @@ async fn resume<'a>(
     options: &'a ConversionOptions,
     on_event: OnConversionEvent<'a>,
 ) -> Result<(Site<'a>, Step), Error> {
-    let session = begin_writing(target).await?;
+    let session = writing_session(target).await?;
     let none = || {
         failure::new(
             format!("no conversion of {table} is open"),

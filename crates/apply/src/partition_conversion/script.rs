@@ -191,10 +191,24 @@ pub(crate) fn partition_index(
     format!("CREATE {unique}INDEX {name} ON {partition} {}", plan.placed_shape_of(index))
 }
 
-/// `TABLESPACE` stands before `WHERE`, which ends a definition.
+/// `TABLESPACE` stands before `WHERE`, which ends a definition; in quotes or parentheses it is something else.
 pub(crate) fn with_tablespace(shape: &str, space: &str) -> String {
     let clause = format!(" TABLESPACE {}", quote_identifier(space));
-    match shape.rfind(" WHERE (") {
+    let outside = |at: &(usize, &str)| {
+        let (mut depth, mut quote) = (0_i32, None);
+        for c in shape[..at.0].chars() {
+            match (quote, c) {
+                (Some(q), c) if c == q => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') => quote = Some(c),
+                (None, '(') => depth += 1,
+                (None, ')') => depth -= 1,
+                _ => {}
+            }
+        }
+        depth == 0 && quote.is_none()
+    };
+    match shape.match_indices(" WHERE (").find(outside).map(|(at, _)| at) {
         Some(at) => format!("{}{clause}{}", &shape[..at], &shape[at..]),
         None => format!("{shape}{clause}"),
     }

@@ -16,6 +16,7 @@ use super::plan::ConversionPlan;
 use super::state::{Step, to_step};
 use crate::catalog;
 use crate::error::{Error, describe};
+use crate::executor::begin_writing;
 use crate::worker::lift_timeouts;
 
 /// A conversion at work.
@@ -45,6 +46,16 @@ enum Tried {
     Again(String),
 }
 
+/// What a statement does not say stays what the table has, whatever the role's or the database's defaults are.
+const SAME_PLACE: &str = "set default_tablespace = ''; set default_table_access_method = heap";
+
+/// The session that holds pgwright's lock on a conversion and writes its state.
+pub(crate) async fn writing_session(target: &Target) -> Result<Session, Error> {
+    let session = begin_writing(target).await?;
+    session.batch_execute(SAME_PLACE).await.map_err(Error::query("set up a session"))?;
+    Ok(session)
+}
+
 /// Opens a session for work that takes long.
 pub(crate) async fn open_session(target: &Target, options: &ConversionOptions) -> Result<Session, Error> {
     let session_options =
@@ -62,7 +73,7 @@ pub(crate) async fn open_session(target: &Target, options: &ConversionOptions) -
     )
     .await?;
     // Rows that row-level security hides would be lost: better to fail.
-    let mut settings = "set row_security = off".to_owned();
+    let mut settings = format!("{SAME_PLACE}; set row_security = off");
     if let Some(memory) = &options.maintenance_work_mem {
         settings.push_str(&format!("; set maintenance_work_mem = {}", quote_literal(memory)));
     }
@@ -127,9 +138,10 @@ impl Site<'_> {
                 }
                 Tried::Again(sqlstate) => sqlstate,
             };
-            let blockers = catalog::table_holders(&self.session, &self.plan.table).await.unwrap_or_default();
+            let tables: Vec<&str> = brief.locks.iter().map(|(t, _)| t.trim_start_matches("ONLY ")).collect();
+            let blockers = catalog::table_holders(&self.session, &tables).await.unwrap_or_default();
             if attempt >= self.options.tries {
-                return Err(failure::no_lock(self, attempt, &sqlstate, &blockers));
+                return Err(failure::no_lock(self, &tables, attempt, &sqlstate, &blockers));
             }
             let pause = self.pause_after(attempt);
             self.teller.tell(ConversionEvent::Retrying {

@@ -53,6 +53,15 @@ pub(crate) struct Subject {
     pub owner_grants: Vec<Grant>,
     /// Foreign keys, of both directions, whose triggers do not fire.
     pub disabled_keys: Vec<String>,
+    /// NOT NULL constraints that are not validated.
+    #[serde(default)]
+    pub unproven_not_nulls: Vec<String>,
+    /// Tablespaces of the table and its indexes in which the role may not create anything.
+    #[serde(default)]
+    pub closed_tablespaces: Vec<String>,
+    /// Those of the database, which fire for the conversion's statements too.
+    #[serde(default)]
+    pub event_triggers: Vec<String>,
     pub parents: Vec<String>,
     pub children: Vec<String>,
     pub security_labels: i64,
@@ -118,6 +127,8 @@ pub(crate) struct CheckConstraint {
     pub name: String,
     pub definition: String,
     pub validated: bool,
+    #[serde(default = "yes")]
+    pub enforced: bool,
     pub no_inherit: bool,
 }
 
@@ -129,6 +140,8 @@ pub(crate) struct ForeignKey {
     pub definition: String,
     pub table: QualifiedName,
     pub validated: bool,
+    #[serde(default = "yes")]
+    pub enforced: bool,
     pub comment: Option<String>,
     pub to_itself: bool,
     pub to_partitioned: bool,
@@ -184,6 +197,9 @@ pub(crate) struct View {
     pub is_owner: bool,
     pub owner: String,
     pub options: Vec<String>,
+    /// The table's constraints by whose columns it groups.
+    #[serde(default)]
+    pub keys: Vec<String>,
     pub definition: String,
 }
 
@@ -230,6 +246,11 @@ pub(crate) struct Grant {
     pub role: String,
     pub grantable: bool,
     pub column: Option<String>,
+}
+
+/// Before PostgreSQL 18 every constraint is enforced.
+fn yes() -> bool {
+    true
 }
 
 /// Reads a table and everything that hangs on it; `None` when it is gone.

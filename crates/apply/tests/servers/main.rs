@@ -7,6 +7,7 @@ mod conversion;
 mod conversion_deaths;
 mod conversion_objects;
 mod conversion_oddities;
+mod conversion_surroundings;
 mod conversion_writers;
 mod deaths;
 mod disk;
