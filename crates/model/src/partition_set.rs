@@ -105,6 +105,7 @@ impl KeyKind {
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // The names say it.
 pub enum TimeUnit {
+    Minute,
     Hour,
     Day,
     Week,
@@ -115,11 +116,23 @@ pub enum TimeUnit {
 
 impl TimeUnit {
     /// Every unit, the shortest first.
-    pub const ALL: [Self; 6] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
+    pub const ALL: [Self; 7] =
+        [Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Quarter, Self::Year];
+
+    /// Those of which one is worth a partition, the shortest first.
+    pub fn usual() -> impl DoubleEndedIterator<Item = Self> {
+        Self::ALL.into_iter().filter(|unit| *unit != Self::Minute)
+    }
+
+    /// Whether a day is several of them.
+    pub fn is_within_a_day(self) -> bool {
+        matches!(self, Self::Minute | Self::Hour)
+    }
 
     /// Its English name in the singular.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Minute => "minute",
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
@@ -192,6 +205,12 @@ impl FromStr for Interval {
                 Err(_) => (1, lower.as_str()),
             },
         };
+        let (count, word) = match word {
+            // As pg_partman calls them.
+            "half-hour" => (count.saturating_mul(30), "minute"),
+            "quarter-hour" => (count.saturating_mul(15), "minute"),
+            word => (count, word),
+        };
         let singular = match word {
             "daily" => "day",
             word => word.strip_suffix("ly").or_else(|| word.strip_suffix('s')).unwrap_or(word),
@@ -256,6 +275,9 @@ mod tests {
         let month = Interval::Time { count: 1, unit: TimeUnit::Month };
         for text in ["month", "1 month", "monthly", " 1 MONTH "] {
             assert_eq!(text.parse(), Ok(month.clone()), "{text}");
+        }
+        for text in ["15 minutes", "quarter-hour", "1 quarter-hour"] {
+            assert_eq!(text.parse(), Ok(Interval::Time { count: 15, unit: TimeUnit::Minute }), "{text}");
         }
         assert_eq!("5 hours".parse(), Ok(Interval::Time { count: 5, unit: TimeUnit::Hour }));
         assert_eq!("daily".parse(), Ok(Interval::Time { count: 1, unit: TimeUnit::Day }));

@@ -1,7 +1,7 @@
 //! When does an hour, a day or a month begin in a time zone?
 //!
 //! Partitions lie on a grid of wall-clock times, numbered from one fixed point: days from 1970-01-01, weeks from a
-//! Monday, months from January of year 0, hours from midnight of 1970-01-01. So five hours or three days go on over
+//! Monday, months from January of year 0, hours and minutes from midnight of 1970-01-01. So five hours or three days go on over
 //! midnight and the turn of a month, and the same set always has the same grid. Each line of the grid is one instant:
 //!
 //! - a wall-clock time that a change of the clock skips is the instant of the change, so a partition that would lie
@@ -30,6 +30,7 @@ pub(crate) struct Calendar {
 
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
+const MICROS_PER_MINUTE: i64 = 60_000_000;
 /// 1969-12-29, the Monday before 1970-01-01, is day -3.
 const DAYS_BEFORE_MONDAY: i64 = 3;
 const YEARS: std::ops::RangeInclusive<i64> = 1..=9998;
@@ -83,6 +84,7 @@ impl Calendar {
         let days = days_of(clock.date());
         let months = i64::from(clock.year()) * 12 + i64::from(clock.month()) - 1;
         let units = match self.unit {
+            TimeUnit::Minute => days * 1440 + i64::from(clock.hour()) * 60 + i64::from(clock.minute()),
             TimeUnit::Hour => days * 24 + i64::from(clock.hour()),
             TimeUnit::Day => days,
             TimeUnit::Week => (days + DAYS_BEFORE_MONDAY).div_euclid(7),
@@ -107,6 +109,9 @@ impl Calendar {
             Date::new(year, month, 1).map(|d| d.at(0, 0, 0, 0)).map_err(|_| wrong())
         };
         let clock = match self.unit {
+            TimeUnit::Minute => {
+                units.checked_mul(MICROS_PER_MINUTE).and_then(clock_of_micros).ok_or_else(wrong)?
+            }
             TimeUnit::Hour => {
                 units.checked_mul(MICROS_PER_HOUR).and_then(clock_of_micros).ok_or_else(wrong)?
             }
@@ -125,9 +130,10 @@ impl Calendar {
         let none = jiff::Span::new();
         let n = i64::from(count);
         let span = match unit {
-            TimeUnit::Hour => {
-                let hours = n.checked_mul(MICROS_PER_HOUR).ok_or(Error::OutOfRange(micros))?;
-                return micros.checked_sub(hours).ok_or(Error::OutOfRange(micros));
+            TimeUnit::Minute | TimeUnit::Hour => {
+                let one = if unit == TimeUnit::Hour { MICROS_PER_HOUR } else { MICROS_PER_MINUTE };
+                let all = n.checked_mul(one).ok_or(Error::OutOfRange(micros))?;
+                return micros.checked_sub(all).ok_or(Error::OutOfRange(micros));
             }
             TimeUnit::Day => none.try_days(n),
             TimeUnit::Week => none.try_weeks(n),

@@ -43,7 +43,7 @@ impl Grid {
         let misfit = || Error::Interval { kind: kind_name(kind), interval: division.interval.to_string() };
         let cells = match &division.interval {
             Interval::Time { count, unit } if kind.is_time() => {
-                if kind == KeyKind::Date && *unit == model::partition_set::TimeUnit::Hour {
+                if kind == KeyKind::Date && unit.is_within_a_day() {
                     return Err(misfit());
                 }
                 Cells::Calendar(Calendar::new(time_zone, kind.is_instant(), *count, *unit)?)

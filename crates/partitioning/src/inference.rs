@@ -37,6 +37,9 @@ const PATTERNS: &[&str] = &[
     "{table}_y{YYYY}q{Q}",
     "{table}_y{YYYY}w{IW}",
     "{table}_y{YYYY}",
+    "{table}_{YYYY}_{MM}_{DD}_{HH24}{MI}",
+    "{table}_{YYYY}{MM}{DD}_{HH24}{MI}",
+    "{table}_{YYYY}{MM}{DD}{HH24}{MI}",
     "{table}_p{YYYY}_{MM}_{DD}_{HH24}{MI}",
     "{table}_p{YYYY}_{MM}_{DD}",
     "{table}_p{YYYY}_{MM}",
@@ -280,6 +283,11 @@ fn times(
     .map(|(count, unit)| Interval::Time { count, unit })
     .to_vec();
     let micros_per_hour = MICROS_PER_DAY / 24;
+    let micros_per_minute = micros_per_hour / 60;
+    if length < micros_per_hour && length % micros_per_minute == 0 {
+        let count = u32::try_from(length / micros_per_minute).unwrap_or(1).max(1);
+        intervals.push(Interval::Time { count, unit: TimeUnit::Minute });
+    }
     for (micros, unit) in [(MICROS_PER_DAY, TimeUnit::Day), (micros_per_hour, TimeUnit::Hour)] {
         if let Ok(count) = u32::try_from(length / micros)
             && count > 1
@@ -395,6 +403,11 @@ pub fn interval_of_server(text: &str) -> Result<Interval, String> {
     {
         return Ok(Interval::Time { count, unit: TimeUnit::Hour });
     }
+    if let Some(count) = text.trim().strip_prefix("00:").and_then(|t| t.strip_suffix(":00"))
+        && let Ok(count @ 1..) = count.parse::<u32>()
+    {
+        return Ok(Interval::Time { count, unit: TimeUnit::Minute });
+    }
     let interval = words(text).parse()?;
     Ok(match interval {
         Interval::Time { count, unit: TimeUnit::Day } if count % 7 == 0 => {
@@ -431,12 +444,14 @@ mod tests {
             ("7 days", "1 week"),
             ("1 day", "1 day"),
             ("01:00:00", "1 hour"),
+            ("00:15:00", "15 minutes"),
+            ("half-hour", "30 minutes"),
             ("12:00:00", "12 hours"),
             ("1 year", "1 year"),
             ("100000", "100000"),
         ] {
             assert_eq!(read(text), Ok(want.to_owned()), "{text}");
         }
-        assert!(read("00:15:00").is_err());
+        assert!(read("00:15:30").is_err());
     }
 }

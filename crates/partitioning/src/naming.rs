@@ -25,6 +25,7 @@ pub(crate) enum Fill<'a> {
 pub fn default_pattern(interval: &Interval) -> &'static str {
     match interval {
         Interval::Time { unit, .. } => match unit {
+            TimeUnit::Minute => "{table}_{YYYY}_{MM}_{DD}_{HH24}{MI}",
             TimeUnit::Hour => "{table}_{YYYY}_{MM}_{DD}_{HH24}",
             TimeUnit::Day => "{table}_{YYYY}_{MM}_{DD}",
             TimeUnit::Week => "{table}_{IYYY}_w{IW}",
@@ -52,6 +53,7 @@ pub(crate) fn check(pattern: &str, interval: &Interval) -> Result<(), Error> {
     let day = has(&["YYYY", "MM", "DD"]);
     let (distinguishes, needed) = match interval {
         Interval::Time { unit, .. } => match unit {
+            TimeUnit::Minute => (day && has(&["HH24", "MI"]), "{YYYY}, {MM}, {DD}, {HH24} and {MI}"),
             TimeUnit::Hour => (day && has(&["HH24"]), "{YYYY}, {MM}, {DD} and {HH24}"),
             TimeUnit::Day => (day, "{YYYY}, {MM} and {DD}"),
             TimeUnit::Week => (week || day, "{IYYY} and {IW}, or {YYYY}, {MM} and {DD}"),

@@ -50,6 +50,9 @@ pub struct SetSettings {
     /// For a list: a name for each partition, and its values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, Vec<String>>,
+    /// For a list: the name of the partition that takes NULL too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_in: Option<String>,
     /// How each partition is divided again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<SubSettings>,
@@ -75,6 +78,9 @@ pub struct SubSettings {
     pub values: BTreeMap<String, Vec<String>>,
     /// As above.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_in: Option<String>,
+    /// As above.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,
     /// What is appended to the name above.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,8 +90,12 @@ pub struct SubSettings {
 fn interval_of(
     interval: Option<&String>,
     values: &BTreeMap<String, Vec<String>>,
+    null_in: Option<&String>,
     partitions: Option<u32>,
 ) -> Result<Interval, String> {
+    if let Some(name) = null_in.filter(|name| !values.contains_key(*name)) {
+        return Err(format!("null_in names \"{name}\", which is none of the values"));
+    }
     match (interval, values.is_empty(), partitions) {
         (Some(text), true, None) => text.parse(),
         (None, false, None) => Ok(Interval::Values(
@@ -93,7 +103,12 @@ fn interval_of(
                 .iter()
                 .map(|(name, values)| ListPart {
                     name: name.clone(),
-                    values: values.iter().cloned().map(Some).collect(),
+                    values: values
+                        .iter()
+                        .cloned()
+                        .map(Some)
+                        .chain((null_in == Some(name)).then_some(None))
+                        .collect(),
                 })
                 .collect(),
         )),
@@ -127,12 +142,18 @@ impl SetSettings {
         let division = Division {
             key: column.clone(),
             kind,
-            interval: interval_of(self.interval.as_ref(), &self.values, self.partitions)?,
+            interval: interval_of(
+                self.interval.as_ref(),
+                &self.values,
+                self.null_in.as_ref(),
+                self.partitions,
+            )?,
         };
         let sub = match &self.sub {
             None => None,
             Some(sub) => {
-                let interval = interval_of(sub.interval.as_ref(), &sub.values, sub.partitions)?;
+                let interval =
+                    interval_of(sub.interval.as_ref(), &sub.values, sub.null_in.as_ref(), sub.partitions)?;
                 let kind = match interval {
                     Interval::Values(_) => KeyKind::List,
                     Interval::Remainders(_) => KeyKind::Hash,
@@ -189,13 +210,14 @@ impl SetSettings {
 
     /// The settings of a set, to be written down.
     pub fn of(set: &PartitionSet) -> Self {
-        let (interval, values, partitions) = written(&set.division.interval);
+        let (interval, values, null_in, partitions) = written(&set.division.interval);
         let sub = set.sub.as_ref().map(|sub| {
-            let (interval, values, partitions) = written(&sub.division.interval);
+            let (interval, values, null_in, partitions) = written(&sub.division.interval);
             SubSettings {
                 key: sub.division.key.clone(),
                 interval,
                 values,
+                null_in,
                 partitions,
                 naming: sub.naming.clone(),
             }
@@ -204,6 +226,7 @@ impl SetSettings {
             table: set.parent.to_string(),
             interval,
             values,
+            null_in,
             partitions,
             sub,
             time_zone: set.division.kind.is_time().then(|| set.time_zone.clone()),
@@ -217,14 +240,17 @@ impl SetSettings {
     }
 }
 
-/// An interval as it is written: one of interval, values and partitions.
-fn written(interval: &Interval) -> (Option<String>, BTreeMap<String, Vec<String>>, Option<u32>) {
+/// An interval as it is written: one of interval, values (with where NULL is) and partitions.
+type Written = (Option<String>, BTreeMap<String, Vec<String>>, Option<String>, Option<u32>);
+
+fn written(interval: &Interval) -> Written {
     match interval {
         Interval::Values(parts) => {
             let values = parts.iter().map(|p| (p.name.clone(), p.values.iter().flatten().cloned().collect()));
-            (None, values.collect(), None)
+            let null_in = parts.iter().find(|p| p.values.contains(&None)).map(|p| p.name.clone());
+            (None, values.collect(), null_in, None)
         }
-        Interval::Remainders(n) => (None, BTreeMap::new(), Some(*n)),
-        other => (Some(other.to_string()), BTreeMap::new(), None),
+        Interval::Remainders(n) => (None, BTreeMap::new(), None, Some(*n)),
+        other => (Some(other.to_string()), BTreeMap::new(), None, None),
     }
 }

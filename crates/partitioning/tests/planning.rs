@@ -271,6 +271,19 @@ fn sets_of_other_tools_are_found_out() {
     let grid = Grid::new(&division, &zone, None).unwrap();
     let part = grid.at(micros("2024-03-05 00:00:00+00")).unwrap().unwrap();
     assert_eq!(part.bound.sql(model::KeyKind::TimestampTz), b);
+    // Quarters of an hour, by hand and by pg_partman.
+    let (a, b) =
+        (tz("2024-02-10 23:00:00", "2024-02-10 23:15:00"), tz("2024-02-10 23:15:00", "2024-02-10 23:30:00"));
+    for (pattern, names) in [
+        (Some("{table}_{YYYY}{MM}{DD}_{HH24}{MI}"), ["runs_20240210_2300", "runs_20240210_2315"]),
+        (Some("{table}_p{YYYY}_{MM}_{DD}_{HH24}{MI}"), ["runs_p2024_02_10_2300", "runs_p2024_02_10_2315"]),
+        (None, ["runs_2024_02_10_2300", "runs_2024_02_10_2315"]),
+    ] {
+        assert_eq!(
+            found("timestamp with time zone", &[(names[0], &a), (names[1], &b)]),
+            ("15 minutes".into(), "UTC".into(), pattern.map(Into::into), 2)
+        );
+    }
     // Numbers.
     assert_eq!(
         found(
@@ -293,6 +306,30 @@ fn a_set_that_is_written_down_is_read_as_the_same() {
     let parent = trees.parents().next().unwrap();
     let set = infer(&trees, parent, "UTC", 0).unwrap().set;
     assert_eq!(SetSettings::of(&set).resolve(parent).unwrap(), set);
+}
+
+#[test]
+fn a_list_that_takes_null_is_written_down_with_it() {
+    let key = PartitionKey {
+        strategy: 'l',
+        columns: vec![Some("region".into())],
+        types: vec![Some("text".into())],
+        definition: "LIST (region)".into(),
+    };
+    let trees = Trees::new(vec![
+        PartitionTable { key: Some(key), relkind: 'p', ..table(PARENT, "runs", None) },
+        table(2, "runs_eu", Some("FOR VALUES IN ('de', 'ch')")),
+        table(3, "runs_us", Some("FOR VALUES IN ('us', NULL)")),
+    ]);
+    let parent = trees.parents().next().unwrap();
+    let set = infer(&trees, parent, "UTC", 0).unwrap().set;
+    let written = SetSettings::of(&set);
+    assert_eq!(written.null_in.as_deref(), Some("us"));
+    assert_eq!(written.resolve(parent).unwrap(), set);
+    // What is there is not made again, NULL included.
+    assert_eq!(texts(&planned(&trees, &written, &at("2024-03-05 00:00:00+00"))), [""; 0]);
+    let nowhere = SetSettings { null_in: Some("asia".into()), ..written };
+    assert!(nowhere.resolve(parent).unwrap_err().contains("none of the values"));
 }
 
 /// A set of months whose partitions are divided again.

@@ -334,7 +334,7 @@ fn intervals(relation: &Relation, column: &Column, kind: KeyKind, time_zone: &st
 /// The intervals that people use: units of the calendar, or 1, 2 and 5 with noughts.
 fn possible(known: &ColumnStatistics, kind: KeyKind) -> Vec<Interval> {
     if kind.is_time() {
-        let units = TimeUnit::ALL.into_iter().filter(|u| kind != KeyKind::Date || *u != TimeUnit::Hour);
+        let units = TimeUnit::usual().filter(|u| kind != KeyKind::Date || !u.is_within_a_day());
         return units.map(|unit| Interval::Time { count: 1, unit }).collect();
     }
     let ends: Vec<i128> = known.histogram().iter().filter_map(|v| v.parse().ok()).collect();
@@ -364,6 +364,24 @@ fn count_of(
     grid.covering(*min, *max, 1000).ok().map(|cells| cells.len())
 }
 
+/// What the partitions of a list are called after: its values, as far as they make names that tell them apart.
+fn part_names(values: &[String]) -> Vec<String> {
+    const LONGEST: usize = 20;
+    let words: Vec<String> = values
+        .iter()
+        .map(|value| {
+            let kept = value.to_lowercase();
+            kept.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+        })
+        .collect();
+    let distinct: BTreeSet<&String> = words.iter().collect();
+    let tell = |word: &String| word.len() <= LONGEST && word.chars().any(|c| c.is_ascii_alphanumeric());
+    if distinct.len() == words.len() && words.iter().all(tell) {
+        return words;
+    }
+    (1..=values.len()).map(|number| number.to_string()).collect()
+}
+
 /// A list of the few values of a column that most statements ask for.
 fn list_proposal(relation: &Relation, facts: &TableFacts) -> Option<Proposal> {
     const MOST: usize = 30;
@@ -379,10 +397,11 @@ fn list_proposal(relation: &Relation, facts: &TableFacts) -> Option<Proposal> {
             })
         })?;
     let values = column.statistics.as_ref()?.common_values();
-    let parts = values
+    let values: Vec<String> = values.into_iter().map(|(value, _)| value).collect();
+    let parts = part_names(&values)
         .into_iter()
-        .enumerate()
-        .map(|(number, (value, _))| ListPart { name: (number + 1).to_string(), values: vec![Some(value)] })
+        .zip(values)
+        .map(|(name, value)| ListPart { name, values: vec![Some(value)] })
         .collect();
     Some(Proposal {
         division: Division {
@@ -499,4 +518,22 @@ fn why_not(facts: &TableFacts, trial: &Trial, net: f64, other_reasons: bool) -> 
         100.0 * WORTH_SAVING,
         Bytes(facts.table_bytes.0 + facts.index_bytes.0)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_names;
+
+    #[test]
+    fn partitions_of_a_list_are_called_after_their_values() {
+        for (values, names) in [
+            (["eu", "US"], ["eu", "us"]),
+            (["a b", "c"], ["a_b", "c"]),
+            (["a b", "a-b"], ["1", "2"]),
+            (["", "x"], ["1", "2"]),
+            (["übrige", "x"], ["_brige", "x"]),
+        ] {
+            assert_eq!(part_names(&values.map(str::to_owned)), names, "{values:?}");
+        }
+    }
 }

@@ -56,6 +56,8 @@ pub(super) struct Signs {
     pub compares_rows: bool,
     /// A LIMIT ends the reading of the partitions.
     pub stops_early: bool,
+    /// Some scans wait for the value of a subquery; others of the same name do not.
+    pub partly_by_subquery: bool,
 }
 
 /// Why the occurrence of a set under this name reads every partition.
@@ -119,6 +121,15 @@ pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, sig
             kind: PruningCause::CastOfKey,
             seen: format!("{key} is cast to another type before it is compared"),
             remedy: format!("Compare {key} with a value of its own type: cast the value, not the column."),
+        };
+    }
+    if signs.partly_by_subquery {
+        return Cause {
+            kind: PruningCause::AllWanted,
+            seen: "the set is read twice: a subquery looks into every partition, and its value decides when the plan \
+                 runs which of them are read besides"
+                .to_owned(),
+            remedy: format!("A range of {key} in the subquery too would leave partitions out of it."),
         };
     }
     if must_hold.iter().any(|p| p.values.iter().all(own_value)) {

@@ -24,6 +24,8 @@ pub enum Pruning {
     Planning,
     /// When the plan is started: it is made for all of them, and the others are not read.
     Start,
+    /// While the plan runs, once a subquery has given the value that the key is compared with.
+    Subquery,
     /// For each row of another table: the plan holds all of them, and each look-up reads one.
     RowByRow,
     /// Never.
@@ -212,6 +214,8 @@ struct Average {
     /// Whether some execution has left any out, when it was started or row by row.
     at_start: bool,
     row_by_row: bool,
+    /// Whether it is a subquery that every scan waits for.
+    by_subquery: bool,
     signs: Signs,
 }
 
@@ -254,6 +258,9 @@ impl<M: CostModel> Checker<'_, M> {
         };
         if found.foreign_key.is_none() {
             found.generic = self.generic(&statement, &found).await?;
+            for set in found.uses.iter_mut().filter(|u| u.planned == 0.0 && u.partitions > 1) {
+                self.as_for_all_values(&statement, set, found.generic.as_ref());
+            }
             found.rewrite = self.rewrite(&statement, &found).await?;
         }
         Ok(Ok(found))
@@ -298,6 +305,26 @@ impl<M: CostModel> Checker<'_, M> {
             planned: partitions,
             prunes,
         }))
+    }
+
+    /// What the plan for all values says where every value that was tried contradicts another: when nothing is left out
+    /// of it, nothing can be.
+    fn as_for_all_values(
+        &self,
+        statement: &WorkloadStatement,
+        set: &mut SetUse,
+        generic: Option<&GenericPlan>,
+    ) {
+        let known = self.sets.iter().find(|s| s.table == set.table);
+        if let (Some(known), Some(generic)) = (known, generic)
+            && !generic.prunes
+            && generic.planned >= set.partitions
+        {
+            set.planned = set.partitions as f64;
+            set.read = set.planned;
+            set.pruning = Pruning::None;
+            set.cause = Some(cause(&statement.analysis, known, &set.alias, Signs::default()));
+        }
     }
 
     /// A text that reads fewer partitions, of those that the rules know; it is planned to see that it does.
@@ -393,12 +420,24 @@ fn uses_of(statement: &WorkloadStatement, set: &SetOfPartitions, executions: &[E
     if aliases.is_empty() {
         return Vec::new();
     }
+    let reads: Vec<(f64, BTreeMap<String, Read>)> = executions
+        .iter()
+        .map(|e| (e.weight, read(&e.planned.explain, Made::ForTheseValues, set, &aliases)))
+        .collect();
     let mut averages: BTreeMap<String, Average> = BTreeMap::new();
-    for execution in executions {
-        for (alias, read) in read(&execution.planned.explain, Made::ForTheseValues, set, &aliases) {
-            // Several occurrences under one name share what is read.
-            let times = statement.analysis.uses_of(&set.table).filter(|r| r.alias == alias).count();
-            averages.entry(alias).or_default().add(&read, execution.weight / times.max(1) as f64);
+    for alias in &aliases {
+        // Several occurrences under one name share what is read.
+        let times = statement.analysis.uses_of(&set.table).filter(|r| r.alias == *alias).count();
+        let mut own: Vec<(f64, &Read)> =
+            reads.iter().filter_map(|(w, r)| Some((*w, r.get(*alias)?))).collect();
+        // Values that contradict each other leave no scan, and tell nothing of those with which it is called.
+        if own.iter().any(|(_, r)| r.planned > 0) {
+            own.retain(|(_, r)| r.planned > 0);
+        }
+        let whole: f64 = own.iter().map(|(w, _)| w).sum();
+        let average = averages.entry((*alias).to_owned()).or_default();
+        for (weight, read) in own {
+            average.add(read, weight / whole.max(f64::MIN_POSITIVE) / times.max(1) as f64);
         }
     }
     let partitions = set.partitions.len();
@@ -408,6 +447,7 @@ fn uses_of(statement: &WorkloadStatement, set: &SetOfPartitions, executions: &[E
             let pruning = match &average {
                 a if a.at_start => Pruning::Start,
                 a if a.planned < partitions as f64 - 1e-6 => Pruning::Planning,
+                a if a.row_by_row && a.by_subquery => Pruning::Subquery,
                 a if a.row_by_row => Pruning::RowByRow,
                 _ => Pruning::None,
             };
@@ -437,6 +477,8 @@ impl Average {
         self.read += weight * (read.planned - read.removed) as f64;
         self.at_start |= read.removed > 0;
         self.row_by_row |= read.row_by_row;
+        self.by_subquery |= read.by_subquery;
+        self.signs.partly_by_subquery |= read.partly_by_subquery;
         self.signs.casts_key |= read.casts_key;
         self.signs.compares_rows |= read.compares_rows;
         self.signs.stops_early |= read.stops_early;

@@ -40,8 +40,7 @@ pub fn neighbours(interval: &Interval, kind: KeyKind) -> (Option<Interval>, Opti
         Interval::Time { count, unit } => {
             let hours = |count: u32, unit: TimeUnit| f64::from(count) * length_hours(unit);
             let own = hours(*count, *unit);
-            let units =
-                || TimeUnit::ALL.into_iter().filter(|u| kind != KeyKind::Date || *u != TimeUnit::Hour);
+            let units = || TimeUnit::usual().filter(|u| kind != KeyKind::Date || !u.is_within_a_day());
             let one = |unit: TimeUnit| Interval::Time { count: 1, unit };
             let longer = units().find(|u| hours(1, *u) > 1.5 * own).map(one);
             let shorter = units().rfind(|u| hours(1, *u) < own / 1.5).map(one);
@@ -57,6 +56,7 @@ pub fn neighbours(interval: &Interval, kind: KeyKind) -> (Option<Interval>, Opti
 
 fn length_hours(unit: TimeUnit) -> f64 {
     match unit {
+        TimeUnit::Minute => 1.0 / 60.0,
         TimeUnit::Hour => 1.0,
         TimeUnit::Day => 24.0,
         TimeUnit::Week => 168.0,

@@ -20,6 +20,10 @@ pub(super) struct Read {
     pub removed: usize,
     /// Whether every scan that is left compares the key with what is known row by row.
     pub row_by_row: bool,
+    /// Whether what they compare it with is what a subquery gives, once and for all rows.
+    pub by_subquery: bool,
+    /// Whether some scan does so.
+    pub partly_by_subquery: bool,
     /// Whether a condition casts the key.
     pub casts_key: bool,
     /// Whether a condition compares the key as part of a row, `(at, id) > (…)`.
@@ -44,8 +48,9 @@ pub(super) fn read(
     set: &SetOfPartitions,
     aliases: &BTreeSet<&str>,
 ) -> BTreeMap<String, Read> {
+    let unread = Read { row_by_row: true, by_subquery: true, ..Read::default() };
     let mut reads: BTreeMap<String, Read> =
-        aliases.iter().map(|a| ((*a).to_owned(), Read { row_by_row: true, ..Read::default() })).collect();
+        aliases.iter().map(|a| ((*a).to_owned(), unread.clone())).collect();
     let mut walk = Walk { set, made, aliases, reads: &mut reads, nowhere: 0, limited: false };
     walk.node(explain.get("Plan").unwrap_or(explain));
     let nowhere = walk.nowhere;
@@ -59,6 +64,7 @@ pub(super) fn read(
     }
     for read in reads.values_mut() {
         read.row_by_row &= read.planned > read.removed;
+        read.by_subquery &= read.row_by_row;
     }
     reads
 }
@@ -125,7 +131,7 @@ impl Walk<'_> {
             ["Index Cond", "Recheck Cond", "Filter", "TID Cond"].into_iter().filter_map(text).collect();
         let below = node.get("Plans").and_then(Json::as_array).into_iter().flatten();
         let of_bitmap: Vec<&str> = below.filter_map(|n| n.get("Index Cond").and_then(Json::as_str)).collect();
-        let mut all = conditions.iter().chain(&of_bitmap);
+        let all = conditions.iter().chain(&of_bitmap);
         let read = self.reads.get_mut(&alias)?;
         read.planned += 1;
         read.casts_key |= self.set.key_columns.iter().any(|key| {
@@ -137,8 +143,13 @@ impl Walk<'_> {
             let key = quote_identifier(key);
             all.clone().any(|c| c.contains(&format!("ROW({key}, ")) || c.contains(&format!("ROW({key})")))
         });
-        read.row_by_row &=
-            all.any(|c| self.set.key_columns.iter().any(|key| compares_row_by_row(c, key, self.made)));
+        let found: Vec<Others> = all
+            .flat_map(|c| self.set.key_columns.iter().filter_map(|key| compared_with(c, key, self.made)))
+            .collect();
+        let by_subquery = found.contains(&Others::Subquery);
+        read.row_by_row &= !found.is_empty();
+        read.by_subquery &= by_subquery;
+        read.partly_by_subquery |= by_subquery;
         Some(alias)
     }
 }
@@ -164,24 +175,37 @@ fn occurrence(alias: &str, aliases: &BTreeSet<&str>) -> Option<String> {
     longest.or_else(|| aliases.first().filter(|_| aliases.len() == 1)).map(|known| (*known).to_owned())
 }
 
-/// Whether a condition compares a column with a column of another table, or with what a subquery gives.
-fn compares_row_by_row(condition: &str, column: &str, made: Made) -> bool {
+/// What is known only when a plan runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Others {
+    /// What a subquery gives: its value is there once it has run.
+    Subquery,
+    /// A column of another table: another value for each row of it.
+    Column,
+}
+
+/// With which of them a condition compares a column; what is there soonest leaves the most out.
+fn compared_with(condition: &str, column: &str, made: Made) -> Option<Others> {
     let column = quote_identifier(column);
     let bare = without_strings(condition);
     // What stands in one arm of an OR leaves nothing out.
-    bare.split(" AND ").filter(|part| !part.contains(" OR ")).any(|part| {
-        let part = part.trim_matches(['(', ')', ' ']);
-        [" = ", " < ", " <= ", " > ", " >= "].into_iter().any(|operator| {
-            part.split_once(operator).is_some_and(|(left, right)| {
-                let is_key = |side: &str| side.trim_matches(['(', ')', ' ']) == column;
-                (is_key(left) && is_of_others(right, made)) || (is_key(right) && is_of_others(left, made))
-            })
+    let of_part = |part: &str| {
+        let part = part.trim_matches(['(', ')', ' ']).to_owned();
+        [" = ", " < ", " <= ", " > ", " >= "].into_iter().find_map(|operator| {
+            let (left, right) = part.split_once(operator)?;
+            let is_key = |side: &str| side.trim_matches(['(', ')', ' ']) == column;
+            match (is_key(left), is_key(right)) {
+                (true, _) => of_others(right, made),
+                (_, true) => of_others(left, made),
+                _ => None,
+            }
         })
-    })
+    };
+    bare.split(" AND ").filter(|part| !part.contains(" OR ")).filter_map(of_part).min()
 }
 
 /// Whether a side of a comparison names a column of another table (`m.id`) or a subquery (`$0`, `InitPlan 1`).
-fn is_of_others(side: &str, made: Made) -> bool {
+fn of_others(side: &str, made: Made) -> Option<Others> {
     let qualified = side.match_indices('.').any(|(at, _)| {
         let head = side.get(..at).unwrap_or_default();
         let word = head.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
@@ -189,7 +213,12 @@ fn is_of_others(side: &str, made: Made) -> bool {
     });
     // Parameters that are given at the start are counted from 1.
     let subquery = if made == Made::ForTheseValues { "$" } else { "$0" };
-    qualified || side.contains(subquery) || side.contains("InitPlan")
+    // `(InitPlan 1).col1` is no column of a table.
+    if side.contains(subquery) || side.contains("InitPlan") {
+        Some(Others::Subquery)
+    } else {
+        qualified.then_some(Others::Column)
+    }
 }
 
 /// A condition without what stands in single quotes.
@@ -259,27 +288,48 @@ mod tests {
     }
 
     #[test]
+    fn a_subquery_decides_for_all_rows_at_once_and_may_read_the_set_itself() {
+        let scan = |name: &str, alias: &str, condition: &str| json!({"Node Type": "Index Scan", "Relation Name": name, "Alias": alias, "Index Cond": condition});
+        let of = |plan: &Json| read(plan, Made::ForTheseValues, &set(), &BTreeSet::from(["e"]))["e"].clone();
+        let whole = of(
+            &json!({"Plan": {"Node Type": "Append", "Plans": [scan("p1", "e_1", "(at > $0)"), scan("p2", "e_2", "(at > $0)")]}}),
+        );
+        assert!(whole.row_by_row && whole.by_subquery && whole.partly_by_subquery, "{whole:?}");
+        let join = of(
+            &json!({"Plan": {"Node Type": "Append", "Plans": [scan("p1", "e_1", "(at > $0)"), scan("p2", "e_2", "(at = m.at)")]}}),
+        );
+        assert!(join.row_by_row && !join.by_subquery, "{join:?}");
+        // SELECT … FROM e WHERE at > (SELECT max(at) FROM e)
+        let twice = of(
+            &json!({"Plan": {"Node Type": "Append", "Plans": [scan("p1", "e_1", "(at > $0)"), scan("p2", "e", "(at IS NOT NULL)")]}}),
+        );
+        assert!(!twice.row_by_row && !twice.by_subquery && twice.partly_by_subquery, "{twice:?}");
+    }
+
+    #[test]
     fn parameters_of_a_plan_for_all_values_are_given_at_the_start() {
-        assert!(!compares_row_by_row("(at = $1)", "at", Made::ForAllValues));
-        assert!(compares_row_by_row("(at = m.at)", "at", Made::ForAllValues));
-        assert!(compares_row_by_row("(at = $0)", "at", Made::ForAllValues));
+        assert_eq!(compared_with("(at = $1)", "at", Made::ForAllValues), None);
+        assert_eq!(compared_with("(at = m.at)", "at", Made::ForAllValues), Some(Others::Column));
+        assert_eq!(compared_with("(at = $0)", "at", Made::ForAllValues), Some(Others::Subquery));
     }
 
     #[test]
     fn what_is_known_row_by_row_is_told_from_constants() {
+        let (column, subquery) = (Some(Others::Column), Some(Others::Subquery));
         for (condition, expected) in [
-            ("(at = m.at)", true),
-            ("((at >= m1.since) AND (id = 5))", true),
-            ("(at = $0)", true),
-            ("(at > (InitPlan 1).col1)", true),
-            ("(at = \"M x\".at)", true),
-            ("(at > '2024-01-01 00:00:00.5+00'::timestamp with time zone)", false),
-            ("(at = 1.5)", false),
-            ("((at > '2024-01-01'::date) AND (id = m.id))", false),
-            ("(at > (now() - '7 days'::interval))", false),
-            ("((at = m.at) OR (kind = 'a'::text))", false),
+            ("(at = m.at)", column),
+            ("((at >= m1.since) AND (id = 5))", column),
+            ("(at = $0)", subquery),
+            ("(at > (InitPlan 1).col1)", subquery),
+            ("((at >= m.since) AND (at < $0))", subquery),
+            ("(at = \"M x\".at)", column),
+            ("(at > '2024-01-01 00:00:00.5+00'::timestamp with time zone)", None),
+            ("(at = 1.5)", None),
+            ("((at > '2024-01-01'::date) AND (id = m.id))", None),
+            ("(at > (now() - '7 days'::interval))", None),
+            ("((at = m.at) OR (kind = 'a'::text))", None),
         ] {
-            assert_eq!(compares_row_by_row(condition, "at", Made::ForTheseValues), expected, "{condition}");
+            assert_eq!(compared_with(condition, "at", Made::ForTheseValues), expected, "{condition}");
         }
     }
 }

@@ -191,7 +191,9 @@ fn computed(
     };
     // Only of a pattern it is known that its kinds differ.
     let kinds = if matches!(predicate.operator, Operator::Like { .. }) { 2 } else { 1 };
-    (0..kinds).map(|i| Choice { values: choice(i), weight: 1.0 / kinds as f64 }).collect()
+    // An upper bound is another value than the lower one of the same expression: equal ones would contradict each other.
+    let first = usize::from(matches!(predicate.operator, Operator::Less | Operator::LessOrEqual));
+    (0..kinds).map(|i| Choice { values: choice(i + first), weight: 1.0 / kinds as f64 }).collect()
 }
 
 /// The longest word of a text.
@@ -368,6 +370,43 @@ fn solve(
                 }
             }
         }
+        // A unit or a zone is no value of the column.
+        Expression::Function { name, args, .. }
+            if matches!(name.as_str(), "date_trunc" | "date_part" | "timezone") && args.len() > 1 =>
+        {
+            if let Some(Expression::Parameter(number)) = args.first().map(Expression::without_casts)
+                && assigned.insert(*number)
+            {
+                let word = if name == "timezone" { "UTC" } else { "day" };
+                assignment.insert(*number, Value::Untyped(word.into()));
+            }
+            for arg in &args[1..] {
+                solve(values, arg, quantile, assignment, assigned);
+            }
+        }
+        // Of seconds since 1970, and of a text with the pattern that reads it.
+        Expression::Function { name, args, .. } if matches!(name.as_str(), "to_timestamp" | "to_date") => {
+            let text = values.quantile(quantile);
+            let Some((Expression::Parameter(number), text)) =
+                args.first().map(Expression::without_casts).zip(text)
+            else {
+                return;
+            };
+            if !assigned.insert(*number) {
+                return;
+            }
+            if args.len() == 1 {
+                assignment.insert(*number, seconds(&text));
+                return;
+            }
+            let pattern = "YYYY-MM-DD HH24:MI:SS";
+            assignment.insert(*number, Value::Untyped(text.chars().take(19).collect()));
+            if let Some(Expression::Parameter(pattern_number)) = args.get(1).map(Expression::without_casts)
+                && assigned.insert(*pattern_number)
+            {
+                assignment.insert(*pattern_number, Value::Untyped(pattern.into()));
+            }
+        }
         Expression::Function { args, .. } => {
             for arg in args {
                 if let Expression::Parameter(number) = arg.without_casts()
@@ -379,5 +418,30 @@ fn solve(
             }
         }
         _ => {}
+    }
+}
+
+/// A moment as seconds since 1970; one of which only PostgreSQL knows what it is, it computes.
+fn seconds(text: &str) -> Value {
+    match chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z") {
+        Ok(moment) => Value::Number(moment.timestamp().to_string()),
+        Err(_) => Value::Computed {
+            sql: format!("extract(epoch FROM {}::timestamptz)", model::quote_literal(text)),
+            text: "0".into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_counted_in_seconds() {
+        let number = |text: &str| Value::Number(text.into());
+        assert_eq!(seconds("2025-12-14 00:05:00+00"), number("1765670700"));
+        assert_eq!(seconds("2025-12-14 00:05:00.250000+00"), number("1765670700"));
+        assert_eq!(seconds("2025-12-14 01:05:00+01"), number("1765670700"));
+        assert!(matches!(seconds("2025-12-14"), Value::Computed { .. }));
     }
 }

@@ -406,6 +406,18 @@ async fn what_pgslice_and_hands_have_made_is_taken_over() {
         let days = "select count(*) from pg_inherits where inhparent = '\"Visits, new\"'::regclass";
         assert_eq!(world.value(days).await, "5");
         user.run(&["partition", "plan", url]).exits(0).tells("there is nothing to do");
+        // pgwright has made tables of its own meanwhile, which nobody asked for.
+        assert_ne!(
+            world.value("select count(*) from pg_class where relname = 'history_value_raw'").await,
+            "0"
+        );
+        for command in ["list", "adopt"] {
+            let told = user.run(&["partition", command, url]).exits(0);
+            assert!(
+                !told.stdout.contains("pgwright.history") && !told.stderr.contains("pgwright.history"),
+                "{told}"
+            );
+        }
     }
 }
 

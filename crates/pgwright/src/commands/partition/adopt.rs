@@ -58,7 +58,8 @@ pub async fn run(context: &Context, args: Args, config: Option<PathBuf>) -> Comm
         tables.push(find(&session, &trees, text).await?);
     }
     if args.tables.is_empty() {
-        tables = trees.parents().filter(|t| t.parent_oid.is_none() && !known(t)).collect();
+        let others = |t: &&PartitionTable| t.name.schema != super::list::OWN_SCHEMA;
+        tables = trees.parents().filter(others).filter(|t| t.parent_oid.is_none() && !known(t)).collect();
     }
     let (mut sets, mut notes) = (Vec::new(), Vec::new());
     for table in tables {

@@ -247,7 +247,7 @@ fn kept(snapshot: &Snapshot, table: &QualifiedName, division: &Division) -> Opti
     let oldest: chrono::NaiveDate = oldest.get(..10)?.parse().ok()?;
     let days = (snapshot.taken_at.date_naive() - oldest).num_days();
     let (length, unit) = match unit {
-        TimeUnit::Hour | TimeUnit::Day => (1, TimeUnit::Day),
+        TimeUnit::Minute | TimeUnit::Hour | TimeUnit::Day => (1, TimeUnit::Day),
         TimeUnit::Week => (7, TimeUnit::Week),
         TimeUnit::Month | TimeUnit::Quarter => (30, TimeUnit::Month),
         TimeUnit::Year => (365, TimeUnit::Year),

@@ -34,7 +34,7 @@ pub struct Args {
     /// The partition column: timestamptz, timestamp, date, an integer or uuid (version 7).
     #[arg(long, value_name = "COLUMN", required = true)]
     by: Option<String>,
-    /// How far a partition reaches: hour, day, week, month, quarter, year, "6 hours", or a number.
+    /// How far a partition reaches: hour, day, week, month, quarter, year, "6 hours", "15 minutes", or a number.
     #[arg(long, required = true)]
     interval: Option<Interval>,
     /// The IANA time zone in which days and months begin.

@@ -23,6 +23,9 @@ pub struct Args {
     table: Option<String>,
 }
 
+/// The schema of the store.
+pub(super) const OWN_SCHEMA: &str = "pgwright";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -35,7 +38,8 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let (now_micros, zone) = postgres::catalog::clock(&session, version).await?;
     let wanted: Vec<&PartitionTable> = match &args.table {
         Some(name) => vec![find(&session, &trees, name).await?],
-        None => trees.parents().collect(),
+        // pgwright looks after its own tables by itself.
+        None => trees.parents().filter(|t| t.name.schema != OWN_SCHEMA).collect(),
     };
     let mut oids: Vec<u32> = wanted.iter().flat_map(|t| trees.below(t)).map(|t| t.oid).collect();
     oids.sort_unstable();

@@ -187,12 +187,21 @@ fn use_text(set: &SetUse) -> String {
     let (all, planned, read) = (set.partitions, number(set.planned), number(set.read));
     match set.pruning {
         _ if all == 0 => format!("{name}: has no partitions"),
+        _ if set.planned == 0.0 => {
+            format!("{name}: none of {all} partitions: the values that were tried hold for no row of them")
+        }
         Pruning::Planning => {
             format!("{name}: {read} of {all} partitions, the others left out while planning")
         }
         Pruning::Start => {
             format!(
                 "{name}: {read} of {all} partitions; planned for {planned}, the others left out at the start"
+            )
+        }
+        Pruning::Subquery => {
+            format!(
+                "{name}: planned for {planned} of {all} partitions; which of them are read is decided when the plan runs, by \
+                 the value that a subquery gives"
             )
         }
         Pruning::RowByRow => {
