@@ -173,6 +173,17 @@ END",
             .filter(|c| c.generated.is_empty())
             .map(|c| format!("s.{}", quote_identifier(&c.name)))
             .collect();
+        let carry = |agree: &dyn Fn(&Self, &str, &str) -> String| {
+            format!(
+                "DELETE /* pgwright:convert_drain */ FROM {target} t USING {keys} k WHERE {};
+    INSERT /* pgwright:convert_drain */ INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
+      SELECT {} FROM {}{source} s, {keys} k WHERE {};",
+                agree(self, "t", "k"),
+                of_source.join(", "),
+                self.only(),
+                agree(self, "s", "k"),
+            )
+        };
         format!(
             "#variable_conflict use_column
 DECLARE
@@ -184,17 +195,18 @@ BEGIN
     INSERT INTO {keys} {} UNION {}
   )
   SELECT count(*) INTO taken FROM gone;
-  DELETE /* pgwright:convert_drain */ FROM {target} t USING {keys} k WHERE {};
-  INSERT /* pgwright:convert_drain */ INTO {target} ({columns}) OVERRIDING SYSTEM VALUE
-    SELECT {} FROM {}{source} s, {keys} k WHERE {};
+  -- Without hash joins each row is looked up by the key.
+  IF pg_catalog.current_setting('enable_hashjoin') OPERATOR(pg_catalog.=) 'on' THEN
+    {}
+  ELSE
+    {}
+  END IF;
   RETURN taken;
 END",
             taken("o"),
             taken("n"),
-            self.matches("t", "k"),
-            of_source.join(", "),
-            self.only(),
-            self.matches("s", "k"),
+            carry(&Self::matches),
+            carry(&Self::looked_up),
         )
     }
 
@@ -203,6 +215,26 @@ END",
         let pairs = self.plan.identity.iter().zip(self.numbered("k"));
         pairs
             .map(|(c, k)| format!("{row}.{} = {keys}.{k}", quote_identifier(c)))
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    }
+
+    /// The same, so that rows are looked up by the index of the key. Where the statistics do not know yet that many rows
+    /// have one value of the partition column, as after a load with `now()`, an index on it alone looks as good, and
+    /// each row would be looked for among all of that value; of a range nobody expects a single row.
+    pub fn looked_up(&self, row: &str, keys: &str) -> String {
+        if self.plan.identity.first() == Some(&self.plan.column) {
+            return self.matches(row, keys);
+        }
+        let pairs = self.plan.identity.iter().zip(self.numbered("k"));
+        pairs
+            .map(|(column, k)| {
+                let name = quote_identifier(column);
+                match *column == self.plan.column {
+                    true => format!("{row}.{name} >= {keys}.{k} AND {row}.{name} <= {keys}.{k}"),
+                    false => format!("{row}.{name} = {keys}.{k}"),
+                }
+            })
             .collect::<Vec<_>>()
             .join(" AND ")
     }

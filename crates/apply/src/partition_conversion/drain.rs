@@ -12,6 +12,9 @@ use crate::error::Error;
 /// With so few entries left the log counts as empty, because writers add to it all the time.
 const FEW: i64 = 100;
 
+/// After so many turns in a row that took off no fewer than one before, no end is in sight.
+const MOST_IN_VAIN: u32 = 5;
+
 /// A session that drains a log.
 pub(crate) struct Drainer<'a> {
     session: Session,
@@ -65,13 +68,18 @@ impl<'a> Drainer<'a> {
         }
     }
 
-    /// Carries over until few entries are left.
+    /// Carries over until few entries are left, or as few as writers leave: where they add as many in the time of one
+    /// turn as the turn takes off, more turns would go on for ever.
     pub async fn catch_up(&self, site: &Site<'_>, step: Step) -> Result<(), Error> {
+        let (mut least, mut in_vain) = (i64::MAX, 0);
         loop {
             site.check_cancelled(step)?;
-            if self.drain(site, None).await? < FEW {
+            let entries = self.drain(site, None).await?;
+            if entries < FEW || in_vain == MOST_IN_VAIN {
                 return Ok(());
             }
+            in_vain = if entries < least { 0 } else { in_vain + 1 };
+            least = least.min(entries);
         }
     }
 }

@@ -88,6 +88,22 @@ const ODDITIES: &[Oddity] = &[
         ],
     },
     Oddity {
+        name: "many rows of one moment, of which no statistics know",
+        sql: "create table t (id bigint, at timestamptz not null, n int default 0, primary key (id, at)); create index on t (at)",
+        rows: ROWS,
+        write: "analyze t; insert into t select g, '2026-02-02' from generate_series(1000, 6000) g; \
+                update t set n = 1 where id between 2000 and 4000",
+        same: &[],
+    },
+    Oddity {
+        name: "a key that begins with the partition column",
+        sql: "create table t (id bigint, at timestamptz not null, n int default 0, primary key (at, id)); create index on t (id)",
+        rows: ROWS,
+        write: "insert into t select g, '2026-02-02' from generate_series(1000, 1200) g; delete from t where id = 1100; \
+                update t set at = '2026-03-03' where id between 1000 and 1100",
+        same: &[],
+    },
+    Oddity {
         name: "a policy that reads its own table",
         sql: "create table t (id bigint primary key, at timestamptz not null); alter table t enable row level security; \
               create policy own on t using (exists (select from t x where x.id = 1)); comment on policy own on t is 'own'",
@@ -137,7 +153,7 @@ const ODDITIES: &[Oddity] = &[
 ];
 
 /// Statements of somebody else, at a moment at which the conversion waits for its listener.
-fn meanwhile(url: &str, sql: &str) {
+pub fn meanwhile(url: &str, sql: &str) {
     let (url, sql) = (url.to_owned(), sql.to_owned());
     let writing = async move { testkit::connect(&url).await.batch_execute(&sql).await.unwrap() };
     std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(writing)).join().unwrap();

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use apply::partition_conversion::{self as conversion, ConversionOptions, ConversionRequest, Fate, Method};
+use apply::partition_conversion::{
+    self as conversion, ConversionEvent, ConversionOptions, ConversionRequest, Fate, Method, Step,
+};
 use model::QualifiedName;
 
 use crate::conversion::{convert, finish, monthly, patient, revert, rows};
+use crate::conversion_oddities::meanwhile;
 use crate::world::{World, shown, target};
 
 const TABLE: &str = "create table t (id bigint primary key, at timestamptz not null, o text); \
@@ -204,6 +207,42 @@ async fn an_attached_table_ends_with_names_like_those_of_its_siblings() {
     let statistics = "select stxname from pg_statistic_ext where stxrelid = 't_history'::regclass";
     assert_eq!(world.value(statistics).await, "pair_history");
     assert_eq!(rows(&world, &table()).await, before);
+}
+
+/// A load that gives all rows one moment, of which no statistics know yet, must not be looked up by the index on moments.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_moment_are_looked_up_by_their_key() {
+    const LOADED: i64 = 3000;
+    let world = World::on(testkit::any_server()).await;
+    world
+        .sql(
+            "create table t (id bigint, at timestamptz not null, n int not null default 0, primary key (id, at)); \
+             create index moments on t (at); \
+             insert into t select g, timestamptz '2026-01-05' + g * interval '1 minute' from generate_series(1, 20000) g; analyze t",
+        )
+        .await;
+    let url = world.url.clone();
+    let mut loaded = false;
+    let mut on_event = |event: ConversionEvent| {
+        if event == (ConversionEvent::Began { step: Step::CatchUp }) {
+            loaded = true;
+            meanwhile(
+                &url,
+                &format!(
+                    "insert into t select g, '2026-01-09' from generate_series(100001, {}) g",
+                    100_000 + LOADED
+                ),
+            );
+        }
+    };
+    let request = request(Method::Rewrite);
+    let done = conversion::convert(&world.target, &request, &patient(), &mut on_event).await;
+    done.unwrap_or_else(|e| panic!("{}", shown(&e)));
+    assert!(loaded);
+    assert_eq!(world.value("select count(*) from t").await, (20_000 + LOADED).to_string());
+    let read = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'moments_unpartitioned'";
+    let read: i64 = world.value(read).await.parse().unwrap();
+    assert!(read < LOADED * LOADED / 10, "{read} entries of the index were read");
 }
 
 /// What only newer servers have: what makes it, what it is called when it is refused; nothing when it is carried.
