@@ -5,7 +5,7 @@
 //! validity. Sources: PostgreSQL manual, "Indexes" and "Multicolumn Indexes"; `predtest.c` for what a predicate
 //! implies; `ri_triggers.c` for the queries of a foreign key.
 
-use model::snapshot::Index;
+use model::snapshot::{Index, Relation};
 use model::{IndexDefinition, IndexKey, KeyTarget, QualifiedName, quote_identifier};
 
 /// How two runs of keys relate in direction.
@@ -182,15 +182,22 @@ fn same_class_parameters(one: &Index, other: &Index) -> bool {
 /// Whether an index supports a foreign key: finding the rows that reference a key needs no scan.
 ///
 /// The columns may stand in any order, at the front; a predicate may only leave out rows in which one of them is
-/// NULL, which a check never looks for. BRIN does not count: it cannot find single rows. GIN does not answer for equality
-/// of a column. A collation other than the column's is one that the check does not ask for.
-pub fn supports_foreign_key(index: &IndexDefinition, columns: &[String]) -> bool {
+/// NULL, which a check never looks for. BRIN does not count: it cannot find single rows. GIN answers for any of its columns
+/// alike, where `relation` tells that their classes know equality: those of arrays and, from btree_gin, of scalar types. A
+/// collation other than the column's is one that the check does not ask for.
+pub fn supports_foreign_key(
+    index: &IndexDefinition,
+    columns: &[String],
+    relation: Option<&Relation>,
+) -> bool {
+    let gin = index.access_method == "gin";
     let front: Option<Vec<&str>> = index
         .keys
         .iter()
-        .take(columns.len())
+        .take(if gin { index.keys.len() } else { columns.len() })
         .map(|k| match &k.target {
             KeyTarget::Column(c) if k.collation.is_none() && answers_equality(k) => Some(c.as_str()),
+            _ if gin => Some(""),
             _ => None,
         })
         .collect();
@@ -200,17 +207,25 @@ pub fn supports_foreign_key(index: &IndexDefinition, columns: &[String]) -> bool
         "btree" | "gist" => true,
         // Of SP-GiST the classes of all types that can be a key (texts, addresses, ranges) know equality.
         "hash" | "spgist" => columns.len() == 1,
+        "gin" => columns.iter().all(|c| {
+            let column = relation.and_then(|r| r.column(c));
+            column.is_some_and(|c| {
+                let scalar = c.base_type.schema == "pg_catalog" || c.type_category == 'E';
+                scalar && !matches!(c.base_type.name.as_str(), "jsonb" | "tsvector")
+            })
+        }),
         _ => false,
     };
     let looked_for: Vec<String> =
         columns.iter().map(|c| format!("{} IS NOT NULL", quote_identifier(c))).collect();
     let predicate = implied(index.predicate.as_deref(), Some(&looked_for.join(" AND ")));
-    method && predicate && front.len() == columns.len() && columns.iter().all(|c| front.contains(&c.as_str()))
+    let each = gin || front.len() == columns.len();
+    method && predicate && each && columns.iter().all(|c| front.contains(&c.as_str()))
 }
 
 /// Whether an index of the catalog does; an invalid one is not used.
-pub fn covers_foreign_key(index: &Index, columns: &[String]) -> bool {
-    index.valid && supports_foreign_key(&index.definition, columns)
+pub fn covers_foreign_key(index: &Index, columns: &[String], relation: Option<&Relation>) -> bool {
+    index.valid && supports_foreign_key(&index.definition, columns, relation)
 }
 
 /// The default class, or one of those for strings that share its equality.
@@ -342,7 +357,7 @@ mod tests {
             ("a, b | brin", false),
             ("a, b | hash", false),
         ] {
-            assert_eq!(supports_foreign_key(&index(spec), &columns), expected, "{spec}");
+            assert_eq!(supports_foreign_key(&index(spec), &columns, None), expected, "{spec}");
         }
     }
 }

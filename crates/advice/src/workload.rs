@@ -10,7 +10,7 @@ use model::{QualifiedName, Snapshot, quote_identifier, quote_literal};
 use serde::{Deserialize, Serialize};
 use sql::{Analysis, ParsedStatement, SnapshotCatalog, StatementKind};
 
-use crate::index_semantics::supports_foreign_key;
+use crate::index_semantics::covers_foreign_key;
 use crate::tables::{Tables, statistics};
 use crate::typical_values::{self, Assumed, Binding, Evidence, ObservedValues};
 
@@ -219,9 +219,8 @@ impl Workload {
                 .filter(|c| c.kind == ConstraintKind::ForeignKey)
                 .filter(|c| c.references.as_ref().is_some_and(|r| r.table == target.table && r.enforced_here))
                 .filter(|c| {
-                    !snapshot
-                        .indexes_of(&c.table)
-                        .any(|i| i.valid && supports_foreign_key(&i.definition, &c.columns))
+                    let relation = snapshot.relation(&c.table);
+                    !snapshot.indexes_of(&c.table).any(|i| covers_foreign_key(i, &c.columns, relation))
                 })
                 .collect();
             if keys.is_empty() {

@@ -35,17 +35,8 @@ pub(crate) fn settled(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proo
     });
     let bare = writing::expression(&bare);
     for check in &scope.facts.snapshot.constraints {
-        let said = &check.definition;
-        if check.kind != ConstraintKind::Check
-            || check.table != relation.name
-            || !check.validated
-            || ["NO INHERIT", "NOT VALID", "NOT ENFORCED"].iter().any(|mark| said.ends_with(mark))
-        {
-            continue;
-        }
-        let Some(said) = said.strip_prefix("CHECK ") else { continue };
-        let columns = crate::expression_ingredients(said).columns;
-        if columns.len() != 1 || !columns.contains(&column.name) || long_number(said) || long_number(&bare) {
+        let Some(said) = said_of(check, &relation.name, &column.name) else { continue };
+        if long_number(&bare) {
             continue;
         }
         let by = Proofs::from([format!("CHECK {}", quote_identifier(&check.name))]);
@@ -63,6 +54,65 @@ pub(crate) fn settled(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proo
         }
     }
     None
+}
+
+/// `state <> 'dead'` as the other values that a check allows, of a column that is never NULL.
+pub(crate) fn others(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proofs)> {
+    let (operand, named): (&Expr, Vec<&Expr>) = match condition {
+        Expr::Operator { name, left: Some(left), right } if name == "<>" => (left, vec![right]),
+        Expr::In { value, list, negated: true } => (value, list.iter().collect()),
+        _ => return None,
+    };
+    let Expr::Column(column) = operand else { return None };
+    let texts: Vec<&String> = named
+        .into_iter()
+        .map(|e| if let Expr::Constant(Constant::Text(text)) = e { Some(text) } else { None })
+        .collect::<Option<_>>()?;
+    let relation = scope.table(&column.source)?;
+    let typed = matches!(scope.type_of(operand).as_deref(), Some("text" | "varchar"));
+    if relation.kind == RelationKind::ForeignTable || !typed || !scope.equal_is_same(operand) {
+        return None;
+    }
+    let mut proofs = scope.never_null(operand, &std::collections::BTreeSet::new()).ok()?;
+    for check in &scope.facts.snapshot.constraints {
+        let Some(said) = said_of(check, &relation.name, &column.name) else { continue };
+        let listed = crate::expression_ingredients(said).constants;
+        let all: Vec<String> = listed.keys().map(|text| model::quote_literal(text)).collect();
+        let whole = format!("{} IN ({})", quote_identifier(&column.name), all.join(", "));
+        if all.is_empty() || !texts.iter().all(|t| listed.contains_key(*t)) || !crate::implies(said, &whole) {
+            continue;
+        }
+        let rest: Vec<Expr> = listed
+            .keys()
+            .filter(|text| !texts.contains(text))
+            .map(|text| Expr::Constant(Constant::Text(text.clone())))
+            .collect();
+        if rest.is_empty() {
+            continue;
+        }
+        proofs.insert(format!("CHECK {}", quote_identifier(&check.name)));
+        return Some((Expr::In { value: Box::new(operand.clone()), list: rest, negated: false }, proofs));
+    }
+    None
+}
+
+/// What a check that holds for every row says of one column and of nothing else.
+fn said_of<'c>(
+    check: &'c model::snapshot::Constraint,
+    table: &model::QualifiedName,
+    column: &str,
+) -> Option<&'c str> {
+    let said = &check.definition;
+    if check.kind != ConstraintKind::Check
+        || check.table != *table
+        || !check.validated
+        || ["NO INHERIT", "NOT VALID", "NOT ENFORCED"].iter().any(|mark| said.ends_with(mark))
+    {
+        return None;
+    }
+    let said = said.strip_prefix("CHECK ")?;
+    let columns = crate::expression_ingredients(said).columns;
+    (columns.len() == 1 && columns.contains(column) && !long_number(said)).then_some(said)
 }
 
 /// The column that a condition compares with constants, by operators that are unknown for NULL.

@@ -95,3 +95,13 @@ fn pairs_that_nothing_was_made_for_are_judged_as_well() {
         assert!(share >= 0.8, "{schema}, {:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
     }
 }
+
+#[test]
+fn pairs_of_a_mill_are_judged_as_well() {
+    let (proved, open) = judged_of("adversaries/", "mill", "wrong");
+    assert!(proved.is_empty(), "{proved:#?}");
+    assert!(open.len() > 200, "{}", open.len());
+    let (proved, open) = judged_of("adversaries/", "mill", "valid");
+    let share = proved.len() as f64 / (proved.len() + open.len()) as f64;
+    assert!(share >= 0.88, "{:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
+}

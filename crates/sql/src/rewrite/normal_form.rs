@@ -19,11 +19,13 @@ mod exists;
 mod first_rows;
 mod frames;
 mod grouping;
+mod groups;
 mod joins;
 mod literals;
 mod ranges;
 mod self_joins;
 mod sets;
+mod windows;
 
 use std::collections::BTreeSet;
 
@@ -83,7 +85,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
         if scope.volatility(&root) == Volatility::Volatile {
             return Err("it calls a function that may give something else each time".into());
         }
+        let mut shown = None;
         root.walk(&mut |e| {
+            shown = shown.take().or_else(|| asks_how(e));
             self.order_counts |= match e {
                 Expr::Call(call) => {
                     call.over.is_some() || functions::is_aggregate(call) && depends_on_order(&call.name)
@@ -92,6 +96,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
                 _ => false,
             };
         });
+        if let Some(name) = shown {
+            return Err(format!("{name}() tells how a value is written and not which it is"));
+        }
         determined(&scope, &root)?;
         root.levels_mut(&mut |query| query.offset = query.offset.take().filter(|o| !is_zero(o)));
         frames::simplify(&mut root);
@@ -156,10 +163,13 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.hoisted(site))
             .or_else(|| self.merged_exists(site))
             .or_else(|| self.parent_that_exists(site))
+            .or_else(|| self.itself_exists(site))
             .or_else(|| self.semi_join(site))
             .or_else(|| self.merged_groups(site))
             .or_else(|| self.plain_grouping(site))
             .or_else(|| self.grouped_row(site))
+            .or_else(|| self.groups(site))
+            .or_else(|| self.windows(site))
             .or_else(|| self.unused_columns(site))
             .or_else(|| self.no_distinct(site))
             .or_else(|| self.shorter_order(site))
@@ -406,11 +416,29 @@ fn depends_on_order(name: &str) -> bool {
             | "array_agg"
             | "string_agg"
             | "json_agg"
+            | "json_agg_strict"
             | "jsonb_agg"
+            | "jsonb_agg_strict"
             | "json_object_agg"
+            | "json_object_agg_strict"
+            | "json_object_agg_unique"
+            | "json_object_agg_unique_strict"
             | "jsonb_object_agg"
+            | "jsonb_object_agg_strict"
+            | "jsonb_object_agg_unique"
+            | "jsonb_object_agg_unique_strict"
             | "xmlagg"
     )
+}
+
+/// A function whose result depends on the type or the storage of what it is given: values that are the same may differ in it.
+fn asks_how(expr: &Expr) -> Option<String> {
+    const ABOUT: [&str; 5] =
+        ["pg_basetype", "pg_collation_for", "pg_column_compression", "pg_column_size", "pg_typeof"];
+    match expr {
+        Expr::Call(call) if ABOUT.contains(&call.name.as_str()) => Some(call.name.clone()),
+        _ => None,
+    }
 }
 
 /// Whether an offset skips nothing.

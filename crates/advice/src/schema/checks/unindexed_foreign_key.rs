@@ -27,7 +27,10 @@ fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
 
 fn judge(facts: &Facts<'_>, key: &Constraint, target: &ForeignKeyTarget) -> Option<LintFinding> {
     let relation = facts.tables.relation(&key.table).filter(|r| r.extension.is_none())?;
-    let covered = |table: &Relation| facts.tables.indexes(&table.name).any(|i| covers_foreign_key(i, &key.columns));
+    let covered = |table: &Relation| {
+        let mut indexes = facts.tables.indexes(&table.name);
+        indexes.any(|i| covers_foreign_key(i, &key.columns, Some(table)))
+    };
     let leaves = facts.leaves(relation);
     if covered(relation) || (!leaves.is_empty() && leaves.iter().all(|leaf| covered(leaf))) {
         return None;

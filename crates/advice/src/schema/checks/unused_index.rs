@@ -123,11 +123,12 @@ fn is_needed(facts: &Facts<'_>, index: &Index) -> bool {
     {
         tables.push(above);
     }
+    let relation = facts.tables.relation(table);
     facts.foreign_keys().filter(|(key, _)| tables.contains(&&key.table)).any(|(key, _)| {
-        covers_foreign_key(index, &key.columns)
+        covers_foreign_key(index, &key.columns, relation)
             && !facts
                 .tables
                 .indexes(table)
-                .any(|other| other.name != index.name && covers_foreign_key(other, &key.columns))
+                .any(|other| other.name != index.name && covers_foreign_key(other, &key.columns, relation))
     })
 }

@@ -221,6 +221,29 @@ pub const TRAPS: &[Trap] = &[
         "unindexed-foreign-key f",
     ),
     trap(
+        "GIN of btree_gin knows equality",
+        "create extension if not exists btree_gin schema public; alter table t add constraint f foreign key (a) references p; create index i on t using gin (a)",
+        "",
+    ),
+    trap(
+        "GIN answers for a column that is not its first",
+        "create extension if not exists btree_gin schema public; alter table t add constraint f foreign key (a) references p; \
+         create index i on t using gin (j, a)",
+        "",
+    ),
+    trap(
+        "GIN knows equality of arrays",
+        "create table pa (arr int[] primary key); alter table t add constraint f foreign key (arr) references pa; \
+         create index i on t using gin (arr)",
+        "",
+    ),
+    trap(
+        "GIN of one of two columns",
+        "create extension if not exists btree_gin schema public; alter table t add constraint f foreign key (a, b) references p2; \
+         create index i on t using gin (a, j)",
+        "unindexed-foreign-key f",
+    ),
+    trap(
         "SP-GiST knows equality of texts",
         "create table ps (s text primary key); alter table t add constraint f foreign key (s) references ps; \
          create index i on t using spgist (s)",

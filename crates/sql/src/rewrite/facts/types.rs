@@ -33,8 +33,9 @@ impl Scope<'_> {
             },
             Expr::Cast { to, .. } => type_text(to),
             Expr::Constant(Constant::Integer(_)) => named("int4"),
+            // What is too long for a `bigint` is `numeric`.
             Expr::Constant(Constant::Number(text)) => {
-                named(if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') { "int8" } else { "numeric" })
+                named(if text.parse::<i64>().is_ok() { "int8" } else { "numeric" })
             }
             Expr::Constant(Constant::Boolean(_)) => named("bool"),
             Expr::Exists(_)

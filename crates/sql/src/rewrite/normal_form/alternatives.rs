@@ -66,6 +66,19 @@ impl Simplify<'_, '_, '_> {
             parts[at] = distinct;
             parts.remove(other);
         }
+        // What is false or NULL is not true.
+        let found = parts.iter().enumerate().find_map(|(at, part)| {
+            let Expr::Not(inner) = part else { return None };
+            let missing = Expr::IsNull { inner: inner.clone(), negated: false };
+            let other = parts.iter().position(|p| *p == missing)?;
+            let column =
+                matches!(**inner, Expr::Column(_)) && self.scope.type_of(inner).as_deref() == Some("bool");
+            column.then(|| (at, other, Expr::Is { inner: inner.clone(), test: Truth::NotTrue }))
+        });
+        if let Some((at, other, not_true)) = found {
+            parts[at] = not_true;
+            parts.remove(other);
+        }
         parts
     }
 }

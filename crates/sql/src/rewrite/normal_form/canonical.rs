@@ -277,6 +277,12 @@ fn sort_node(expr: &mut Expr) {
             }
         }
         Expr::Call(call) if call.name == super::classes::CLASS => call.args.sort(),
+        Expr::Call(call) => {
+            if let Some(window) = &mut call.over {
+                window.partition.sort();
+                window.partition.dedup();
+            }
+        }
         Expr::Distinct { left, right, .. } if **right < **left => std::mem::swap(left, right),
         _ => {}
     }

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::super::facts::Scope;
-use super::super::level::substitute;
+use super::super::level::{select_one, substitute};
 use super::super::reading::equal;
-use super::super::tree::{Body, Call, Column, Constant, Expr, From, Query, Select};
+use super::super::tree::{Body, Call, Column, Constant, Distinct, Expr, From, Query, Select};
 use super::joins::followed;
 use super::{Normalizer, Site};
 
@@ -159,6 +159,13 @@ impl Normalizer<'_, '_> {
                 });
                 // Of two that are looked up by each other's key one stays.
                 if !used || !only_key || (is_key(other) && !needs_other) {
+                    continue;
+                }
+                // Where rows are made distinct or grouped by the key, what only multiplies them is looked up instead,
+                // unless a foreign key promises the row of the key.
+                let once = select.is_grouped() || select.distinct != Distinct::No;
+                let looked_up = select_one(vec![item.clone()], vec![condition.clone()]);
+                if once && !needs_other && self.promised(site, &looked_up).is_none() {
                     continue;
                 }
                 rest.transform(&mut |e| {

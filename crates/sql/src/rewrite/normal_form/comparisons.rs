@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::super::facts::{Scope, type_text};
 use super::super::level::select_one;
 use super::super::reading::{all_of, any_of, binary, equal, split_and};
-use super::super::tree::{Body, Constant, Distinct, Expr, Query, TypeName};
-use super::literals::as_value;
+use super::super::tree::{Body, Constant, Distinct, Expr, LikeKind, Query, TypeName};
+use super::literals::{array_literal, as_value};
 
 /// A row comparison as what it means, in a place where only "true" counts.
 pub(super) fn row_comparison(name: &str, left: &[Expr], right: &[Expr]) -> Expr {
@@ -129,7 +129,7 @@ pub(crate) fn is_list_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> bool
 }
 
 /// Whether `value = ANY (ARRAY[…])` is `value IN (…)`: the elements of an array have a type without the value.
-pub(super) fn is_array_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> bool {
+fn is_array_of(scope: &Scope<'_>, value: &Expr, list: &[Expr]) -> bool {
     let own = scope.type_of(value);
     let text = matches!(own.as_deref(), Some("text" | "varchar"));
     is_list_of(scope, value, list)
@@ -154,6 +154,68 @@ pub(super) fn values_list(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
     let list: Vec<Expr> = rows.iter().map(single).collect::<Option<_>>()?;
     let fits = query.is_bare() && !list.is_empty() && is_array_of(scope, value, &list);
     fits.then(|| Expr::In { value: value.clone(), list, negated })
+}
+
+/// `value = ANY (array)` as `value IN (list)`, where the elements are written out.
+pub(super) fn listed(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
+    let Expr::AnyOf { operator, value, array, all } = expr else { return None };
+    let one_of = matches!((operator.as_str(), all), ("=", false) | ("<>", true));
+    let list = match &**array {
+        Expr::Array(list) if one_of && is_array_of(scope, value, list) => list.clone(),
+        Expr::Constant(Constant::Text(text)) if one_of => array_literal(&scope.type_of(value)?, text)?,
+        // Elements of a type that is compared with the value as the value's own are.
+        Expr::Cast { inner, to } if is_cast_for(scope, value, inner, to) => {
+            let array = inner.clone();
+            return Some(Expr::AnyOf { operator: operator.clone(), value: value.clone(), array, all: *all });
+        }
+        _ => return None,
+    };
+    Some(Expr::In { value: value.clone(), list, negated: *all })
+}
+
+/// Whether an array is brought to a type whose elements are compared with the value as they would be without.
+fn is_cast_for(scope: &Scope<'_>, value: &Expr, array: &Expr, to: &TypeName) -> bool {
+    let Some(own) = scope.type_of(value) else { return false };
+    let Some(to) = type_text(to).filter(|_| to.modifiers.is_empty()) else { return false };
+    match own.as_str() {
+        "int2" | "int4" | "int8" => {
+            let whole = |e: &Expr| matches!(e, Expr::Constant(Constant::Integer(_)));
+            let fits = match array {
+                Expr::Array(list) => list.iter().all(whole),
+                other => matches!(other, Expr::Constant(Constant::Text(_))),
+            };
+            fits && matches!(to.as_str(), "_int4" | "_int8")
+        }
+        "text" | "varchar" => {
+            let text = |e: &Expr| matches!(e, Expr::Constant(Constant::Text(_)));
+            let fits = match array {
+                Expr::Array(list) => list.iter().all(text),
+                other => text(other),
+            };
+            fits && matches!(to.as_str(), "_text" | "_varchar")
+        }
+        _ => false,
+    }
+}
+
+/// `left(text, 3) = 'abc'` as `text LIKE 'abc%'`.
+pub(super) fn beginning(scope: &Scope<'_>, left: &Expr, right: &Expr) -> Option<Expr> {
+    let (Expr::Call(call), Expr::Constant(Constant::Text(text))) = (left, right) else { return None };
+    let [value, Expr::Constant(Constant::Integer(length))] = call.args.as_slice() else { return None };
+    let plain = call.name == "left"
+        && call.schema.is_none()
+        && !scope.facts.users.is_of_user(call)
+        && matches!(scope.type_of(value).as_deref(), Some("text" | "varchar"))
+        && scope.equal_is_same(value)
+        && !text.contains(['%', '_', '\\'])
+        && !text.is_empty()
+        && usize::try_from(*length).is_ok_and(|n| n == text.chars().count());
+    plain.then(|| Expr::Like {
+        kind: LikeKind::Like,
+        value: Box::new(value.clone()),
+        pattern: Box::new(Expr::Constant(Constant::Text(format!("{text}%")))),
+        negated: false,
+    })
 }
 
 /// Whether an expression may be of type `real`.

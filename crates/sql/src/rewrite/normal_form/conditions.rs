@@ -14,7 +14,7 @@ use super::super::tree::{
     Body, Call, Column, Constant, Distinct, Expr, From, LikeKind, Query, Select, Truth,
 };
 use super::comparisons::{
-    absorbed, coalesce_compared, coalesce_less, is_array_of, is_list_of, lists, member, row_comparison,
+    absorbed, beginning, coalesce_compared, coalesce_less, is_list_of, listed, lists, member, row_comparison,
     values_list,
 };
 use super::literals::{as_value, later_literal, literal};
@@ -262,6 +262,11 @@ impl Simplify<'_, '_, '_> {
                 }
             }
         }
+        if let Some((others, proofs)) = super::super::checks::others(self.scope, expr) {
+            self.used.extend(proofs);
+            *expr = others;
+            self.value(expr);
+        }
         if let Some((settled, proofs)) = super::super::checks::settled(self.scope, expr) {
             self.used.extend(proofs);
             *expr = settled;
@@ -470,19 +475,21 @@ impl Simplify<'_, '_, '_> {
                     Expr::In { value: value.clone(), list: sorted, negated: *negated }
                 }
             },
-            Expr::AnyOf { operator, value, array, all } => match (&**array, operator.as_str(), all) {
-                (Expr::Array(list), "=", false) | (Expr::Array(list), "<>", true)
-                    if is_array_of(self.scope, value, list) =>
-                {
-                    Expr::In { value: value.clone(), list: list.clone(), negated: *all }
+            Expr::AnyOf { .. } => listed(self.scope, expr)?,
+            // Each branch compares by itself.
+            Expr::Case { subject: Some(subject), branches, default }
+                if self.scope.type_of(subject).is_some()
+                    && self.scope.is_repeatable(subject)
+                    && !subject.has_query() =>
+            {
+                let compared =
+                    |(when, then): &(Expr, Expr)| (equal((**subject).clone(), when.clone()), then.clone());
+                Expr::Case {
+                    subject: None,
+                    branches: branches.iter().map(compared).collect(),
+                    default: default.clone(),
                 }
-                (Expr::Constant(Constant::Text(text)), "=", false)
-                | (Expr::Constant(Constant::Text(text)), "<>", true) => {
-                    let list = self.array_literal(value, text)?;
-                    Expr::In { value: value.clone(), list, negated: *all }
-                }
-                _ => return None,
-            },
+            }
             Expr::IsNull { inner, negated } if self.scope.is_scalar(inner) && self.never_null(inner) => {
                 truth(*negated)
             }
@@ -570,25 +577,6 @@ impl Simplify<'_, '_, '_> {
         })
     }
 
-    /// The elements of an array that is written as a text, as values of a type.
-    fn array_literal(&self, value: &Expr, text: &str) -> Option<Vec<Expr>> {
-        let own = self.scope.type_of(value)?;
-        let elements: Option<Vec<String>> = model::snapshot::array_elements(text).into_iter().collect();
-        let elements = elements.filter(|e| !e.is_empty())?;
-        elements
-            .into_iter()
-            .map(|element| match own.as_str() {
-                "text" | "varchar" => Some(Expr::Constant(Constant::Text(element))),
-                "int2" | "int4" | "int8" => {
-                    let number: i64 = element.parse().ok()?;
-                    i32::try_from(number).ok()?;
-                    Some(Expr::Constant(Constant::Integer(number)))
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
     fn same_type(&self, kept: &Expr, all: &[Expr]) -> bool {
         let own = self.scope.type_of(kept);
         own.is_some()
@@ -640,7 +628,12 @@ impl Simplify<'_, '_, '_> {
             let result = match name {
                 "+" => a.checked_add(*b),
                 "-" => a.checked_sub(*b),
-                _ => None,
+                "=" => return Some(truth(a == b)),
+                "<>" => return Some(truth(a != b)),
+                "<" => return Some(truth(a < b)),
+                "<=" => return Some(truth(a <= b)),
+                ">" => return Some(truth(a > b)),
+                _ => return Some(truth(a >= b)),
             };
             return result
                 .filter(|r| i32::try_from(*r).is_ok())
@@ -654,6 +647,11 @@ impl Simplify<'_, '_, '_> {
         {
             let same = *truth == (name == "=");
             return Some(if same { left.clone() } else { Expr::Not(Box::new(left.clone())) });
+        }
+        if name == "="
+            && let Some(like) = beginning(self.scope, left, right)
+        {
+            return Some(like);
         }
         // The constant stands on the right.
         let constant = |e: &Expr| e.columns().is_empty() && !e.has_query();

@@ -60,6 +60,40 @@ impl Normalizer<'_, '_> {
         None
     }
 
+    /// `EXISTS (SELECT … FROM t k WHERE k.part = t.part)` is true of every row of `t`, which is there itself.
+    pub(super) fn itself_exists(&self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        for (i, condition) in select.filter.iter().enumerate() {
+            let Expr::Exists(inner) = condition else { continue };
+            let Some(of) = inner.select() else { continue };
+            let [From::Table(again)] = of.from.as_slice() else { continue };
+            if !inner.is_bare() || of.is_grouped() || site.level.scope.facts.users.operators.contains("=") {
+                continue;
+            }
+            let own = select.from.iter().find_map(|item| match item {
+                From::Table(own) if own.table == again.table && own.only == again.only => Some(own),
+                _ => None,
+            });
+            let Some(own) = own else { continue };
+            let same = |condition: &Expr| {
+                let Expr::Operator { name, left: Some(left), right } = condition else { return None };
+                let (Expr::Column(left), Expr::Column(right)) = (&**left, &**right) else { return None };
+                let (theirs, ours) = if left.source == again.alias { (left, right) } else { (right, left) };
+                let itself = name == "="
+                    && theirs.source == again.alias
+                    && ours.source == own.alias
+                    && theirs.name == ours.name;
+                itself.then(|| Expr::IsNull { inner: Box::new(Expr::Column(ours.clone())), negated: true })
+            };
+            let Some(filled) = of.filter.iter().map(same).collect::<Option<Vec<Expr>>>() else { continue };
+            let mut changed = select.clone();
+            changed.filter.remove(i);
+            changed.filter.extend(filled);
+            return Some(site.level.with(changed));
+        }
+        None
+    }
+
     fn joined_parent(&mut self, site: &Site<'_, '_>, select: &Select) -> Option<Query> {
         for (n, item) in select.from.iter().enumerate() {
             let From::Table(table) = item else { continue };

@@ -186,7 +186,7 @@ impl Normalizer<'_, '_> {
             let plain = derived.query.is_bare()
                 && inner.distinct == Distinct::No
                 && !inner.is_grouped()
-                && !inner.outputs.iter().any(|o| has_window(&o.expr) || o.expr.has_query());
+                && !inner.outputs.iter().any(|o| has_window(&o.expr) || on.is_some() && o.expr.has_query());
             if !plain || inner.from.is_empty() {
                 continue;
             }
@@ -232,7 +232,9 @@ impl Normalizer<'_, '_> {
                     }
                 }),
             });
-            return Some(query);
+            // What was listed once may now stand at several places.
+            let listed_queries = inner.outputs.iter().any(|o| o.expr.has_query());
+            return Some(if listed_queries { apart(query, site) } else { query });
         }
         None
     }

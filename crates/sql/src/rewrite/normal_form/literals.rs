@@ -50,6 +50,24 @@ pub(crate) fn as_value(expr: &Expr) -> Expr {
     }
 }
 
+/// The elements of an array that is written as a text, as values of a type.
+pub(super) fn array_literal(own: &str, text: &str) -> Option<Vec<Expr>> {
+    let elements: Option<Vec<String>> = model::snapshot::array_elements(text).into_iter().collect();
+    let elements = elements.filter(|e| !e.is_empty())?;
+    elements
+        .into_iter()
+        .map(|element| match own {
+            "text" | "varchar" => Some(Expr::Constant(Constant::Text(element))),
+            "int2" | "int4" | "int8" => {
+                let number: i64 = element.parse().ok()?;
+                i32::try_from(number).ok()?;
+                Some(Expr::Constant(Constant::Integer(number)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
 fn is_iso_date(text: &str) -> bool {
     calendar::date(text).is_some()
 }

@@ -208,6 +208,10 @@ impl Normalizer<'_, '_> {
         if !plain(left, first) || !plain(right, second) || types(first)? != types(second)? {
             return None;
         }
+        // Which of values that are equal and not the same an intersection gives is open.
+        if *op == SetOp::Intersect && !first.outputs.iter().all(|o| scope.equal_is_same(&o.expr)) {
+            return None;
+        }
         for select in [first, second] {
             let known = scope.not_null_by_filter(select);
             for output in &select.outputs {
