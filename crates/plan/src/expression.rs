@@ -41,6 +41,26 @@ pub fn wrapped_columns(condition: &str) -> Vec<Wrapping> {
     found
 }
 
+/// Columns that are cast to a type of texts and compared with a value: column and type. Of a `varchar` that is no harm, of a
+/// number or a time it is.
+pub fn columns_as_text(condition: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for clause in clauses(condition) {
+        let Some((left, right)) = comparison(clause) else { continue };
+        let side = match (is_value(left), is_value(right)) {
+            (false, true) => left,
+            (true, false) => right,
+            _ => continue,
+        };
+        if let Some((column, to)) = column_cast(side)
+            && is_textual(to)
+        {
+            found.push((column, to));
+        }
+    }
+    found
+}
+
 /// The clauses that are joined by `AND` at the outermost level.
 fn clauses(condition: &str) -> Vec<&str> {
     let inner = strip_brackets(condition.trim());
@@ -141,13 +161,8 @@ fn is_value(text: &str) -> bool {
 
 fn wrapping(side: &str) -> Option<Wrapping> {
     if side.starts_with('(') {
-        let close = closing_bracket(side)?;
-        let to = side.get(close + 1..)?.strip_prefix("::")?;
-        let column = &side[1..close];
-        let textual = ["text", "character", "bpchar", "name", "varchar", "citext"];
-        let harmless = textual.iter().any(|t| to.starts_with(t));
-        return (is_column(column) && !harmless)
-            .then(|| Wrapping::Cast { column: column.into(), to: to.into() });
+        let (column, to) = column_cast(side)?;
+        return (!is_textual(to)).then(|| Wrapping::Cast { column: column.into(), to: to.into() });
     }
     let open = side.find('(')?;
     let (function, arguments) = side.split_at(open);
@@ -159,6 +174,18 @@ fn wrapping(side: &str) -> Option<Wrapping> {
         && (rest.is_empty() || rest.starts_with("::"))
         && has_column)
         .then(|| Wrapping::Call { function: function.into(), text: side.into() })
+}
+
+/// `(column)::type` as column and type.
+fn column_cast(side: &str) -> Option<(&str, &str)> {
+    let close = if side.starts_with('(') { closing_bracket(side)? } else { return None };
+    let to = side.get(close + 1..)?.strip_prefix("::")?;
+    let column = &side[1..close];
+    is_column(column).then_some((column, to))
+}
+
+fn is_textual(type_name: &str) -> bool {
+    ["text", "character", "bpchar", "name", "varchar", "citext"].iter().any(|t| type_name.starts_with(t))
 }
 
 fn split_arguments(text: &str) -> Vec<&str> {
@@ -240,6 +267,13 @@ mod tests {
         ] {
             assert_eq!(wrapped_columns(condition), [], "{condition}");
         }
+    }
+
+    #[test]
+    fn what_is_compared_as_a_text() {
+        let condition = "(((o.id)::text = '77'::text) AND ((status)::character varying = 'a'::text) AND ((at)::date = '2024-01-01'::date))";
+        assert_eq!(columns_as_text(condition), [("o.id", "text"), ("status", "character varying")]);
+        assert_eq!(columns_as_text("((a)::text = (b)::text)"), []);
     }
 
     #[test]

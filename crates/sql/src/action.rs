@@ -260,6 +260,7 @@ pub enum Dropped {
     Index,
     View,
     MaterializedView,
+    Schema,
     Other,
 }
 
@@ -441,6 +442,7 @@ fn dropped(drop: &DropStmt) -> Action {
         Ok(ObjectType::ObjectIndex) => Dropped::Index,
         Ok(ObjectType::ObjectView) => Dropped::View,
         Ok(ObjectType::ObjectMatview) => Dropped::MaterializedView,
+        Ok(ObjectType::ObjectSchema) => Dropped::Schema,
         _ => Dropped::Other,
     };
     Action::Drop {
@@ -652,22 +654,17 @@ mod tests {
         assert!(
             matches!(&found[1], Action::AlterTable { change: TableChange::SetNotNull { column }, .. } if column == "b")
         );
-        let Action::AlterTable { change: TableChange::AddConstraint(constraint), .. } = &found[2] else {
-            panic!()
-        };
-        assert!(
-            constraint.not_valid && constraint.columns == ["c"] && constraint.referenced_columns == ["id"]
-        );
+        let Action::AlterTable { change: TableChange::AddConstraint(key), .. } = &found[2] else { panic!() };
+        assert!(key.not_valid && key.columns == ["c"] && key.referenced_columns == ["id"]);
         assert!(
             matches!(&found[3], Action::AlterTable { change: TableChange::SetType { to, using: Some(_), .. }, .. } if to == "text")
         );
         assert!(matches!(&found[4], Action::AlterTable { change: TableChange::Parameters, .. }));
-        assert!(
-            matches!(&found[5], Action::AlterTable { change: TableChange::AddColumn(c), .. } if c.numbered)
-        );
-        assert!(
-            matches!(&found[6], Action::AlterTable { change: TableChange::AddColumn(c), .. } if c.stored)
-        );
+        let added = |n: usize| match &found[n] {
+            Action::AlterTable { change: TableChange::AddColumn(column), .. } => column,
+            other => panic!("{other:?}"),
+        };
+        assert!(added(5).numbered && added(6).stored);
     }
 
     #[test]

@@ -190,6 +190,9 @@ pub(crate) fn dropped(drop: &DropStmt) -> Vec<WrittenName> {
         .iter()
         .filter_map(|object| match &object.node {
             Some(NodeEnum::List(list)) => written_name(&list.items),
+            Some(NodeEnum::String(_)) if drop.remove_type == ObjectType::ObjectSchema as i32 => {
+                written_name(std::slice::from_ref(object))
+            }
             _ => None,
         })
         .collect()

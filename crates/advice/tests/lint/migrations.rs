@@ -145,6 +145,11 @@ const CASES: &[Case] = &[
         &["alter table %.t alter column a drop default"],
     )),
     case("drop-index-blocking", "drop index %.t_v", &["drop index concurrently %.t_v"]),
+    unproposed(case(
+        "drop-table",
+        "drop schema % cascade",
+        &["drop schema if exists nothing_of_the_kind cascade"],
+    )),
     unproposed(case("drop-table", "drop table %.t", &["drop index concurrently %.t_v"])),
     unproposed(case(
         "lock-table",
@@ -177,6 +182,7 @@ const CASES: &[Case] = &[
         "alter table %.t set unlogged",
         &["alter table %.t set (fillfactor = 90)"],
     )),
+    unproposed(case("rewrite-table", "alter table %.t set unlogged", &["alter table %.t set logged"])),
     unproposed(unlocked(case("rewrite-table", "vacuum full %.t", &["vacuum %.t"]))),
     unproposed(case("rewrite-table", "cluster %.t using t_v", &["vacuum %.t"])),
     case(

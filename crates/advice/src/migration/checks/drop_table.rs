@@ -1,7 +1,7 @@
 //! Is a table or view dropped that programs may still ask for?
 //!
 //! Every statement that names it fails from that moment, and a table's data is not to be had back. A table takes ACCESS
-//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well. Scans and writes in the counters say whether it is
+//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well; DROP SCHEMA … CASCADE drops all that is in it. Scans and writes in the counters say whether it is
 //! in use.
 
 use model::{LockLevel, QualifiedName, Severity};
@@ -18,13 +18,34 @@ pub(super) const CHECK: Check = Check {
     run,
 };
 
+/// The tables and views of schemas that go with all that is in them.
+fn with_schemas(step: &Step<'_>, schemas: &[sql::WrittenName]) -> Vec<LintFinding> {
+    let dropped = |schema: &String| schemas.iter().any(|s| s.name == *schema);
+    let relations = &step.facts.snapshot.relations;
+    relations
+        .iter()
+        .filter(|r| dropped(&r.name.schema) && r.partition_bound.is_none() && step.relation(&r.name).is_some())
+        .map(|r| {
+            step.finding(
+                &CHECK,
+                &r.name,
+                (LockLevel::AccessExclusive, Held::Instant),
+                format!("{} is dropped with its schema", r.name),
+                "CASCADE drops all that is in the schema and what depends on it. Statements that name any of it fail from then \
+                 on, and the data is not to be had back.",
+            )
+        })
+        .collect()
+}
+
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let Action::Drop { kind, names, cascade, if_exists, .. } = step.action else { return Vec::new() };
     let what = match kind {
         Dropped::Table => "table",
         Dropped::View => "view",
         Dropped::MaterializedView => "materialized view",
-        Dropped::Index | Dropped::Other => return Vec::new(),
+        Dropped::Schema if *cascade => return with_schemas(step, names),
+        Dropped::Index | Dropped::Schema | Dropped::Other => return Vec::new(),
     };
     // What is not there is not dropped; views are not in a snapshot's list.
     let absent = |n: &QualifiedName| {

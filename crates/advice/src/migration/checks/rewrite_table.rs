@@ -35,7 +35,13 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         );
         return vec![found.with("lock", LockLevel::AccessExclusive)];
     }
-    let tables = tables.into_iter().filter(|t| !step.is_new(t));
+    // What is as it should be already stays as it is.
+    let is_so = |table: &QualifiedName| match (what, step.relation(table)) {
+        ("SET LOGGED", Some(relation)) => !relation.unlogged,
+        ("SET UNLOGGED", Some(relation)) => relation.unlogged,
+        _ => false,
+    };
+    let tables = tables.into_iter().filter(|t| !step.is_new(t) && !is_so(t));
     tables
         .map(|table| {
             step.finding(

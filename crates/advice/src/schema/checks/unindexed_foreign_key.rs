@@ -2,7 +2,8 @@
 //!
 //! PostgreSQL indexes the referenced side only. Deleting or updating a referenced row then reads the whole referencing
 //! table, row by row. What supports it: a valid B-tree, GiST or (for one column) hash or SP-GiST index whose first keys are the
-//! columns in any order, whole or partial on `IS NOT NULL` of them. What does not: other partial indexes, BRIN, GIN, another
+//! columns in any order, whole or partial on `IS NOT NULL` of them. GIN does for arrays and, with
+//! btree_gin, for scalar types. What does not: other partial indexes, BRIN, GIN of documents, another
 //! collation, an index with another column first. A partitioned table needs one on every partition.
 
 use model::snapshot::{Constraint, ForeignKeyTarget, Relation};
