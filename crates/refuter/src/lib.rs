@@ -20,6 +20,7 @@ mod database;
 mod error;
 mod generator;
 mod outcome;
+mod policies;
 mod pool;
 mod run;
 mod server;
@@ -28,5 +29,6 @@ mod statement;
 mod verdict;
 
 pub use error::{Error, Side};
+pub use policies::policies_of_one;
 pub use server::{Options, Refuter, ddl_snapshot};
 pub use verdict::{Answer, Difference, Verdict, Witness};

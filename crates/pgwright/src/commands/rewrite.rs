@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::Snapshot;
 use postgres::Target;
-use refuter::{Options as RefuterOptions, Refuter, Verdict, Witness};
+use refuter::{Options as RefuterOptions, Refuter, Verdict, Witness, policies_of_one};
 use serde::Serialize;
 use sql::Rewriter;
 
@@ -280,6 +280,10 @@ async fn try_to_refute(
         for rewrite in &mut statement.rewrites {
             let State::Refused { reasons } = &rewrite.state else { continue };
             let reasons = reasons.clone();
+            // Tiny databases know no policies, so they try nothing of what policies may hide.
+            if !policies_of_one(snapshot, &statement.query, &rewrite.rewrite.sql).is_empty() {
+                continue;
+            }
             // A text with parameters that the statement does not have cannot be compared.
             let verdict = refuter.compare(&statement.query, &rewrite.rewrite.sql).await;
             rewrite.state = match verdict {

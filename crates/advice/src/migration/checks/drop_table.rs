@@ -1,8 +1,8 @@
 //! Is a table or view dropped that programs may still ask for?
 //!
 //! Every statement that names it fails from that moment, and a table's data is not to be had back. A table takes ACCESS
-//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well; DROP SCHEMA … CASCADE drops all that is in it. Scans and writes in the counters say whether it is
-//! in use.
+//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well; DROP SCHEMA … CASCADE drops all that is in it. Scans and
+//! writes in the counters say whether it is in use.
 
 use model::{LockLevel, QualifiedName, Severity};
 use sql::{Action, Dropped};

@@ -10,7 +10,7 @@ use cluster::Binaries;
 use model::Snapshot;
 use model::snapshot::Setting;
 use postgres::{BagChecksum, ChecksumOptions, Target};
-use refuter::{Answer, Options, Refuter, Side, Verdict, Witness, ddl_snapshot};
+use refuter::{Answer, Options, Refuter, Side, Verdict, Witness, ddl_snapshot, policies_of_one};
 use serde::Serialize;
 use sql::{Place, Proof, Rewriter};
 
@@ -133,7 +133,15 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
     }
     .await;
     spinner.finish_and_clear();
-    let (verdict, notes) = compared?;
+    let (verdict, mut notes) = compared?;
+    let guarded = policies_of_one(&snapshot, &before.statement, &after.statement);
+    if !guarded.is_empty() {
+        let guarded: Vec<String> = guarded.iter().map(ToString::to_string).collect();
+        notes.push(format!(
+            "Row security policies were not tried: they may hide rows of {} from one of the statements only.",
+            guarded.join(", ")
+        ));
+    }
     for note in &notes {
         context.printer.status(&format!("note: {note}"));
     }
