@@ -21,6 +21,7 @@ server_present() { have postgres || ls /usr/lib/postgresql/*/bin/postgres >/dev/
 contrib_present() { ls /usr/share/postgresql/*/extension/pg_stat_statements.control >/dev/null 2>&1; }
 hypopg_present() { ls /usr/share/postgresql/*/extension/hypopg.control >/dev/null 2>&1; }
 partman_present() { ls /usr/share/postgresql/*/extension/pg_partman.control >/dev/null 2>&1; }
+cron_present() { ls /usr/share/postgresql/*/extension/pg_cron.control >/dev/null 2>&1; }
 # An extension for the server which is there, or for the one that the package "postgresql" brings.
 extension_package() {
     local major
@@ -57,6 +58,7 @@ install_with_apt() {
         python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
         hypopg_present || packages+=("$(extension_package hypopg)")
         partman_present || packages+=("$(extension_package partman)")
+        cron_present || packages+=("$(extension_package cron)")
     fi
     if [ ${#packages[@]} -eq 0 ]; then
         say "every Debian package that is needed is installed"
