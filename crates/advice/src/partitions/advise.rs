@@ -103,6 +103,10 @@ const MOST_PROPOSALS: usize = 4;
 const USUAL_PARTITIONS: f64 = 36.0;
 /// What has to be saved of the time of a table's statements.
 const WORTH_SAVING: f64 = 0.1;
+/// The size, indexes included, below which a table is read as a whole in no time: what is tried without being named.
+const SMALL: u64 = 100 << 20;
+/// What has to be saved of the time of the statements of such a table.
+const WORTH_SAVING_OF_SMALL: f64 = 0.5;
 /// What upkeep may cost of it, when there are other reasons.
 const MAY_COST: f64 = 0.05;
 /// From this size on VACUUM, REINDEX and a restore of the whole take hours, and those of a part minutes.
@@ -488,7 +492,8 @@ pub fn judge(facts: &TableFacts, trials: &[Trial]) -> Verdict {
             Bytes(in_a_year as u64)
         ));
     }
-    let worth = net >= WORTH_SAVING || (other_reasons && net >= -MAY_COST);
+    let enough = if bytes < SMALL { WORTH_SAVING_OF_SMALL } else { WORTH_SAVING };
+    let worth = net >= enough || (other_reasons && net >= -MAY_COST);
     if !worth {
         reasons.push(why_not(facts, trial, net, other_reasons));
     }
@@ -512,17 +517,90 @@ fn why_not(facts: &TableFacts, trial: &Trial, net: f64, other_reasons: bool) -> 
             worse.factor
         );
     }
+    let bytes = Bytes(facts.table_bytes.0 + facts.index_bytes.0);
+    if net >= WORTH_SAVING {
+        return format!(
+            "It occupies {bytes}: below {} less than {:.0} % is not worth what partitions ask for, and no old rows are deleted \
+             in bulk.",
+            Bytes(SMALL),
+            100.0 * WORTH_SAVING_OF_SMALL
+        );
+    }
     format!(
-        "Less than {:.0} % is not worth what partitions ask for, no old rows are deleted in bulk, and {} are no burden to \
+        "Less than {:.0} % is not worth what partitions ask for, no old rows are deleted in bulk, and {bytes} are no burden to \
          keep: its indexes find what is asked for.",
-        100.0 * WORTH_SAVING,
-        Bytes(facts.table_bytes.0 + facts.index_bytes.0)
+        100.0 * WORTH_SAVING
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::part_names;
+    use std::collections::BTreeMap;
+
+    use model::{Bytes, QualifiedName};
+
+    use super::{DeletesByAge, SMALL, TableFacts, judge, part_names};
+    use crate::partitions::Trial;
+
+    fn of_size(bytes: u64) -> TableFacts {
+        TableFacts {
+            table: QualifiedName::new("public", "t"),
+            rows: 500_000.0,
+            table_bytes: Bytes(bytes - 1000),
+            index_bytes: Bytes(1000),
+            inserted_per_day: 0.0,
+            counted_days: 30.0,
+            workload_ms: 1000.0,
+            workload_share: 1.0,
+            compared_ms: BTreeMap::new(),
+            deletes_by_age: None,
+        }
+    }
+
+    fn that_saves(saved_ms: f64) -> Trial {
+        Trial {
+            division: "LIST (status), 4 parts".into(),
+            partitions: 5,
+            largest_rows: 200_000.0,
+            largest_pages: 5000,
+            statements: 3,
+            pruning: 2,
+            total_ms: 1000.0,
+            saved_ms,
+            planning_ms: 0.0,
+            planning_now_ms: 0.0,
+            planning_before: None,
+            planning_after: None,
+            index_bytes_before: Bytes(0),
+            index_bytes_after: Bytes(0),
+            worse: Vec::new(),
+            widened: Vec::new(),
+            lost_references: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_small_table_has_to_gain_much() {
+        for (bytes, saved_ms, worth) in [
+            (SMALL, 100.0, true),
+            (SMALL, 99.0, false),
+            (SMALL - 1, 100.0, false),
+            (SMALL - 1, 499.0, false),
+            (SMALL - 1, 500.0, true),
+        ] {
+            let verdict = judge(&of_size(bytes), &[that_saves(saved_ms)]);
+            assert_eq!(verdict.worth, worth, "{bytes} {saved_ms}: {verdict:#?}");
+        }
+        let small = of_size(97 << 20);
+        let why = judge(&small, &[that_saves(300.0)]).reasons.join(" ");
+        assert!(why.contains("It occupies 97.0 MB: below 100 MB less than 50 % is not worth"), "{why}");
+        let why = judge(&small, &[that_saves(50.0)]).reasons.join(" ");
+        assert!(why.contains("Less than 10 % is not worth"), "{why}");
+        // Old rows that go are a reason at any size.
+        let deletes = DeletesByAge { column: "at".into(), calls: 10, rows: 1e5, total_ms: 50.0 };
+        let verdict = judge(&TableFacts { deletes_by_age: Some(deletes), ..small }, &[that_saves(0.0)]);
+        assert!(verdict.worth, "{verdict:#?}");
+    }
 
     #[test]
     fn partitions_of_a_list_are_called_after_their_values() {

@@ -245,6 +245,40 @@ async fn rows_of_one_moment_are_looked_up_by_their_key() {
     assert!(read < LOADED * LOADED / 10, "{read} entries of the index were read");
 }
 
+/// Writers that add as much in the time of each turn of carrying over as the turn takes off do not keep it from its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn carrying_over_ends_where_writers_keep_up_with_it() {
+    const ADDED: i64 = 150;
+    const MANY_TURNS: i64 = 40;
+    let world = World::on(testkit::any_server()).await;
+    world.sql(TABLE).await;
+    let before: i64 = world.value("select count(*) from t").await.parse().unwrap();
+    let url = world.url.clone();
+    let (mut step, mut turns) = (Step::NotNull, 0);
+    let mut on_event = |event: ConversionEvent| {
+        if let ConversionEvent::Began { step: began } = event {
+            step = began;
+        }
+        let turn = event == (ConversionEvent::Began { step: Step::CatchUp })
+            || matches!(event, ConversionEvent::Drained { .. });
+        if turn && step == Step::CatchUp && turns < MANY_TURNS {
+            turns += 1;
+            let first = 1_000_000 + turns * ADDED;
+            let last = first + ADDED - 1;
+            meanwhile(
+                &url,
+                &format!("insert into t select g, '2026-02-02' from generate_series({first}, {last}) g"),
+            );
+        }
+    };
+    let done = conversion::convert(&world.target, &request(Method::Rewrite), &patient(), &mut on_event).await;
+    done.unwrap_or_else(|e| panic!("{}", shown(&e)));
+    assert!((3..MANY_TURNS).contains(&turns), "{turns} turns");
+    // What the last turn left is carried over by the swap.
+    assert_eq!(world.value("select relkind from pg_class where oid = 't'::regclass").await, "p");
+    assert_eq!(world.value("select count(*) from t").await, (before + turns * ADDED).to_string());
+}
+
 /// What only newer servers have: what makes it, what it is called when it is refused; nothing when it is carried.
 const NEWER: &[(u32, &str, Option<&str>)] = &[
     (18, "alter table t add constraint x check (id > 0) not enforced", None),
