@@ -64,6 +64,7 @@ pub fn table(table: &str, rows: f64, columns: &[&str]) -> Relation {
         options: Vec::new(),
         unlogged: false,
         row_security: false,
+        access_method: None,
         parent: None,
         partition_key: None,
         partition_bound: None,

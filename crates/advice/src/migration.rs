@@ -254,6 +254,9 @@ impl State {
                 let on = value.as_deref().is_some_and(|v| v.chars().any(|c| c.is_ascii_digit() && c != '0'));
                 self.set_lock_timeout(on, *local);
             }
+            Action::Set { name, value, local } if name == "timezone" => {
+                self.set_time_zone(value.as_deref(), *local);
+            }
             Action::Rename { table, what: Renamed::Column(old), to } => {
                 let table = resolve(table);
                 let of = |name: &str| (table.clone(), name.to_owned());

@@ -158,6 +158,9 @@ pub struct Relation {
     pub unlogged: bool,
     /// `pg_class.relrowsecurity`.
     pub row_security: bool,
+    /// The method that keeps its rows; `None` without one and in files of before.
+    #[serde(default)]
+    pub access_method: Option<String>,
     /// The partitioned or inherited parent.
     pub parent: Option<QualifiedName>,
     /// `pg_get_partkeydef` of a partitioned table.

@@ -14,6 +14,7 @@ SELECT /* pgwright:relations */
     coalesce(c.reloptions, '{}') AS options,
     c.relpersistence = 'u' AS unlogged,
     c.relrowsecurity AS row_security,
+    m.amname::pg_catalog.text AS access_method,
     pn.nspname::pg_catalog.text AS parent_schema,
     p.relname::pg_catalog.text AS parent_name,
     CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
@@ -50,6 +51,7 @@ LEFT JOIN (
 ) AS h ON h.inhrelid = c.oid
 LEFT JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent
 LEFT JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
+LEFT JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
 LEFT JOIN pg_catalog.pg_depend AS d
     ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND d.objid = c.oid

@@ -162,6 +162,13 @@ pub enum TableChange {
         /// The constraint.
         name: String,
     },
+    /// `DROP CONSTRAINT`.
+    DropConstraint {
+        /// The constraint.
+        name: String,
+        /// `CASCADE`.
+        cascade: bool,
+    },
     /// `ATTACH PARTITION`.
     Attach {
         /// The partition.
@@ -180,6 +187,8 @@ pub enum TableChange {
     Rewrite {
         /// In words of SQL.
         what: &'static str,
+        /// The access method, when one is named.
+        method: Option<String>,
     },
     /// Storage parameters, statistics targets and the like: SHARE UPDATE EXCLUSIVE.
     Parameters,
@@ -479,6 +488,7 @@ fn alter_table(alter: &AlterTableStmt) -> Vec<Action> {
 fn table_change(command: &AlterTableCmd) -> TableChange {
     let def = command.def.as_ref().and_then(|d| d.node.as_ref());
     let column = || command.name.clone();
+    let rewrite = |what| TableChange::Rewrite { what, method: None };
     let Ok(kind) = AlterTableType::try_from(command.subtype) else { return TableChange::Catalog };
     match (kind, def) {
         (AlterTableType::AtAddColumn, Some(NodeEnum::ColumnDef(column))) => {
@@ -498,6 +508,10 @@ fn table_change(command: &AlterTableCmd) -> TableChange {
             }
         }
         (AlterTableType::AtValidateConstraint, _) => TableChange::Validate { name: column() },
+        (AlterTableType::AtDropConstraint, _) => TableChange::DropConstraint {
+            name: column(),
+            cascade: command.behavior == DropBehavior::DropCascade as i32,
+        },
         (AlterTableType::AtAttachPartition, Some(NodeEnum::PartitionCmd(partition))) => TableChange::Attach {
             partition: partition.name.as_ref().map_or_else(nameless, written),
             bound: partition.bound.as_ref().and_then(crate::partition_bound::written),
@@ -506,11 +520,14 @@ fn table_change(command: &AlterTableCmd) -> TableChange {
             partition: partition.name.as_ref().map_or_else(nameless, written),
             concurrently: partition.concurrent,
         },
-        (AlterTableType::AtSetTableSpace, _) => TableChange::Rewrite { what: "SET TABLESPACE" },
-        (AlterTableType::AtSetLogged, _) => TableChange::Rewrite { what: "SET LOGGED" },
-        (AlterTableType::AtSetUnLogged, _) => TableChange::Rewrite { what: "SET UNLOGGED" },
-        (AlterTableType::AtSetAccessMethod, _) => TableChange::Rewrite { what: "SET ACCESS METHOD" },
-        (AlterTableType::AtSetExpression, _) => TableChange::Rewrite { what: "SET EXPRESSION" },
+        (AlterTableType::AtSetTableSpace, _) => rewrite("SET TABLESPACE"),
+        (AlterTableType::AtSetLogged, _) => rewrite("SET LOGGED"),
+        (AlterTableType::AtSetUnLogged, _) => rewrite("SET UNLOGGED"),
+        (AlterTableType::AtSetAccessMethod, _) => TableChange::Rewrite {
+            what: "SET ACCESS METHOD",
+            method: Some(column()).filter(|name| !name.is_empty()),
+        },
+        (AlterTableType::AtSetExpression, _) => rewrite("SET EXPRESSION"),
         (
             AlterTableType::AtDetachPartitionFinalize
             | AlterTableType::AtSetStatistics
@@ -546,7 +563,7 @@ fn new_column(column: &ColumnDef) -> NewColumn {
             Ok(ConstrType::ConstrDefault) => {
                 if let Some(expression) = &inner.raw_expr {
                     new.default = crate::idea::expression((**expression).clone()).ok();
-                    new.default_calls = calls(expression);
+                    new.default_calls = crate::idea::calls(expression);
                 }
             }
             Ok(ConstrType::ConstrIdentity) => new.numbered = true,
@@ -594,37 +611,6 @@ fn constraint(node: &Node) -> Option<NewConstraint> {
         not_valid: inner.skip_validation,
         using_index: text(&inner.indexname),
     })
-}
-
-/// Functions in an expression; `now` for the key words that mean it.
-fn calls(node: &Node) -> Vec<String> {
-    fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
-        match value {
-            serde_json::Value::Object(map) => {
-                if let Some(call) = map.get("FuncCall") {
-                    let name: Vec<&str> = call
-                        .get("funcname")
-                        .and_then(|n| n.as_array())
-                        .into_iter()
-                        .flatten()
-                        .filter_map(|n| n.pointer("/node/String/sval").and_then(|s| s.as_str()))
-                        .filter(|part| *part != "pg_catalog")
-                        .collect();
-                    found.push(name.join("."));
-                }
-                map.values().for_each(|v| walk(v, found));
-            }
-            serde_json::Value::Array(items) => items.iter().for_each(|v| walk(v, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    if let Ok(tree) = serde_json::to_value(node) {
-        walk(&tree, &mut found);
-    }
-    found.sort();
-    found.dedup();
-    found
 }
 
 #[cfg(test)]

@@ -331,6 +331,37 @@ pub(crate) fn constant(node: &Node) -> Option<String> {
     })
 }
 
+/// Functions in an expression; `now` for the key words that mean it.
+pub(crate) fn calls(node: &Node) -> Vec<String> {
+    fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                if let Some(call) = map.get("FuncCall") {
+                    let name: Vec<&str> = call
+                        .get("funcname")
+                        .and_then(|n| n.as_array())
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|n| n.pointer("/node/String/sval").and_then(|s| s.as_str()))
+                        .filter(|part| *part != "pg_catalog")
+                        .collect();
+                    found.push(name.join("."));
+                }
+                map.values().for_each(|v| walk(v, found));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|v| walk(v, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(tree) = serde_json::to_value(node) {
+        walk(&tree, &mut found);
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};

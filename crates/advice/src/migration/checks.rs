@@ -41,6 +41,7 @@ checks! {
     create_partition_of,
     detach_partition_blocking,
     drop_column,
+    drop_constraint_cascade,
     drop_index_blocking,
     drop_table,
     lock_table,

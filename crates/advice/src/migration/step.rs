@@ -18,6 +18,9 @@ pub(crate) struct State {
     wrapped: bool,
     lock_timeout: bool,
     local_lock_timeout: bool,
+    /// What `TimeZone` was set to, for the session and for the transaction.
+    time_zone: Option<String>,
+    local_time_zone: Option<String>,
     /// Tables and indexes that the migrations made.
     pub made: BTreeSet<QualifiedName>,
     /// Constraints that the open transaction added NOT VALID.
@@ -40,6 +43,8 @@ impl State {
         self.in_transaction = single_transaction;
         self.lock_timeout = false;
         self.local_lock_timeout = false;
+        self.time_zone = None;
+        self.local_time_zone = None;
         self.told_of_lock_timeout.set(false);
         self.unvalidated.clear();
     }
@@ -52,6 +57,7 @@ impl State {
     pub(super) fn end(&mut self) {
         self.in_transaction = self.wrapped;
         self.local_lock_timeout = false;
+        self.local_time_zone = None;
         self.unvalidated.clear();
     }
 
@@ -64,6 +70,7 @@ impl State {
         self.in_transaction = outer;
         if !outer {
             self.local_lock_timeout = false;
+            self.local_time_zone = None;
             self.unvalidated.clear();
         }
     }
@@ -74,6 +81,21 @@ impl State {
         } else {
             self.lock_timeout = on;
         }
+    }
+
+    pub(super) fn set_time_zone(&mut self, zone: Option<&str>, local: bool) {
+        let zone = zone.map(str::to_owned);
+        if !local {
+            self.local_time_zone = None;
+            self.time_zone = zone;
+        } else if self.in_transaction {
+            self.local_time_zone = zone;
+        }
+    }
+
+    /// The `TimeZone` that the migration set.
+    pub(crate) fn time_zone(&self) -> Option<&str> {
+        self.local_time_zone.as_deref().or(self.time_zone.as_deref())
     }
 
     pub(crate) fn has_lock_timeout(&self) -> bool {
@@ -182,8 +204,13 @@ impl<'a> Step<'a> {
 
     /// Whether texts of moments without an offset are UTC, as far as the server's configuration tells.
     pub(crate) fn writes_utc(&self) -> bool {
+        self.server_zone().is_some_and(is_utc)
+    }
+
+    /// The `TimeZone` that sessions get, as far as the server's configuration tells.
+    pub(crate) fn server_zone(&self) -> Option<&'a str> {
         let zone = self.facts.snapshot.settings.get("TimeZone").filter(|s| s.source != "session");
-        zone.is_some_and(|s| ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu"].contains(&s.setting.as_str()))
+        zone.map(|s| s.setting.as_str())
     }
 
     /// Size and rows of a table with its partitions; `None` when the snapshot does not have it.
@@ -278,6 +305,11 @@ impl<'a> Step<'a> {
         finding.key = format!("{}:{}:{subject}", check.id, self.file);
         LintFinding { finding, remedy: None }
     }
+}
+
+/// Whether a `TimeZone` is UTC by one of its names.
+pub(crate) fn is_utc(zone: &str) -> bool {
+    ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu"].iter().any(|name| zone.eq_ignore_ascii_case(name))
 }
 
 /// The safe sequence.

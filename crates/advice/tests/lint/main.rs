@@ -10,6 +10,7 @@ mod faults;
 mod migrations;
 mod scans;
 mod traps;
+mod types;
 mod updates;
 
 use advice::schema::{Beside, LintFinding, Settings, Thresholds, lint};

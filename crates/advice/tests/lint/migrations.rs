@@ -144,6 +144,18 @@ const CASES: &[Case] = &[
         "alter table %.t drop column a",
         &["alter table %.t alter column a drop default"],
     )),
+    unproposed(Case {
+        locked: Some("r"),
+        ..case(
+            "drop-constraint-cascade",
+            "alter table %.q drop constraint q_pkey cascade",
+            &[
+                "alter table %.q drop constraint q_a_key cascade",
+                "alter table %.r drop constraint r_q_fkey cascade",
+                "alter table %.q drop constraint q_pkey",
+            ],
+        )
+    }),
     case("drop-index-blocking", "drop index %.t_v", &["drop index concurrently %.t_v"]),
     unproposed(case(
         "drop-table",
@@ -183,6 +195,14 @@ const CASES: &[Case] = &[
         &["alter table %.t set (fillfactor = 90)"],
     )),
     unproposed(case("rewrite-table", "alter table %.t set unlogged", &["alter table %.t set logged"])),
+    Case {
+        since: 15,
+        ..unproposed(case(
+            "rewrite-table",
+            "alter table %.t set unlogged",
+            &["alter table %.t set access method heap"],
+        ))
+    },
     unproposed(unlocked(case("rewrite-table", "vacuum full %.t", &["vacuum %.t"]))),
     unproposed(case("rewrite-table", "cluster %.t using t_v", &["vacuum %.t"])),
     case(
@@ -218,6 +238,8 @@ const BASE: &str = "
     create table %.m1 partition of %.m for values from (0) to (100);
     create table %.new (id int not null);
     create table %.big (a int);
+    create table %.q (id int primary key, a int unique);
+    create table %.r (q int references %.q);
     insert into %.p select generate_series(1, 100);
     insert into %.t select n, mod(n, 100) + 1, n from generate_series(1, 200) n;
     insert into %.new select generate_series(100, 199);
@@ -228,16 +250,16 @@ const BASE: &str = "
     update pg_class set reltuples = 1e6, relpages = 0 where oid = '%.big'::regclass;
 ";
 
-fn judge(snapshot: &Snapshot, sql: &str) -> (Report, Remarks) {
+pub(crate) fn judge(snapshot: &Snapshot, sql: &str) -> (Report, Remarks) {
     let file = MigrationFile { name: "m.sql".into(), text: sql.to_owned() };
     lint(&[file], snapshot, &Settings::default(), &[], false)
 }
 
-fn found<'a>(report: &'a Report, check: &str) -> Vec<&'a LintFinding> {
+pub(crate) fn found<'a>(report: &'a Report, check: &str) -> Vec<&'a LintFinding> {
     report.findings.iter().filter(|f| f.finding.check == check).collect()
 }
 
-async fn run(client: &Client, sql: &str, of: &str) {
+pub(crate) async fn run(client: &Client, sql: &str, of: &str) {
     client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{of}: {sql}: {e:?}"));
 }
 

@@ -266,6 +266,7 @@ fn check_partitions_and_kinds(s: &Snapshot) {
     assert_eq!(leaf.parent, Some(name("public", "part")));
     assert_eq!(leaf.partition_bound.as_deref(), Some("FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')"));
     assert_eq!(relation("summary").kind, RelationKind::MaterializedView);
+    assert_eq!([&part.access_method, &leaf.access_method], [&None, &Some("heap".into())]);
     let parent = relation("parent");
     assert!(parent.unlogged && relation("child").parent == Some(name("public", "parent")));
     // Empty itself, but its children have rows.

@@ -175,6 +175,7 @@ fn relation(table: &QualifiedName) -> Relation {
         options: Vec::new(),
         unlogged: false,
         row_security: false,
+        access_method: None,
         parent: None,
         partition_key: None,
         partition_bound: None,

@@ -290,6 +290,7 @@ pub(crate) mod tests {
             options: Vec::new(),
             unlogged: false,
             row_security: false,
+            access_method: None,
             parent: None,
             partition_key: None,
             partition_bound: None,

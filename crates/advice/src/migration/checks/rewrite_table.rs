@@ -3,6 +3,7 @@
 //! `VACUUM FULL`, `CLUSTER`, `SET TABLESPACE`, `SET LOGGED`, `SET UNLOGGED`, `SET ACCESS METHOD` and `SET EXPRESSION` hold
 //! ACCESS EXCLUSIVE from beginning to end, and need the space of the table once more.
 
+use model::snapshot::RelationKind;
 use model::{LockLevel, QualifiedName, Severity};
 use sql::{Action, TableChange};
 
@@ -21,7 +22,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let (what, tables): (&str, Vec<QualifiedName>) = match step.action {
         Action::Vacuum { tables, full: true } => ("VACUUM FULL", tables.iter().map(|t| step.name(t)).collect()),
         Action::Cluster { table } => ("CLUSTER", table.iter().map(|t| step.name(t)).collect()),
-        Action::AlterTable { table, change: TableChange::Rewrite { what } } => (*what, vec![step.name(table)]),
+        Action::AlterTable { table, change: TableChange::Rewrite { what, .. } } => (*what, vec![step.name(table)]),
         _ => return Vec::new(),
     };
     if tables.is_empty() {
@@ -39,6 +40,19 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let is_so = |table: &QualifiedName| match (what, step.relation(table)) {
         ("SET LOGGED", Some(relation)) => !relation.unlogged,
         ("SET UNLOGGED", Some(relation)) => relation.unlogged,
+        // Of a partitioned table only what partitions get that are made later.
+        ("SET ACCESS METHOD" | "SET TABLESPACE", Some(relation))
+            if relation.kind == RelationKind::PartitionedTable =>
+        {
+            true
+        }
+        ("SET ACCESS METHOD", Some(relation)) => {
+            let given = match step.action {
+                Action::AlterTable { change: TableChange::Rewrite { method: Some(name), .. }, .. } => Some(name.as_str()),
+                _ => step.facts.snapshot.setting("default_table_access_method"),
+            };
+            given.is_some() && relation.access_method.as_deref() == given
+        }
         _ => false,
     };
     let tables = tables.into_iter().filter(|t| !step.is_new(t) && !is_so(t));
