@@ -223,6 +223,7 @@ fn add_table(
         options: Vec::new(),
         unlogged: false,
         row_security: false,
+        access_method: Some("heap".into()),
         parent: None,
         partition_key: None,
         partition_bound: None,
