@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::advisor;
 use crate::benchmark_server::search;
+use crate::fidelity::median;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -157,14 +158,10 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
             );
         }
     }
-    let median = |mut errors: Vec<f64>| {
-        errors.sort_by(f64::total_cmp);
-        errors.get(errors.len() / 2).copied()
-    };
     let seconds = report["seconds"].as_f64().unwrap_or(args.seconds as f64);
     let summary = serde_json::json!({
-        "p99_error": median(errors),
-        "p99_error_with_log": median(errors_with_log),
+        "p99_error": median(&errors),
+        "p99_error_with_log": median(&errors_with_log),
         "overhead": cpu_seconds / seconds,
         "looks": report["looks"],
         "late_looks": report["late_looks"],
