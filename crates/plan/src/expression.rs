@@ -30,15 +30,20 @@ pub enum Wrapping {
 pub fn wrapped_columns(condition: &str) -> Vec<Wrapping> {
     let mut found = Vec::new();
     for clause in clauses(condition) {
-        let Some((left, right)) = comparison(clause) else { continue };
-        let side = match (is_value(left), is_value(right)) {
-            (false, true) => left,
-            (true, false) => right,
-            _ => continue,
-        };
+        let Some(side) = compared_with_value(clause) else { continue };
         found.extend(wrapping(side));
     }
     found
+}
+
+/// The side of a comparison that is compared with a value.
+fn compared_with_value(clause: &str) -> Option<&str> {
+    let (left, right) = comparison(clause)?;
+    match (is_value(left), is_value(right)) {
+        (false, true) => Some(left),
+        (true, false) => Some(right),
+        _ => None,
+    }
 }
 
 /// Columns that are cast to a type of texts and compared with a value: column and type. Of a `varchar` that is no harm, of a
@@ -46,12 +51,7 @@ pub fn wrapped_columns(condition: &str) -> Vec<Wrapping> {
 pub fn columns_as_text(condition: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for clause in clauses(condition) {
-        let Some((left, right)) = comparison(clause) else { continue };
-        let side = match (is_value(left), is_value(right)) {
-            (false, true) => left,
-            (true, false) => right,
-            _ => continue,
-        };
+        let Some(side) = compared_with_value(clause) else { continue };
         if let Some((column, to)) = column_cast(side)
             && is_textual(to)
         {

@@ -35,7 +35,7 @@ pub(crate) use self::sets::{branches_are_disjoint, contradict, families, listed}
 use super::facts::{Facts, Proofs, Scope};
 use super::functions::{self, Volatility};
 use super::level::{Level, column};
-use super::tree::{Body, Column, Distinct, Expr, From, Query, Select};
+use super::tree::{Body, Call, Column, Distinct, Expr, From, Query, Select};
 use super::walk::{Child, has_aggregate, has_window};
 
 /// Where a query stands, which says what of its answer counts.
@@ -483,6 +483,22 @@ pub(crate) fn at_this_level(expr: &mut Expr, change: &mut dyn FnMut(&mut Expr)) 
         }
     });
     change(expr);
+}
+
+/// Puts another expression in place of each aggregate of a level; gives whether there was one for all.
+fn replace_aggregates(expr: &mut Expr, new: impl Fn(&Call) -> Option<Expr>) -> bool {
+    let mut all = true;
+    at_this_level(expr, &mut |e| {
+        let Expr::Call(call) = e else { return };
+        if call.over.is_some() || !functions::is_aggregate(call) {
+            return;
+        }
+        match new(call) {
+            Some(new) => *e = new,
+            None => all = false,
+        }
+    });
+    all
 }
 
 /// Every level in the order of [`Query::levels`], with its role.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::super::dependencies::determines;
-use super::super::functions::{ignores_duplicates, is_aggregate};
+use super::super::functions::ignores_duplicates;
 use super::super::level::substitute;
 use super::super::tree::{Call, Column, Distinct, Expr, From, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
 use super::joins::followed;
 use super::literals::as_value;
-use super::{Normalizer, Site};
+use super::{Normalizer, Site, replace_aggregates};
 
 impl Normalizer<'_, '_> {
     /// `SELECT a.id, max(b.x) FROM a LEFT JOIN b … GROUP BY a.id`: where the keys are one row of `a`, each aggregate over
@@ -180,18 +180,8 @@ struct Row<'r, 's, 'a> {
 
 impl Row<'_, '_, '_> {
     fn replace(&mut self, expr: &mut Expr) {
-        let mut bad = false;
-        super::at_this_level(expr, &mut |e| {
-            let Expr::Call(call) = e else { return };
-            if call.over.is_some() || !is_aggregate(call) {
-                return;
-            }
-            match self.scalar(call) {
-                Some(new) => *e = new,
-                None => bad = true,
-            }
-        });
-        self.bad |= bad;
+        let all = replace_aggregates(expr, |call| self.scalar(call));
+        self.bad |= !all;
     }
 
     /// The column of a joined table that a filter asks not to be NULL.

@@ -13,7 +13,7 @@ use super::super::tree::{Call, Column, Distinct, Expr, From, Output, Query, Sele
 use super::super::walk::{ChildMut, has_aggregate, has_window};
 use super::joins::apart;
 use super::literals::as_value;
-use super::{Normalizer, Role, Site, at_this_level};
+use super::{Normalizer, Role, Site, at_this_level, replace_aggregates};
 
 /// The sources of groups, and who names columns of them.
 struct Rows<'r> {
@@ -29,18 +29,8 @@ impl Rows<'_> {
 
     /// Puts a subquery over the rows in place of each aggregate.
     fn replace(&mut self, expr: &mut Expr) {
-        let mut bad = false;
-        at_this_level(expr, &mut |e| {
-            let Expr::Call(call) = e else { return };
-            if call.over.is_some() || !is_aggregate(call) {
-                return;
-            }
-            match self.scalar(call) {
-                Some(new) => *e = new,
-                None => bad = true,
-            }
-        });
-        self.bad |= bad;
+        let all = replace_aggregates(expr, |call| self.scalar(call));
+        self.bad |= !all;
     }
 
     fn scalar(&self, call: &Call) -> Option<Expr> {
