@@ -56,11 +56,8 @@ pub(super) async fn write<M: CostModel>(
             let shown = most_changed(selection, decision, &base, &touched, (&before_set, &after_set));
             selection.evaluator.plan_examples(&shown, &before_set).await?;
             selection.evaluator.plan_examples(&shown, &after_set).await?;
-            unchecked -= selection
-                .evaluator
-                .plan_at_most(unchecked, touched.iter().copied(), &after_set)
-                .await?
-                .min(unchecked);
+            unchecked -=
+                selection.evaluator.plan_at_most(unchecked, touched.iter().copied(), &after_set).await?;
             let mut after = before.clone();
             for s in touched {
                 after[s] = selection.evaluator.estimate(s, &after_set).cost;
@@ -101,6 +98,11 @@ pub(super) async fn write<M: CostModel>(
     Ok(advice)
 }
 
+/// What a statement's time changes by, given its costs as things are, before and after.
+fn saved_of(statement: &WorkloadStatement, base: f64, before: f64, after: f64) -> f64 {
+    statement.total_ms * (before - after) / base.max(f64::MIN_POSITIVE)
+}
+
 /// The statements whose plans are shown, as far as known plans tell: those that a step changes most.
 fn most_changed<M: CostModel>(
     selection: &mut Selection<'_, '_, M>,
@@ -114,8 +116,7 @@ fn most_changed<M: CostModel>(
         .map(|s| {
             let before = selection.evaluator.estimate(*s, before_set).cost;
             let after = selection.evaluator.estimate(*s, after_set).cost;
-            let total_ms = decision.workload.statements[*s].total_ms;
-            ((total_ms * (before - after) / base[*s].max(f64::MIN_POSITIVE)).abs(), *s)
+            (saved_of(&decision.workload.statements[*s], base[*s], before, after).abs(), *s)
         })
         .filter(|(change, _)| *change > 0.0)
         .collect();
@@ -258,8 +259,7 @@ impl View<'_> {
                 }
             }
             if relative > 0.01 {
-                let base = self.base[s].max(f64::MIN_POSITIVE);
-                effects.push((statement.total_ms * (before - after) / base, s));
+                effects.push((saved_of(statement, self.base[s], before, after), s));
             }
         }
         effects.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()).then(a.1.cmp(&b.1)));

@@ -557,28 +557,6 @@ mod tests {
         }
     }
 
-    fn that_saves(saved_ms: f64) -> Trial {
-        Trial {
-            division: "LIST (status), 4 parts".into(),
-            partitions: 5,
-            largest_rows: 200_000.0,
-            largest_pages: 5000,
-            statements: 3,
-            pruning: 2,
-            total_ms: 1000.0,
-            saved_ms,
-            planning_ms: 0.0,
-            planning_now_ms: 0.0,
-            planning_before: None,
-            planning_after: None,
-            index_bytes_before: Bytes(0),
-            index_bytes_after: Bytes(0),
-            worse: Vec::new(),
-            widened: Vec::new(),
-            lost_references: Vec::new(),
-        }
-    }
-
     #[test]
     fn a_small_table_has_to_gain_much() {
         for (bytes, saved_ms, worth) in [
@@ -588,17 +566,18 @@ mod tests {
             (SMALL - 1, 499.0, false),
             (SMALL - 1, 500.0, true),
         ] {
-            let verdict = judge(&of_size(bytes), &[that_saves(saved_ms)]);
+            let verdict = judge(&of_size(bytes), &[Trial::that_saves(saved_ms)]);
             assert_eq!(verdict.worth, worth, "{bytes} {saved_ms}: {verdict:#?}");
         }
         let small = of_size(97 << 20);
-        let why = judge(&small, &[that_saves(300.0)]).reasons.join(" ");
+        let why = judge(&small, &[Trial::that_saves(300.0)]).reasons.join(" ");
         assert!(why.contains("It occupies 97.0 MB: below 100 MB less than 50 % is not worth"), "{why}");
-        let why = judge(&small, &[that_saves(50.0)]).reasons.join(" ");
+        let why = judge(&small, &[Trial::that_saves(50.0)]).reasons.join(" ");
         assert!(why.contains("Less than 10 % is not worth"), "{why}");
         // Old rows that go are a reason at any size.
         let deletes = DeletesByAge { column: "at".into(), calls: 10, rows: 1e5, total_ms: 50.0 };
-        let verdict = judge(&TableFacts { deletes_by_age: Some(deletes), ..small }, &[that_saves(0.0)]);
+        let verdict =
+            judge(&TableFacts { deletes_by_age: Some(deletes), ..small }, &[Trial::that_saves(0.0)]);
         assert!(verdict.worth, "{verdict:#?}");
     }
 

@@ -115,7 +115,6 @@ pub fn judge_intervals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Bytes;
 
     fn text(of: (Option<Interval>, Option<Interval>)) -> (String, String) {
         let text = |i: Option<Interval>| i.map_or_else(String::new, |i| i.to_string());
@@ -141,23 +140,12 @@ mod tests {
     #[test]
     fn what_saves_little_is_left_as_it_is() {
         let trial = |saved_ms: f64, planning_ms: f64| Trial {
-            division: String::new(),
             partitions: 9,
             largest_rows: 1.0,
-            largest_pages: 5000,
             statements: 1,
             pruning: 1,
-            total_ms: 1000.0,
-            saved_ms,
             planning_ms,
-            planning_now_ms: 0.0,
-            planning_before: None,
-            planning_after: None,
-            index_bytes_before: Bytes(0),
-            index_bytes_after: Bytes(0),
-            worse: Vec::new(),
-            widened: Vec::new(),
-            lost_references: Vec::new(),
+            ..Trial::that_saves(saved_ms)
         };
         let tried = |longer: bool, saved_ms: f64, planning_ms: f64| TriedInterval {
             table: QualifiedName::new("public", "t"),

@@ -66,6 +66,32 @@ pub struct Trial {
     pub lost_references: Vec<LostReference>,
 }
 
+#[cfg(test)]
+impl Trial {
+    /// One of statements that took a second, and would take so much less.
+    pub(super) fn that_saves(saved_ms: f64) -> Self {
+        Self {
+            division: "LIST (status), 4 parts".into(),
+            partitions: 5,
+            largest_rows: 200_000.0,
+            largest_pages: 5000,
+            statements: 3,
+            pruning: 2,
+            total_ms: 1000.0,
+            saved_ms,
+            planning_ms: 0.0,
+            planning_now_ms: 0.0,
+            planning_before: None,
+            planning_after: None,
+            index_bytes_before: Bytes(0),
+            index_bytes_after: Bytes(0),
+            worse: Vec::new(),
+            widened: Vec::new(),
+            lost_references: Vec::new(),
+        }
+    }
+}
+
 impl Trial {
     /// What is saved of the time of the statements that touch the table, planning counted.
     pub fn net_share(&self) -> f64 {

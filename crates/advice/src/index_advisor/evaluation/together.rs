@@ -66,8 +66,7 @@ impl<M: CostModel> Evaluator<'_, M> {
         wanted: Vec<Wanted>,
         stopped: impl Fn(&Self) -> bool,
     ) -> Result<(), CostError> {
-        let is_unknown = |w: &Wanted| self.executions[w.statement][w.number].answer(&w.on).is_none();
-        let mut unknown: Vec<Wanted> = wanted.into_iter().filter(is_unknown).collect();
+        let mut unknown: Vec<Wanted> = wanted.into_iter().filter(|w| self.is_unknown(w)).collect();
         while !unknown.is_empty() && !stopped(self) {
             let rest = unknown.split_off(unknown.len().min(self.at_once.next()));
             let configurations: Vec<Configuration> = unknown
@@ -93,33 +92,41 @@ impl<M: CostModel> Evaluator<'_, M> {
         statements: impl IntoIterator<Item = usize>,
         set: &BTreeSet<CandidateId>,
     ) -> Result<(), CostError> {
-        let mut wanted = Vec::new();
-        for statement in statements {
-            let on: BTreeSet<CandidateId> = set.intersection(&self.relevant[statement]).copied().collect();
-            let numbers = 0..self.executions[statement].len();
-            wanted.extend(numbers.map(|number| Wanted { statement, number, on: on.clone() }));
-        }
-        self.plan_all(wanted).await
+        self.plan_all(self.all_of(statements, set)).await
     }
 
-    /// Plans executions of some statements under a set where that is not known yet, so many at most; gives how many.
+    /// The same, so many executions at most, and until the search is stopped; gives how many.
     pub async fn plan_at_most(
         &mut self,
         most: usize,
         statements: impl IntoIterator<Item = usize>,
         set: &BTreeSet<CandidateId>,
     ) -> Result<usize, CostError> {
+        let mut unknown = self.all_of(statements, set);
+        unknown.retain(|w| self.is_unknown(w));
+        unknown.truncate(most);
+        let planned = unknown.len();
+        self.plan_until_stopped(unknown).await?;
+        Ok(planned)
+    }
+
+    /// All executions of some statements under a set.
+    fn all_of(
+        &self,
+        statements: impl IntoIterator<Item = usize>,
+        set: &BTreeSet<CandidateId>,
+    ) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for statement in statements {
             let on: BTreeSet<CandidateId> = set.intersection(&self.relevant[statement]).copied().collect();
-            let unknown = |number: &usize| self.executions[statement][*number].answer(&on).is_none();
-            let numbers = (0..self.executions[statement].len()).filter(unknown);
+            let numbers = 0..self.executions[statement].len();
             wanted.extend(numbers.map(|number| Wanted { statement, number, on: on.clone() }));
         }
-        wanted.truncate(most);
-        let planned = wanted.len();
-        self.plan_until_stopped(wanted).await?;
-        Ok(planned)
+        wanted
+    }
+
+    fn is_unknown(&self, wanted: &Wanted) -> bool {
+        self.executions[wanted.statement][wanted.number].answer(&wanted.on).is_none()
     }
 
     /// Plans statements as things are: of each execution the first spelling that PostgreSQL accepts.
