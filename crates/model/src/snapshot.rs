@@ -14,6 +14,10 @@ use crate::name::QualifiedName;
 use crate::schema::SchemaFacts;
 use crate::units::{Bytes, Millis};
 
+mod constraints;
+
+pub use constraints::{CheckCondition, Constraint, ConstraintKind, ForeignKeyTarget};
+
 /// The version of the file format. A reader refuses files of a newer one.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -463,49 +467,6 @@ pub struct Index {
     pub last_idx_scan: Option<DateTime<Utc>>,
     /// Statistics of its expressions, by attribute number within the index (from 1).
     pub expression_statistics: BTreeMap<i16, ColumnStatistics>,
-}
-
-/// What a constraint is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // The names are SQL's own.
-pub enum ConstraintKind {
-    PrimaryKey,
-    Unique,
-    ForeignKey,
-    Check,
-    Exclusion,
-}
-
-/// A row of `pg_constraint`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Constraint {
-    /// The unquoted name.
-    pub name: String,
-    /// The table it is on.
-    pub table: QualifiedName,
-    /// Its kind.
-    pub kind: ConstraintKind,
-    /// The unquoted names of its columns in order.
-    pub columns: Vec<String>,
-    /// What a foreign key references.
-    pub references: Option<ForeignKeyTarget>,
-    /// `convalidated`.
-    pub validated: bool,
-    /// `pg_get_constraintdef()`.
-    pub definition: String,
-}
-
-/// The referenced side of a foreign key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ForeignKeyTarget {
-    /// The referenced table.
-    pub table: QualifiedName,
-    /// The unquoted names of the referenced columns, paired with the constraint's own.
-    pub columns: Vec<String>,
-    /// Whether deleting or updating a referenced row must look at this table, which is always so
-    /// except for a partition's inherited copy.
-    pub enforced_here: bool,
 }
 
 /// A row of `pg_statistic_ext`.

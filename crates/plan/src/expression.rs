@@ -18,9 +18,38 @@ pub enum Wrapping {
     Call {
         /// The function as printed.
         function: String,
+        /// The last column in the brackets, as printed.
+        column: String,
         /// The whole call.
         text: String,
     },
+    /// `(column + value)`, `(column ->> 'key')`, `(column * other)`.
+    Operator {
+        /// The operators as printed, each once.
+        operators: Vec<String>,
+        /// The columns as printed, each once.
+        columns: Vec<String>,
+        /// The whole expression.
+        text: String,
+    },
+}
+
+impl Wrapping {
+    /// A column as printed that the comparison needs the value of.
+    pub fn column(&self) -> &str {
+        match self {
+            Wrapping::Cast { column, .. } | Wrapping::Call { column, .. } => column,
+            Wrapping::Operator { columns, .. } => columns.first().map_or("", String::as_str),
+        }
+    }
+
+    /// What is compared, as printed.
+    pub fn text(&self) -> String {
+        match self {
+            Wrapping::Cast { column, to } => format!("({column})::{to}"),
+            Wrapping::Call { text, .. } | Wrapping::Operator { text, .. } => text.clone(),
+        }
+    }
 }
 
 /// Casts and calls around a column that is compared with a value, in any of the `AND`ed clauses.
@@ -80,7 +109,7 @@ fn clauses(condition: &str) -> Vec<&str> {
 fn comparison(clause: &str) -> Option<(&str, &str)> {
     let inner = strip_brackets(clause);
     let (at, operator) =
-        top_level_words(inner).into_iter().find(|(_, w)| matches!(*w, "=" | "<" | "<=" | ">" | ">="))?;
+        top_level_words(inner).into_iter().find(|(_, w)| *w != "<>" && is_comparison(w))?;
     Some((inner[..at].trim(), inner[at + operator.len()..].trim()))
 }
 
@@ -147,33 +176,86 @@ fn strip_brackets(text: &str) -> &str {
     }
 }
 
-/// Whether it is a constant, a parameter or the result of an InitPlan, perhaps cast.
+/// Whether it is known before the scan: a constant, a parameter, the result of an InitPlan or this moment, perhaps cast or
+/// calculated with.
 fn is_value(text: &str) -> bool {
-    let text = text.trim_start_matches('(');
+    let bare = bare_of(text);
+    match sides(bare) {
+        Some((left, _, right)) => is_value(left) && is_value(right),
+        None => is_plain_value(bare.trim_start_matches('(')),
+    }
+}
+
+fn is_plain_value(text: &str) -> bool {
     text.starts_with(|c: char| c == '\'' || c == '$' || c == '-' || c.is_ascii_digit())
-        || text.starts_with("InitPlan ")
-        || text.starts_with("ANY ('{")
-        || text.starts_with("now()")
-        || text.starts_with("CURRENT_")
-        || text.starts_with("true")
-        || text.starts_with("false")
+        || ["InitPlan ", "ANY ('{", "now()", "CURRENT_"].iter().any(|start| text.starts_with(start))
+        || ["true", "false"].contains(&text)
+}
+
+/// The sides of the only operator at the outermost level that does not compare.
+fn sides(text: &str) -> Option<(&str, &str, &str)> {
+    let is_operator = |word: &str| !word.is_empty() && word.chars().all(|c| "+-*/<>=~!@#%^&|`?".contains(c));
+    let mut found = top_level_words(text).into_iter().filter(|(_, word)| is_operator(word));
+    let (at, operator) = found.next()?;
+    (found.next().is_none() && at > 0 && !is_comparison(operator))
+        .then(|| (text[..at].trim(), operator, text[at + operator.len()..].trim()))
 }
 
 fn wrapping(side: &str) -> Option<Wrapping> {
-    if side.starts_with('(') {
-        let (column, to) = column_cast(side)?;
+    if let Some((column, to)) = column_cast(side) {
         return (!is_textual(to)).then(|| Wrapping::Cast { column: column.into(), to: to.into() });
+    }
+    if side.starts_with('(') {
+        let (mut operators, mut columns) = (Vec::new(), Vec::new());
+        let whole = operands(without_cast(side), &mut operators, &mut columns);
+        return (whole && !columns.is_empty()).then(|| Wrapping::Operator { operators, columns, text: side.into() });
     }
     let open = side.find('(')?;
     let (function, arguments) = side.split_at(open);
     let close = closing_bracket(arguments)?;
     let rest = &arguments[close + 1..];
-    let has_column = split_arguments(&arguments[1..close]).into_iter().any(mentions_column);
-    (is_column(function)
-        && !function.starts_with("ANY")
-        && (rest.is_empty() || rest.starts_with("::"))
-        && has_column)
-        .then(|| Wrapping::Call { function: function.into(), text: side.into() })
+    let column = split_arguments(&arguments[1..close]).into_iter().find_map(mentioned_column)?;
+    (is_column(function) && !function.starts_with("ANY") && (rest.is_empty() || rest.starts_with("::")))
+        .then(|| Wrapping::Call { function: function.into(), column: column.into(), text: side.into() })
+}
+
+/// An expression without the brackets and casts around it.
+fn bare_of(text: &str) -> &str {
+    let inner = strip_brackets(without_cast(text));
+    if inner.len() == text.len() { inner } else { bare_of(inner) }
+}
+
+/// `(…)::type` without the type.
+fn without_cast(text: &str) -> &str {
+    match closing_bracket(text) {
+        Some(close) if text.starts_with('(') && text[close + 1..].starts_with("::") => &text[..=close],
+        _ => text,
+    }
+}
+
+/// Collects the operators and columns of an expression that is made of columns, values and operators of two sides only;
+/// whether it is one.
+fn operands(text: &str, operators: &mut Vec<String>, columns: &mut Vec<String>) -> bool {
+    let add = |to: &mut Vec<String>, what: &str| {
+        if !to.iter().any(|known| known == what) {
+            to.push(what.into());
+        }
+    };
+    let bare = bare_of(text);
+    if is_value(bare) {
+        return true;
+    }
+    if is_column(bare) {
+        add(columns, bare);
+        return true;
+    }
+    let Some((left, operator, right)) = sides(bare) else { return false };
+    add(operators, operator);
+    operands(left, operators, columns) && operands(right, operators, columns)
+}
+
+fn is_comparison(word: &str) -> bool {
+    matches!(word, "=" | "<" | "<=" | ">" | ">=" | "<>")
 }
 
 /// `(column)::type` as column and type.
@@ -193,10 +275,10 @@ fn split_arguments(text: &str) -> Vec<&str> {
     text.rsplit([',', ' ']).map(str::trim).filter(|a| !a.is_empty()).collect()
 }
 
-fn mentions_column(argument: &str) -> bool {
+fn mentioned_column(argument: &str) -> Option<&str> {
     let bare = argument.trim_start_matches('(');
     let bare = bare.split("::").next().unwrap_or(bare).trim_end_matches(')');
-    is_column(bare)
+    is_column(bare).then_some(bare)
 }
 
 /// Whether it is one or two identifiers, `column` or `alias.column`.
@@ -232,8 +314,10 @@ mod tests {
             [cast("r.at", "date")]
         );
         assert_eq!(wrapped_columns("('2024-01-01'::date >= (at)::date)"), [cast("at", "date")]);
-        let call =
-            |function: &str, text: &str| Wrapping::Call { function: function.into(), text: text.into() };
+        let call = |function: &str, text: &str| {
+            let column = if function == "lower" { "email" } else { "at" };
+            Wrapping::Call { function: function.into(), column: column.into(), text: text.into() }
+        };
         assert_eq!(wrapped_columns("(lower(email) = 'x'::text)"), [call("lower", "lower(email)")]);
         assert_eq!(
             wrapped_columns("(lower((email)::text) = 'x'::text)"),
@@ -250,6 +334,30 @@ mod tests {
     }
 
     #[test]
+    fn operators_around_compared_columns_are_found() {
+        for (condition, operators, columns) in [
+            ("((total * '2'::numeric) > '100'::numeric)", "*", "total"),
+            ("((t.id + 1) = 78)", "+", "t.id"),
+            ("(100 < (1 + (id * 2)))", "+ *", "id"),
+            ("((at + '01:00:00'::interval) > '2024-01-01 00:00:00'::timestamp without time zone)", "+", "at"),
+            ("((at + '01:00:00'::interval) >= now())", "+", "at"),
+            ("((now() - at) > '1 day'::interval)", "-", "at"),
+            ("((doc ->> 'kind'::text) = 'a -> b'::text)", "->>", "doc"),
+            ("(((doc -> 'a'::text) ->> 'b'::text) = 'x'::text)", "->> ->", "doc"),
+            ("(((doc ->> 'n'::text))::integer = 5)", "->>", "doc"),
+            ("((((a)::text || ' '::text) || (b)::text) = 'x y'::text)", "||", "a b"),
+            ("((price * (quantity)::numeric) > '5'::numeric)", "*", "price quantity"),
+            ("((id % 10) = 3)", "%", "id"),
+        ] {
+            let found = wrapped_columns(condition);
+            let [Wrapping::Operator { operators: o, columns: c, .. }] = &found[..] else {
+                panic!("{condition}: {found:?}")
+            };
+            assert_eq!((o.join(" ").as_str(), c.join(" ").as_str()), (operators, columns), "{condition}");
+        }
+    }
+
+    #[test]
     fn what_an_index_can_serve_is_left_alone() {
         for condition in [
             "(status = 'failed'::text)",
@@ -259,6 +367,10 @@ mod tests {
             "(lower(a) = lower(b))",
             "(random() < '0.5'::double precision)",
             "(at > (now() - '1 day'::interval))",
+            "(at > ('2024-01-01'::date + '1 day'::interval))",
+            "((a + 1) = b)",
+            "((a + (SubPlan 1)) > 5)",
+            "((a <> 5) = true)",
             "((a = 1) OR ((b)::date = '2024-01-01'::date))",
             "(NOT (SubPlan 1))",
             "",

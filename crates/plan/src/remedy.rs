@@ -221,6 +221,7 @@ fn rewrite(check: &str) -> &'static str {
             "keyset pagination: WHERE (sort columns, id) > (last row seen) … LIMIT instead of OFFSET"
         }
         "no-pruning" => "the bare partition key compared with a range: key >= from AND key < to",
+        "arithmetic-blocks-index" => "the bare column compared with a value that is calculated once",
         "cast-blocks-index" => {
             "the value cast to the column's type, or a half-open range, instead of a cast of the column"
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::snapshot::{ConstraintKind, Relation, RelationKind};
+use model::snapshot::{Relation, RelationKind};
 use model::{Bytes, Finding, LockLevel, Millis, ObjectRef, QualifiedName, Severity, quote_identifier};
 use sql::{Action, Block, ScriptStatement, WrittenName};
 
@@ -193,10 +193,8 @@ impl<'a> Step<'a> {
     /// The expressions of a table's valid check constraints, of the catalog and of the migration.
     pub(crate) fn valid_checks(&self, table: &QualifiedName) -> Vec<&str> {
         let in_catalog = self.facts.constraints(table).iter().filter_map(|c| {
-            let expression = c.definition.trim_end_matches(" NOT VALID").strip_prefix("CHECK (")?;
-            let expression = expression.trim_end_matches(" NO INHERIT").strip_suffix(')')?;
             let validated = c.validated || self.state.validated.contains(&(table.clone(), c.name.clone()));
-            (c.kind == ConstraintKind::Check && validated).then_some(expression)
+            c.check_condition().filter(|_| validated).map(|check| check.expression)
         });
         let in_migration = self.state.checks.iter().filter(|(of, _, _, valid)| of == table && *valid);
         in_catalog.chain(in_migration.map(|(_, _, expression, _)| expression.as_str())).collect()

@@ -6,7 +6,7 @@
 use model::{Severity, Snapshot};
 
 use super::seq_scan_reads_too_much::reads_too_much;
-use super::{Check, Diagnosis, Place, Remedy, Run, subject, Thresholds};
+use super::{Check, Diagnosis, Place, Remedy, Run, kept_from_use, subject, Thresholds};
 use crate::expression::{Wrapping, columns_as_text, wrapped_columns};
 use crate::facts::relation_of;
 use crate::node::{Node, Plan};
@@ -36,7 +36,7 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
         // One finding per node: the first wrapped column is named, the filter shows the others.
         let first = wrapped_columns(filter).into_iter().find_map(|w| match w {
             Wrapping::Cast { column, to } => Some((column, to)),
-            Wrapping::Call { .. } => None,
+            Wrapping::Call { .. } | Wrapping::Operator { .. } => None,
         });
         let Some((column, to)) = first.or_else(|| as_text(database, node, filter)) else { continue };
         found.push(
@@ -44,13 +44,14 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
                 node,
                 Severity::Warning,
                 format!("filter on {} compares {column} cast to {to}", subject(node)),
-                "The index on the column holds the column and not the cast value. Compare the bare column with a value of its \
+                "An index on the column holds the column and not the cast value. Compare the bare column with a value of its \
                  own type: pass an integer instead of a numeric or a text, a half-open range of timestamps instead of a date. \
                  If the cast must stay and is immutable, index the expression.",
             )
             .weighing(plan.own_weight(node))
             .with("filter", filter)
-            .with("rows removed", count(node.rows_removed())),
+            .with("rows removed", count(node.rows_removed()))
+            .with_all(kept_from_use(database, node, &column)),
         );
     }
     found

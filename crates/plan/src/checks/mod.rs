@@ -46,6 +46,11 @@ impl Diagnosis {
         self.evidence.push(Evidence::new(name, value));
         self
     }
+
+    fn with_all(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
 }
 
 /// Where a symptom stands, seen from its cause.
@@ -153,6 +158,7 @@ macro_rules! checks {
 }
 
 checks! {
+    arithmetic_blocks_index,
     bloat_suspected,
     cast_blocks_index,
     cold_cache,
@@ -172,6 +178,7 @@ checks! {
     nested_loop_gone_wrong,
     no_pruning,
     not_in_blow_up,
+    operator_blocks_index,
     planning_dominates,
     row_misestimate,
     seq_scan_reads_too_much,
@@ -293,6 +300,23 @@ fn merge_alike(plan: &Plan, all: &mut Vec<(&Check, Diagnosis)>) {
     }
     let mut kept = into.iter().enumerate().map(|(at, into)| at == *into);
     all.retain(|_| kept.next().unwrap_or(true));
+}
+
+/// The index that would serve the bare column, or that there is none; nothing where the catalogue is not known.
+fn kept_from_use(database: Option<&Snapshot>, node: &Node, column: &str) -> Option<Evidence> {
+    let database = database?;
+    let relation = crate::facts::relation_of(database, node)?;
+    let column = column.rsplit('.').next()?.trim_matches('"');
+    relation.column(column)?;
+    let first = |index: &model::snapshot::Index| {
+        let key = index.definition.keys.first();
+        index.valid && key.is_some_and(|k| matches!(&k.target, model::KeyTarget::Column(name) if name == column))
+    };
+    let found = database.indexes_of(&relation.name).find(|index| first(index));
+    Some(match found {
+        Some(index) => Evidence::new("index kept from use", model::quote_identifier(&index.name.name)),
+        None => Evidence::new("index kept from use", "none: no index begins with the column"),
+    })
 }
 
 /// What to call the relation of a node in a sentence.

@@ -6,7 +6,7 @@
 use model::Severity;
 
 use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
-use crate::expression::{Wrapping, wrapped_columns};
+use crate::expression::wrapped_columns;
 use crate::node::{Node, Plan};
 use crate::render::count;
 
@@ -15,8 +15,10 @@ pub(super) const CHECK: Check = Check {
     title: "partitions are read that a plain condition would leave out",
     explains: &[
         ("seq-scan-reads-too-much", Place::Below),
+        ("arithmetic-blocks-index", Place::Below),
         ("cast-blocks-index", Place::Below),
         ("function-blocks-index", Place::Below),
+        ("operator-blocks-index", Place::Below),
         ("row-misestimate", Place::Below),
         ("row-misestimate", Place::Same),
     ],
@@ -37,10 +39,6 @@ fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
             && empty as f64 >= thresholds.pruning_empty_share * partitions.len() as f64;
         let wrapped = partitions.first().and_then(|p| p.filter.as_deref()).map(wrapped_columns).unwrap_or_default();
         let (Some(wrapping), true, 1) = (wrapped.first(), enough, stems.len()) else { continue };
-        let what = match wrapping {
-            Wrapping::Cast { column, to } => format!("({column})::{to}"),
-            Wrapping::Call { text, .. } => text.clone(),
-        };
         let weight = partitions.iter().map(|p| plan.subtree_weight(p)).sum();
         found.push(
             Diagnosis::new(
@@ -52,7 +50,7 @@ fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
                  key >= from AND key < to.",
             )
             .weighing(weight)
-            .with("wrapped column", what)
+            .with("wrapped column", wrapping.text())
             .with("partitions read", partitions.len())
             .with("rows removed", count(partitions.iter().map(|p| p.rows_removed()).sum())),
         );

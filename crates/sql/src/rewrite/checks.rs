@@ -5,7 +5,7 @@
 //! decides what follows from what.
 
 use model::quote_identifier;
-use model::snapshot::{ConstraintKind, RelationKind};
+use model::snapshot::RelationKind;
 
 use super::facts::{Proofs, Scope};
 use super::tree::{Column, Constant, Expr};
@@ -102,15 +102,10 @@ fn said_of<'c>(
     table: &model::QualifiedName,
     column: &str,
 ) -> Option<&'c str> {
-    let said = &check.definition;
-    if check.kind != ConstraintKind::Check
-        || check.table != *table
-        || !check.validated
-        || ["NO INHERIT", "NOT VALID", "NOT ENFORCED"].iter().any(|mark| said.ends_with(mark))
-    {
+    if check.table != *table || !check.validated {
         return None;
     }
-    let said = said.strip_prefix("CHECK ")?;
+    let said = check.check_condition().filter(|c| c.inherited)?.expression;
     let columns = crate::expression_ingredients(said).columns;
     (columns.len() == 1 && columns.contains(column) && !long_number(said)).then_some(said)
 }

@@ -5,7 +5,7 @@
 //! holds nearly as many rows as the table (`pg_class.reltuples` of both) and is not unique. Queries that do not repeat the predicate
 //! cannot use the index, for nothing.
 
-use model::snapshot::{ConstraintKind, Index, Relation};
+use model::snapshot::{Index, Relation};
 use model::{Change, IndexDefinition, Severity};
 
 use super::{Check, index_ref};
@@ -34,16 +34,12 @@ fn holds_by_check(facts: &Facts<'_>, relation: &Relation, predicate: &str, not_n
     });
     !calls
         && facts.constraints(&relation.name).iter().any(|constraint| {
-            let said = constraint.definition.strip_prefix("CHECK ");
-            let said = said.map(|text| text.strip_suffix(" NO INHERIT").unwrap_or(text));
-            constraint.kind == ConstraintKind::Check
-                && constraint.validated
-                && said.is_some_and(|said| {
-                    let columns = sql::expression_ingredients(said).columns;
+            constraint.validated
+                && constraint.check_condition().is_some_and(|check| {
+                    let columns = sql::expression_ingredients(check.expression).columns;
                     !columns.is_empty()
                         && columns.iter().all(|c| not_null.contains(&c.as_str()))
-                        && !said.ends_with("NOT ENFORCED")
-                        && sql::implies(said, predicate)
+                        && sql::implies(check.expression, predicate)
                 })
         })
 }
