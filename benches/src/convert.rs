@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use apply::partition_conversion::{
-    ConversionEvent, ConversionOptions, ConversionRequest, Method, Step, conversions, convert,
+    ConversionEvent, ConversionOptions, ConversionRequest, DividedBy, Method, Step, conversions, convert,
     finish_conversion, revert_conversion,
 };
 use cluster::{Binaries, Server, ServerOptions};
@@ -78,7 +78,7 @@ fn request() -> Result<ConversionRequest> {
     Ok(ConversionRequest {
         table: table(),
         column: "created_at".into(),
-        interval: "month".parse().map_err(anyhow::Error::msg)?,
+        by: DividedBy::Range("month".parse().map_err(anyhow::Error::msg)?),
         time_zone: "UTC".into(),
         method: Some(Method::Rewrite),
         premake: 2,

@@ -8,6 +8,7 @@ mod check;
 mod findings;
 mod intervals;
 mod layout;
+mod losses;
 mod reading;
 mod sets;
 mod trial;
@@ -20,5 +21,6 @@ pub use check::{
 pub use findings::findings;
 pub use intervals::{TriedInterval, judge_intervals, neighbours};
 pub use layout::{Divided, LostReference, WidenedKey, divide};
+pub use losses::Loss;
 pub use sets::{SetOfPartitions, partitioned_sets, trees};
 pub use trial::{Trial, WorseStatement, touching, trial};

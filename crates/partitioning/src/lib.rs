@@ -46,5 +46,5 @@ pub use archive_location::ArchiveLocation;
 pub use bound::{Bound, Edge, Key, key_text, key_words, typed_literal};
 pub use error::Error;
 pub use grid::{Grid, Part};
-pub use naming::{MAX_NAME_BYTES, default_pattern, fitted};
+pub use naming::{MAX_NAME_BYTES, default_pattern, fitted, list_names};
 pub use tree::{Child, Trees, kind_of};

@@ -5,6 +5,8 @@
 //! for a part of a list. Two partitions of a set never get one name: a pattern that would give it is refused. A name
 //! may have 63 bytes (`NAMEDATALEN`), so a long `{table}` is cut and ends with a hash of the whole.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::{DateTime, ISOWeekDate};
 use model::partition_set::{Interval, TimeUnit};
 use sha2::{Digest as _, Sha256};
@@ -103,6 +105,29 @@ fn pieces(pattern: &str) -> Result<Vec<Piece<'_>>, String> {
     Ok(pieces)
 }
 
+/// What the partitions of a list are called after: its values, as far as they make names that tell them apart and that
+/// nothing else of the set has; or else their numbers.
+pub fn list_names(values: &[Option<String>]) -> Vec<String> {
+    const LONGEST: usize = 20;
+    // The partition that takes the rest, and a table while and after it is converted.
+    const TAKEN: [&str; 4] = ["default", "history", "pgwright_new", "unpartitioned"];
+    let word = |value: &Option<String>| -> String {
+        let kept = value.as_deref().unwrap_or("null").to_lowercase();
+        kept.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    };
+    let words: Vec<String> = values.iter().map(word).collect();
+    let distinct: BTreeSet<&String> = words.iter().collect();
+    let tells = |word: &String| {
+        word.len() <= LONGEST
+            && word.chars().any(|c| c.is_ascii_alphanumeric())
+            && !TAKEN.contains(&word.as_str())
+    };
+    if distinct.len() == words.len() && words.iter().all(tells) {
+        return words;
+    }
+    (1..=values.len()).map(|number| number.to_string()).collect()
+}
+
 /// The name by a pattern.
 pub(crate) fn render(pattern: &str, table: &str, fill: &Fill<'_>) -> Result<String, Error> {
     let wrong = |problem: String| Error::Pattern { pattern: pattern.to_owned(), problem };
@@ -161,5 +186,28 @@ fn filled(mark: &str, fill: &Fill<'_>) -> String {
         Fill::Number(n) if *n < 0 => format!("m{}", n.unsigned_abs()),
         Fill::Number(n) => n.to_string(),
         Fill::Word(word) => (*word).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list_names;
+
+    #[test]
+    fn partitions_of_a_list_are_called_after_their_values() {
+        for (values, names) in [
+            ([Some("eu"), Some("US")], ["eu", "us"]),
+            ([Some("a b"), Some("c")], ["a_b", "c"]),
+            ([Some("a b"), Some("a-b")], ["1", "2"]),
+            ([Some(""), Some("x")], ["1", "2"]),
+            ([Some("übrige"), Some("x")], ["_brige", "x"]),
+            ([Some("x"), None], ["x", "null"]),
+            ([Some("null"), None], ["1", "2"]),
+            ([Some("Default"), Some("x")], ["1", "2"]),
+            ([Some("unpartitioned"), Some("x")], ["1", "2"]),
+        ] {
+            let owned = values.map(|v| v.map(str::to_owned));
+            assert_eq!(list_names(&owned), names, "{values:?}");
+        }
     }
 }

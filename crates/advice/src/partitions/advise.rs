@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::partition_set::{Division, Interval, ListPart, TimeUnit};
 use model::snapshot::{Column, ColumnStatistics, Relation, RelationKind};
 use model::{Bytes, KeyKind, QualifiedName, Snapshot, quote_identifier};
-use partitioning::Grid;
+use partitioning::{Grid, list_names};
 use serde::Serialize;
 use sql::{Operator, StatementKind};
 
-use super::trial::Trial;
+use super::losses::{Loss, in_words, losses, percent, weight};
+use super::trial::{MANY_TIMES, Trial};
 use crate::tables::{Tables, statistics};
 use crate::workload::{Source, Workload, WorkloadStatement};
 
@@ -93,8 +94,21 @@ pub struct Verdict {
     pub worth: bool,
     /// The number of the best trial.
     pub best: Option<usize>,
+    /// The share of the time of its statements that has to be saved, so that it is worth it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<f64>,
+    /// What the best division takes away, which is part of that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     /// Why, in sentences.
     pub reasons: Vec<String>,
+}
+
+impl Verdict {
+    /// Not worth it, and nothing was tried.
+    pub fn untried(reasons: Vec<String>) -> Self {
+        Self { worth: false, best: None, needed: None, losses: Vec::new(), reasons }
+    }
 }
 
 /// How many ways of one table are tried.
@@ -107,14 +121,12 @@ const WORTH_SAVING: f64 = 0.1;
 const SMALL: u64 = 100 << 20;
 /// What has to be saved of the time of the statements of such a table.
 const WORTH_SAVING_OF_SMALL: f64 = 0.5;
-/// What upkeep may cost of it, when there are other reasons.
-const MAY_COST: f64 = 0.05;
+/// What upkeep may cost of it, when there are other reasons, all that is lost counted.
+const MAY_COST: f64 = 0.1;
 /// From this size on VACUUM, REINDEX and a restore of the whole take hours, and those of a part minutes.
 const HARD_TO_KEEP: u64 = 32 << 30;
 /// Shares of the time that differ by less are the same.
 const THE_SAME: f64 = 0.05;
-/// A statement that costs so many times as much is named as the reason.
-const MANY_TIMES: f64 = 2.0;
 /// The share of a table's time that deletes of what is old have to take to be a reason of their own.
 const MUCH_DELETING: f64 = 0.05;
 
@@ -368,24 +380,6 @@ fn count_of(
     grid.covering(*min, *max, 1000).ok().map(|cells| cells.len())
 }
 
-/// What the partitions of a list are called after: its values, as far as they make names that tell them apart.
-fn part_names(values: &[String]) -> Vec<String> {
-    const LONGEST: usize = 20;
-    let words: Vec<String> = values
-        .iter()
-        .map(|value| {
-            let kept = value.to_lowercase();
-            kept.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-        })
-        .collect();
-    let distinct: BTreeSet<&String> = words.iter().collect();
-    let tell = |word: &String| word.len() <= LONGEST && word.chars().any(|c| c.is_ascii_alphanumeric());
-    if distinct.len() == words.len() && words.iter().all(tell) {
-        return words;
-    }
-    (1..=values.len()).map(|number| number.to_string()).collect()
-}
-
 /// A list of the few values of a column that most statements ask for.
 fn list_proposal(relation: &Relation, facts: &TableFacts) -> Option<Proposal> {
     const MOST: usize = 30;
@@ -401,11 +395,11 @@ fn list_proposal(relation: &Relation, facts: &TableFacts) -> Option<Proposal> {
             })
         })?;
     let values = column.statistics.as_ref()?.common_values();
-    let values: Vec<String> = values.into_iter().map(|(value, _)| value).collect();
-    let parts = part_names(&values)
+    let values: Vec<Option<String>> = values.into_iter().map(|(value, _)| Some(value)).collect();
+    let parts = list_names(&values)
         .into_iter()
         .zip(values)
-        .map(|(name, value)| ListPart { name, values: vec![Some(value)] })
+        .map(|(name, value)| ListPart { name, values: vec![value] })
         .collect();
     Some(Proposal {
         division: Division {
@@ -448,13 +442,13 @@ pub fn judge(facts: &TableFacts, trials: &[Trial]) -> Verdict {
     // What is refused counts before what is saved; of those that save the same, the one with the fewest partitions.
     let refused = trials.iter().map(refuses).min().unwrap_or(false);
     let tried = || trials.iter().enumerate().filter(|(_, t)| refuses(t) == refused);
-    let most = tried().map(|(_, t)| t.net_share()).fold(f64::NEG_INFINITY, f64::max);
-    let best = tried().filter(|(_, t)| t.net_share() >= most - THE_SAME).min_by_key(|(_, t)| t.partitions);
+    let gain = |t: &Trial| t.net_share() - weight(&losses(t));
+    let most = tried().map(|(_, t)| gain(t)).fold(f64::NEG_INFINITY, f64::max);
+    let best = tried().filter(|(_, t)| gain(t) >= most - THE_SAME).min_by_key(|(_, t)| t.partitions);
     let Some((at, trial)) = best else {
-        return Verdict { worth: false, best: None, reasons: vec!["Nothing could be tried.".into()] };
+        return Verdict::untried(vec!["Nothing could be tried.".into()]);
     };
     let net = trial.net_share();
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut reasons = Vec::new();
     let bytes = facts.table_bytes.0 + facts.index_bytes.0;
     let in_a_year = bytes as f64 * (1.0 + 365.0 * facts.inserted_per_day / facts.rows.max(1.0));
@@ -492,16 +486,47 @@ pub fn judge(facts: &TableFacts, trials: &[Trial]) -> Verdict {
             Bytes(in_a_year as u64)
         ));
     }
-    let enough = if bytes < SMALL { WORTH_SAVING_OF_SMALL } else { WORTH_SAVING };
-    let worth = net >= enough || (other_reasons && net >= -MAY_COST);
+    let of_itself = match (other_reasons, bytes < SMALL) {
+        (true, _) => -MAY_COST,
+        (false, true) => WORTH_SAVING_OF_SMALL,
+        (false, false) => WORTH_SAVING,
+    };
+    let losses = losses(trial);
+    let needed = of_itself + weight(&losses);
+    let worth = net >= needed;
     if !worth {
-        reasons.push(why_not(facts, trial, net, other_reasons));
+        reasons.push(why_not(facts, trial, net, other_reasons, of_itself, &losses));
     }
-    Verdict { worth, best: Some(at), reasons }
+    Verdict { worth, best: Some(at), needed: Some(needed), losses, reasons }
 }
 
-fn why_not(facts: &TableFacts, trial: &Trial, net: f64, other_reasons: bool) -> String {
-    if other_reasons && net < -MAY_COST {
+fn why_not(
+    facts: &TableFacts,
+    trial: &Trial,
+    net: f64,
+    other_reasons: bool,
+    of_itself: f64,
+    losses: &[Loss],
+) -> String {
+    if net >= of_itself {
+        let needed = of_itself + weight(losses);
+        let (bound, whatever) = match (needed >= 0.0, other_reasons) {
+            (false, _) => (
+                format!("they may take {} more at most", percent(-needed)),
+                format!("{} for less upkeep", percent(-of_itself)),
+            ),
+            (true, true) => (
+                format!("{} less would be needed", percent(needed)),
+                format!("{} more being allowed for less upkeep", percent(-of_itself)),
+            ),
+            (true, false) => (
+                format!("{} less would be needed", percent(needed)),
+                format!("{} whatever the method", percent(of_itself)),
+            ),
+        };
+        return format!("What it takes away weighs more: {bound}, {whatever}, and {}.", in_words(losses));
+    }
+    if other_reasons {
         return "That is more than upkeep would gain.".into();
     }
     if trial.pruning == 0 {
@@ -539,8 +564,8 @@ mod tests {
 
     use model::{Bytes, QualifiedName};
 
-    use super::{DeletesByAge, SMALL, TableFacts, judge, part_names};
-    use crate::partitions::Trial;
+    use super::{DeletesByAge, SMALL, TableFacts, judge};
+    use crate::partitions::{LostReference, Trial, WidenedKey};
 
     fn of_size(bytes: u64) -> TableFacts {
         TableFacts {
@@ -581,16 +606,50 @@ mod tests {
         assert!(verdict.worth, "{verdict:#?}");
     }
 
+    /// A list of states whose rows change state, which would take away two keys and two foreign keys.
     #[test]
-    fn partitions_of_a_list_are_called_after_their_values() {
-        for (values, names) in [
-            (["eu", "US"], ["eu", "us"]),
-            (["a b", "c"], ["a_b", "c"]),
-            (["a b", "a-b"], ["1", "2"]),
-            (["", "x"], ["1", "2"]),
-            (["übrige", "x"], ["_brige", "x"]),
-        ] {
-            assert_eq!(part_names(&values.map(str::to_owned)), names, "{values:?}");
+    fn what_is_taken_away_weighs_against_what_is_saved() {
+        let key = |name: &str, surrogate| WidenedKey {
+            name: name.into(),
+            primary: surrogate,
+            columns: vec!["c".into()],
+            with: "status".into(),
+            surrogate,
+        };
+        let reference = |constraint: &str| LostReference {
+            table: QualifiedName::new("public", "r"),
+            constraint: constraint.into(),
+            columns: vec!["c".into()],
+        };
+        let facts = of_size(260 << 20);
+        let losing = |saved_ms: f64| Trial {
+            widened: vec![key("t_pkey", true), key("t_code_key", false)],
+            lost_references: vec![reference("r_fkey"), reference("s_fkey")],
+            moving_share: 0.2,
+            dearer_share: 0.5,
+            ..Trial::that_saves(saved_ms)
+        };
+        for (saved_ms, worth) in [(190.0, false), (840.0, false), (860.0, true)] {
+            let verdict = judge(&facts, &[losing(saved_ms)]);
+            assert_eq!(verdict.worth, worth, "{saved_ms}: {verdict:#?}");
         }
+        let verdict = judge(&facts, &[losing(190.0)]);
+        let why = verdict.reasons.join(" ");
+        assert!(
+            why.contains("85 % less would be needed, 10 % whatever the method, and 20 % for rows that"),
+            "{why}"
+        );
+        assert!(why.contains("15 % for the foreign key r_fkey of public.r"), "{why}");
+        assert!(why.contains("10 % for t_code_key (c) unique by itself"), "{why}");
+        assert!(why.contains("5 % for t_pkey (c) unique by itself"), "{why}");
+        // Of two ways the one is better that leaves more when all is counted.
+        let verdict = judge(&facts, &[losing(400.0), Trial::that_saves(150.0)]);
+        assert!(verdict.worth && verdict.best == Some(1), "{verdict:#?}");
+        // A key that something counts up keeps nobody from dividing a table whose old rows go.
+        let deletes = DeletesByAge { column: "at".into(), calls: 10, rows: 1e5, total_ms: 100.0 };
+        let log = TableFacts { deletes_by_age: Some(deletes), ..facts };
+        let trial = |saved_ms| Trial { widened: vec![key("t_pkey", true)], ..Trial::that_saves(saved_ms) };
+        assert!(judge(&log, &[trial(-49.0)]).worth);
+        assert!(!judge(&log, &[trial(-51.0)]).worth);
     }
 }

@@ -46,6 +46,8 @@ pub struct WidenedKey {
     pub columns: Vec<String>,
     /// The column that it needs.
     pub with: String,
+    /// Whether it is one column of numbers or UUIDs, whose values something counts up or draws.
+    pub surrogate: bool,
 }
 
 /// A foreign key that would lose what it references.
@@ -318,6 +320,15 @@ impl Divider<'_> {
         self.snapshot.relations.push(child);
     }
 
+    /// Whether a key is one column of numbers or UUIDs.
+    fn is_surrogate(&self, definition: &IndexDefinition) -> bool {
+        let [key] = definition.keys.as_slice() else { return false };
+        let KeyTarget::Column(name) = &key.target else { return false };
+        self.whole
+            .column(name)
+            .is_some_and(|c| matches!(c.base_type.name.as_str(), "int2" | "int4" | "int8" | "uuid"))
+    }
+
     /// The index on the table and on its partitions, and the SQL that makes them.
     fn index(&mut self, index: &Index, names: &[QualifiedName], parts: &[Part]) -> String {
         let mut definition = index.definition.clone();
@@ -329,6 +340,7 @@ impl Divider<'_> {
                 primary: index.primary,
                 columns: columns(&definition),
                 with: key.clone(),
+                surrogate: self.is_surrogate(&definition),
             });
             definition.keys.push(IndexKey::column(key.clone()));
         }

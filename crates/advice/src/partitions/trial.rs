@@ -64,6 +64,10 @@ pub struct Trial {
     pub widened: Vec<WidenedKey>,
     /// Foreign keys of others that go.
     pub lost_references: Vec<LostReference>,
+    /// The share of the calls that assign the partition column, so that rows move.
+    pub moving_share: f64,
+    /// The share of the calls whose statements cost many times as much.
+    pub dearer_share: f64,
 }
 
 #[cfg(test)]
@@ -88,6 +92,8 @@ impl Trial {
             worse: Vec::new(),
             widened: Vec::new(),
             lost_references: Vec::new(),
+            moving_share: 0.0,
+            dearer_share: 0.0,
         }
     }
 }
@@ -99,6 +105,9 @@ impl Trial {
         (self.saved_ms - self.planning_ms) / now_ms.max(f64::MIN_POSITIVE)
     }
 }
+
+/// A statement that costs so many times as much is dearer whatever it saves elsewhere.
+pub(super) const MANY_TIMES: f64 = 2.0;
 
 /// Of how many statements planning is measured.
 const TIMED: usize = 5;
@@ -160,7 +169,15 @@ pub async fn trial<A: CostModel, B: CostModel>(
         worse: worse(&outcome.statements),
         widened: divided.widened.clone(),
         lost_references: divided.lost_references.clone(),
+        moving_share: 0.0,
+        dearer_share: share_of_calls(&outcome.statements, |s| {
+            s.refusal.is_none() && s.cost_after >= MANY_TIMES * s.cost_before
+        }),
     };
+    if let Some(set) = &set {
+        let moving = moving(&only, set);
+        trial.moving_share = share_of_calls(&outcome.statements, |s| moving.contains(&s.queryid));
+    }
     planning(&only, &outcome.statements, &mut trial, as_it_is, as_divided).await?;
     Ok(trial)
 }
@@ -174,6 +191,29 @@ fn prunes(statement: &StatementOutcome, set: &SetOfPartitions) -> bool {
             let reads = read(&e.plan_after, Made::ForTheseValues, set, &aliases);
             reads.values().any(|r| r.planned < partitions || r.removed > 0 || r.row_by_row)
         })
+}
+
+/// The share of the calls that statements of a kind make up; checks of foreign keys are no calls.
+fn share_of_calls(statements: &[StatementOutcome], kind: impl Fn(&StatementOutcome) -> bool) -> f64 {
+    let calls = |of: &dyn Fn(&StatementOutcome) -> bool| -> f64 {
+        let own = statements.iter().filter(|s| s.foreign_key.is_none() && of(s));
+        own.map(|s| s.calls as f64).fold(0.0, |sum, calls| sum + calls)
+    };
+    calls(&kind) / calls(&|_| true).max(1.0)
+}
+
+/// Statements that assign a column of the partition key.
+fn moving(only: &Snapshot, set: &SetOfPartitions) -> BTreeSet<i64> {
+    let workload = Workload::from_snapshot(only, &BTreeMap::new());
+    let assigns = |target: &sql::Target| {
+        target.table == set.table && target.assigned.iter().any(|c| set.key_columns.contains(c))
+    };
+    workload
+        .statements
+        .iter()
+        .filter(|s| s.analysis.target.as_ref().is_some_and(assigns))
+        .map(|s| s.queryid)
+        .collect()
 }
 
 fn worse(statements: &[StatementOutcome]) -> Vec<WorseStatement> {

@@ -11,7 +11,7 @@
 //! Source: PostgreSQL manual, "CREATE TRIGGER", "ALTER TABLE" (ENABLE ALWAYS TRIGGER, which also fires under
 //! `session_replication_role = replica`), "Transaction Isolation".
 
-use model::{QualifiedName, quote_identifier, quote_literal};
+use model::{KeyKind, QualifiedName, quote_identifier, quote_literal};
 
 use super::plan::ConversionPlan;
 
@@ -213,17 +213,25 @@ END",
     /// That a row and a set of identities agree.
     pub fn matches(&self, row: &str, keys: &str) -> String {
         let pairs = self.plan.identity.iter().zip(self.numbered("k"));
+        let equal = |column: &String| match *column == self.plan.column && self.plan.has_null_keys() {
+            true => "IS NOT DISTINCT FROM",
+            false => "=",
+        };
         pairs
-            .map(|(c, k)| format!("{row}.{} = {keys}.{k}", quote_identifier(c)))
+            .map(|(c, k)| format!("{row}.{} {} {keys}.{k}", quote_identifier(c), equal(c)))
             .collect::<Vec<_>>()
             .join(" AND ")
     }
 
     /// The same, so that rows are looked up by the index of the key. Where the statistics do not know yet that many rows
     /// have one value of the partition column, as after a load with `now()`, an index on it alone looks as good, and
-    /// each row would be looked for among all of that value; of a range nobody expects a single row.
+    /// each row would be looked for among all of that value; of a range nobody expects a single row. In a key that
+    /// goes on behind the partition column the entries of that value are read, a page of the index for some hundreds, and
+    /// of the rows one.
+    ///
+    /// Of a hash only an equality tells the partition, and nulls are in no range.
     pub fn looked_up(&self, row: &str, keys: &str) -> String {
-        if self.plan.identity.first() == Some(&self.plan.column) {
+        if self.plan.division.kind == KeyKind::Hash || self.plan.has_null_keys() {
             return self.matches(row, keys);
         }
         let pairs = self.plan.identity.iter().zip(self.numbered("k"));

@@ -201,12 +201,7 @@ async fn copy(site: &Site<'_>, session: &Session, batch: Batch, file: i64) -> Re
 /// How long a small durable commit takes right now.
 async fn commit_latency(site: &Site<'_>) -> Result<std::time::Duration, Error> {
     let began = Instant::now();
-    let touch = format!(
-        "update /* pgwright:conversion_pulse */ pgwright.conversion set changed_at = pg_catalog.clock_timestamp() \
-         where conversion_id = {}",
-        site.id
-    );
-    site.session.batch_execute(&touch).await.map_err(|e| site.failed(&e))?;
+    site.flush().await?;
     Ok(began.elapsed())
 }
 

@@ -1,25 +1,26 @@
 //! Which way suits a table, into which partitions, and what has to be known before? Reads, and changes nothing.
 
 use chrono::Utc;
-use model::{Division, KeyKind, LockLevel, Millis, QualifiedName, quote_identifier};
+use model::{KeyKind, LockLevel, Millis, QualifiedName, quote_identifier};
 use partitioning::{Bound, Edge, Grid, Part};
 use postgres::{Session, Target};
 use tokio_postgres::Client;
 
-use super::attachments::judge;
+use super::attachments::{Attachment, Fate, judge};
+use super::divide::{self, divided};
 use super::failure;
-use super::options::ConversionRequest;
+use super::options::{ConversionRequest, DividedBy};
 use super::plan::{ConversionPlan, ConversionStep, KEPT, Method, NEW, NewPartition, suffixed};
 use super::script;
 use super::site::open_session;
 use super::state;
-use super::subject::{self, Subject};
+use super::subject::{self, Column, Subject};
 use crate::catalog;
 use crate::error::Error;
 use crate::preflight::server_objections;
 
 /// More partitions than this are a mistake in the interval: planning and locking grow with their number.
-const MOST_PARTITIONS: usize = 2000;
+pub(super) const MOST_PARTITIONS: usize = 2000;
 
 /// Rows per second that one session copies, for the estimate; measured on two cores of 2020.
 const COPIED_PER_SECOND: f64 = 150_000.0;
@@ -39,6 +40,28 @@ pub async fn plan_conversion(target: &Target, request: &ConversionRequest) -> Re
         return Ok(open.plan);
     }
     decide(&session, request).await
+}
+
+/// What keeps a table from being rewritten into partitions by a column, from the catalog alone: no row is read.
+///
+/// # Errors
+/// When there is no such table or it cannot be converted at all, or the server cannot be asked.
+pub async fn obstacles(
+    target: &Target,
+    table: &QualifiedName,
+    column: &str,
+    weaken_unique: bool,
+) -> Result<Vec<Attachment>, Error> {
+    let session = open_session(target, &super::options::ConversionOptions::default()).await?;
+    let missing = || failure::new(format!("table {table} does not exist"), "", "");
+    let found = catalog::table_facts(&session, table).await?.ok_or_else(missing)?;
+    let subject = subject::read(&session, found.oid).await?.ok_or_else(missing)?;
+    check_table(&subject)?;
+    if subject.key().is_none() {
+        return Err(no_key(table));
+    }
+    let all = judge(&subject, column, Method::Rewrite, weaken_unique, session.version_num());
+    Ok(all.into_iter().filter(|a| matches!(a.fate, Fate::Refused { .. })).collect())
 }
 
 /// Reads the table and decides.
@@ -73,13 +96,6 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
             "",
         ));
     };
-    let Some(kind) = kind_of(column.type_oid) else {
-        return Err(failure::new(
-            format!("column {} cannot divide {table} by ranges", quote_identifier(&column.name)),
-            format!("Its type is {}.", column.type_name),
-            "Choose a column of type timestamptz, timestamp, date, smallint, integer, bigint or uuid (version 7).",
-        ));
-    };
     if !column.generated.is_empty() {
         return Err(failure::new(
             format!("column {} is generated and cannot be a partition key", quote_identifier(&column.name)),
@@ -87,16 +103,33 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
             "",
         ));
     }
-    let division = Division { key: column.name.clone(), kind, interval: request.interval.clone() };
-    let grid = Grid::new(&division, &request.time_zone, None).map_err(|e| misfit(table, &e))?;
-    let extent = extent(session, &subject, &grid).await?;
     let nulls = !column.not_null && has_null(session, &subject, &column.name).await?;
-    let infinite = request.method != Some(Method::Rewrite) && is_endless(session, &subject, &grid).await?;
-    let chosen = choose(request, &subject, &grid, &extent, nulls, infinite)?;
-    let mut notices = extent.notices.clone();
-    let (partitions, history) = match chosen.method {
-        Method::Rewrite => (rewrite_layout(request, table, &grid, &extent, &mut notices)?, None),
-        Method::Attach => attach_layout(request, table, &grid, &extent)?,
+    if nulls && becomes_not_null(request, &subject, column) {
+        return Err(failure::new(
+            format!("column {} of {table} holds nulls", quote_identifier(&column.name)),
+            "A row without a partition key has no partition, and a unique key cannot hold it.",
+            "Give those rows a value first.",
+        ));
+    }
+    let division = divided(session, request, &subject, column).await?;
+    let grid = Grid::new(&division, &request.time_zone, None).map_err(|e| misfit(table, &e))?;
+    let mut notices = Vec::new();
+    let (chosen, partitions, history) = match request.by {
+        DividedBy::Range(_) => {
+            let extent = extent(session, &subject, &grid).await?;
+            let infinite =
+                request.method != Some(Method::Rewrite) && is_endless(session, &subject, &grid).await?;
+            let chosen = choose(request, &subject, &grid, &extent, infinite)?;
+            let (partitions, history) = match chosen.method {
+                Method::Rewrite => (rewrite_layout(request, table, &grid, &extent, &mut notices)?, None),
+                Method::Attach => attach_layout(request, table, &grid, &extent)?,
+            };
+            (chosen, partitions, history)
+        }
+        DividedBy::List | DividedBy::Hash(_) => {
+            let (chosen, partitions) = divide::layout(request, &subject, &grid, &mut notices)?;
+            (chosen, partitions, None)
+        }
     };
     let identity = match (subject.key(), chosen.method) {
         (Some(key), _) => {
@@ -120,7 +153,7 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
             "Use --method attach, or a key of a built-in type.",
         ));
     }
-    if !column.not_null {
+    if becomes_not_null(request, &subject, column) {
         notices.push(format!(
             "Column {} becomes NOT NULL: a partition key that is part of a unique key cannot be null.",
             quote_identifier(&column.name)
@@ -159,6 +192,7 @@ pub(crate) async fn decide(session: &Session, request: &ConversionRequest) -> Re
         version_num: session.version_num(),
         subject,
     };
+    divide::without_clashes(&mut plan, &wanted, &request.time_zone)?;
     plan.steps = steps(&plan);
     names_are_free(session, &plan).await?;
     Ok(plan)
@@ -197,7 +231,13 @@ fn check_table(subject: &Subject) -> Result<(), Error> {
     Err(failure::new(message, "", hint))
 }
 
-fn misfit(table: &QualifiedName, error: &partitioning::Error) -> Error {
+/// Whether the partition column cannot be null any more: lists and hashes take nulls, a primary key does not.
+fn becomes_not_null(request: &ConversionRequest, subject: &Subject, column: &Column) -> bool {
+    let takes_null = !matches!(request.by, DividedBy::Range(_)) && subject.takes_null_keys();
+    !column.not_null && !takes_null
+}
+
+pub(super) fn misfit(table: &QualifiedName, error: &partitioning::Error) -> Error {
     let hint = match error {
         partitioning::Error::TooMany(_) => {
             "Choose a longer interval, or leave old rows to the default partition with --from."
@@ -226,7 +266,7 @@ fn no_key(table: &QualifiedName) -> Error {
 }
 
 /// What a partition column of a built-in type holds.
-fn kind_of(type_oid: u32) -> Option<KeyKind> {
+pub(super) fn kind_of(type_oid: u32) -> Option<KeyKind> {
     Some(match type_oid {
         1184 => KeyKind::TimestampTz,
         1114 => KeyKind::Timestamp,
@@ -244,7 +284,6 @@ struct Extent {
     min: Option<i64>,
     max: Option<i64>,
     now: Option<i64>,
-    notices: Vec<String>,
 }
 
 async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Extent, Error> {
@@ -273,7 +312,7 @@ async fn extent(client: &Client, subject: &Subject, grid: &Grid) -> Result<Exten
     let parse =
         |text: Option<String>| text.map(|t| grid.key(&t)).transpose().map_err(|e| misfit(&subject.table, &e));
     let now = grid.now(Utc::now().timestamp_micros()).map_err(|e| misfit(&subject.table, &e))?;
-    Ok(Extent { min: parse(min)?, max: parse(max)?, now, notices: Vec::new() })
+    Ok(Extent { min: parse(min)?, max: parse(max)?, now })
 }
 
 async fn has_null(client: &Client, subject: &Subject, column: &str) -> Result<bool, Error> {
@@ -303,9 +342,9 @@ async fn is_endless(client: &Client, subject: &Subject, grid: &Grid) -> Result<b
     row.try_get("found").map_err(doing())
 }
 
-struct Chosen {
-    method: Method,
-    why: String,
+pub(super) struct Chosen {
+    pub method: Method,
+    pub why: String,
 }
 
 fn choose(
@@ -313,17 +352,9 @@ fn choose(
     subject: &Subject,
     grid: &Grid,
     extent: &Extent,
-    nulls: bool,
     infinite: bool,
 ) -> Result<Chosen, Error> {
     let table = &subject.table;
-    if nulls {
-        return Err(failure::new(
-            format!("column {} of {table} holds nulls", quote_identifier(&request.column)),
-            "A row without a partition key has no partition, and a unique key cannot hold it.",
-            "Give those rows a value first.",
-        ));
-    }
     // How many partitions the rows would be in, and whether the old table can end soon.
     let misfits = |e: partitioning::Error| misfit(table, &e);
     let cells = match (extent.min, extent.max) {
@@ -390,7 +421,7 @@ fn rewrite_layout(
     {
         notices.push("Some rows lie further in the future than partitions are made for; the default partition takes them.".into());
     }
-    named(table, grid, &parts).map_err(misfits)
+    named(table, grid, &parts, true).map_err(misfits)
 }
 
 /// The partitions that follow, as many as asked for.
@@ -408,17 +439,21 @@ fn ahead(grid: &Grid, parts: &mut Vec<Part>, count: u32) -> Result<(), partition
     Ok(())
 }
 
-fn named(
+/// The partitions with their names, and one for everything else: hashes leave nothing for it.
+pub(super) fn named(
     table: &QualifiedName,
     grid: &Grid,
     parts: &[Part],
+    default: bool,
 ) -> Result<Vec<NewPartition>, partitioning::Error> {
     let mut all = Vec::with_capacity(parts.len() + 1);
     for part in parts {
         all.push(NewPartition { name: grid.name(table, part)?, bound: part.bound.clone() });
     }
-    let default = QualifiedName::new(&table.schema, suffixed(&table.name, "_default"));
-    all.push(NewPartition { name: default, bound: Bound::Default });
+    if default {
+        let name = QualifiedName::new(&table.schema, suffixed(&table.name, "_default"));
+        all.push(NewPartition { name, bound: Bound::Default });
+    }
     Ok(all)
 }
 
@@ -446,19 +481,16 @@ fn attach_layout(
     };
     let skip = parts.len();
     ahead(grid, &mut parts, request.premake.max(1)).map_err(misfits)?;
-    let partitions = named(table, grid, &parts[skip..]).map_err(misfits)?;
+    let partitions = named(table, grid, &parts[skip..], true).map_err(misfits)?;
     Ok((partitions, Some(Bound::Range { lower: Edge::Min, upper })))
 }
 
-/// The names that the conversion needs must not be in use: by relations, by types (each table has one of its name),
-/// or by statistics objects.
-async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Error> {
+/// What the relations are called that the conversion makes or renames.
+fn wanted(plan: &ConversionPlan) -> Vec<QualifiedName> {
     let schema = &plan.table.schema;
-    let mut tables: Vec<QualifiedName> = vec![plan.shadow.clone()];
-    tables.extend(plan.partitions.iter().map(|p| p.name.clone()));
     // The old table's type is renamed with it, and out of the way of another of the same name.
-    let mut relations = tables.clone();
-    relations.push(plan.kept.clone());
+    let mut relations = vec![plan.shadow.clone(), plan.kept.clone()];
+    relations.extend(plan.partitions.iter().map(|p| p.name.clone()));
     for (position, index) in plan.subject.indexes.iter().enumerate() {
         relations.extend([plan.new_index(index), plan.kept_index(index)]);
         let of_partition = |p: &NewPartition| plan.partition_index(&p.name, position, index);
@@ -467,6 +499,17 @@ async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Er
     let beside = |name: &QualifiedName| [NEW, KEPT].map(|s| plan.beside(&name.schema, &name.name, s));
     let identities = plan.subject.sequences.iter().filter(|s| s.identity);
     relations.extend(identities.flat_map(|s| beside(&s.name)));
+    relations
+}
+
+/// The names that the conversion needs must not be in use: by relations, by types (each table has one of its name),
+/// or by statistics objects.
+async fn names_are_free(client: &Client, plan: &ConversionPlan) -> Result<(), Error> {
+    let schema = &plan.table.schema;
+    let relations = wanted(plan);
+    let mut tables: Vec<QualifiedName> = vec![plan.shadow.clone()];
+    tables.extend(plan.partitions.iter().map(|p| p.name.clone()));
+    let beside = |name: &QualifiedName| [NEW, KEPT].map(|s| plan.beside(&name.schema, &name.name, s));
     let statistics: Vec<QualifiedName> =
         plan.subject.statistics.iter().flat_map(|s| beside(&s.name)).collect();
     let schemas = |names: &[QualifiedName]| names.iter().map(|n| n.schema.clone()).collect::<Vec<_>>();
@@ -509,7 +552,7 @@ fn steps(plan: &ConversionPlan) -> Vec<ConversionStep> {
         let expected = seconds.map(|s| Millis(s * 1000.0));
         steps.push(ConversionStep { title: title.into(), sql, lock, lock_detail: detail.into(), expected });
     };
-    let nullable = plan.subject.column(&plan.column).is_some_and(|c| !c.not_null);
+    let nullable = plan.becomes_not_null();
     let check = super::not_null::condition(plan);
     if let Some(check) = &check {
         step(

@@ -15,7 +15,7 @@ pub(crate) const CONSTRAINT: &str = "pgwright_conversion";
 
 /// What is promised of the rows; `None` when nothing has to be.
 pub(crate) fn condition(plan: &ConversionPlan) -> Option<String> {
-    let nullable = plan.subject.column(&plan.column).is_some_and(|c| !c.not_null);
+    let nullable = plan.becomes_not_null();
     match plan.method {
         Method::Attach => plan.history.as_ref().and_then(|bound| bound.check_sql(&plan.division)),
         Method::Rewrite => nullable.then(|| format!("{} IS NOT NULL", quote_identifier(&plan.column))),
@@ -52,7 +52,7 @@ pub(crate) async fn run(site: &Site<'_>) -> Result<Step, Error> {
             format!("ALTER TABLE /* pgwright:convert_validate */ {table} VALIDATE CONSTRAINT {CONSTRAINT}");
         session.batch_execute(&validate).await.map_err(|e| site.failed(&e))?;
     }
-    let nullable = plan.subject.column(&plan.column).is_some_and(|c| !c.not_null);
+    let nullable = plan.becomes_not_null();
     let mut statements = Vec::new();
     if nullable {
         statements.push(format!(
@@ -76,7 +76,7 @@ pub(crate) async fn run(site: &Site<'_>) -> Result<Step, Error> {
 pub(crate) fn undo(plan: &ConversionPlan) -> Vec<String> {
     let table = &plan.table;
     let mut statements = vec![format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {CONSTRAINT}")];
-    if plan.subject.column(&plan.column).is_some_and(|c| !c.not_null) {
+    if plan.becomes_not_null() {
         statements.push(format!(
             "ALTER TABLE {table} ALTER COLUMN {} DROP NOT NULL",
             quote_identifier(&plan.column)

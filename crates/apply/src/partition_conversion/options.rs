@@ -15,8 +15,8 @@ pub struct ConversionRequest {
     pub table: QualifiedName,
     /// The partition column.
     pub column: String,
-    /// How far a partition reaches.
-    pub interval: Interval,
+    /// Into what it is divided by that column.
+    pub by: DividedBy,
     /// The IANA time zone in which days and months begin.
     pub time_zone: String,
     /// The way, or the one that suits.
@@ -27,6 +27,17 @@ pub struct ConversionRequest {
     pub from: Option<String>,
     /// Whether unique keys besides the primary one may get the partition column added.
     pub weaken_unique: bool,
+}
+
+/// Into what a table is divided by its partition column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DividedBy {
+    /// Ranges that reach so far.
+    Range(Interval),
+    /// The values that the column has, each with a partition of its own.
+    List,
+    /// So many partitions by the hash of the value.
+    Hash(u32),
 }
 
 /// How a conversion behaves.

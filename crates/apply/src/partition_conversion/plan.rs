@@ -1,7 +1,7 @@
 //! What will a conversion do? The table, the names, the partitions, and what becomes of everything that hangs on
 //! the table. It is stored with the conversion, so that whoever goes on after an interruption does the same.
 
-use model::{Division, LockLevel, Millis, QualifiedName, quote_identifier};
+use model::{Division, KeyKind, LockLevel, Millis, QualifiedName, quote_identifier};
 use partitioning::Bound;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,20 @@ impl ConversionPlan {
     /// The reasons not to begin.
     pub fn refusals(&self) -> impl Iterator<Item = &Attachment> {
         self.attachments.iter().filter(|a| matches!(a.fate, Fate::Refused { .. }))
+    }
+
+    /// Whether the partition column is made NOT NULL for the partitioned table.
+    pub(crate) fn becomes_not_null(&self) -> bool {
+        let nullable = self.subject.column(&self.column).is_some_and(|c| !c.not_null);
+        nullable && !self.has_null_keys()
+    }
+
+    /// Whether rows may have no value of the partition column.
+    pub(crate) fn has_null_keys(&self) -> bool {
+        let nullable = self.subject.column(&self.column).is_some_and(|c| !c.not_null);
+        nullable
+            && matches!(self.division.kind, KeyKind::List | KeyKind::Hash)
+            && self.subject.takes_null_keys()
     }
 
     /// The name of an index's counterpart while it is made.

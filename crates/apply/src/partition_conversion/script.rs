@@ -3,7 +3,7 @@
 //! Each function gives the statements of one transaction from the stored plan alone. Source: PostgreSQL manual,
 //! "CREATE TABLE" (LIKE, PARTITION OF), "ALTER TABLE", "ALTER SEQUENCE", "CREATE VIEW".
 
-use model::{QualifiedName, quote_identifier, quote_literal};
+use model::{KeyKind, QualifiedName, quote_identifier, quote_literal};
 
 use super::plan::{ConversionPlan, KEPT, Method, NEW};
 use super::subject::{Column, ForeignKey, Grant, Index, Policy, Sequence, Trigger};
@@ -19,9 +19,14 @@ pub(crate) fn shadow(plan: &ConversionPlan) -> Vec<String> {
     }
     let like: Vec<String> = like.into_iter().map(|what| format!("INCLUDING {what}")).collect();
     let mut sql = vec![format!(
-        "CREATE TABLE {shadow} (LIKE {} {}) PARTITION BY RANGE ({})",
+        "CREATE TABLE {shadow} (LIKE {} {}) PARTITION BY {} ({})",
         plan.table,
         like.join(" "),
+        match plan.division.kind {
+            KeyKind::List => "LIST",
+            KeyKind::Hash => "HASH",
+            _ => "RANGE",
+        },
         quote_identifier(&plan.column)
     )];
     // Partitions that are made later go where the partitioned table says.

@@ -131,8 +131,10 @@ impl Site<'_> {
         let mut attempt = 1;
         loop {
             self.check_cancelled(brief.step)?;
+            self.flush().await?;
             let sqlstate = match self.try_briefly(client, brief).await? {
                 Tried::Done(time) => {
+                    self.flush().await?;
                     self.teller.tell(ConversionEvent::Held { step: brief.step, time: millis(time) });
                     return Ok(());
                 }
@@ -160,14 +162,27 @@ impl Site<'_> {
         }
     }
 
+    /// Commits something and waits until it is durable, without a lock that anybody waits for. A COMMIT under a lock finds
+    /// little left to write then, and what it did is safe afterwards.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let touch = format!(
+            "update /* pgwright:conversion_flush */ pgwright.conversion set changed_at = pg_catalog.clock_timestamp() \
+             where conversion_id = {}",
+            self.id
+        );
+        self.session.batch_execute(&touch).await.map_err(|e| self.failed(&e))
+    }
+
     async fn try_briefly(&self, client: &Client, brief: &Brief) -> Result<Tried, Error> {
         // Half for the wait, and a tenth is left for the commit.
         let whole = self.options.max_lock.mul_f64(0.9).as_millis().max(2);
         let wait = self.options.max_lock.mul_f64(0.5).as_millis().max(1);
         let locks = brief.locks.iter().map(|(table, mode)| format!("LOCK TABLE {table} IN {mode} MODE;\n"));
         let body: String = locks.chain(brief.statements.iter().map(|s| format!("{s};\n"))).collect();
+        // No statement_timeout ends a COMMIT that waits for the disk or for a standby, with the locks held. Whatever is
+        // committed behind this transaction and made durable makes it durable too.
         let sql = format!(
-            "begin; set local lock_timeout = '{wait}ms'; set local statement_timeout = '{whole}ms'; do {}; commit",
+            "begin; set local synchronous_commit = off; set local lock_timeout = '{wait}ms'; set local statement_timeout = '{whole}ms'; do {}; commit",
             quote_literal(&format!("BEGIN\n{body}END"))
         );
         let began = Instant::now();

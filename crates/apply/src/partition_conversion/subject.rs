@@ -277,6 +277,11 @@ impl Subject {
         written.map(|c| quote_identifier(&c.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether the partition column may be null: it becomes part of every unique key, and of a primary key it may not.
+    pub fn takes_null_keys(&self) -> bool {
+        !self.indexes.iter().any(|i| i.primary)
+    }
+
     /// The key that tells rows apart: the primary key, or else the narrowest unique index on columns that
     /// cannot be null.
     pub fn key(&self) -> Option<&Index> {

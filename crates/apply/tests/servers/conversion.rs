@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use apply::Error;
 use apply::partition_conversion::{
-    self as conversion, ConversionEvent, ConversionOptions, ConversionRequest, Converted, Fate, Method, Step,
+    self as conversion, ConversionEvent, ConversionOptions, ConversionRequest, Converted, DividedBy, Fate,
+    Method, Step,
 };
 use model::QualifiedName;
 use postgres::Target;
@@ -44,7 +45,7 @@ pub fn monthly(table: QualifiedName, method: Method) -> ConversionRequest {
     ConversionRequest {
         table,
         column: "created_at".into(),
-        interval: "month".parse().unwrap(),
+        by: DividedBy::Range("month".parse().unwrap()),
         time_zone: "Europe/Zurich".into(),
         method: Some(method),
         premake: 2,
@@ -257,7 +258,7 @@ async fn keys_of_every_kind_and_values_beyond_every_bound() {
         let table = QualifiedName::new("public", name);
         let request = ConversionRequest {
             column: "k".into(),
-            interval: interval.parse().unwrap(),
+            by: DividedBy::Range(interval.parse().unwrap()),
             ..monthly(table.clone(), Method::Rewrite)
         };
         let before = rows(&world, &table).await;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use apply::partition_conversion::{self as conversion, ConversionEvent, Method, Step};
+use apply::partition_conversion::{
+    self as conversion, ConversionEvent, ConversionRequest, DividedBy, Method, Step,
+};
 
 use crate::conversion::{EVENTS, convert, events, finish, monthly, patient, revert, rows};
 use crate::deaths::{CHILD, run_child, wait_for_unlock};
@@ -36,9 +38,8 @@ fn is_child() -> bool {
     runtime.block_on(async {
         let (target, table, options) = (target(url), events(), patient());
         let done = match task {
-            "rewrite" | "attach" => {
-                let method = if task == "attach" { Method::Attach } else { Method::Rewrite };
-                conversion::convert(&target, &monthly(table, method), &options, &mut on_event).await
+            "rewrite" | "attach" | "list" => {
+                conversion::convert(&target, &asked(task, None), &options, &mut on_event).await
             }
             "revert" => conversion::revert_conversion(&target, &table, &options, &mut on_event).await,
             _ => conversion::finish_conversion(&target, &table, &options, &mut on_event).await,
@@ -48,12 +49,28 @@ fn is_child() -> bool {
     true
 }
 
+/// What a task asks for.
+fn asked(task: &str, prepared: Option<Method>) -> ConversionRequest {
+    let method = if task == "attach" { Method::Attach } else { prepared.unwrap_or(Method::Rewrite) };
+    let request = monthly(events(), method);
+    match task {
+        "list" => ConversionRequest {
+            column: "user_id".into(),
+            by: DividedBy::List,
+            weaken_unique: true,
+            method: None,
+            ..request
+        },
+        _ => request,
+    }
+}
+
 /// Writes that somebody makes between a death and the next run.
 async fn write(world: &World, n: usize) {
     world
         .sql(&format!(
             r#"insert into "S x"."a""b.c" (user_id, created_at, "select") values (1, '2026-02-02', 'written {n}');
-               update "S x"."a""b.c" set created_at = created_at + interval '31 days' where id = {};
+               update "S x"."a""b.c" set created_at = created_at + interval '31 days', user_id = 2 where id = {};
                delete from "S x"."a""b.c" where id = {}"#,
             100 + n,
             200 + n
@@ -67,16 +84,19 @@ async fn is_open(world: &World) -> bool {
 
 /// Kills a task at each of its events in turn, until it comes to its end.
 async fn kill_everywhere(test: &str, task: &str, prepared: Option<Method>) {
-    let method = if task == "attach" { Method::Attach } else { prepared.unwrap_or(Method::Rewrite) };
+    let request = asked(task, prepared);
     let table = events();
     let server = testkit::any_server();
     let mut at = 0;
     loop {
         let world = World::on(server).await;
         world.sql(EVENTS).await;
+        if task == "list" {
+            world.sql(r#"update "S x"."a""b.c" set user_id = 1 + id % 3"#).await;
+        }
         let dump = world.schema_dump().await;
         if prepared.is_some() {
-            convert(&world.target, &monthly(table.clone(), method)).await.unwrap();
+            convert(&world.target, &request).await.unwrap();
             write(&world, 50).await;
         }
         let finished = run_child(test, task, at, &world.url).success();
@@ -86,9 +106,8 @@ async fn kill_everywhere(test: &str, task: &str, prepared: Option<Method>) {
         let went_on = |e: apply::Error| panic!("{task} killed at event {at}: {}", shown(&e));
         match task {
             // Every second time it is taken back.
-            "rewrite" | "attach" if at % 2 == 0 => {
-                let done =
-                    convert(&world.target, &monthly(table.clone(), method)).await.unwrap_or_else(went_on);
+            "rewrite" | "attach" | "list" if at % 2 == 0 => {
+                let done = convert(&world.target, &request).await.unwrap_or_else(went_on);
                 assert_eq!(done.step, Step::Swapped);
                 assert_eq!(rows(&world, &table).await, before, "{task} killed at event {at}");
                 write(&world, 60).await;
@@ -123,6 +142,13 @@ fn run(future: impl Future<Output = ()>) {
 fn a_rewrite_killed_at_every_event() {
     if !is_child() {
         run(kill_everywhere("conversion_deaths::a_rewrite_killed_at_every_event", "rewrite", None));
+    }
+}
+
+#[test]
+fn a_division_by_a_list_killed_at_every_event() {
+    if !is_child() {
+        run(kill_everywhere("conversion_deaths::a_division_by_a_list_killed_at_every_event", "list", None));
     }
 }
 

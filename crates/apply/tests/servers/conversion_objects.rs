@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use apply::partition_conversion::{self as conversion, ConversionRequest, Fate, KINDS, Method};
+use apply::partition_conversion::{self as conversion, ConversionRequest, DividedBy, Fate, KINDS, Method};
 use model::QualifiedName;
 
 use crate::conversion::{convert, monthly, revert};
@@ -219,7 +219,7 @@ async fn a_table_that_cannot_be_divided_is_told_why() {
     ] {
         let request = ConversionRequest {
             column: column.into(),
-            interval: interval.parse().unwrap(),
+            by: DividedBy::Range(interval.parse().unwrap()),
             ..monthly(QualifiedName::new("public", name), Method::Rewrite)
         };
         let error = conversion::plan_conversion(&world.target, &request).await.unwrap_err();

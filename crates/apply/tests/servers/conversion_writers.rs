@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use apply::partition_conversion::{ConversionRequest, Method};
+use apply::partition_conversion::{ConversionRequest, DividedBy, Method};
 use futures_util::SinkExt as _;
 use tokio_postgres::Client;
 
@@ -22,6 +22,15 @@ const TABLE: &str = "
         from generate_series(1, 6000) g;
     analyze readings;";
 
+const FEW_DAYS: &str = "
+    create table readings (
+        writer int not null, number bigint not null, at date not null, value text,
+        primary key (writer, number, at));
+    create index on readings (at);
+    insert into readings select 0, g, make_date(2026, 1 + g % 6, 1), 'old ' || g from generate_series(1, 6000) g;
+    insert into readings values (0, 6001, '2026-05-28', 'moved to');
+    analyze readings;";
+
 /// What one writer knows to be in the table: the value of each number and day.
 type Ledger = BTreeMap<(i64, String), String>;
 
@@ -31,6 +40,15 @@ struct Writer {
     ledger: Ledger,
     next: i64,
     done: Arc<AtomicUsize>,
+    day: fn(i64) -> String,
+}
+
+/// The same of few days, of which a list can be made; some are in no list.
+fn few_days(n: i64) -> String {
+    match n % 11 {
+        10 => "2031-05-05".into(),
+        month => format!("2026-{:02}-01", 1 + month.min(5)),
+    }
 }
 
 /// The day of a number, which tells its partition; some are in the default one.
@@ -67,7 +85,7 @@ impl Writer {
         let w = self.number;
         self.next += 1;
         let n = self.next;
-        let new_day = day(n);
+        let new_day = (self.day)(n);
         match turn % 9 {
             0 | 1 => {
                 self.sql(&format!("insert into readings values ({w}, {n}, '{new_day}', 'v{turn}')")).await;
@@ -122,8 +140,9 @@ impl Writer {
                 let mut lines = String::new();
                 let first = self.next;
                 for n in first..first + 20 {
-                    lines.push_str(&format!("{w}\t{n}\t{}\tk{turn}\n", day(n)));
-                    self.ledger.insert((n, day(n)), format!("k{turn}"));
+                    let day = (self.day)(n);
+                    lines.push_str(&format!("{w}\t{n}\t{day}\tk{turn}\n"));
+                    self.ledger.insert((n, day), format!("k{turn}"));
                 }
                 self.next = first + 20;
                 sink.send(std::io::Cursor::new(lines.into_bytes())).await.unwrap();
@@ -152,9 +171,23 @@ impl Writer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_write_is_there_and_nothing_else() {
+    converted_and_back(TABLE, day, DividedBy::Range("month".parse().unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_with_a_list_of_values() {
+    converted_and_back(FEW_DAYS, few_days, DividedBy::List).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_with_hashes() {
+    converted_and_back(TABLE, day, DividedBy::Hash(5)).await;
+}
+
+async fn converted_and_back(sql: &str, day: fn(i64) -> String, by: DividedBy) {
     for server in testkit::servers() {
         let world = World::on(server).await;
-        world.sql(TABLE).await;
+        world.sql(sql).await;
         let table = model::QualifiedName::new("public", "readings");
         let old = "select md5(string_agg(t::text, ',' order by t::text)) from readings t where writer = 0";
         let before = world.value(old).await;
@@ -167,10 +200,12 @@ async fn every_acknowledged_write_is_there_and_nothing_else() {
                 // As a subscription writes.
                 client.batch_execute("set session_replication_role = replica").await.unwrap();
             }
-            let writer = Writer { client, number, ledger: Ledger::new(), next: 0, done: done.clone() };
+            let writer = Writer { client, number, ledger: Ledger::new(), next: 0, done: done.clone(), day };
             writers.push(tokio::spawn(writer.go(stop.clone())));
         }
-        let request = ConversionRequest { column: "at".into(), ..monthly(table.clone(), Method::Rewrite) };
+        let by = by.clone();
+        let request =
+            ConversionRequest { column: "at".into(), by, ..monthly(table.clone(), Method::Rewrite) };
         let more = async |count: usize| {
             let until = done.load(Ordering::Relaxed) + count;
             while done.load(Ordering::Relaxed) < until {

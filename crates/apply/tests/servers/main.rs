@@ -5,6 +5,7 @@
 mod baselines;
 mod conversion;
 mod conversion_deaths;
+mod conversion_kinds;
 mod conversion_objects;
 mod conversion_oddities;
 mod conversion_surroundings;

@@ -4,6 +4,7 @@ mod adopt;
 mod advise;
 mod check;
 mod convert;
+mod divided_by;
 mod list;
 mod restore;
 mod run;

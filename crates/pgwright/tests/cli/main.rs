@@ -15,6 +15,7 @@ mod logs;
 mod main_loop;
 mod other_shapes;
 mod outputs;
+mod partition_advice;
 mod partition_check;
 mod partition_convert;
 mod partition_sets;

@@ -6,8 +6,10 @@ pub(super) mod text;
 use std::collections::BTreeSet;
 
 use advice::partitions::{
-    AdviseOptions, Candidate, Divided, Trial, Verdict, candidates, divide, judge, touching, trial,
+    AdviseOptions, Candidate, Divided, LostReference, Trial, Verdict, candidates, divide, judge, touching,
+    trial,
 };
+use apply::partition_conversion::{Fate, obstacles};
 use clap::Args as ClapArgs;
 use cluster::Binaries;
 use model::cost_model::CostModel;
@@ -17,6 +19,7 @@ use partitioning::settings::SetSettings;
 use serde::Serialize;
 use twin::Twin;
 
+use super::divided_by::written;
 use crate::commands::Context;
 use crate::commands::context::SnapshotSource;
 use crate::error::{CommandError, CommandResult, Exit};
@@ -63,7 +66,10 @@ pub(super) struct Advised {
     pub candidate: Candidate,
     pub tried: Vec<Tried>,
     pub verdict: Verdict,
-    /// What would do it.
+    /// What the conversion would refuse as things are, each with the way out. Of a snapshot nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_the_way: Vec<String>,
+    /// What would do it, as a shell reads it.
     pub commands: Vec<String>,
     /// The lines of `pgwright.toml` that keep it.
     pub settings: Option<String>,
@@ -118,7 +124,11 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             Some(binaries) => try_all(context, &snapshot, &candidate, &options, binaries).await?,
             None => Vec::new(),
         };
-        advised.push(conclude(&snapshot, candidate, tried, &options.time_zone)?);
+        let mut answer = conclude(&snapshot, candidate, tried, &options.time_zone)?;
+        if args.source.snapshot.is_none() {
+            answer.in_the_way = in_the_way(context, &answer).await?;
+        }
+        advised.push(answer);
     }
     for note in &notes {
         context.printer.status(&format!("note: {note}"));
@@ -201,12 +211,8 @@ fn conclude(
         tried.iter().enumerate().filter(|(_, t)| t.trial.is_some()).map(|(at, _)| at).collect();
     let trials: Vec<Trial> = tried.iter().filter_map(|t| t.trial.clone()).collect();
     let mut verdict = match (&candidate.why_none, trials.is_empty()) {
-        (Some(why), _) => Verdict { worth: false, best: None, reasons: vec![why.clone()] },
-        (None, true) => Verdict {
-            worth: false,
-            best: None,
-            reasons: tried.iter().filter_map(|t| t.problem.clone()).collect(),
-        },
+        (Some(why), _) => Verdict::untried(vec![why.clone()]),
+        (None, true) => Verdict::untried(tried.iter().filter_map(|t| t.problem.clone()).collect()),
         (None, false) => judge(&candidate.facts, &trials),
     };
     verdict.best = verdict.best.and_then(|at| numbers.get(at).copied());
@@ -216,7 +222,41 @@ fn conclude(
         commands = how(&set, best.trial.as_ref());
         settings = Some(lines(&set)?);
     }
-    Ok(Advised { candidate, tried, verdict, commands, settings })
+    Ok(Advised { candidate, tried, verdict, in_the_way: Vec::new(), commands, settings })
+}
+
+/// What the conversion that is advised would refuse, besides what the commands deal with.
+async fn in_the_way(context: &Context, answer: &Advised) -> Result<Vec<String>, CommandError> {
+    let best = answer.verdict.best.filter(|_| answer.verdict.worth).and_then(|at| answer.tried.get(at));
+    let Some((best, trial)) = best.and_then(|b| Some((b, b.trial.as_ref()?))) else {
+        return Ok(Vec::new());
+    };
+    let (target, table) = (context.target()?, &answer.candidate.facts.table);
+    match obstacles(&target, table, &best.division.key, weakens(trial)).await {
+        Ok(all) => Ok(all
+            .iter()
+            .filter(|o| {
+                let dealt_with = |l: &LostReference| o.name == format!("{} of {}", l.constraint, l.table);
+                !(o.kind == "referencing foreign key" && trial.lost_references.iter().any(dealt_with))
+            })
+            .filter_map(|o| match &o.fate {
+                Fate::Refused { reason, alternative } => {
+                    Some(format!("{} {}. {reason} {alternative}", o.kind, o.name))
+                }
+                _ => None,
+            })
+            .collect()),
+        Err(error) if error.is_refusal() => {
+            let words = [Some(error.to_string()), error.detail(), error.hint()];
+            Ok(vec![words.into_iter().flatten().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(". ")])
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a unique key besides the primary one gets the partition column.
+fn weakens(trial: &Trial) -> bool {
+    trial.widened.iter().any(|w| !w.primary)
 }
 
 /// The set as it would be written down.
@@ -258,31 +298,29 @@ fn kept(snapshot: &Snapshot, table: &QualifiedName, division: &Division) -> Opti
 
 /// The commands that do it.
 fn how(set: &PartitionSet, trial: Option<&Trial>) -> Vec<String> {
-    if matches!(set.division.interval, Interval::Values(_) | Interval::Remainders(_)) {
-        return vec![
-            "-- partition convert makes ranges only: a new table, INSERT … SELECT and a change of names do it by hand"
-                .to_owned(),
-        ];
-    }
-    let weakened = trial.is_some_and(|t| t.widened.iter().any(|w| !w.primary));
+    let interval = match &set.division.interval {
+        Interval::Values(_) | Interval::Remainders(_) => String::new(),
+        interval => format!(" --interval {}", shell(&interval.to_string())),
+    };
     let convert = format!(
-        "pgwright partition convert {} --by {} --interval {}{}{}",
+        "pgwright partition convert {} --by {}{interval}{}{}",
         shell(&set.parent.to_string()),
-        shell(&set.division.key),
-        shell(&set.division.interval.to_string()),
+        shell(&written(&set.division)),
         if set.division.kind.is_time() {
             format!(" --time-zone {}", shell(&set.time_zone))
         } else {
             String::new()
         },
-        if weakened { " --weaken-unique" } else { "" },
+        if trial.is_some_and(weakens) { " --weaken-unique" } else { "" },
     );
     // What the conversion refuses otherwise.
     let mut commands: Vec<String> = trial
         .into_iter()
         .flat_map(|t| &t.lost_references)
         .map(|lost| {
-            format!("-- ALTER TABLE {} DROP CONSTRAINT {};", lost.table, quote_identifier(&lost.constraint))
+            let drop =
+                format!("ALTER TABLE {} DROP CONSTRAINT {}", lost.table, quote_identifier(&lost.constraint));
+            format!("psql -c {}", shell(&drop))
         })
         .collect();
     commands.extend([

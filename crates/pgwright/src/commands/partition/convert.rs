@@ -12,8 +12,10 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
 use model::partition_set::Interval;
 use model::{Bytes, Millis, QualifiedName};
+use partitioning::Bound;
 
 use super::advise::shell;
+use super::divided_by::By;
 use crate::commands::{Context, changes, undo};
 use crate::error::{CommandError, CommandResult, Exit};
 use crate::printer::{Printer, plain};
@@ -23,7 +25,7 @@ use crate::printer::{Printer, plain};
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    before_help = "Example:\n  pgwright partition convert events --by created_at --interval month            show the plan\n  pgwright partition convert events --by created_at --interval month --execute  do it\n  pgwright partition convert finish events --execute                            drop the old table"
+    before_help = "Example:\n  pgwright partition convert events --by created_at --interval month            show the plan\n  pgwright partition convert events --by created_at --interval month --execute  do it\n  pgwright partition convert orders --by 'list(status)'                         a partition of each value\n  pgwright partition convert visits --by 'hash(visitor, 16)'                    16 partitions\n  pgwright partition convert finish events --execute                            drop the old table"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -31,11 +33,13 @@ pub struct Args {
     /// The table, with its schema unless that is public.
     #[arg(required = true)]
     table: Option<String>,
-    /// The partition column: timestamptz, timestamp, date, an integer or uuid (version 7).
+    /// The partition column: of ranges timestamptz, timestamp, date, an integer or uuid (version 7); "list(COLUMN)" for a
+    /// partition of each value, "hash(COLUMN, N)" for N partitions.
     #[arg(long, value_name = "COLUMN", required = true)]
-    by: Option<String>,
-    /// How far a partition reaches: hour, day, week, month, quarter, year, "6 hours", "15 minutes", or a number.
-    #[arg(long, required = true)]
+    by: Option<By>,
+    /// How far a partition of ranges reaches: hour, day, week, month, quarter, year, "6 hours", "15 minutes", or a
+    /// number.
+    #[arg(long)]
     interval: Option<Interval>,
     /// The IANA time zone in which days and months begin.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
@@ -152,11 +156,12 @@ impl Patience {
 
 async fn convert(context: &Context, args: &Args) -> CommandResult {
     let target = context.target()?;
-    let missing = || CommandError::new("a table, --by and --interval are needed");
+    let missing = || CommandError::new("a table and --by are needed");
+    let (column, by) = args.by.as_ref().ok_or_else(missing)?.with(args.interval.as_ref())?;
     let request = ConversionRequest {
         table: table(args.table.as_deref().ok_or_else(missing)?)?,
-        column: args.by.clone().ok_or_else(missing)?,
-        interval: args.interval.clone().ok_or_else(missing)?,
+        column,
+        by,
         time_zone: args.time_zone.clone(),
         method: args.method.map(|way| match way {
             Way::Attach => Method::Attach,
@@ -364,12 +369,14 @@ fn plan_text(plan: &ConversionPlan) -> String {
         plan.method.as_str(),
         plan.why
     );
-    if let (Some(first), Some(last)) = (plan.partitions.first(), plan.partitions.iter().rev().nth(1)) {
+    let ordinary = || plan.partitions.iter().filter(|p| p.bound != Bound::Default);
+    if let (Some(first), Some(last)) = (ordinary().next(), ordinary().next_back()) {
         out.push_str(&format!(
-            "partitions: {}, from {} to {}, and a default one\n",
+            "partitions: {}, from {} to {}{}\n",
             plan.partitions.len(),
             first.name.name,
-            last.name.name
+            last.name.name,
+            if ordinary().count() < plan.partitions.len() { ", and a default one" } else { "" }
         ));
     }
     out.push('\n');

@@ -62,6 +62,12 @@ fn table_text(printer: &Printer, advised: &Advised) -> String {
     if let Some(best) = advised.verdict.best.and_then(|at| advised.tried.get(at)) {
         out.push_str(&best_text(printer, best));
     }
+    if !advised.in_the_way.is_empty() {
+        out.push_str("\n  in the way, so that it would be refused until that is dealt with:\n");
+        for obstacle in &advised.in_the_way {
+            let _ = writeln!(out, "  ! {}", plain(obstacle));
+        }
+    }
     if !advised.commands.is_empty() {
         out.push_str("\n  what would do it:\n");
         for command in &advised.commands {
