@@ -60,8 +60,9 @@ struct Execution {
     follows: Option<Follows>,
     /// Whether its plans were walked through.
     explored: bool,
-    /// A plan that expects fewer rows contradicts what calls gave.
-    least_rows: f64,
+    /// Rows that calls gave, or fewer where today's plan expects fewer; 0 where nothing is known. A plan that expects far
+    /// fewer contradicts them.
+    rows: f64,
 }
 
 /// `offset + slope * cost of the leader`.
@@ -87,6 +88,16 @@ struct Known {
     visits: f64,
     /// The plan taken apart.
     parts: Parts,
+}
+
+impl Known {
+    /// The same at a higher cost, and nothing of it to be exchanged.
+    fn with_more(mut self, cost: f64) -> Self {
+        self.cost += cost;
+        self.planner_cost += cost;
+        self.parts = self.parts.closed(self.planner_cost);
+        self
+    }
 }
 
 impl Execution {
@@ -271,8 +282,8 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
                     space: None,
                     follows: None,
                     explored: false,
-                    least_rows: match statement.rows_are_evidence {
-                        true => root_rows(&plan.explain).min(statement.rows_per_call) / BELIEVABLE,
+                    rows: match statement.rows_are_evidence {
+                        true => root_rows(&plan.explain).min(statement.rows_per_call),
                         false => 0.0,
                     },
                 })
@@ -474,12 +485,21 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         answer: Result<Planned, CostError>,
     ) -> Result<(), CostError> {
         let execution = &self.executions[statement][number];
-        // The statistics that an index on an expression brings, and a value that was guessed, do not fit together.
-        let is_believed = |planned: &Planned| root_rows(&planned.explain) >= execution.least_rows;
         let known = match answer {
-            Ok(planned) if is_believed(&planned) => self.known(&planned, on.clone(), execution.ordered),
+            Ok(planned) => {
+                let known = self.known(&planned, on.clone(), execution.ordered);
+                let expected = root_rows(&planned.explain);
+                // The statistics that an index on an expression brings, and a value that was guessed, do not fit together.
+                if expected * BELIEVABLE >= execution.rows {
+                    known
+                } else {
+                    let known = known.with_more(self.heaps.cost_of_rows(execution.rows - expected));
+                    let base = execution.known.first().filter(|base| base.planner_cost < known.planner_cost);
+                    base.map(|base| Known { on: on.clone(), ..base.clone() }).unwrap_or(known)
+                }
+            }
             // It was planned without the candidates, so this is about them: they are no help.
-            Ok(_) | Err(CostError::Statement { .. }) => {
+            Err(CostError::Statement { .. }) => {
                 let base = execution.known.first().cloned();
                 let parts = Parts::default();
                 let none = Known {

@@ -173,3 +173,39 @@ async fn what_spills_gets_memory_and_what_is_written_badly_another_text() {
     assert!(found["sql"][0].as_str().unwrap().starts_with("CREATE INDEX CONCURRENTLY"), "{found:#}");
     has_figure(found);
 }
+
+/// What keeps an index from being used is named with that index, and mended by another text or by an index of its own,
+/// whose cost is near that of the index really built.
+#[tokio::test(flavor = "multi_thread")]
+async fn calculations_around_a_column_get_another_text_or_an_index() {
+    let (world, user) = (World::new().await, User::new());
+    world
+        .load(
+            "create table calls (id int primary key, at timestamptz not null, doc jsonb not null);
+             insert into calls select n, now() - n * interval '1 minute', jsonb_build_object('kind', 'k' || n % 2000, 'n', n)
+                 from generate_series(1, 80000) n;
+             create index calls_at on calls (at); analyze calls;",
+        )
+        .await;
+    for (statement, sql) in [
+        ("select * from calls where id + 1 = 78", "id = 77"),
+        ("select count(*) from calls where now() - at < interval '1 hour'", "at > now() - '1 hour'::interval"),
+    ] {
+        let value = explained(&user, &world, statement);
+        let found = remedy(&value, "arithmetic-blocks-index");
+        assert!(found["sql"][0].as_str().unwrap().contains(sql), "{found:#}");
+        has_figure(found);
+        let index = if statement.contains("now()") { "calls_at" } else { "calls_pkey" };
+        assert!(value["findings"].to_string().contains(index), "{:#}", value["findings"]);
+    }
+    // Forty rows have a value, of which the statistics of the column show one at most.
+    let statement = "select * from calls where doc ->> 'kind' = 'k77'";
+    let value = explained(&user, &world, statement);
+    let found = remedy(&value, "operator-blocks-index");
+    assert!(found["sql"][0].as_str().unwrap().contains("((doc ->> 'kind'))"), "{found:#}");
+    let promised = found["estimate"]["cost_after"].as_f64().unwrap();
+    world.load("create index calls_kind on calls ((doc ->> 'kind')); analyze calls;").await;
+    let plan = user.run(&["explain", "--json", statement, &world.url]).exits(0).json("explain");
+    let built = plan["explain"]["Plan"]["Total Cost"].as_f64().unwrap_or_else(|| panic!("{plan:#}"));
+    assert!((0.5..2.0).contains(&(promised / built)), "promised {promised}, with the index {built}");
+}

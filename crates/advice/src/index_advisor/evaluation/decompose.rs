@@ -84,6 +84,15 @@ impl Parts {
     pub fn visits(&self) -> f64 {
         self.fixed_visits + self.slots.iter().map(|slot| slot.visits(&slot.access)).sum::<f64>()
     }
+
+    /// The same at this cost with nothing that can be exchanged.
+    pub fn closed(mut self, cost: f64) -> Self {
+        let slots = std::mem::take(&mut self.slots);
+        self.fixed_visits += slots.iter().map(|slot| slot.visits(&slot.access)).sum::<f64>();
+        self.fixed.extend(slots.into_iter().flat_map(|s| s.access.indexes));
+        self.internal = cost;
+        self
+    }
 }
 
 /// Takes a plan apart. `ordered` tells whether the statement asks for an order.
@@ -95,10 +104,7 @@ pub(super) fn decompose(explain: &Json, ordered: bool, heaps: &Heaps) -> Parts {
     parts.internal = cost(plan) - in_slots;
     if parts.internal < -1e-6 * cost(plan) {
         // Something ends early in a way that is not understood here: nothing can be exchanged.
-        let slots = std::mem::take(&mut parts.slots);
-        parts.fixed_visits += slots.iter().map(|slot| slot.visits(&slot.access)).sum::<f64>();
-        parts.fixed.extend(slots.into_iter().flat_map(|s| s.access.indexes));
-        parts.internal = cost(plan);
+        parts = parts.closed(cost(plan));
     }
     parts
 }

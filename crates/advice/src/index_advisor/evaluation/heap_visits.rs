@@ -123,6 +123,11 @@ impl Heaps {
         heaps
     }
 
+    /// What it costs to fetch so many rows from random places.
+    pub fn cost_of_rows(&self, rows: f64) -> f64 {
+        rows.max(0.0) * (self.costs.random_page + self.costs.row)
+    }
+
     /// Adds those of other indexes.
     pub fn learn<'i>(
         &mut self,
