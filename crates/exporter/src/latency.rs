@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use postgres::catalog::{SessionLooks, SessionSampleRow};
-use postgres::{Session, Target};
+use postgres::Target;
+use postgres::catalog::SessionSampleRow;
+use postgres::looking::{Looker, Ticks};
 use sampling::{Activity, Observed, Sample, Sampler, UserStatement};
-use tokio::sync::watch as signal;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{oneshot, watch as signal};
 
 use crate::board::{Chunk, NativeHistogram};
 use crate::exposition::{Kind, label, number, sample as write_sample};
@@ -52,7 +52,10 @@ pub(crate) struct Watching {
     waits: BTreeMap<(u32, String, String), u64>,
 }
 
-/// Shared by the task that looks and the collector that takes.
+/// How long the thread that looks may take to end.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// Shared by the thread that looks and the collector that takes.
 pub(crate) type SharedWatching = Option<Arc<Mutex<Watching>>>;
 
 pub(crate) fn shared(every: Option<Duration>) -> SharedWatching {
@@ -78,43 +81,53 @@ fn lock(watching: &Mutex<Watching>) -> MutexGuard<'_, Watching> {
 /// Looks at sessions until `stop`; a server that is away is tried again and again.
 pub(crate) async fn sample(shared: Shared, target: Target, mut stop: signal::Receiver<bool>) {
     let Some(watching) = shared.sampler.clone() else { return };
-    let mut backoff = Backoff::default();
-    loop {
-        if let Ok(session) = target.connect(&shared.options.session).await {
-            let connected = tokio::time::Instant::now();
-            tokio::select! {
-                () = look_again_and_again(&session, &shared, &watching) => {}
-                () = stopped(&mut stop) => return,
+    let (end, mut ended) = oneshot::channel::<()>();
+    let stopping = stop.clone();
+    let looking = std::thread::Builder::new().name("sessions".into()).spawn(move || {
+        // It is told by being dropped.
+        let _end = end;
+        let mut backoff = Backoff::default();
+        while !*stopping.borrow() {
+            if let Ok(looker) = Looker::connect(&target, &shared.options.session, shared.options.timeout) {
+                let connected = Instant::now();
+                look_again_and_again(&looker, &shared, &watching, &stopping);
+                backoff.ended_after(connected.elapsed());
             }
-            backoff.ended_after(connected.elapsed());
+            // Whom it saw before is gone: a process of that number may be another.
+            let every = lock(&watching).interval;
+            let seen = std::mem::replace(&mut lock(&watching).sampler, new_sampler(every));
+            lock(&watching).sampler.statements = seen.statements;
+            lock(&watching).counted_looks = (0, 0);
+            let mut pause = Ticks::new(backoff.next());
+            let _ = pause.wait(|| false) && pause.wait(|| *stopping.borrow());
         }
-        // Whom it saw before is gone: a process of that number may be another.
-        let every = lock(&watching).interval;
-        let seen = std::mem::replace(&mut lock(&watching).sampler, new_sampler(every));
-        lock(&watching).sampler.statements = seen.statements;
-        lock(&watching).counted_looks = (0, 0);
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next()) => {}
-            () = stopped(&mut stop) => return,
+    });
+    if looking.is_err() {
+        return;
+    }
+    tokio::select! {
+        _ = &mut ended => {}
+        () = stopped(&mut stop) => {
+            // A server that does not answer holds up nobody.
+            let _ = tokio::time::timeout(ENDING, &mut ended).await;
         }
     }
 }
 
-async fn look_again_and_again(session: &Session, shared: &Shared, watching: &Mutex<Watching>) {
-    let preparing = SessionLooks::through(session);
-    let Ok(Ok(sessions)) = tokio::time::timeout(shared.options.timeout, preparing).await else { return };
-    let mut ticks = interval(lock(watching).interval);
-    // A look that came late is not made up for: two at once show the same.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
+fn look_again_and_again(
+    looker: &Looker,
+    shared: &Shared,
+    watching: &Mutex<Watching>,
+    stopping: &signal::Receiver<bool>,
+) {
+    let mut ticks = Ticks::new(lock(watching).interval);
+    while ticks.wait(|| *stopping.borrow()) {
         let quiet = lock(watching).sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
-        let looking = sessions.look(session, quiet);
-        let Ok(Ok(rows)) = tokio::time::timeout(shared.options.timeout, looking).await else { return };
+        let Ok(rows) = looker.look(quiet) else { return };
         let mut watching = lock(watching);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut samples = Vec::with_capacity(rows.len());
-        for row in rows {
+        for row in rows.into_iter().filter(|row| row.pid.is_some()) {
             if let (Some("active"), Some(dbid)) = (row.state.as_deref(), row.datid) {
                 let wait = match (&row.wait_event_type, &row.wait_event) {
                     (Some(kind), Some(event)) => (dbid, kind.clone(), event.clone()),

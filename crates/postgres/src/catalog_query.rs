@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Column, Row, Statement};
 
 use crate::error::Error;
 use crate::session::Session;
@@ -149,7 +149,7 @@ async fn run<R: CatalogRow>(
 /// A query that one session runs many times a second. It is prepared, because to parse and plan it takes the server as
 /// long as to run it; behind a pooler in transaction mode it is not, as for [`read`].
 pub struct Repeated<R> {
-    statement: Option<Statement>,
+    statement: Option<(Statement, Vec<usize>)>,
     row: PhantomData<fn() -> R>,
 }
 
@@ -164,7 +164,9 @@ impl<R: CatalogRow> Repeated<R> {
             None
         } else {
             let prepared = session.prepare_typed(variant.sql, R::QUERY.parameters).await;
-            Some(prepared.map_err(|error| Error::from_query(R::QUERY.name, &error))?)
+            let prepared = prepared.map_err(|error| Error::from_query(R::QUERY.name, &error))?;
+            let at = places::<R>(prepared.columns())?;
+            Some((prepared, at))
         };
         Ok(Self { statement, row: PhantomData })
     }
@@ -174,35 +176,38 @@ impl<R: CatalogRow> Repeated<R> {
     /// # Errors
     /// As [`read`].
     pub async fn read(&self, session: &Session, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<R>, Error> {
-        let Some(statement) = &self.statement else {
+        let Some((statement, at)) = &self.statement else {
             return read(session, session.version_num(), parameters).await;
         };
         let rows = session
             .query(statement, parameters)
             .await
             .map_err(|error| Error::from_query(R::QUERY.name, &error))?;
-        decode(&rows)
+        rows.iter().map(|row| R::from_row(row, at)).collect()
     }
 }
 
 fn decode<R: CatalogRow>(rows: &[Row]) -> Result<Vec<R>, Error> {
-    let query = &R::QUERY;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    // Names are resolved once, not once per row.
+    let at = places::<R>(first.columns())?;
+    rows.iter().map(|row| R::from_row(row, &at)).collect()
+}
+
+/// Where the columns of the struct stand. Names are resolved once, not once per row.
+fn places<R: CatalogRow>(columns: &[Column]) -> Result<Vec<usize>, Error> {
     let names: BTreeMap<&str, usize> =
-        first.columns().iter().enumerate().map(|(at, column)| (column.name(), at)).collect();
-    let at = query
+        columns.iter().enumerate().map(|(at, column)| (column.name(), at)).collect();
+    R::QUERY
         .columns
         .iter()
         .map(|column| {
             names.get(column.name).copied().ok_or_else(|| Error::Decode {
-                query: query.name.into(),
+                query: R::QUERY.name.into(),
                 column: column.name.into(),
                 reason: "the query has no such column".into(),
             })
         })
-        .collect::<Result<Vec<_>, _>>()?;
-    rows.iter().map(|row| R::from_row(row, &at)).collect()
+        .collect()
 }
 
 /// Reads one column; used by the macro.

@@ -20,6 +20,7 @@ mod conninfo;
 mod error;
 pub mod explain;
 pub mod hypopg;
+pub mod looking;
 pub mod metrics;
 mod passfile;
 mod password_mask;

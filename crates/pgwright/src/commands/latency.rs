@@ -6,17 +6,19 @@ pub(super) mod log;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use advice::profiling::{Delta, StatementFigures};
 use chrono::DateTime;
 use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
 use model::{LatencyHistogram, Millis};
-use postgres::Session;
-use postgres::catalog::SessionLooks;
+use postgres::Target;
+use postgres::looking::{Looker, Ticks};
 use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, UserStatement, estimate};
 use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::log::{Log, Logged};
 use super::{Context, duration};
@@ -25,6 +27,8 @@ use crate::printer::one_line;
 
 /// The first version whose sessions say which statement they run.
 const SINCE: i32 = 140_000;
+/// How long a look may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Arguments.
 #[derive(ClapArgs, Debug)]
@@ -81,20 +85,19 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
             .detail("It is at least 10 ms, and not longer than --for."));
     }
     let target = context.target()?;
-    let session = context.connect(&target).await?;
-    if session.version_num() < SINCE {
+    let counters = context.connect(&target).await?;
+    if counters.version_num() < SINCE {
         return Err(CommandError::new("this server does not say which statement a session runs")
             .detail("pg_stat_activity has query_id since PostgreSQL 14.")
             .hint("\"pgwright logs analyze\" gives percentiles from the server's logs."));
     }
-    // The counters are read by another session, so that reading them delays no look.
-    let counters = context.connect(&target).await?;
     let log = match &args.log {
         Some(path) => Some(Log::begin(path, &counters).await?),
         None => None,
     };
     let before = postgres::statements::read(&counters).await?;
-    let watched = watch(context, &session, &args).await?;
+    // Another session looks, so that reading the counters delays no look.
+    let watched = watch(context, &target, &args).await?;
     let after = postgres::statements::read(&counters).await?;
     let delta = Delta::between((&before.0, Some(&before.1)), (&after.0, Some(&after.1)));
     let logged = match log {
@@ -129,33 +132,55 @@ struct Watched {
     without_id: u64,
 }
 
-async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watched, CommandError> {
+/// Looks until the time is over or somebody interrupts it.
+async fn watch(context: &Context, target: &Target, args: &Args) -> Result<Watched, CommandError> {
+    let (target, options) = (target.clone(), context.reading());
+    let (interval, window) = (args.interval, args.window);
+    let bar = context.printer.bar(window.as_secs().max(1), "watching");
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let stop = interrupted.clone();
+    let mut looking = tokio::task::spawn_blocking(move || {
+        let looker = Looker::connect(&target, &options, LOOK_LIMIT.max(interval))?;
+        let watched = look_again_and_again(&looker, interval, window, &stop, &bar);
+        bar.finish_and_clear();
+        watched
+    });
+    let ended = tokio::select! {
+        ended = &mut looking => ended,
+        _ = tokio::signal::ctrl_c() => {
+            interrupted.store(true, Ordering::Relaxed);
+            looking.await
+        }
+    };
+    let watched = ended.map_err(|e| CommandError::new("watching failed").detail(format!("{e}.")))?;
+    Ok(watched?)
+}
+
+fn look_again_and_again(
+    looker: &Looker,
+    interval: Duration,
+    window: Duration,
+    stop: &AtomicBool,
+    bar: &ProgressBar,
+) -> Result<Watched, postgres::Error> {
     let mut watched = Watched {
-        sampler: Sampler::new(i64::try_from(args.interval.as_micros()).unwrap_or(i64::MAX)),
+        sampler: Sampler::new(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX)),
         looks: LatencyHistogram::default(),
         hidden_sessions: 0,
         without_id: 0,
     };
-    let bar = context.printer.bar(args.window.as_secs().max(1), "watching");
     let began = Instant::now();
-    let sessions = SessionLooks::through(session).await?;
-    let mut ticks = interval(args.interval);
-    // A look that came late is not made up for: two at once show the same.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = tokio::signal::ctrl_c() => break,
-        }
+    let mut ticks = Ticks::new(interval);
+    while ticks.wait(|| stop.load(Ordering::Relaxed)) {
         let looked = Instant::now();
         let quiet = watched.sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
-        let rows = sessions.look(session, quiet).await?;
+        let rows = looker.look(quiet)?;
         watched.looks.record(looked.elapsed().as_secs_f64() * 1000.0);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut hidden = 0;
         let samples: Vec<Sample> = rows
             .into_iter()
-            .filter(|row| row.datid.is_some() && row.datid == sessions.datid)
+            .filter(|row| row.datid.is_some() && row.datid == looker.datid())
             .filter_map(|row| {
                 let pid = row.pid?;
                 let Some(state) = row.state.as_deref() else {
@@ -183,11 +208,10 @@ async fn watch(context: &Context, session: &Session, args: &Args) -> Result<Watc
         watched.hidden_sessions = watched.hidden_sessions.max(hidden);
         watched.sampler.look(now, &samples);
         bar.set_position(began.elapsed().as_secs());
-        if began.elapsed() >= args.window {
+        if began.elapsed() >= window {
             break;
         }
     }
-    bar.finish_and_clear();
     Ok(watched)
 }
 
