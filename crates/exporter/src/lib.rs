@@ -39,7 +39,7 @@ pub use bloat::{BloatEstimate, BloatEstimator};
 pub use board::{Board, Chunk, NativeHistogram};
 pub use error::Error;
 pub use exposition::Format;
-pub use log::{LogReader, LoggedStatement};
+pub use log::{KnownStatements, LogReader, LoggedStatement};
 pub use options::{HistoryTap, Options, Paces};
 pub use reading::Sample;
 

@@ -47,18 +47,65 @@ pub trait LogReader: std::fmt::Debug + Send + Sync {
     fn read(&self, line_prefix: &str, database: &str) -> Result<Vec<LoggedStatement>, String>;
 }
 
-/// A statement that is recognised in the log.
 #[derive(Clone, Copy, Debug)]
 struct Recognised {
     query_id: i64,
     reads_only: bool,
 }
 
+/// Statements whose texts are known again in a log.
+#[derive(Debug, Default)]
+pub struct KnownStatements {
+    by_fingerprint: HashMap<String, Vec<Recognised>>,
+}
+
+impl KnownStatements {
+    /// Remembers the whole text of a statement. One that is learnt twice, as of two users, is one of several.
+    pub fn learn(&mut self, query_id: i64, text: &str) {
+        let Ok(fingerprint) = sql::fingerprint(text) else { return };
+        let reads_only = sql::statement_safety(text).is_ok_and(|safety| safety.reads_only);
+        self.by_fingerprint.entry(fingerprint).or_default().push(Recognised { query_id, reads_only });
+    }
+
+    /// Forgets all others.
+    pub fn retain(&mut self, present: &HashSet<i64>) {
+        self.by_fingerprint.retain(|_, known| {
+            known.retain(|k| present.contains(&k.query_id));
+            !known.is_empty()
+        });
+    }
+
+    /// How long executions of statements took, by `queryid`. Nothing for one that writes and of which some came by the
+    /// extended protocol: their durations do not hold the commit, and the others would pass for all. A text that stands for
+    /// several statements that were called is left out, because the log does not tell which one it was.
+    pub fn durations(
+        &self,
+        logged: &[LoggedStatement],
+        called: impl Fn(i64) -> bool,
+    ) -> BTreeMap<i64, Option<LatencyHistogram>> {
+        let mut durations = BTreeMap::new();
+        for statement in logged {
+            let known = sql::fingerprint(&statement.text).ok().and_then(|f| self.by_fingerprint.get(&f));
+            let mut called = known.into_iter().flatten().filter(|k| called(k.query_id));
+            let (Some(recognised), None) = (called.next(), called.next()) else { continue };
+            let entry =
+                durations.entry(recognised.query_id).or_insert_with(|| Some(LatencyHistogram::default()));
+            if statement.extended && !recognised.reads_only {
+                *entry = None;
+            }
+            if let Some(all) = entry {
+                all.merge(&statement.durations);
+            }
+        }
+        durations
+    }
+}
+
 /// Follows a log, and knows the statements in it again.
 #[derive(Debug)]
 pub(crate) struct FollowedLog {
     reader: Arc<dyn LogReader>,
-    by_fingerprint: HashMap<String, Vec<Recognised>>,
+    known: KnownStatements,
     readings: u64,
     failures: u64,
     executions: u64,
@@ -66,22 +113,17 @@ pub(crate) struct FollowedLog {
 
 impl FollowedLog {
     pub fn new(reader: Arc<dyn LogReader>) -> Self {
-        Self { reader, by_fingerprint: HashMap::new(), readings: 0, failures: 0, executions: 0 }
+        Self { reader, known: KnownStatements::default(), readings: 0, failures: 0, executions: 0 }
     }
 
     /// Remembers the whole text of a statement.
     pub fn learn(&mut self, query_id: i64, text: &str) {
-        let Ok(fingerprint) = sql::fingerprint(text) else { return };
-        let reads_only = sql::statement_safety(text).is_ok_and(|safety| safety.reads_only);
-        self.by_fingerprint.entry(fingerprint).or_default().push(Recognised { query_id, reads_only });
+        self.known.learn(query_id, text);
     }
 
     /// Forgets what the server knows no more.
     pub fn retain(&mut self, present: &HashSet<i64>) {
-        self.by_fingerprint.retain(|_, known| {
-            known.retain(|k| present.contains(&k.query_id));
-            !known.is_empty()
-        });
+        self.known.retain(present);
     }
 
     /// Reads what is new and puts it beside what was seen of the statements of a database.
@@ -124,26 +166,13 @@ impl FollowedLog {
         for of in calls.keys().filter(|of| of.dbid == dbid) {
             users.entry(of.query_id).or_default().push(*of);
         }
-        let mut durations: BTreeMap<UserStatement, Option<LatencyHistogram>> = BTreeMap::new();
-        for statement in logged {
-            let known = sql::fingerprint(&statement.text).ok().and_then(|f| self.by_fingerprint.get(&f));
-            let called: Vec<(&Recognised, &Vec<UserStatement>)> =
-                known.into_iter().flatten().filter_map(|k| Some((k, users.get(&k.query_id)?))).collect();
-            // The log does not tell which one of several statements it was, or which of several users counts.
-            let [(recognised, users)] = called.as_slice() else { continue };
-            let [of] = users.as_slice() else { continue };
-            let entry = durations.entry(*of).or_insert_with(|| Some(LatencyHistogram::default()));
-            if statement.extended && !recognised.reads_only {
-                // A part of them would pass for all.
-                *entry = None;
-            }
-            if let Some(all) = entry {
-                all.merge(&statement.durations);
-            }
-        }
         let mut executions = 0;
-        for (of, durations) in durations {
-            let Some(durations) = durations else { continue };
+        for (query_id, durations) in self.known.durations(logged, |id| users.contains_key(&id)) {
+            // Nor does it tell which of several users counts.
+            let (Some([of]), Some(durations)) = (users.get(&query_id).map(Vec::as_slice), durations) else {
+                continue;
+            };
+            let of = *of;
             // Who signed in is not always who is counted.
             let signed_in: Vec<UserStatement> = seen
                 .keys()

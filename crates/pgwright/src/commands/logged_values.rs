@@ -65,7 +65,7 @@ impl LoggedValues {
 }
 
 /// Statements by what a logged text is recognised by.
-pub(super) fn by_fingerprint<'s, S>(
+fn by_fingerprint<'s, S>(
     statements: impl Iterator<Item = &'s S>,
     text: impl Fn(&S) -> &str,
 ) -> HashMap<String, Vec<&'s S>> {

@@ -93,7 +93,8 @@ pub struct Args {
     /// How often sessions are looked at, for latencies and waits, 100ms; 0 for not at all.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     sampling: Option<Duration>,
-    /// Take executions of the database's statements from the server's log too, or from the logs in this folder.
+    /// Take executions of the database's statements from the server's log too, or from the logs in this folder; with --servers
+    /// the file tells the log of each.
     #[arg(long, value_name = "PATH")]
     log: Option<PathBuf>,
     #[command(flatten)]
@@ -291,6 +292,15 @@ fn access(args: &Args) -> Result<Access, CommandError> {
     Ok(access)
 }
 
+fn needs_sampling(options: &Options, what: &str) -> Result<(), CommandError> {
+    match options.sampling_interval {
+        Some(_) => Ok(()),
+        None => Err(CommandError::new(format!("{what} needs sampling"))
+            .detail("A log has no executions shorter than what the server logs, and no commits.")
+            .hint("Leave out --sampling 0.")),
+    }
+}
+
 fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
     let target = context.target()?;
     let session = postgres::SessionOptions { allow_transaction_pooler: true, ..context.reading() };
@@ -318,11 +328,7 @@ fn options(context: &Context, args: &Args) -> Result<Options, CommandError> {
         Some(interval) => Some(interval),
     };
     if let Some(path) = &args.log {
-        if options.sampling_interval.is_none() {
-            return Err(CommandError::new("--log needs sampling")
-                .detail("A log has no executions shorter than what the server logs, and no commits.")
-                .hint("Leave out --sampling 0."));
-        }
+        needs_sampling(&options, "--log")?;
         options.log = Some(Arc::new(log::Followed::open(path)?));
     }
     let known = options.collectors();

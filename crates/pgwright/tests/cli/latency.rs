@@ -130,9 +130,10 @@ async fn a_log_tells_what_looks_see_only_a_part_of() {
     // From 8 to 24 ms: seven of eight are logged for their duration, and a fifth of the others.
     assert!(logged > calls / 2 && logged < calls, "{logged} of {calls}");
     let value = |name: &str| found[name]["value"].as_f64().unwrap_or_else(|| panic!("{name}: {found:#}"));
-    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
-        let true_value = truth[(share * truth.len() as f64) as usize];
-        assert!((value(name) / true_value - 1.0).abs() < 0.2, "{name}: {} {true_value}", value(name));
+    for (name, share, asked) in [("p50", 0.5, 16.0), ("p95", 0.95, 23.2), ("p99", 0.99, 23.8)] {
+        // The server sleeps at least as long as it was told to, and where others keep the machine busy its clients wait longer than that.
+        let waited = truth[(share * truth.len() as f64) as usize];
+        assert!((asked * 0.85..waited * 1.2).contains(&value(name)), "{name}: {} {waited}", value(name));
     }
     let insert = report["statements"].as_array().unwrap().iter().find(|s| {
         let text = s["query"].as_str().unwrap();

@@ -124,6 +124,50 @@ async fn servers_come_and_go_and_one_that_is_away_takes_no_other_along() {
     assert!(user.file("alerts.json.one").is_file());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_server_has_its_own_log_and_one_that_cannot_be_read_costs_nothing_else() {
+    let servers = testkit::all_servers();
+    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
+    let options = cluster::ServerOptions::default()
+        .set("shared_preload_libraries", "pg_stat_statements")
+        .set("log_line_prefix", "%m [%p] %q%u@%d ")
+        .set("log_min_duration_statement", "10ms");
+    let server = cluster::Server::start(binaries, options).unwrap();
+    let url = server.url("postgres");
+    let client = testkit::connect(&url).await;
+    client.batch_execute("create extension pg_stat_statements; select pg_sleep(0.01)").await.unwrap();
+    let user = User::new();
+    let (log, later) = (server.log_file().display().to_string(), user.file("later.log"));
+    let entry = |name: &str, log: &str| {
+        format!("- targets: [ '{url}' ]\n  labels: {{ server: {name}, log: '{log}' }}\n")
+    };
+    let file = user.write("servers.yml", entry("one", &log) + &entry("two", &later.display().to_string()));
+    let serving = Serving::of(
+        &user,
+        &["--listen", "127.0.0.1:0", "--servers", file.to_str().unwrap(), "--interval", "statements=500ms"],
+    );
+    let of = |m: &Metrics, name: &str, server: &str| {
+        m.value(&format!("pgwright_log_{name}_total"), &format!("server=\"{server}\"")).unwrap_or(0.0)
+    };
+    let metrics =
+        serving.wait_for("read", |m| of(m, "readings", "one") >= 2.0 && of(m, "failures", "two") >= 2.0);
+    assert_eq!((up(&metrics, "one"), up(&metrics, "two")), (Some(1.0), Some(1.0)));
+    assert_eq!(of(&metrics, "failures", "one"), 0.0);
+    client.batch_execute("select pg_sleep(0.02)").await.unwrap();
+    let metrics = serving.wait_for("told by one log", |m| of(m, "executions", "one") == 1.0);
+    assert_eq!(of(&metrics, "executions", "two"), 0.0);
+    // From when it can be read, the other is followed too.
+    std::os::unix::fs::symlink(&log, &later).unwrap();
+    let so_far = of(&metrics, "readings", "two");
+    serving.wait_for("followed", |m| of(m, "readings", "two") >= so_far + 2.0);
+    client.batch_execute("select pg_sleep(0.02)").await.unwrap();
+    serving
+        .wait_for("told by both", |m| of(m, "executions", "one") == 2.0 && of(m, "executions", "two") == 1.0);
+    serving.stop();
+    let asleep = user.run(&["serve", "--servers", file.to_str().unwrap(), "--sampling", "0"]);
+    asleep.fails(2).tells("the log of server \"one\" needs sampling");
+}
+
 #[test]
 fn a_file_of_servers_that_cannot_be_used_is_refused() {
     let user = User::new();

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use advice::profiling::StatementFigures;
-use logs::{Filter, GrowingLog, Options, Prefix};
+use exporter::{KnownStatements, LoggedStatement};
+use logs::{Filter, GrowingLog, Options, Prefix, Report};
 use model::LatencyHistogram;
 use postgres::{Capabilities, Session};
 use sampling::Logging;
 
 use crate::commands::Context;
-use crate::commands::logged_values::by_fingerprint;
 use crate::error::CommandError;
 
 /// A log that grows.
@@ -78,21 +78,28 @@ impl Log {
         }
         let report = crate::commands::logs::read(context, grown.inputs, grown.bytes, &options)
             .map_err(|error| CommandError::from(error).to_string())?;
-        let called = figures.iter().filter(|f| f.toplevel && f.calls > 0);
-        let known = by_fingerprint(called, |figure| &figure.query);
-        for statement in report.statement_durations.iter().filter(|s| s.durations.count() > 0) {
-            let found = sql::fingerprint(&statement.text).ok().and_then(|f| known.get(&f));
-            // The log does not tell which one of several it was.
-            let Some([figure]) = found.map(Vec::as_slice) else { continue };
-            let reads_only = || sql::statement_safety(&figure.query).is_ok_and(|safety| safety.reads_only);
-            if statement.extended > 0 && !reads_only() {
-                logged.without_commit += 1;
-                continue;
+        let mut known = KnownStatements::default();
+        for figure in figures.iter().filter(|f| f.toplevel && f.calls > 0) {
+            known.learn(figure.queryid, &figure.query);
+        }
+        for (queryid, durations) in known.durations(&with_durations(report), |_| true) {
+            match durations {
+                Some(durations) => _ = logged.durations.insert(queryid, durations),
+                None => logged.without_commit += 1,
             }
-            logged.durations.entry(figure.queryid).or_default().merge(&statement.durations);
         }
         Ok(logged)
     }
+}
+
+/// The statements of a log that ended.
+pub fn with_durations(report: Report) -> Vec<LoggedStatement> {
+    let of = |statement: logs::StatementDurations| LoggedStatement {
+        extended: statement.extended > 0,
+        text: statement.text,
+        durations: statement.durations,
+    };
+    report.statement_durations.into_iter().filter(|s| s.durations.count() > 0).map(of).collect()
 }
 
 /// The log at this path from here on, or those of the folder.

@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use web::Access;
 use web::fleet::Fleet;
 
+use super::servers::Server;
 use super::watched::Watched;
-use super::{Args, Signals, ended, listen, options, servers, told};
+use super::{Args, Signals, ended, listen, log, options, servers, told};
 use crate::commands::{Context, read_text};
 use crate::error::{CommandError, CommandResult};
 
@@ -21,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// A server that the file names.
 struct Named {
-    url: String,
+    server: Server,
     state: State,
 }
 
@@ -42,7 +43,7 @@ pub async fn run(
     if args.log.is_some() {
         return Err(CommandError::new("--log goes with one server")
             .detail("With --servers nobody could say whose log it is.")
-            .hint("Run another pgwright serve --log for that server."));
+            .hint("In the file a server has its log as the label log."));
     }
     if args.keeping.at.source.is_some() {
         return Err(CommandError::new("--source is the name of one server")
@@ -56,8 +57,11 @@ pub async fn run(
             .hint("It is a list of entries with targets and labels, as in docs/reference/commands/serve.md.")
     };
     let wanted = wanted(context, &text).map_err(unusable)?;
-    for (name, url) in &wanted {
-        options(&of_server(context, name, url), args)?;
+    for (name, server) in &wanted {
+        let options = options(&of_server(context, name, &server.url), args)?;
+        if server.log.is_some() {
+            super::needs_sampling(&options, &format!("the log of server \"{name}\""))?;
+        }
     }
     let (listener, address) = listen(args, &access).await?;
     let fleet = Arc::new(Fleet::new(access, env!("CARGO_PKG_VERSION")));
@@ -81,10 +85,10 @@ pub async fn run(
 }
 
 /// What a file names, if every connection string can be understood.
-fn wanted(context: &Context, text: &str) -> Result<BTreeMap<String, String>, String> {
+fn wanted(context: &Context, text: &str) -> Result<BTreeMap<String, Server>, String> {
     let found = servers::parse(text)?;
-    for (name, url) in &found {
-        context.settings.target_of(url).map_err(|e| format!("Server \"{name}\": {}.", e.message))?;
+    for (name, server) in &found {
+        context.settings.target_of(&server.url).map_err(|e| format!("Server \"{name}\": {}.", e.message))?;
     }
     Ok(found)
 }
@@ -105,14 +109,19 @@ fn of_server(context: &Context, name: &str, url: &str) -> Context {
     })
 }
 
-async fn begin(context: &Context, args: &Args, name: &str, url: &str) -> Result<Watched, CommandError> {
-    let context = of_server(context, name, url);
+async fn begin(context: &Context, args: &Args, name: &str, server: &Server) -> Result<Watched, CommandError> {
+    let context = of_server(context, name, &server.url);
     let mut args = args.clone();
     if args.keeping.is_asked() {
         args.keeping.at.source = Some(name.to_owned());
     }
     let mut options = options(&context, &args)?;
     options.server = Some(name.to_owned());
+    if let Some(path) = &server.log {
+        super::needs_sampling(&options, "its log")?;
+        // That a log cannot be read is no reason not to watch the server.
+        options.log = Some(Arc::new(log::Followed::once_readable(path)));
+    }
     Watched::begin(&context, &args, options).await
 }
 
@@ -121,7 +130,7 @@ async fn follow(
     context: Context,
     args: Args,
     file: std::path::PathBuf,
-    (mut text, mut wanted): (String, BTreeMap<String, String>),
+    (mut text, mut wanted): (String, BTreeMap<String, Server>),
     fleet: Arc<Fleet>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -130,7 +139,7 @@ async fn follow(
     loop {
         let gone: Vec<String> = named
             .iter()
-            .filter(|(name, server)| wanted.get(*name) != Some(&server.url))
+            .filter(|(name, server)| wanted.get(*name) != Some(&server.server))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -148,16 +157,16 @@ async fn follow(
             Some(State::Watched(_)) => false,
             Some(State::Failed(_, again)) => *again <= now,
         };
-        let due: Vec<(String, String)> =
-            wanted.iter().filter(|(name, _)| due(name)).map(|(n, u)| (n.clone(), u.clone())).collect();
-        let beginning = due.into_iter().map(|(name, url)| {
+        let due: Vec<(String, Server)> =
+            wanted.iter().filter(|(name, _)| due(name)).map(|(n, s)| (n.clone(), s.clone())).collect();
+        let beginning = due.into_iter().map(|(name, server)| {
             let (context, args) = (&context, &args);
             async move {
-                let begun = begin(context, args, &name, &url).await;
-                (name, url, begun)
+                let begun = begin(context, args, &name, &server).await;
+                (name, server, begun)
             }
         });
-        for (name, url, begun) in futures_util::future::join_all(beginning).await {
+        for (name, server, begun) in futures_util::future::join_all(beginning).await {
             let state = match begun {
                 Ok(watched) => {
                     fleet.put(&name, watched.app.clone(), watched.stopping());
@@ -169,7 +178,7 @@ async fn follow(
                     State::Failed(reason, Instant::now() + AGAIN)
                 }
             };
-            named.insert(name, Named { url, state });
+            named.insert(name, Named { server, state });
         }
         let failed = named.values().filter_map(|n| match &n.state {
             State::Failed(reason, _) => Some(reason.clone()),

@@ -1,7 +1,8 @@
 //! Which servers does a file name? The format is that of Prometheus' `file_sd`: a list of entries with `targets` and `labels`,
-//! as YAML or JSON. A target is a connection string, and the label `server` its name.
+//! as YAML or JSON. A target is a connection string, the label `server` its name, and the label `log` where it writes its log.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_norway::Value;
 
@@ -10,11 +11,20 @@ const NAME_BYTES: usize = 64;
 /// So many servers at most: each costs sessions and memory.
 const SERVERS: usize = 200;
 
-/// The connection strings by the names of the servers.
+/// A server of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The connection string.
+    pub url: String,
+    /// Its log, or the folder of its logs.
+    pub log: Option<PathBuf>,
+}
+
+/// The servers by their names.
 ///
 /// # Errors
 /// What is wrong with it, in a sentence.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+pub fn parse(text: &str) -> Result<BTreeMap<String, Server>, String> {
     let whole: Value = serde_norway::from_str(text).map_err(|error| {
         format!("It is neither YAML nor JSON: {}.", error.to_string().trim_end_matches('.'))
     })?;
@@ -27,8 +37,8 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     };
     let mut found = BTreeMap::new();
     for (number, entry) in (1..).zip(&entries) {
-        let (name, target) = server(entry).map_err(|wrong| format!("Entry {number} {wrong}."))?;
-        if found.insert(name.clone(), target).is_some() {
+        let (name, server) = server(entry).map_err(|wrong| format!("Entry {number} {wrong}."))?;
+        if found.insert(name.clone(), server).is_some() {
             return Err(format!("There are two servers called \"{name}\"."));
         }
     }
@@ -41,10 +51,15 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(found)
 }
 
-/// The name and the connection string of an entry, or what is wrong with it.
-fn server(entry: &Value) -> Result<(String, String), String> {
-    let [targets, labels] = fields(entry, "", ["targets", "labels"])?;
-    let [name] = fields(labels, " among its labels", ["server"])?;
+/// An entry's name and what it says, or what is wrong with it.
+fn server(entry: &Value) -> Result<(String, Server), String> {
+    let [targets, labels] = fields(entry, "", ["targets", "labels"], &[])?;
+    let [name] = fields(labels, " among its labels", ["server"], &["log"])?;
+    let log = match labels.get("log") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(path)) if !path.is_empty() => Some(PathBuf::from(path)),
+        Some(_) => return Err("has a label \"log\" that is no path".into()),
+    };
     let name = match name {
         Value::String(name) => name.clone(),
         // As YAML reads a name of digits.
@@ -60,7 +75,7 @@ fn server(entry: &Value) -> Result<(String, String), String> {
     }
     let targets = targets.as_sequence().map_or(&[][..], Vec::as_slice);
     match targets {
-        [Value::String(target)] => Ok((name, target.clone())),
+        [Value::String(target)] => Ok((name, Server { url: target.clone(), log })),
         _ => Err(format!(
             "(\"{name}\") has {} targets, and \"targets\" is a list of one connection string",
             targets.len()
@@ -68,19 +83,21 @@ fn server(entry: &Value) -> Result<(String, String), String> {
     }
 }
 
-/// The values of a mapping that has exactly these keys; `place` tells in messages where it stands.
+/// The values of a mapping that has these keys, perhaps those of `more`, and no others; `place` tells in messages where it stands.
 fn fields<'a, const N: usize>(
     value: &'a Value,
     place: &str,
     keys: [&str; N],
+    more: &[&str],
 ) -> Result<[&'a Value; N], String> {
     let mapping = value
         .as_mapping()
         .ok_or_else(|| format!("has no {}{place}", keys.map(|key| format!("\"{key}\"")).join(" and ")))?;
-    let unknown = |key: &&Value| !key.as_str().is_some_and(|key| keys.contains(&key));
+    let unknown = |key: &&Value| !key.as_str().is_some_and(|key| keys.contains(&key) || more.contains(&key));
     if let Some(unknown) = mapping.keys().find(unknown) {
         let unknown = unknown.as_str().unwrap_or("something that is no text");
-        return Err(format!("has \"{unknown}\"{place}, where only {} can be given", keys.join(" and ")));
+        let allowed: Vec<&str> = keys.iter().chain(more).copied().collect();
+        return Err(format!("has \"{unknown}\"{place}, where only {} can be given", allowed.join(" and ")));
     }
     let mut found = [&Value::Null; N];
     for (value, key) in found.iter_mut().zip(keys) {
@@ -95,11 +112,12 @@ mod tests {
 
     #[test]
     fn yaml_and_json_name_the_same_servers() {
-        let yaml = "- targets: [ 'postgres://a/x' ]\n  labels: { server: a }\n- targets: [ 'host=b' ]\n  labels: { server: b.2 }\n";
-        let json = r#"[{"targets":["postgres://a/x"],"labels":{"server":"a"}},{"targets":["host=b"],"labels":{"server":"b.2"}}]"#;
+        let yaml = "- targets: [ 'postgres://a/x' ]\n  labels: { server: a, log: /var/log/a }\n- targets: [ 'host=b' ]\n  labels: { server: b.2 }\n";
+        let json = r#"[{"targets":["postgres://a/x"],"labels":{"server":"a","log":"/var/log/a"}},{"targets":["host=b"],"labels":{"server":"b.2"}}]"#;
         let found = parse(yaml).unwrap();
         assert_eq!(found, parse(json).unwrap());
-        assert_eq!(found["b.2"], "host=b");
+        assert_eq!(found["b.2"], super::Server { url: "host=b".into(), log: None });
+        assert_eq!(found["a"].log, Some("/var/log/a".into()));
         assert!(parse("").unwrap().is_empty());
     }
 
@@ -114,6 +132,7 @@ mod tests {
                 "two servers",
             ),
             ("- targets: [a]\n  labels: { server: a, env: b }\n", "env"),
+            ("- targets: [a]\n  labels: { server: a, log: 5 }\n", "no path"),
             ("- targets: [a]\n", "labels"),
             ("servers: a", "not a list"),
             ("- a", "Entry 1 has no \"targets\" and \"labels\""),
