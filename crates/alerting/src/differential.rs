@@ -177,13 +177,17 @@ fn firing(judge: &Judge, at_ms: i64) -> Vec<Value> {
         let firing = active.iter().filter(|(_, a)| a.phase == Phase::Firing);
         let expected: Vec<Value> = firing
             .map(|(labels, a)| {
+                let mut annotations = json!({
+                    "summary": rule.summary.render(labels, a.value),
+                    "description": definition.meaning,
+                    "action": definition.action,
+                });
+                if let Some(finding) = rule.finding(labels) {
+                    annotations["finding"] = finding.into();
+                }
                 json!({
                     "exp_labels": labels.with([("severity", definition.severity.as_str())]),
-                    "exp_annotations": {
-                        "summary": rule.summary.render(labels, a.value),
-                        "description": definition.meaning,
-                        "action": definition.action,
-                    },
+                    "exp_annotations": annotations,
                 })
             })
             .collect();

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::expression::{Expression, Need};
+use crate::labels::Labels;
 use crate::settings::{Settings, parse_duration};
 use crate::template::Template;
 
@@ -133,6 +134,15 @@ fn compile(definition: Definition, gives: &impl Fn(&str) -> bool) -> Result<Rule
 }
 
 impl Rule {
+    /// Where what is wrong stands in detail, as [`monitoring::alerts::Alert::finding`].
+    pub(crate) fn finding(&self, labels: &Labels) -> Option<String> {
+        let queryid = labels.get("queryid");
+        match self.definition.lint_check {
+            Some(check) => Some(format!("pgwright lint, check {check}")),
+            None => (!queryid.is_empty()).then(|| format!("pgwright history --statement {queryid}")),
+        }
+    }
+
     pub(crate) fn hold(&self) -> Duration {
         Duration::from_secs_f64(self.definition.hold_seconds)
     }

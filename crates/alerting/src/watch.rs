@@ -309,13 +309,12 @@ impl Alerts {
         let link = self.settings.external_url.as_ref().map(|url| {
             format!("{}/alerts#{}", url.trim_end_matches('/'), definition.name.to_ascii_lowercase())
         });
-        let finding = definition.lint_check.map(|check| format!("pgwright lint, check {check}"));
         let annotations = [
             ("summary", Some(rule.summary.render(labels, active.value))),
             ("description", Some(definition.meaning.clone())),
             ("action", Some(definition.action.clone())),
             ("runbook_url", definition.runbook_url.clone()),
-            ("finding", finding),
+            ("finding", rule.finding(labels)),
         ];
         Notice {
             phase: active.phase,

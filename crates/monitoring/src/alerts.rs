@@ -50,6 +50,15 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// Where what is wrong stands in detail: a template of Prometheus.
+    pub fn finding(&self) -> Option<String> {
+        let of_statement = self.expression.contains("datname, queryid)");
+        match self.lint_check() {
+            Some(check) => Some(format!("pgwright lint, check {check}")),
+            None => of_statement.then(|| "pgwright history --statement {{ $labels.queryid }}".to_owned()),
+        }
+    }
+
     /// The check of `pgwright lint` that finds the same, with the objects and what mends them.
     pub fn lint_check(&self) -> Option<&'static str> {
         match self.name {
@@ -138,6 +147,25 @@ const ALERTS: &[Alert] = &[
                   than twice that of yesterday",
         meaning: "A statement that is called often takes more than twice as long as at the same time of yesterday.",
         action: "Run \"pgwright check\" against the baseline: it tells whether the plan, the rows or the buffers changed, and why.",
+    },
+    Alert {
+        name: "PostgresPlanChangedSlower",
+        group: "statements",
+        severity: Severity::Warning,
+        hold: "5m",
+        expression: "sum by (job, instance, datname, queryid) (rate(postgres_statement_execution_seconds_total[10m])) / sum by \
+                     (job, instance, datname, queryid) (rate(postgres_statement_calls_total[10m])) > 2 * sum by (job, instance, \
+                     datname, queryid) (rate(postgres_statement_execution_seconds_total[10m] offset 1h)) / sum by (job, instance, \
+                     datname, queryid) (rate(postgres_statement_calls_total[10m] offset 1h)) and on (job, instance, datname, \
+                     queryid) sum by (job, instance, datname, queryid) (increase(postgres_statement_plan_changes_total[1h])) > 0 \
+                     and on (job, instance, datname, queryid) sum by (job, instance, datname, queryid) \
+                     (rate(postgres_statement_execution_seconds_total[10m])) > 0.01",
+        summary: "statement {{ $labels.queryid }} in {{ $labels.datname }} takes {{ $value | humanizeDuration }} on average since \
+                  its plan changed, more than twice as long as an hour ago",
+        meaning: "The planner chose another plan within the last hour, and executions take more than twice the time. Statistics, a \
+                  setting, an index or the size of a table changed.",
+        action: "The statement's page, or \"pgwright history --statement\", shows both plans and what differs: bring back the index \
+                 that went, or ANALYZE the tables that grew. \"pgwright advise\" looks for an index that makes up for it.",
     },
     Alert {
         name: "PostgresCacheHitRatioLow",

@@ -53,6 +53,9 @@ fn rule(alert: &Alert, runbooks: Option<&str>) -> Rule {
         ("action", alert.action.to_owned()),
     ]
     .into();
+    if let Some(finding) = alert.finding() {
+        annotations.insert("finding", finding);
+    }
     if let Some(page) = runbooks {
         annotations.insert("runbook_url", format!("{page}#{}", alert.name.to_ascii_lowercase()));
     }

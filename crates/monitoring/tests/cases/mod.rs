@@ -94,6 +94,24 @@ pub const CASES: &[Case] = &[
         &[FAST, FAST_ALL, CALLS],
     ),
     case(
+        "PostgresPlanChangedSlower",
+        90,
+        &[
+            ("postgres_statement_plan_changes_total{datname=\"d\",queryid=\"1\"}", "0x60 1x60"),
+            ("postgres_statement_calls_total{datname=\"d\",queryid=\"1\"}", "0+600x120"),
+            ("postgres_statement_execution_seconds_total{datname=\"d\",queryid=\"1\"}", "0+6x60 380+20x60"),
+        ],
+        &[
+            // One became slower with the plan that it had, one got another plan that is as fast.
+            ("postgres_statement_plan_changes_total{datname=\"d\",queryid=\"1\"}", "1x120"),
+            ("postgres_statement_calls_total{datname=\"d\",queryid=\"1\"}", "0+600x120"),
+            ("postgres_statement_execution_seconds_total{datname=\"d\",queryid=\"1\"}", "0+6x60 380+20x60"),
+            ("postgres_statement_plan_changes_total{datname=\"d\",queryid=\"2\"}", "0x60 1x60"),
+            ("postgres_statement_calls_total{datname=\"d\",queryid=\"2\"}", "0+600x120"),
+            ("postgres_statement_execution_seconds_total{datname=\"d\",queryid=\"2\"}", "0+6x120"),
+        ],
+    ),
+    case(
         "PostgresCacheHitRatioLow",
         60,
         &[

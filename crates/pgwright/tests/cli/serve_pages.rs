@@ -436,6 +436,30 @@ async fn with_history_the_overview_compares_and_a_statement_has_a_past() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alert_on_a_statement_leads_to_its_page_and_one_that_lint_knows_names_the_check() {
+    let world = World::new().await;
+    world.load("create table t (id int); insert into t values (1), (1)").await;
+    let _ = world.client.batch_execute("create unique index concurrently t_id on t (id)").await;
+    world.repeat("select count(*) as told_of from t", 5).await;
+    let user = User::new();
+    user.write(
+        "pgwright.toml",
+        "[alerts]\ninterval = \"200ms\"\n[alerts.change.PostgresInvalidIndexes]\nfor = \"0s\"\n\
+         [[alerts.rule]]\nname = \"Called\"\nexpression = \"postgres_statement_rows_total >= 0\"\nsummary = \"called\"\n",
+    );
+    let serving = Serving::start(&user, &world.url, &["--interval", "statements=300ms"]);
+    let page = until(&serving, "/alerts", &[], "pgwright lint invalid-index").body;
+    assert!(page.contains("Finding: "), "{page}");
+    let page = until(&serving, "/alerts", &[], "The statement, with its plans").body;
+    let link = page.split("href=\"").find(|part| part.starts_with("/statement?")).unwrap();
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    assert_eq!(serving.get(&link, &[]).status, 200, "{link}");
+    let api = serving.get("/api/alerts", &[]).body;
+    assert!(api.contains("Called"), "{api}");
+    serving.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_is_asked_the_page_and_the_api_keep_alerts_quiet_alike() {
     let world = World::new().await;
     let user = User::new();

@@ -24,7 +24,8 @@ fn until(serving: &Serving, path: &str, text: &str) -> Answer {
 }
 
 async fn queryid(world: &World) -> String {
-    let sql = "select queryid::text from pg_stat_statements where query like '%as flipping%' limit 1";
+    let sql = "select queryid::text from pg_stat_statements where query like '%as flipping%' and dbid = \
+               (select oid from pg_database where datname = current_database()) limit 1";
     world.client.query_one(sql, &[]).await.unwrap().get(0)
 }
 

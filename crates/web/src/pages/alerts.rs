@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::Visit;
 use super::figures::{ago, count, written};
 use super::layout::Page;
+use super::link;
 use crate::Failure;
 
 const PLACE: &str = "/alerts";
@@ -91,6 +92,14 @@ fn one(visit: &Visit, alert: &StandingAlert) -> Markup {
             }
             p { (alert.meaning) }
             p { (alert.action) }
+            @if let Some(check) = &alert.lint_check {
+                p { "Finding: " code.sql { "pgwright lint " (check) } }
+            }
+            @if !alert.labels.get("queryid").is_empty() {
+                p { a href=(link("/statement", &[("database", alert.labels.get("datname")), ("queryid", alert.labels.get("queryid"))])) {
+                    "The statement, with its plans"
+                } }
+            }
             @if let Some(url) = alert.runbook_url.as_deref().filter(|u| u.starts_with("https://") || u.starts_with("http://")) {
                 p { a href=(url) rel="noreferrer" { "Procedure" } }
             }
