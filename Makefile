@@ -8,10 +8,11 @@
 # make bench-check  whether a check of unchanged statements ever cries wolf, with every core busy
 # make bench-percentiles  percentiles of samples beside what clients measured
 # make bench-web       how long each page of serve takes
+# make pictures    the pictures of the web page's guide (Debian package chromium)
 # make bench-exporter  what a scrape costs, beside postgres_exporter (Debian package prometheus-postgres-exporter)
 
 .DEFAULT_GOAL := help
-.PHONY: bench-default-rows bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter bench-web lint clean
+.PHONY: pictures bench-default-rows bench-check help demo test bench-advisor bench-convert bench-logs bench-rewrites bench-percentiles bench-exporter bench-web lint clean
 
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -71,6 +72,11 @@ bench-web:
 	@scripts/setup.sh demo
 	cargo build --release -p pgwright -p pgwright-benches
 	@target/release/pgwright-benches web $(BENCH_FLAGS)
+
+pictures:
+	@scripts/setup.sh demo
+	cargo build --release -p pgwright -p pgwright-benches
+	@target/release/pgwright-benches pictures
 
 bench-exporter:
 	@scripts/setup.sh demo

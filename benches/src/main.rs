@@ -17,6 +17,7 @@ mod movies;
 mod partitions;
 mod peers;
 mod percentiles;
+mod pictures;
 mod progress;
 mod report;
 mod rewrites;
@@ -67,6 +68,8 @@ enum Benchmark {
     DefaultRows(default_rows::Args),
     /// How long questions to 30 days of history take, and how large the store is.
     History(history::Args),
+    /// The pictures of the web page, of a server with a past.
+    Pictures(pictures::Args),
 }
 
 #[tokio::main]
@@ -86,6 +89,7 @@ async fn main() -> std::process::ExitCode {
         Benchmark::Partitions(args) => partitions::run(args).await,
         Benchmark::DefaultRows(args) => default_rows::run(args).await,
         Benchmark::History(args) => history::run(args).await,
+        Benchmark::Pictures(args) => pictures::run(args).await,
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

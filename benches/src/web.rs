@@ -187,7 +187,7 @@ fn measured(port: u16, path: String, times: usize) -> Result<Page> {
     Ok(Page { path, median_ms: took[took.len() / 2], longest_ms, bytes })
 }
 
-fn get(port: u16, path: &str) -> Result<String> {
+pub(crate) fn get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
