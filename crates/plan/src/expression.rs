@@ -108,8 +108,7 @@ fn clauses(condition: &str) -> Vec<&str> {
 /// The two sides of a comparison.
 fn comparison(clause: &str) -> Option<(&str, &str)> {
     let inner = strip_brackets(clause);
-    let (at, operator) =
-        top_level_words(inner).into_iter().find(|(_, w)| *w != "<>" && is_comparison(w))?;
+    let (at, operator) = top_level_words(inner).into_iter().find(|(_, w)| *w != "<>" && is_comparison(w))?;
     Some((inner[..at].trim(), inner[at + operator.len()..].trim()))
 }
 
@@ -208,7 +207,11 @@ fn wrapping(side: &str) -> Option<Wrapping> {
     if side.starts_with('(') {
         let (mut operators, mut columns) = (Vec::new(), Vec::new());
         let whole = operands(without_cast(side), &mut operators, &mut columns);
-        return (whole && !columns.is_empty()).then(|| Wrapping::Operator { operators, columns, text: side.into() });
+        return (whole && !columns.is_empty()).then(|| Wrapping::Operator {
+            operators,
+            columns,
+            text: side.into(),
+        });
     }
     let open = side.find('(')?;
     let (function, arguments) = side.split_at(open);

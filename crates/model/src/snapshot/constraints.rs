@@ -92,7 +92,10 @@ mod tests {
         };
         let some = |text: &str, inherited| Some((text.to_owned(), inherited));
         assert_eq!(condition(ConstraintKind::Check, "CHECK ((a > 0))"), some("((a > 0))", true));
-        assert_eq!(condition(ConstraintKind::Check, "CHECK ((a > 0)) NO INHERIT NOT VALID"), some("((a > 0))", false));
+        assert_eq!(
+            condition(ConstraintKind::Check, "CHECK ((a > 0)) NO INHERIT NOT VALID"),
+            some("((a > 0))", false)
+        );
         assert_eq!(
             condition(ConstraintKind::Check, "CHECK ((a <> ' NOT VALID'::text)) NOT VALID"),
             some("((a <> ' NOT VALID'::text))", true)

@@ -189,7 +189,10 @@ async fn calculations_around_a_column_get_another_text_or_an_index() {
         .await;
     for (statement, sql) in [
         ("select * from calls where id + 1 = 78", "id = 77"),
-        ("select count(*) from calls where now() - at < interval '1 hour'", "at > now() - '1 hour'::interval"),
+        (
+            "select count(*) from calls where now() - at < interval '1 hour'",
+            "at > now() - '1 hour'::interval",
+        ),
     ] {
         let value = explained(&user, &world, statement);
         let found = remedy(&value, "arithmetic-blocks-index");

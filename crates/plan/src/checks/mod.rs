@@ -310,7 +310,8 @@ fn kept_from_use(database: Option<&Snapshot>, node: &Node, column: &str) -> Opti
     relation.column(column)?;
     let first = |index: &model::snapshot::Index| {
         let key = index.definition.keys.first();
-        index.valid && key.is_some_and(|k| matches!(&k.target, model::KeyTarget::Column(name) if name == column))
+        index.valid
+            && key.is_some_and(|k| matches!(&k.target, model::KeyTarget::Column(name) if name == column))
     };
     let found = database.indexes_of(&relation.name).find(|index| first(index));
     Some(match found {

@@ -331,7 +331,10 @@ mod tests {
     fn moments_and_lengths() {
         becomes("now() - at < interval '1 hour'", "at > now() - '1 hour'::interval");
         becomes("at - now() < interval '90 minutes'", "at < now() + '90 minutes'::interval");
-        becomes("localtimestamp - plain >= interval '7 days'", "plain <= localtimestamp - '7 days'::interval");
+        becomes(
+            "localtimestamp - plain >= interval '7 days'",
+            "plain <= localtimestamp - '7 days'::interval",
+        );
         becomes("plain + interval '7 days' > localtimestamp", "plain > localtimestamp - '7 days'::interval");
         becomes("d + 7 > current_date", "d > current_date - 7");
         becomes("current_date - d > 30", "d < current_date - 30");
