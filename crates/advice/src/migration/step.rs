@@ -288,6 +288,35 @@ impl<'a> Step<'a> {
         found.with("lock", lock)
     }
 
+    /// Adds what goes beside a table, or a column of it, that is dropped: the foreign keys of other tables that reference it, and the
+    /// tables at either end of its foreign keys, whose triggers are dropped under ACCESS EXCLUSIVE. `goes` tells of a table
+    /// whether it is dropped as well.
+    ///
+    /// Source: `RemoveTriggerById()` in trigger.c.
+    pub(crate) fn with_foreign_keys(
+        &self,
+        found: LintFinding,
+        table: &QualifiedName,
+        column: Option<&str>,
+        goes: impl Fn(&QualifiedName) -> bool,
+    ) -> LintFinding {
+        let (mut gone, mut locked) = (Vec::new(), BTreeSet::new());
+        let has = |columns: &[String]| column.is_none_or(|column| columns.iter().any(|c| c == column));
+        for (foreign, target) in self.facts.foreign_keys() {
+            if target.table == *table && has(&target.columns) && !goes(&foreign.table) {
+                gone.push(format!("{} of {}", quote_identifier(&foreign.name), foreign.table));
+                locked.insert(&foreign.table);
+            }
+            if foreign.table == *table && has(&foreign.columns) && !goes(&target.table) {
+                locked.insert(&target.table);
+            }
+        }
+        locked.remove(table);
+        let locked: Vec<String> = locked.into_iter().map(ToString::to_string).collect();
+        let found = if locked.is_empty() { found } else { found.with("also locked", locked.join(", ")) };
+        if gone.is_empty() { found } else { found.with("foreign keys that go with it", gone.join(", ")) }
+    }
+
     /// A finding that is not about a lock.
     pub(crate) fn remark(
         &self,

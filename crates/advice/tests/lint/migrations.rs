@@ -360,6 +360,64 @@ async fn each_danger_is_found_and_the_safe_way_works() {
     }
 }
 
+/// The tables beside it that a drop locks are those that PostgreSQL locks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_drop_locks_and_takes_along_is_told() {
+    for server in testkit::servers() {
+        let database = testkit::database(server).await;
+        let client = testkit::connect(&database.url).await;
+        run(&client, "create schema s; create schema other", "").await;
+        run(&client, &BASE.replace('%', "s"), "base").await;
+        run(&client, "create table other.x (id int, q int references s.q (a))", "base").await;
+        let snapshot = snapshot(&database.url).await;
+        for (sql, check, locked, gone) in [
+            ("drop table s.q cascade", "drop-table", "other.x, s.r", "x_q_fkey of other.x, r_q_fkey of s.r"),
+            ("drop table s.r", "drop-table", "s.q", ""),
+            ("drop table s.r, s.q, other.x", "drop-table", "", ""),
+            ("drop table s.t", "drop-table", "", ""),
+            ("drop schema s cascade", "drop-table", "other.x", "x_q_fkey of other.x"),
+            ("alter table s.q drop column a cascade", "drop-column", "other.x", "x_q_fkey of other.x"),
+            ("alter table s.r drop column q", "drop-column", "s.q", ""),
+            ("alter table s.t drop column a", "drop-column", "", ""),
+        ] {
+            let (report, _) = judge(&snapshot, sql);
+            let told = |name: &str| -> Vec<String> {
+                let all = found(&report, check).into_iter().flat_map(|f| &f.finding.evidence);
+                let mut values: Vec<String> = all
+                    .filter(|e| e.name == name)
+                    .flat_map(|e| e.value.split(", ").map(str::to_owned).collect::<Vec<_>>())
+                    .collect();
+                values.sort();
+                values
+            };
+            let listed = |text: &str| -> Vec<String> {
+                let mut all: Vec<String> =
+                    text.split(", ").filter(|t| !t.is_empty()).map(str::to_owned).collect();
+                all.sort();
+                all
+            };
+            assert_eq!(told("also locked"), listed(locked), "{sql}");
+            assert_eq!(told("foreign keys that go with it"), listed(gone), "{sql}");
+            // What is still there of the tables that are locked.
+            run(&client, "begin", sql).await;
+            run(&client, sql, sql).await;
+            let held = client
+                .query(
+                    "select c.oid::regclass::text from pg_locks l join pg_class c on c.oid = l.relation
+                     where pid = pg_backend_pid() and mode = 'AccessExclusiveLock' and c.relkind = 'r'
+                         and c.relnamespace in (select oid from pg_namespace where nspname in ('s', 'other'))
+                         and c.oid <> coalesce(to_regclass($1), 0) order by 1",
+                    &[&sql.split_whitespace().nth(2)],
+                )
+                .await
+                .unwrap();
+            let held: Vec<String> = held.iter().map(|row| row.get(0)).collect();
+            run(&client, "rollback", sql).await;
+            assert_eq!(held, listed(locked), "{sql}");
+        }
+    }
+}
+
 #[test]
 fn what_the_migration_makes_itself_is_let_be() {
     let nothing = Snapshot::nothing();

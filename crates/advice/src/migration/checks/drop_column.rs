@@ -1,7 +1,8 @@
 //! Is a column dropped that programs may still ask for?
 //!
 //! From that moment every statement that names it fails, those of program versions that still run included; and with it
-//! go the indexes, constraints and views (CASCADE) that use it. The data is not to be had back.
+//! go the indexes, constraints and views (CASCADE) that use it. The data is not to be had back. Foreign keys of the column, and
+//! those that reference it (CASCADE), take ACCESS EXCLUSIVE on the other table as well.
 
 use model::{LockLevel, Severity, quote_identifier};
 use sql::{Action, TableChange};
@@ -54,5 +55,6 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     if !indexes.is_empty() {
         found = found.with("indexes that go with it", indexes.join(", "));
     }
+    found = step.with_foreign_keys(found, &table, Some(column), |_| false);
     vec![if uses > 0 { found.with("statements of pg_stat_statements that use it", uses) } else { found }]
 }

@@ -1,7 +1,8 @@
 //! Is a table or view dropped that programs may still ask for?
 //!
 //! Every statement that names it fails from that moment, and a table's data is not to be had back. A table takes ACCESS
-//! EXCLUSIVE, and with CASCADE whatever depends on it goes as well; DROP SCHEMA … CASCADE drops all that is in it. Scans and
+//! EXCLUSIVE, on the tables that its foreign keys reference as well, and with CASCADE whatever depends on it goes too: foreign
+//! keys of other tables, which are locked for it. DROP SCHEMA … CASCADE drops all that is in it. Scans and
 //! writes in the counters say whether it is in use.
 
 use model::{LockLevel, QualifiedName, Severity};
@@ -26,14 +27,15 @@ fn with_schemas(step: &Step<'_>, schemas: &[sql::WrittenName]) -> Vec<LintFindin
         .iter()
         .filter(|r| dropped(&r.name.schema) && r.partition_bound.is_none() && step.relation(&r.name).is_some())
         .map(|r| {
-            step.finding(
+            let found = step.finding(
                 &CHECK,
                 &r.name,
                 (LockLevel::AccessExclusive, Held::Instant),
                 format!("{} is dropped with its schema", r.name),
                 "CASCADE drops all that is in the schema and what depends on it. Statements that name any of it fail from then \
                  on, and the data is not to be had back.",
-            )
+            );
+            step.with_foreign_keys(found, &r.name, None, |other| dropped(&other.schema))
         })
         .collect()
 }
@@ -52,8 +54,11 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         let listed = *kind != Dropped::View && !step.facts.snapshot.relations.is_empty();
         *if_exists && listed && step.relation(n).is_none()
     };
-    let names = names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n) && !absent(n));
+    let names: Vec<QualifiedName> =
+        names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n) && !absent(n)).collect();
     names
+        .iter()
+        .cloned()
         .map(|name| {
             let cascade = if *cascade { " CASCADE drops what depends on it as well." } else { "" };
             let found = step.finding(
@@ -63,6 +68,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
                 format!("{what} {name} is dropped"),
                 &format!("Statements that name it fail from then on. Release a program that does not use it first.{cascade}"),
             );
+            let found = step.with_foreign_keys(found, &name, None, |other| names.contains(other));
             match step.relation(&name).and_then(|r| r.activity.as_ref()) {
                 Some(a) => found
                     .with("scans since the counters were reset", a.seq_scan + a.idx_scan)
