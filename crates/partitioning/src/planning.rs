@@ -301,7 +301,10 @@ impl<'a> Planner<'a> {
         let (mut left, mut from_default) = (0_usize, BTreeSet::new());
         for key in &seen.default_keys {
             let Some(part) = self.grid.at(*key)? else { continue };
-            if Edge::At(*key) >= horizon || cutoff.is_some_and(|cutoff| *key < cutoff) {
+            // A partition that reaches beyond the cutoff is made, and takes all that DEFAULT has of it.
+            let is_old =
+                part.bound.range().zip(cutoff).is_some_and(|((_, upper), cutoff)| upper <= Edge::At(cutoff));
+            if Edge::At(*key) >= horizon || is_old {
                 left += 1;
                 continue;
             }

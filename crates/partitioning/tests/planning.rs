@@ -163,6 +163,26 @@ fn rows_in_default_get_their_partition_unless_they_are_of_2099_or_too_old() {
     assert_eq!(plan.notices.len(), 2, "{:?}", plan.notices);
 }
 
+/// The smallest key of a month in DEFAULT may be older than what is kept, and the month not.
+#[test]
+fn a_partition_that_reaches_beyond_the_retention_takes_its_rows_from_default() {
+    let bound =
+        |from: &str, to: &str| format!("FOR VALUES FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')");
+    let (a, c) = (bound("2023-01-01", "2023-02-01"), bound("2023-03-01", "2024-03-01"));
+    let there = trees("timestamp with time zone", &[("a", &a), ("c", &c), ("d", "DEFAULT")]);
+    let seen = Seen { default_keys: vec![micros("2023-02-01 00:00:00+00")], ..at("2024-02-15 00:00:00+00") };
+    let settings = SetSettings {
+        premake: Some(0),
+        retention: Some("12 months".into()),
+        then: Some(RetentionAction::Keep),
+        ..monthly()
+    };
+    let plan = planned(&there, &settings, &seen);
+    let made = plan.steps.iter().find_map(|s| if let Step::Create(new) = s { Some(new) } else { None });
+    let made = made.unwrap();
+    assert!(made.bound.contains("2023-02-01") && made.takes_from_default, "{:?}", texts(&plan));
+}
+
 #[test]
 fn what_is_older_than_the_retention_is_retired_when_all_of_it_is() {
     let bound =
