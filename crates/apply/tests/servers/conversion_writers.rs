@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use crate::conversion::{convert, finish, monthly, revert};
 use crate::world::{World, shown};
 
-const TABLE: &str = "
+pub const TABLE: &str = "
     create table readings (
         writer int not null, number bigint not null, at timestamptz not null, value text,
         primary key (writer, number, at));
@@ -32,15 +32,15 @@ const FEW_DAYS: &str = "
     analyze readings;";
 
 /// What one writer knows to be in the table: the value of each number and day.
-type Ledger = BTreeMap<(i64, String), String>;
+pub type Ledger = BTreeMap<(i64, String), String>;
 
-struct Writer {
-    client: Client,
-    number: i32,
-    ledger: Ledger,
-    next: i64,
-    done: Arc<AtomicUsize>,
-    day: fn(i64) -> String,
+pub struct Writer {
+    pub client: Client,
+    pub number: i32,
+    pub ledger: Ledger,
+    pub next: i64,
+    pub done: Arc<AtomicUsize>,
+    pub day: fn(i64) -> String,
 }
 
 /// The same of few days, of which a list can be made; some are in no list.
@@ -52,7 +52,7 @@ fn few_days(n: i64) -> String {
 }
 
 /// The day of a number, which tells its partition; some are in the default one.
-fn day(n: i64) -> String {
+pub fn day(n: i64) -> String {
     match n % 11 {
         10 => "2031-05-05".into(),
         month => format!("2026-{:02}-{:02}", 1 + month.min(5), 1 + n % 27),
@@ -60,7 +60,7 @@ fn day(n: i64) -> String {
 }
 
 impl Writer {
-    async fn go(mut self, stop: Arc<AtomicBool>) -> Ledger {
+    pub async fn go(mut self, stop: Arc<AtomicBool>) -> Ledger {
         let mut turn = i64::from(self.number);
         while !stop.load(Ordering::Relaxed) {
             turn += 1;
