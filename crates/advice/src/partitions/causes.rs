@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use model::quote_identifier;
 use serde::Serialize;
 use sql::{Analysis, Expression, KeyExpression, Operator, Predicate};
 
@@ -72,7 +73,8 @@ pub(super) fn cause(analysis: &Analysis, set: &SetOfPartitions, alias: &str, sig
     let predicates: Vec<&Predicate> =
         occurrences.iter().filter_map(|at| analysis.relations.get(*at)).flat_map(|r| &r.predicates).collect();
     let keys: Vec<&String> = set.key_columns.iter().collect();
-    let key = keys.first().map_or("the key", |k| k.as_str());
+    let key = keys.first().map_or_else(|| "the key".to_owned(), |k| quote_identifier(k).to_string());
+    let key = key.as_str();
     let bare = |p: &Predicate| p.key.column().is_some_and(|c| set.key_columns.contains(c));
     let around = predicates.iter().find_map(|p| {
         let KeyExpression::Expression { sql, expression } = &p.key else { return None };
@@ -195,6 +197,7 @@ fn join_cause(
 }
 
 fn around_key(column: &str, sql: Option<&str>, expression: &Expression) -> Cause {
+    let column = quote_identifier(column);
     let text = match (sql, expression) {
         (Some(sql), _) => sql.to_owned(),
         (None, Expression::Function { name, .. }) => format!("{name}() of {column}"),
@@ -265,6 +268,28 @@ mod tests {
             let analysis = ParsedStatement::parse(sql).unwrap().analyze(&catalog);
             let found = cause(&analysis, &sets[0], "events", Signs::default());
             assert_eq!(found.kind, expected, "{sql}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_column_is_written_as_sql_has_it() {
+        let mut snapshot = fixture::snapshot();
+        let mut events = fixture::table("events", 1000.0, &["at timestamptz", "kind text"]);
+        events.kind = RelationKind::PartitionedTable;
+        events.partition_key = Some("RANGE (\"at T\")".into());
+        if let Some(column) = events.columns.first_mut() {
+            column.name = "at T".into();
+        }
+        snapshot.relations.push(events);
+        let sets = partitioned_sets(&snapshot);
+        let catalog = SnapshotCatalog::new(&snapshot);
+        for (sql, says) in [
+            ("select 1 from events where kind = $1", "nothing compares \"at T\""),
+            ("select 1 from events where date(\"at T\") = $1", "and not \"at T\" itself"),
+        ] {
+            let analysis = ParsedStatement::parse(sql).unwrap().analyze(&catalog);
+            let found = cause(&analysis, &sets[0], "events", Signs::default());
+            assert!(found.seen.contains(says), "{sql}: {found:?}");
         }
     }
 }

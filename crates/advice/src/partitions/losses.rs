@@ -4,6 +4,7 @@
 //! set against what they save. The weights are a judgement, not a measurement; `docs/reference/commands/partition-advise.md`
 //! has the table of them.
 
+use model::quote_identifier;
 use serde::Serialize;
 
 use super::layout::WidenedKey;
@@ -40,10 +41,13 @@ pub(super) fn losses(trial: &Trial) -> Vec<Loss> {
     let mut losses = Vec::new();
     let mut lose = |what: String, share: f64| losses.push(Loss { what, share });
     for key in &trial.widened {
-        lose(format!("{} ({}) unique by itself", key.name, key.columns.join(", ")), key_weight(key));
+        let columns: Vec<String> = key.columns.iter().map(|c| quote_identifier(c).to_string()).collect();
+        let name = quote_identifier(&key.name);
+        lose(format!("{name} ({}) unique by itself", columns.join(", ")), key_weight(key));
     }
     for lost in &trial.lost_references {
-        lose(format!("the foreign key {} of {}", lost.constraint, lost.table), FOREIGN_KEY);
+        let name = quote_identifier(&lost.constraint);
+        lose(format!("the foreign key {name} of {}", lost.table), FOREIGN_KEY);
     }
     if trial.moving_share >= OFTEN {
         let calls = percent(trial.moving_share);

@@ -140,6 +140,9 @@ fn table(row: PartitionTableRow) -> PartitionTable {
 /// the names that it has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct PartmanSet {
+    /// The schema of the extension.
+    #[serde(default)]
+    pub extension_schema: String,
     /// `schema.table`, as it was written.
     pub parent_table: String,
     /// The interval in PostgreSQL's words, or a number.
@@ -189,7 +192,8 @@ pub async fn partman_sets(client: &Client) -> Result<Vec<PartmanSet>, Error> {
     for row in rows {
         let json: serde_json::Value = row.try_get(0).map_err(failed)?;
         // A row of a form that no known version has says nothing.
-        sets.extend(serde_json::from_value::<PartmanSet>(json).ok());
+        let set = serde_json::from_value::<PartmanSet>(json).ok();
+        sets.extend(set.map(|set| PartmanSet { extension_schema: schema.clone(), ..set }));
     }
     Ok(sets)
 }

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use model::QualifiedName;
 use model::partition_set::RetentionAction;
 use model::partition_tree::PartitionTable;
+use model::{QualifiedName, quote_identifier, quote_literal};
 use partitioning::Trees;
 use partitioning::inference::{Inferred, infer, interval_of_server};
 use partitioning::settings::SetSettings;
@@ -197,10 +197,11 @@ fn with_partman(inferred: &Inferred, partman: &[PartmanSet], notes: &mut Vec<Str
         notes.push("pg_partman's maintenance of it is off.".to_owned());
         return set;
     }
-    notes.push(
-        "pg_partman looks after it as well; take its maintenance away before pgwright does it: \
-         DELETE FROM part_config."
-            .to_owned(),
-    );
+    notes.push(format!(
+        "pg_partman looks after it as well; take its maintenance away before pgwright does it: DELETE FROM {}.part_config \
+         WHERE parent_table = {}.",
+        quote_identifier(&found.extension_schema),
+        quote_literal(&found.parent_table)
+    ));
     set
 }
