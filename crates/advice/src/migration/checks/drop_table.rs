@@ -58,18 +58,17 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         names.iter().map(|n| step.name(n)).filter(|n| !step.is_new(n) && !absent(n)).collect();
     names
         .iter()
-        .cloned()
         .map(|name| {
             let cascade = if *cascade { " CASCADE drops what depends on it as well." } else { "" };
             let found = step.finding(
                 &CHECK,
-                &name,
+                name,
                 (LockLevel::AccessExclusive, Held::Instant),
                 format!("{what} {name} is dropped"),
                 &format!("Statements that name it fail from then on. Release a program that does not use it first.{cascade}"),
             );
-            let found = step.with_foreign_keys(found, &name, None, |other| names.contains(other));
-            match step.relation(&name).and_then(|r| r.activity.as_ref()) {
+            let found = step.with_foreign_keys(found, name, None, |other| names.contains(other));
+            match step.relation(name).and_then(|r| r.activity.as_ref()) {
                 Some(a) => found
                     .with("scans since the counters were reset", a.seq_scan + a.idx_scan)
                     .with("rows written since", a.n_tup_ins + a.n_tup_upd + a.n_tup_del),

@@ -216,7 +216,7 @@ fn quotient((number, scale): (i128, u32), (by, by_scale): (i128, u32)) -> Option
     let (whole, fraction) = text.split_at(text.len() - digits);
     let sign = if number < 0 { "-" } else { "" };
     let text = format!("{sign}{whole}.{fraction}");
-    (text.len() <= MAX_DIGITS).then(|| Expr::Constant(Constant::Number(text)))
+    (text.len() <= MAX_DIGITS).then_some(Expr::Constant(Constant::Number(text)))
 }
 
 /// A moment of the column's type, far from the ends of what the type holds.
