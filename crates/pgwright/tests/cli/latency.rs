@@ -93,16 +93,8 @@ async fn a_quiet_database_and_bad_arguments_are_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_tells_what_looks_see_only_a_part_of() {
-    // The oldest version that tells which statement a session runs, whose program has its contrib modules beside it.
-    let servers = testkit::all_servers();
-    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
-    let options = cluster::ServerOptions::default()
-        .set("shared_preload_libraries", "pg_stat_statements")
-        .set("log_line_prefix", "%m [%p] %q%u@%d ")
-        .set("log_min_duration_statement", "10ms")
-        .set("log_min_duration_sample", "0")
-        .set("log_statement_sample_rate", "0.2");
-    let server = cluster::Server::start(binaries, options).unwrap();
+    let sampled = [("log_min_duration_sample", "0"), ("log_statement_sample_rate", "0.2")];
+    let server = crate::world::server_that_logs(&sampled);
     let url = server.url("postgres");
     let client = testkit::connect(&url).await;
     client.batch_execute("create extension pg_stat_statements; create table t (id int)").await.unwrap();

@@ -473,13 +473,7 @@ async fn options_stand_in_the_configuration_as_well() {
 /// Statements that follow each other without a pause: no look sees their sessions idle, and all are shorter than its interval.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_tells_of_statements_that_no_look_sees_end() {
-    let servers = testkit::all_servers();
-    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
-    let options = cluster::ServerOptions::default()
-        .set("shared_preload_libraries", "pg_stat_statements")
-        .set("log_line_prefix", "%m [%p] %q%u@%d ")
-        .set("log_min_duration_statement", "10ms");
-    let server = cluster::Server::start(binaries, options).unwrap();
+    let server = crate::world::server_that_logs(&[]);
     let url = server.url("postgres");
     let client = testkit::connect(&url).await;
     client.batch_execute("create extension pg_stat_statements; create table t (id int)").await.unwrap();

@@ -126,13 +126,7 @@ async fn servers_come_and_go_and_one_that_is_away_takes_no_other_along() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_server_has_its_own_log_and_one_that_cannot_be_read_costs_nothing_else() {
-    let servers = testkit::all_servers();
-    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
-    let options = cluster::ServerOptions::default()
-        .set("shared_preload_libraries", "pg_stat_statements")
-        .set("log_line_prefix", "%m [%p] %q%u@%d ")
-        .set("log_min_duration_statement", "10ms");
-    let server = cluster::Server::start(binaries, options).unwrap();
+    let server = crate::world::server_that_logs(&[]);
     let url = server.url("postgres");
     let client = testkit::connect(&url).await;
     client.batch_execute("create extension pg_stat_statements; select pg_sleep(0.01)").await.unwrap();

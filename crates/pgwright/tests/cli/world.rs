@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cluster::{Binaries, Search, Server};
+use cluster::{Binaries, Search, Server, ServerOptions};
 use tokio_postgres::Client;
 
 /// A database with `pg_stat_statements`.
@@ -156,4 +156,17 @@ fn major_of(program: &Path) -> Option<u32> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, version) = text.split_once("(PostgreSQL) ")?;
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// A server that logs statements of 10 ms and more, with other settings besides: of the oldest version that tells which statement a
+/// session runs, whose program has its contrib modules beside it.
+pub fn server_that_logs(settings: &[(&str, &str)]) -> Server {
+    let servers = testkit::all_servers();
+    let binaries = servers.iter().map(|s| s.binaries()).find(|b| b.major == 15).unwrap();
+    let options = ServerOptions::default()
+        .set("shared_preload_libraries", "pg_stat_statements")
+        .set("log_line_prefix", "%m [%p] %q%u@%d ")
+        .set("log_min_duration_statement", "10ms");
+    let options = settings.iter().fold(options, |options, (name, value)| options.set(*name, *value));
+    Server::start(binaries, options).unwrap()
 }

@@ -20,23 +20,32 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
+    compared(
+        (plan, thresholds, database),
+        is_arithmetic,
+        "An index on the column holds the column and not what is calculated of it. Calculate on the other side: \
+         id = 78 - 1 instead of id + 1 = 78, at < now() - interval '1 day' instead of now() - at > interval '1 day'. \
+         Where that gives another result, as with floating point, index the expression.",
+    )
+}
+
+/// A finding for each scan that compares such an expression with a value: the first is named, the filter shows the others.
+pub(super) fn compared(
+    (plan, thresholds, database): (&Plan, &Thresholds, Option<&Snapshot>),
+    wanted: impl Fn(&Wrapping) -> bool,
+    advice: &str,
+) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     for node in plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds)) {
         let Some(filter) = &node.filter else { continue };
-        let Some(wrapping) = wrapped_columns(filter).into_iter().find(is_arithmetic) else { continue };
+        let Some(wrapping) = wrapped_columns(filter).into_iter().find(&wanted) else { continue };
+        let summary = format!("filter on {} compares {}", subject(node), wrapping.text());
         found.push(
-            Diagnosis::new(
-                node,
-                Severity::Warning,
-                format!("filter on {} compares {}", subject(node), wrapping.text()),
-                "An index on the column holds the column and not what is calculated of it. Calculate on the other side: \
-                 id = 78 - 1 instead of id + 1 = 78, at < now() - interval '1 day' instead of now() - at > interval '1 day'. \
-                 Where that gives another result, as with floating point, index the expression.",
-            )
-            .weighing(plan.own_weight(node))
-            .with("filter", filter)
-            .with("rows removed", count(node.rows_removed()))
-            .with_all(kept_from_use(database, node, wrapping.column())),
+            Diagnosis::new(node, Severity::Warning, summary, advice)
+                .weighing(plan.own_weight(node))
+                .with("filter", filter)
+                .with("rows removed", count(node.rows_removed()))
+                .with_all(kept_from_use(database, node, wrapping.column())),
         );
     }
     found

@@ -4,14 +4,12 @@
 //! of several columns compared with a value in its filter. What can be calculated on the other side is
 //! `arithmetic-blocks-index`.
 
-use model::{Severity, Snapshot};
+use model::Snapshot;
 
-use super::arithmetic_blocks_index::is_arithmetic;
-use super::seq_scan_reads_too_much::reads_too_much;
-use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds, kept_from_use, subject};
-use crate::expression::{Wrapping, wrapped_columns};
+use super::arithmetic_blocks_index::{compared, is_arithmetic};
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
+use crate::expression::Wrapping;
 use crate::node::Plan;
-use crate::render::count;
 
 pub(super) const CHECK: Check = Check {
     id: "operator-blocks-index",
@@ -22,27 +20,13 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
-    let mut found = Vec::new();
-    for node in plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds)) {
-        let Some(filter) = &node.filter else { continue };
-        let other = |w: &Wrapping| matches!(w, Wrapping::Operator { .. }) && !is_arithmetic(w);
-        let Some(wrapping) = wrapped_columns(filter).into_iter().find(other) else { continue };
-        found.push(
-            Diagnosis::new(
-                node,
-                Severity::Warning,
-                format!("filter on {} compares {}", subject(node), wrapping.text()),
-                "An index on a column holds the column and not the operator's results. Index the expression as it is written \
-                 here, if its operators are immutable; a document also by its containment, doc @> '{\"key\": \"value\"}' with \
-                 a GIN index.",
-            )
-            .weighing(plan.own_weight(node))
-            .with("filter", filter)
-            .with("rows removed", count(node.rows_removed()))
-            .with_all(kept_from_use(database, node, wrapping.column())),
-        );
-    }
-    found
+    compared(
+        (plan, thresholds, database),
+        |wrapping| matches!(wrapping, Wrapping::Operator { .. }) && !is_arithmetic(wrapping),
+        "An index on a column holds the column and not the operator's results. Index the expression as it is written \
+         here, if its operators are immutable; a document also by its containment, doc @> '{\"key\": \"value\"}' with \
+         a GIN index.",
+    )
 }
 
 #[cfg(test)]
