@@ -251,7 +251,8 @@ fn opposite(operator: &str) -> &'static str {
     }
 }
 
-fn commuted(operator: &str) -> Option<&'static str> {
+/// The comparison with its sides exchanged.
+pub(crate) fn commuted(operator: &str) -> Option<&'static str> {
     Some(match operator {
         "=" => "=",
         "<>" => "<>",

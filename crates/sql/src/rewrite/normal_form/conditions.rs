@@ -656,13 +656,7 @@ impl Simplify<'_, '_, '_> {
         // The constant stands on the right.
         let constant = |e: &Expr| e.columns().is_empty() && !e.has_query();
         if constant(left) && !constant(right) {
-            let flipped = match name {
-                "<" => ">",
-                "<=" => ">=",
-                ">" => "<",
-                ">=" => "<=",
-                same => same,
-            };
+            let flipped = crate::predicate::commuted(name).unwrap_or(name);
             return Some(binary(flipped, right.clone(), left.clone()));
         }
         let own = self.scope.type_of(left);

@@ -10,6 +10,7 @@ use super::super::level::Level;
 use super::super::reading::binary;
 use super::super::tree::{Constant, Expr};
 use super::super::{Found, Rule};
+use crate::predicate::commuted;
 
 pub(super) const RULE: Rule = Rule {
     id: "bare-column",
@@ -49,19 +50,9 @@ pub(crate) fn bare(scope: &Scope<'_>, operator: &str, left: &Expr, right: &Expr)
         ("-", true) => shifted(scope, operator, column, &kind, right, moved, "+")
             .or_else(|| since(scope, operator, column, &kind, moved, right, "+")),
         ("-", false) => subtracted(operator, column, &kind, moved, right)
-            .or_else(|| since(scope, flipped(operator), column, &kind, moved, right, "-")),
+            .or_else(|| since(scope, commuted(operator)?, column, &kind, moved, right, "-")),
         ("*", _) => multiplied(operator, column, &kind, moved, right),
         _ => None,
-    }
-}
-
-fn flipped(operator: &str) -> &str {
-    match operator {
-        "<" => ">",
-        "<=" => ">=",
-        ">" => "<",
-        ">=" => "<=",
-        same => same,
     }
 }
 
@@ -126,7 +117,7 @@ fn subtracted(operator: &str, column: &Expr, kind: &str, moved: &Expr, right: &E
     };
     let number = integer(moved)?.checked_sub(integer(right)?)?;
     exact.then_some(())?;
-    Some(binary(flipped(operator), column.clone(), small(number)?))
+    Some(binary(commuted(operator)?, column.clone(), small(number)?))
 }
 
 /// `column - moment ~ length` and `moment - column ~ length`: the column is compared with the moment `inverse` the length.
@@ -162,7 +153,7 @@ fn multiplied(operator: &str, column: &Expr, kind: &str, moved: &Expr, right: &E
             let (operator, factor, product) = match factor {
                 0 => return None,
                 1.. => (operator, factor, product),
-                _ => (flipped(operator), factor.checked_neg()?, product.checked_neg()?),
+                _ => (commuted(operator)?, factor.checked_neg()?, product.checked_neg()?),
             };
             let (below, exact) = (product.div_euclid(factor), product.rem_euclid(factor) == 0);
             let number = match operator {

@@ -31,17 +31,8 @@ pub(super) fn replaced(
     let mut found = Vec::new();
     for (i, condition) in select.filter.iter().enumerate() {
         let Expr::Operator { name, left: Some(left), right } = condition else { continue };
-        let new = change(level.scope, name, left, right).or_else(|| {
-            let flipped = match name.as_str() {
-                "<" => ">",
-                "<=" => ">=",
-                ">" => "<",
-                ">=" => "<=",
-                "=" | "<>" => name,
-                _ => return None,
-            };
-            change(level.scope, flipped, right, left)
-        });
+        let new = change(level.scope, name, left, right)
+            .or_else(|| change(level.scope, crate::predicate::commuted(name)?, right, left));
         let Some(new) = new else { continue };
         let mut changed = select.clone();
         changed.filter[i] = new;

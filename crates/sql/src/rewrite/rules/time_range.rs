@@ -60,14 +60,7 @@ fn range(scope: &Scope<'_>, condition: &Expr) -> Option<(Vec<Expr>, Vec<Conditio
             if let Some(year) = year(scope, left, name, right) {
                 return Some(year);
             }
-            let flipped = match name.as_str() {
-                "=" => "=",
-                "<" => ">",
-                "<=" => ">=",
-                ">" => "<",
-                ">=" => "<=",
-                _ => return None,
-            };
+            let flipped = crate::predicate::commuted(name).filter(|name| *name != "<>")?;
             compared(scope, &cut(right)?, flipped, left)
         }
         Expr::Between { value, low, high, negated: false, symmetric: false } => {
