@@ -17,6 +17,7 @@
 //! ones are left to choose from.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use model::cost_model::CandidateId;
 
@@ -32,9 +33,10 @@ const BRANCH_STEPS: usize = 60;
 const PATIENCE: usize = 10;
 /// The size of a plan space that counts as one.
 const USUAL_SIZE: usize = 400;
-/// Plan spaces that are looked at in all: about half a second, and for a set that is not yet planned a
-/// part of it.
-pub(super) const WORK: usize = 400_000;
+/// Plan spaces that are looked at for the bound of what is recommended: about a tenth of a second.
+pub(super) const WORK: usize = 200_000;
+/// The same for a set that is not yet planned.
+pub(super) const WORK_BEFORE: usize = 60_000;
 /// A gap that is as good as none.
 const CLOSED: f64 = 1e-4;
 
@@ -54,7 +56,7 @@ pub(super) fn prove(
     max_work: usize,
     control: &Control,
 ) -> Proven {
-    let mut relaxation = Relaxation::new(problem, limits);
+    let relaxation = Relaxation::new(problem, limits);
     let mut proven = Proven { limit_ms: f64::NEG_INFINITY, best: None };
     let mut known_ms = reached_ms;
     let mut work = 0;
@@ -82,13 +84,7 @@ pub(super) fn prove(
             proven.best = Some((state.objective, state.set()));
         }
         let Some(item) = branch.undecided(problem) else { return proven };
-        for decided in [Some(true), Some(false)] {
-            let mut child = Branch { decided: branch.decided.clone(), ..branch.clone() };
-            child.decided[item] = decided;
-            if decided == Some(true) && !child.fits(problem, limits) {
-                continue;
-            }
-            let child = relaxation.ascend(&child, BRANCH_STEPS, known_ms, control);
+        for child in relaxation.children(&branch, item, known_ms, control) {
             work += child.steps * of_step;
             // A branch is part of its parent, so it is not below it.
             let limit_ms = child.limit_ms.max(branch.limit_ms);
@@ -103,6 +99,8 @@ pub(super) fn prove(
 #[derive(Clone)]
 struct Branch {
     decided: Vec<Option<bool>>,
+    /// The plans that each execution has to choose from, where they are fewer than at the root.
+    allowed: Vec<Option<Rc<PlanSpace>>>,
     limit_ms: f64,
     fees: Vec<f64>,
     /// The share to which each index was bought, averaged over the last steps.
@@ -115,6 +113,7 @@ impl Branch {
         let items = relaxation.problem.items.len();
         Self {
             decided: vec![None; items],
+            allowed: vec![None; relaxation.problem.units.len()],
             limit_ms: f64::NEG_INFINITY,
             fees: relaxation.first_fees(),
             shares: vec![0.0; items],
@@ -199,16 +198,33 @@ impl<'p> Relaxation<'p> {
         self.items.iter().map(share).collect()
     }
 
+    /// The branches with an index taken, where it fits, and left out, each with its bound raised.
+    fn children(&self, branch: &Branch, item: usize, known_ms: f64, control: &Control) -> Vec<Branch> {
+        let child = |decided: bool| {
+            let mut child = branch.clone();
+            child.decided[item] = Some(decided);
+            child
+        };
+        let (mut with, without) = (child(true), child(false));
+        let mut children = Vec::new();
+        if with.fits(self.problem, self.limits) {
+            self.allow(&mut with, item);
+            children.push(with);
+        }
+        children.push(without);
+        children.iter().map(|child| self.ascend(child, BRANCH_STEPS, known_ms, control)).collect()
+    }
+
     /// Raises the bound of a branch by subgradient steps.
-    fn ascend(&mut self, from: &Branch, steps: usize, known_ms: f64, control: &Control) -> Branch {
+    fn ascend(&self, from: &Branch, steps: usize, known_ms: f64, control: &Control) -> Branch {
         let mut fees = from.fees.clone();
-        let allowed = self.allowed(&from.decided);
         let mut best = Branch { limit_ms: f64::NEG_INFINITY, steps: 0, ..from.clone() };
         let (mut step, mut since) = (1.0, 0);
         let mut shares = vec![0.0; self.problem.items.len()];
         let mut counted = 0.0;
+        let mut likely = vec![0; self.problem.units.len()];
         for number in 0..steps {
-            let (value, gradient, bought) = self.evaluate(&fees, &from.decided, &allowed);
+            let (value, gradient, bought) = self.evaluate(&fees, from, &mut likely);
             best.steps += 1;
             // What the last steps agree on is near the solution of the linear program.
             if number >= steps / 2 {
@@ -248,18 +264,23 @@ impl<'p> Relaxation<'p> {
         best
     }
 
-    /// The plans that an execution has to choose from in a branch, where they are fewer than at the root.
-    fn allowed(&self, decided: &[Option<bool>]) -> Vec<Option<PlanSpace>> {
-        let is_taken = |item: usize| decided.get(item).copied().flatten() == Some(true);
-        self.problem.units.iter().map(|unit| unit.allowed(unit.mask(is_taken))).collect()
+    /// Leaves the plans that an execution has to choose from in a branch now that an index is taken.
+    fn allow(&self, branch: &mut Branch, item: usize) {
+        let is_taken = |item: usize| branch.decided.get(item).copied().flatten() == Some(true);
+        for (unit, _) in &self.problem.items[item].units {
+            let number = *unit as usize;
+            let unit = &self.problem.units[number];
+            branch.allowed[number] = unit.allowed(unit.mask(is_taken)).map(Rc::new);
+        }
     }
 
     /// The relaxed objective; for each fee by how much its use exceeds its purchase; what is bought.
+    /// `likely` are the plans that fees like these made the cheapest, and become those that these do.
     fn evaluate(
         &self,
         fees: &[f64],
-        decided: &[Option<bool>],
-        allowed: &[Option<PlanSpace>],
+        Branch { decided, allowed, .. }: &Branch,
+        likely: &mut [usize],
     ) -> (f64, Vec<f64>, Vec<f64>) {
         let mut value = self.problem.fixed_ms;
         let mut gradient = vec![0.0; fees.len()];
@@ -273,8 +294,9 @@ impl<'p> Relaxation<'p> {
                 Some(Some(false)) => FORBIDDEN,
                 _ => fees[at] / scale,
             }));
-            let plans = allowed.as_ref().unwrap_or_else(|| unit.plans());
-            value += scale * plans.cheapest_with_fees(&self.places[number], &scaled, &mut paid);
+            let plans = allowed.as_deref().unwrap_or_else(|| unit.plans());
+            let places = &self.places[number];
+            value += scale * plans.cheapest_with_fees(places, &scaled, &mut likely[number], &mut paid);
             for at in paid.iter().map(|at| own.start + at) {
                 if decided.get(self.items[at]).is_some_and(Option::is_none) {
                     gradient[at] += 1.0;
@@ -321,9 +343,10 @@ impl<'p> Relaxation<'p> {
         }
         let mut left = match self.limits.bytes {
             Some(max) => {
-                let density = |i: usize| worth[i] / items[i].bytes.max(1) as f64;
+                let densities: Vec<f64> =
+                    items.iter().zip(&worth).map(|(item, worth)| worth / item.bytes.max(1) as f64).collect();
                 order.retain(|i| items[*i].bytes <= max.saturating_sub(bytes));
-                order.sort_by(|a, b| density(*b).total_cmp(&density(*a)).then(a.cmp(b)));
+                order.sort_unstable_by(|a, b| densities[*b].total_cmp(&densities[*a]).then(a.cmp(b)));
                 max.saturating_sub(bytes) as f64
             }
             None => f64::INFINITY,

@@ -171,7 +171,7 @@ pub(super) struct Evaluator<'a, M> {
     /// Those that matter also where they hold all columns: sets that follow each other have most in common.
     widened: BTreeSet<CandidateId>,
     /// The last plan of a statement that was made for people to read, with its set.
-    examples: BTreeMap<usize, examples::Example>,
+    examples: examples::Examples,
 }
 
 impl<'a, M: CostModel> Evaluator<'a, M> {

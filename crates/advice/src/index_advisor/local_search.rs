@@ -34,7 +34,7 @@ pub(super) struct Item {
     /// The number of its table.
     pub table: usize,
     /// Executions that it takes part in, with its bit there.
-    units: Vec<(u32, u8)>,
+    pub units: Vec<(u32, u8)>,
 }
 
 /// One execution with those that follow it.

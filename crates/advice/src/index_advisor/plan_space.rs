@@ -259,7 +259,15 @@ impl PlanSpace {
     /// The cheapest plan when each index has a fee that every table which is read by it pays. `places` tells where
     /// in `fees` that of each pair is (see [`PlanSpace::pairs`]): those of each alias in turn, by bit; indexes that cannot be
     /// exchanged stand after the last alias. Gives the cost, and puts the places of the fees that are paid into `paid`.
-    pub fn cheapest_with_fees(&self, places: &[usize], fees: &[f64], paid: &mut Vec<usize>) -> f64 {
+    /// `likely` is the number of the template that was the cheapest with fees like these: from its cost on, most others
+    /// need no look. It becomes that of the cheapest.
+    pub fn cheapest_with_fees(
+        &self,
+        places: &[usize],
+        fees: &[f64],
+        likely: &mut usize,
+        paid: &mut Vec<usize>,
+    ) -> f64 {
         let width = self.ids.len();
         let sum = |alias: usize, needs: Mask| -> f64 {
             let (mut sum, mut rest) = (0.0, needs);
@@ -283,24 +291,31 @@ impl PlanSpace {
             }
             best
         };
-        let mut best: (f64, Option<&Compiled>) = (f64::INFINITY, None);
-        for template in &self.templates {
-            if template.least >= best.0 {
-                break;
-            }
+        let total = |template: &Compiled, below: f64| -> f64 {
             let mut total = template.internal + template.doubt + sum(self.aliases, template.required);
             for leaf in &template.leaves {
-                if total >= best.0 {
+                if total >= below {
                     break;
                 }
                 total += cheapest(leaf).0;
             }
+            total
+        };
+        let expected = self.templates.get(*likely).map(|template| total(template, f64::INFINITY));
+        let mut best: (f64, Option<usize>) = (expected.unwrap_or(f64::INFINITY), expected.map(|_| *likely));
+        for (number, template) in self.templates.iter().enumerate() {
+            if template.least >= best.0 {
+                break;
+            }
+            let total = total(template, best.0);
             if total < best.0 {
-                best = (total, Some(template));
+                best = (total, Some(number));
             }
         }
         paid.clear();
-        if let Some(template) = best.1 {
+        if let Some(number) = best.1 {
+            *likely = number;
+            let template = &self.templates[number];
             let of_leaves = template.leaves.iter().map(|leaf| (leaf.alias, cheapest(leaf).1));
             for (alias, needs) in of_leaves.chain([(self.aliases, template.required)]) {
                 let mut rest = needs;

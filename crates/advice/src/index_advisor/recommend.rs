@@ -25,6 +25,8 @@ const SETTLED_CALLS: i64 = 20;
 const SHOWN_PLANS: usize = 4;
 /// How many executions are planned once more for what each recommendation does beside those before it.
 const MOST_CHECKED: usize = 2_000;
+/// For how many recommendations plans are asked for at once.
+const STEPS_AT_ONCE: usize = 16;
 
 pub(super) async fn write<M: CostModel>(
     decision: &Decision<'_>,
@@ -42,36 +44,36 @@ pub(super) async fn write<M: CostModel>(
     for losing in &everything_rejected {
         rejected_on.entry(&losing.table).or_default().push(losing);
     }
-    let mut before_set = BTreeSet::new();
+    // What is chosen with the first step, with the first two, and so on.
+    let mut sets: Vec<BTreeSet<CandidateId>> = vec![nothing];
+    for step in &steps {
+        sets.push(sets.iter().last().into_iter().flatten().chain(&step.members).copied().collect());
+    }
     let mut before = base.clone();
     let mut unchecked = MOST_CHECKED;
     for (done, step) in steps.iter().enumerate() {
         selection.evaluator.tell("writing recommendations", done, steps.len());
-        let after_set: BTreeSet<CandidateId> = before_set.union(&step.members).copied().collect();
-        let touched = selection.evaluator.statements_of(&step.members);
-        let after = if after_set == decision.chosen {
-            costs(selection, &after_set).await?
-        } else {
-            // Most is known only from plans that were taken apart, and what is told should be what the planner says.
-            let shown = most_changed(selection, decision, &base, &touched, (&before_set, &after_set));
-            selection.evaluator.plan_examples(&shown, &before_set).await?;
-            selection.evaluator.plan_examples(&shown, &after_set).await?;
-            unchecked -=
-                selection.evaluator.plan_at_most(unchecked, touched.iter().copied(), &after_set).await?;
-            let mut after = before.clone();
-            for s in touched {
-                after[s] = selection.evaluator.estimate(s, &after_set).cost;
-            }
-            after
-        };
-        let saved_ms = selection.saved_ms(&before_set, &after_set);
+        if done % STEPS_AT_ONCE == 0 {
+            let some = done..steps.len().min(done + STEPS_AT_ONCE);
+            plan_ahead(selection, decision, &base, &sets[some.start..=some.end], &mut unchecked).await?;
+        }
+        let (before_set, after_set) = (&sets[done], &sets[done + 1]);
+        let mut after = before.clone();
+        for s in selection.evaluator.statements_of(&step.members) {
+            after[s] = selection.evaluator.estimate(s, after_set).cost;
+        }
+        if *after_set == decision.chosen {
+            after = costs(selection, after_set).await?;
+        }
+        let saved_ms = selection.saved_ms(before_set, after_set);
         let view = View { decision, names: &names, base: &base, before: &before, after: &after };
         let mut recommendation = view.recommendation(selection, step, saved_ms);
-        let hopeful = view.add_effects(selection, &mut recommendation, &before_set, &after_set).await?;
+        let hopeful = view.add_effects(selection, &mut recommendation, before_set, after_set).await?;
         view.settle(selection, &mut recommendation, step);
         if !hopeful.is_empty() {
             recommendation.rationale.push_str(&format!(
-                " In {} the planner then hopes to meet the wanted rows soon and to stop early: where they lie at the                  other end of the index it reads all of it, which \"pgwright verify\" would notice.",
+                " In {} the planner then hopes to meet the wanted rows soon and to stop early: where they lie at the \
+                 other end of the index it reads all of it, which \"pgwright verify\" would notice.",
                 hopeful.iter().map(|id| format!("statement {id}")).collect::<Vec<_>>().join(", ")
             ));
         }
@@ -90,12 +92,33 @@ pub(super) async fn write<M: CostModel>(
         own.truncate(SHOWN_REJECTED);
         recommendation.rejected = own.into_iter().map(|l| l.rejected.clone()).collect();
         advice.recommendations.push(recommendation);
-        before_set = after_set;
         before = after;
     }
     advice.workload_cost_after = weighted(decision, &before);
     advice.rejected = everything_rejected.into_iter().map(|l| l.rejected).collect();
     Ok(advice)
+}
+
+/// Plans what the next recommendations tell of, all at once: most is known only from plans that were taken apart, and
+/// what is told should be what the planner says. `sets` are what is chosen before the first of them and after each.
+async fn plan_ahead<M: CostModel>(
+    selection: &mut Selection<'_, '_, M>,
+    decision: &Decision<'_>,
+    base: &[f64],
+    sets: &[BTreeSet<CandidateId>],
+    unchecked: &mut usize,
+) -> Result<(), CostError> {
+    let (mut shown, mut touched) = (Vec::new(), Vec::new());
+    for (before_set, after_set) in sets.iter().zip(sets.iter().skip(1)) {
+        let statements = selection.evaluator.statements_of(after_set.difference(before_set));
+        for s in most_changed(selection, decision, base, &statements, (before_set, after_set)) {
+            shown.extend([(s, before_set), (s, after_set)]);
+        }
+        touched.extend(statements.into_iter().map(|s| (s, after_set)));
+    }
+    selection.evaluator.plan_examples(&shown).await?;
+    *unchecked -= selection.evaluator.plan_at_most(*unchecked, &touched).await?;
+    Ok(())
 }
 
 /// What a statement's time changes by, given its costs as things are, before and after.

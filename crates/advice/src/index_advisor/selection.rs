@@ -259,7 +259,7 @@ impl<M: CostModel> Selection<'_, '_, M> {
             let closely = round > 0 || !starts.is_empty();
             let bundles = self.bundles();
             let found = local_search::search(&problem, self.limits, &bundles, &starts, closely, &control);
-            let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK / 4, &control);
+            let proven = bound::prove(&problem, self.limits, found.objective, bound::WORK_BEFORE, &control);
             let found = proven.best.map_or_else(|| found.set(), |(_, set)| set);
             starts.clear();
             round += 1;

@@ -1,17 +1,14 @@
 //! Plans for people to read. What the planner answers is remembered as of any other plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel};
 use serde_json::Value as Json;
 
 use super::Evaluator;
 
-/// A text with its plan under a set.
-pub(super) struct Example {
-    on: BTreeSet<CandidateId>,
-    planned: Option<(String, Json)>,
-}
+/// The texts whose plans are wanted under which sets, with what the planner made of them.
+pub(super) type Examples = BTreeMap<(usize, BTreeSet<CandidateId>), Option<(String, Json)>>;
 
 impl<M: CostModel> Evaluator<'_, M> {
     /// The plan of the most usual execution of a statement; `None` when the planner refuses it.
@@ -20,21 +17,35 @@ impl<M: CostModel> Evaluator<'_, M> {
         statement: usize,
         on: &BTreeSet<CandidateId>,
     ) -> Result<Option<(String, Json)>, CostError> {
-        self.plan_examples(&[statement], on).await?;
-        Ok(self.examples.get(&statement).and_then(|example| example.planned.clone()))
+        let key = self.key_of_example(statement, on);
+        if !self.examples.contains_key(&key) {
+            self.plan_more_examples(&[(statement, on)]).await?;
+        }
+        Ok(self.examples.get(&key).cloned().flatten())
     }
 
-    /// Plans the most usual executions of some statements at once. What was planned last of each is kept: the plan after one
-    /// change is that before the next.
+    /// Plans the most usual executions of some statements under a set each, all at once, and forgets those before.
     pub async fn plan_examples(
         &mut self,
-        statements: &[usize],
-        on: &BTreeSet<CandidateId>,
+        statements: &[(usize, &BTreeSet<CandidateId>)],
     ) -> Result<(), CostError> {
+        let wanted: BTreeSet<_> = statements.iter().map(|(s, on)| self.key_of_example(*s, on)).collect();
+        self.examples.retain(|key, _| wanted.contains(key));
+        self.plan_more_examples(statements).await
+    }
+
+    fn key_of_example(&self, statement: usize, on: &BTreeSet<CandidateId>) -> (usize, BTreeSet<CandidateId>) {
+        (statement, on.intersection(&self.relevant[statement]).copied().collect())
+    }
+
+    async fn plan_more_examples(
+        &mut self,
+        statements: &[(usize, &BTreeSet<CandidateId>)],
+    ) -> Result<(), CostError> {
+        let keys: BTreeSet<_> = statements.iter().map(|(s, on)| self.key_of_example(*s, on)).collect();
         let mut wanted = Vec::new();
-        for statement in statements.iter().copied() {
-            let on: BTreeSet<CandidateId> = on.intersection(&self.relevant[statement]).copied().collect();
-            if self.examples.get(&statement).is_some_and(|e| e.on == on) {
+        for (statement, on) in keys {
+            if self.examples.contains_key(&(statement, on.clone())) {
                 continue;
             }
             let executions = self.executions[statement].iter().enumerate();
@@ -42,7 +53,7 @@ impl<M: CostModel> Evaluator<'_, M> {
             match heaviest {
                 Some((number, execution)) => wanted.push((statement, number, execution.sql.clone(), on)),
                 None => {
-                    self.examples.insert(statement, Example { on, planned: None });
+                    self.examples.insert((statement, on), None);
                 }
             }
         }
@@ -60,7 +71,7 @@ impl<M: CostModel> Evaluator<'_, M> {
             } else if let Err(failed @ CostError::Model { .. }) = answer {
                 return Err(failed);
             }
-            self.examples.insert(statement, Example { on, planned });
+            self.examples.insert((statement, on), planned);
         }
         Ok(())
     }

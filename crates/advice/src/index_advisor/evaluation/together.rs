@@ -95,14 +95,15 @@ impl<M: CostModel> Evaluator<'_, M> {
         self.plan_all(self.all_of(statements, set)).await
     }
 
-    /// The same, so many executions at most, and until the search is stopped; gives how many.
+    /// Plans all executions of some statements under a set each, so many at most, and until the search is stopped;
+    /// gives how many.
     pub async fn plan_at_most(
         &mut self,
         most: usize,
-        statements: impl IntoIterator<Item = usize>,
-        set: &BTreeSet<CandidateId>,
+        statements: &[(usize, &BTreeSet<CandidateId>)],
     ) -> Result<usize, CostError> {
-        let mut unknown = self.all_of(statements, set);
+        let mut unknown: Vec<Wanted> =
+            statements.iter().flat_map(|(statement, set)| self.all_of([*statement], set)).collect();
         unknown.retain(|w| self.is_unknown(w));
         unknown.truncate(most);
         let planned = unknown.len();
