@@ -36,6 +36,7 @@ mod serve_history;
 mod serve_pages;
 mod serve_plans;
 mod serve_prometheus;
+mod slower;
 mod statistics;
 mod unreachable;
 mod unusable_input;

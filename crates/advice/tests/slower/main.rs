@@ -3,57 +3,20 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
+mod enlarged;
+
 use std::path::PathBuf;
 
 use advice::{Advice, Options, advise};
-use model::snapshot::{Relation, Statement};
 use model::{Bytes, Change, Finding, IndexDefinition, Snapshot};
 use postgres::{Environment, SessionOptions, SnapshotOptions, Target};
 use twin::{Twin, TwinOptions};
 
-const TIMES: i64 = 100;
-
-/// Look-ups that want an index on the supplier alone.
-const BY_SUPPLIER: &str =
-    "SELECT count(*) FROM lineitem WHERE l_suppkey = 5 AND l_receiptdate > l_commitdate";
+use enlarged::{BY_SUPPLIER, enlarge_all, statement};
 
 fn pg_dump() -> PathBuf {
     let folders = testkit::program_folders();
     folders.into_iter().map(|d| d.join("pg_dump")).find(|p| p.is_file()).expect("pg_dump is installed")
-}
-
-fn statement(queryid: i64, query: &str, calls: i64, mean_ms: f64) -> Statement {
-    let json = serde_json::json!({
-        "queryid": queryid, "query": query, "toplevel": true, "calls": calls, "plans": 0, "total_plan_time": 0.0,
-        "total_exec_time": calls as f64 * mean_ms, "min_exec_time": mean_ms, "max_exec_time": mean_ms,
-        "mean_exec_time": mean_ms, "stddev_exec_time": 0.0, "rows": calls, "shared_blks_hit": 0, "shared_blks_read": 0,
-        "shared_blks_dirtied": 0, "shared_blks_written": 0, "temp_blks_read": 0, "temp_blks_written": 0,
-        "blk_read_time": 0.0, "blk_write_time": 0.0, "wal_records": 0, "wal_bytes": 0, "stats_since": null
-    });
-    serde_json::from_value(json).unwrap()
-}
-
-/// The same table with more rows: keys have as many more values, and the rest stays.
-fn enlarge(relation: &mut Relation) {
-    if ["region", "nation"].contains(&relation.name.name.as_str()) {
-        return;
-    }
-    relation.reltuples *= TIMES as f64;
-    relation.relpages *= TIMES;
-    relation.relallvisible *= TIMES;
-    relation.pages *= TIMES;
-    relation.table_bytes = Bytes(relation.table_bytes.0 * TIMES as u64);
-    for column in &mut relation.columns {
-        let is_key = column.name.ends_with("key");
-        for statistics in column.statistics.iter_mut().filter(|_| is_key) {
-            if column.name.ends_with("nationkey") {
-                statistics.n_distinct = 25.0;
-            } else if statistics.n_distinct > 0.0 {
-                statistics.n_distinct *= TIMES as f32;
-            }
-            (statistics.most_common_vals, statistics.most_common_freqs) = (None, None);
-        }
-    }
 }
 
 async fn snapshot() -> Snapshot {
@@ -65,16 +28,7 @@ async fn snapshot() -> Snapshot {
     let session = target.connect(&SessionOptions::default()).await.unwrap();
     let mut snapshot =
         postgres::snapshot::read(&session, &target, &SnapshotOptions::new(pg_dump())).await.unwrap();
-    snapshot.relations.iter_mut().for_each(enlarge);
-    let settings = [
-        ("random_page_cost", "1.1"),
-        ("max_parallel_workers_per_gather", "0"),
-        ("effective_cache_size", "1572864"),
-        ("work_mem", "65536"),
-    ];
-    for (name, value) in settings {
-        snapshot.settings.get_mut(name).unwrap().setting = value.into();
-    }
+    enlarge_all(&mut snapshot);
     snapshot
 }
 
