@@ -121,6 +121,8 @@ fn near_number(list: &mut List, text: &str) {
         }
         list.text(&format!("{whole}.4"), 0.4);
         list.text(&format!("{whole}.5"), 0.4);
+        // The same number in other digits.
+        list.text(&format!("{whole}.00"), 0.3);
     } else if let Ok(decimal) = number.parse::<f64>()
         && decimal.is_finite()
         && decimal.abs() < 1e15
@@ -132,6 +134,7 @@ fn near_number(list: &mut List, text: &str) {
         list.text(&format!("{:?}", decimal.next_up()), 0.3);
         list.text(&format!("{:?}", decimal.next_down()), 0.3);
         let number = quote_literal(number);
+        list.sql(format!("{number}::pg_catalog.numeric + 0.000"), 0.3);
         list.sql(format!("{number}::pg_catalog.numeric + 0.01"), 0.7);
         list.sql(format!("{number}::pg_catalog.numeric - 0.01"), 0.7);
     }

@@ -99,6 +99,8 @@ pub(crate) struct Uses {
     pub(crate) volatile: Vec<String>,
     /// Relations whose rows cannot be made up.
     pub(crate) foreign: Vec<String>,
+    /// Whether it has `UNION`, `INTERSECT` or `EXCEPT`, itself or in a view.
+    pub(crate) set_operations: bool,
 }
 
 const VIEW: &str = "pg_temp.pgwright_refuter_uses";
@@ -165,6 +167,15 @@ async fn uses_in_transaction(client: &Client, statement: &str) -> Result<Uses, t
     for row in functions {
         found.volatile.push(row.try_get("name")?);
     }
+    let sets = client
+        .query_one(
+            "SELECT /* pgwright:refuter_sets */ COALESCE(pg_catalog.bool_or(
+                 pg_catalog.strpos(r.ev_action::pg_catalog.text, '{SETOPERATIONSTMT') > 0), false)
+             FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = ANY ($1)",
+            &[&views],
+        )
+        .await?;
+    found.set_operations = sets.try_get(0)?;
     Ok(found)
 }
 

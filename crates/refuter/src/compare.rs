@@ -12,7 +12,7 @@ use crate::catalog::{self, Tables};
 use crate::database::Database;
 use crate::error::Error;
 use crate::generator::Generator;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Shape};
 use crate::pool::{Focus, Pool, Reader};
 use crate::run::{Ran, run, survivors};
 use crate::server::Refuter;
@@ -21,6 +21,8 @@ use crate::verdict::{Answer, Difference, Verdict, Witness};
 
 /// After so many databases, dead rows are thrown away.
 const ROUND: u32 = 100;
+/// So often numbers that are equal and written differently are looked into.
+const WRITTEN_MAX: u32 = 30;
 /// When the answer was undetermined this often, nothing else will come out.
 const UNDETERMINED_MAX: u32 = 20;
 
@@ -38,6 +40,10 @@ pub(crate) struct Comparison<'a> {
     pub(crate) pair: &'a Pair,
     pub(crate) tables: &'a Tables,
     pub(crate) focus: &'a Focus,
+    /// How answers are compared at the moment.
+    pub(crate) shape: Shape,
+    /// Whether that is as they are written, not by value.
+    pub(crate) written: bool,
 }
 
 /// What became of a difference.
@@ -116,7 +122,9 @@ impl Refuter {
             seed,
             count: pair.focus().count(),
         };
-        let comparison = Comparison { refuter: self, pair: &pair, tables: &tables, focus: &focus };
+        let shape = pair.shape.clone();
+        let comparison =
+            Comparison { refuter: self, pair: &pair, tables: &tables, focus: &focus, shape, written: false };
         comparison.all(&generator).await
     }
 }
@@ -151,6 +159,7 @@ struct Counts {
     failed: Option<String>,
     undetermined: u32,
     unanswered: u32,
+    written: u32,
 }
 
 impl Comparison<'_> {
@@ -175,7 +184,10 @@ impl Comparison<'_> {
                 }
                 continue;
             }
-            if self.pair.shape.difference(&ran.before, &ran.after).is_none() {
+            if self.shape.difference(&ran.before, &ran.after).is_none() {
+                if let Some(witness) = self.written_differently(&database, &ran, number, &mut counts).await? {
+                    return Ok(Verdict::Refuted(Box::new(witness)));
+                }
                 match &ran.before {
                     Outcome::Rows(rows) => {
                         counts.alike += 1;
@@ -198,6 +210,32 @@ impl Comparison<'_> {
             }
         }
         Ok(counts.verdict(options.seed))
+    }
+
+    /// A witness when answers are equal and a number is written differently, and the first statement determines how.
+    /// `1.0` and `1.00` are one to `DISTINCT`, `GROUP BY` and `max()`, which show the one that comes first: such a
+    /// statement changes its answer with the order of rows and is no measure. Which branch of a `UNION` comes
+    /// first no order of rows changes, so that statements with one are compared by value only.
+    async fn written_differently(
+        &self,
+        database: &Database,
+        ran: &Ran,
+        number: u32,
+        counts: &mut Counts,
+    ) -> Result<Option<Witness>, Error> {
+        let shape = self.shape.as_written();
+        if self.pair.before.uses.set_operations
+            || counts.written >= WRITTEN_MAX
+            || shape.difference(&ran.before, &ran.after).is_none()
+        {
+            return Ok(None);
+        }
+        counts.written += 1;
+        let written = Comparison { shape, written: true, ..*self };
+        match written.judge(database).await? {
+            Judged::Confirmed(database) => Ok(Some(written.shrink(database, number + 1).await?)),
+            Judged::Undetermined => Ok(None),
+        }
     }
 
     async fn empty_tables(&self) -> Result<(), Error> {
@@ -258,19 +296,26 @@ impl Comparison<'_> {
 
     /// Whether the statements differ on a database, and what they answer there.
     pub(crate) async fn differs(&self, database: &Database) -> Result<Option<(Difference, Ran)>, Error> {
-        let shape = &self.pair.shape;
+        let shape = &self.shape;
         let Some(ran) = self.run(database, "").await? else { return Ok(None) };
-        let Some(difference) = shape.difference(&ran.before, &ran.after) else { return Ok(None) };
+        let Some(mut difference) = shape.difference(&ran.before, &ran.after) else { return Ok(None) };
+        if self.written && self.pair.shape.difference(&ran.before, &ran.after).is_none() {
+            difference = Difference::Text;
+        }
         let mut others = Vec::new();
         for (number, plan) in PLANS.iter().enumerate() {
-            let Some(other) = self.run(&self.reordered(database, number), plan).await? else { continue };
+            let Some(other) = self.run(&reordered(database, number), plan).await? else { continue };
             others.push(other);
         }
         if others
             .iter()
             .all(|other| same(shape.difference(&ran.before, &other.before), &ran.before, &other.before))
         {
-            return Ok(Some((difference, ran)));
+            let kept = others.len() == PLANS.len() || !self.written;
+            return Ok(kept.then_some((difference, ran)));
+        }
+        if self.written {
+            return Ok(None);
         }
         // Not the whole answer is determined; perhaps a column of it is, and is not what the second one gives.
         let columns = |outcome: &Outcome| match outcome {
@@ -293,26 +338,24 @@ impl Comparison<'_> {
         let count_differs = of_after.iter().all(|(other, _)| *other != length);
         Ok((certain || count_differs).then_some((Difference::Rows, ran)))
     }
+}
 
-    /// The same rows, stored in another order. Rows of a table that references itself stay in theirs.
-    fn reordered(&self, database: &Database, number: usize) -> Database {
-        let mut other = database.clone();
-        for (at, (table, rows)) in self.tables.tables.iter().zip(&mut other.rows).enumerate() {
-            if table.foreign_keys.iter().any(|key| key.table == at) || rows.is_empty() {
-                continue;
-            }
-            match number {
-                0 => rows.reverse(),
-                1 => rows.rotate_left(1),
-                _ => {
-                    let half = rows.len() / 2;
-                    rows.rotate_left(half);
-                    rows.reverse();
-                }
+/// The same rows, stored in another order. A table's rows are inserted by one statement, at whose end foreign keys to the
+/// table itself are looked up.
+fn reordered(database: &Database, number: usize) -> Database {
+    let mut other = database.clone();
+    for rows in other.rows.iter_mut().filter(|rows| !rows.is_empty()) {
+        match number {
+            0 => rows.reverse(),
+            1 => rows.rotate_left(1),
+            _ => {
+                let half = rows.len() / 2;
+                rows.rotate_left(half);
+                rows.reverse();
             }
         }
-        other
     }
+    other
 }
 
 /// Whether a statement keeps its answer; an answer that becomes an error is not kept, and the other way round.

@@ -315,6 +315,9 @@ impl Comparison<'_> {
             (Outcome::Rows(_), Outcome::Rows(_)) if difference == Difference::Order => {
                 "Both give the same rows, the second one not in the order that the first one asks for.".into()
             }
+            (Outcome::Rows(_), Outcome::Rows(_)) if difference == Difference::Text => {
+                "Both give equal rows, and numbers in them are written differently.".into()
+            }
             (Outcome::Rows(before), Outcome::Rows(after)) if before.len() != after.len() => {
                 format!("The first statement gives {}, the second {}.", rows(before.len()), rows(after.len()))
             }

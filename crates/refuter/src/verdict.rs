@@ -57,6 +57,8 @@ pub enum Difference {
     Rows,
     /// The rows are the same, and their order is not the one that was asked for.
     Order,
+    /// The rows are equal, and numbers in them are written differently: `1.5` and `1.50`, `0` and `-0`.
+    Text,
     /// One statement fails and the other one does not.
     Error,
 }

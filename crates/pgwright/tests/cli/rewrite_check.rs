@@ -71,6 +71,21 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     let seen = check(&user, "select id from early", "select id from orders where customer_id in (1)", &own);
     assert!(seen.exits(0).stdout.starts_with("proved: "));
 
+    // Policies of a schema in a file are read as well.
+    user.write(
+        "guarded.sql",
+        format!(
+            "{SCHEMA}\nalter table customers enable row level security;\n\
+             create policy short on customers using (length(name) < 9);"
+        ),
+    );
+    let guarded = ["--schema", "guarded.sql", "--databases", "40"];
+    let joined = "select o.id from orders o join customers c on c.id = o.customer_id";
+    let alone = "select id from orders where customer_id is not null";
+    let told = check(&user, joined, alone, &guarded).exits(4);
+    assert!(told.stderr.contains("may hide rows of public.customers from one"), "{told}");
+    assert!(check(&user, joined, alone, &by_file).exits(0).stderr.is_empty());
+
     // The same from a server and from a snapshot of it, and with the server's own data.
     let world = World::new().await;
     world.sql(SCHEMA).await;

@@ -38,6 +38,7 @@ pub fn ddl(schema: &str) -> String {
             let files = ["registry_tables.sql", "registry_constraints.sql"];
             files.map(|file| read(&format!("{folder}/{file}"))).join("\n")
         }
+        "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -48,7 +49,11 @@ async fn refuter(schema: &str) -> Refuter {
 
 /// The pairs of a schema, `wrong` or `valid`.
 pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
-    let folder = if ["depot", "clinic"].contains(&schema) { "adversaries/" } else { "" };
+    let folder = match schema {
+        "depot" | "clinic" => "adversaries/",
+        "rail" | "ledger" => "engineers/",
+        _ => "",
+    };
     pairs_of(folder, schema, kind)
 }
 
@@ -153,7 +158,22 @@ async fn wrong_pairs_of_a_clinic_are_refuted() {
 }
 
 #[tokio::test]
+async fn wrong_pairs_of_engineers_are_refuted() {
+    for (schema, numbers) in [("rail", "numeric-scale"), ("ledger", "where-equal-constant")] {
+        // A part of them, with one of numbers that are written differently.
+        let all = pairs(schema, "wrong").into_iter().enumerate();
+        let part = all.filter(|(at, pair)| at % 6 == 0 || pair.name == numbers).map(|(_, pair)| pair);
+        let pairs: Vec<Pair> = part.collect();
+        assert!(pairs.len() >= 9, "{}", pairs.len());
+        let missed = missed(schema, pairs).await;
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
+
+#[tokio::test]
 async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("depot", 5).await;
     no_valid_pair_is_refuted("clinic", 9).await;
+    no_valid_pair_is_refuted("rail", 5).await;
+    no_valid_pair_is_refuted("ledger", 5).await;
 }

@@ -9,6 +9,7 @@ CREATE TABLE public.customers (id integer NOT NULL PRIMARY KEY, name text, count
 CREATE TABLE public.orders (id integer NOT NULL PRIMARY KEY, customer_id integer REFERENCES public.customers (id),
     total numeric(10,2) NOT NULL CHECK (total >= 0), placed_at timestamp with time zone NOT NULL);
 CREATE TABLE public.\"a\"\"b.c\" (\"x\"\"y\" integer, z text);
+CREATE TABLE public.coins (x double precision, y numeric);
 CREATE VIEW public.named AS SELECT id, name FROM public.customers WHERE name IS NOT NULL;
 ";
 
@@ -73,6 +74,41 @@ async fn verdicts_on_single_pairs() {
         .await
         .unwrap();
     assert!(matches!(verdict, Verdict::Tested { .. }), "{verdict:?}");
+
+    // Numbers that are equal and written differently, where the first statement says how.
+    let unscaled = "select o.id, o.total::numeric * 10 / x.n as p from orders o cross join (select 10 as n) x where o.total = 2";
+    let witness =
+        refuted(&mut refuter, unscaled, "select id, 2::numeric as p from orders where total = 2").await;
+    assert_eq!(witness.difference, Difference::Text, "{witness:?}");
+    assert_eq!(witness.inserts.len(), 1, "{witness:?}");
+    let witness = refuted(
+        &mut refuter,
+        "select c.x, c.y from coins c where c.x = 0",
+        "select c.x, c.x::numeric as y from coins c where c.x = 0 and c.y = 0 \
+         union all select c.x, c.y from coins c where c.x = 0 and c.y is distinct from 0",
+    )
+    .await;
+    assert_eq!(witness.difference, Difference::Text, "{witness:?}");
+    for (before, after) in [
+        // Which of several equal ones is shown, none of these says; branches of UNION come in either order.
+        ("select distinct y from coins", "select y from coins group by y"),
+        (
+            "select max(y) from coins",
+            "select (select y from coins where y is not null order by y desc limit 1) as max",
+        ),
+        (
+            "select y from coins union select total from orders",
+            "select total as y from orders union select y from coins",
+        ),
+        // The last digits of sums depend on their order.
+        (
+            "select sum(x) from coins",
+            "select sum(s) as sum from (select sum(x) as s from coins group by y) z",
+        ),
+    ] {
+        let verdict = refuter.compare(before, after).await.unwrap();
+        assert!(matches!(verdict, Verdict::Tested { .. }), "{before}\n{verdict:?}");
+    }
 
     // An error where there was none.
     let witness = refuted(

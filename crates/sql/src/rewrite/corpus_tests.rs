@@ -26,6 +26,7 @@ fn ddl(schema: &str) -> String {
         "registry" => ["registry_tables.sql", "registry_constraints.sql"]
             .map(|file| read(&format!("crates/pgwright/src/demo/{file}")))
             .join("\n"),
+        "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -104,4 +105,19 @@ fn pairs_of_a_mill_are_judged_as_well() {
     let (proved, open) = judged_of("adversaries/", "mill", "valid");
     let share = proved.len() as f64 / (proved.len() + open.len()) as f64;
     assert!(share >= 0.88, "{:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
+}
+
+#[test]
+fn pairs_of_engineers_are_judged_as_well() {
+    let (mut valid, mut not_proved) = (Vec::new(), Vec::new());
+    for (schema, at_least) in [("rail", 80), ("ledger", 50)] {
+        let (proved, open) = judged_of("engineers/", schema, "wrong");
+        assert!(proved.is_empty(), "{proved:#?}");
+        assert!(open.len() >= at_least, "{}", open.len());
+        let (proved, open) = judged_of("engineers/", schema, "valid");
+        valid.extend(proved);
+        not_proved.extend(open);
+    }
+    let share = valid.len() as f64 / (valid.len() + not_proved.len()) as f64;
+    assert!(share >= 0.6, "{:.0} %: {not_proved:#?}", 100.0 * share);
 }

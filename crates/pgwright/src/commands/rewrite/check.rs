@@ -120,13 +120,16 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
         return proved(context, &before, &after, &proof);
     }
     let spinner = context.printer.spinner("trying tiny databases");
+    let mut guarded = policies_of_one(&snapshot, &before.statement, &after.statement);
     let compared = async {
         let mut refuter = Refuter::start(&snapshot, &binaries, options).await?;
         if args.schema.is_some()
             && let Some(read) = read_back(context, &refuter, &snapshot).await
-            && let Some(proof) = proof(&read, &before, &after, &args.settings)
         {
-            return Ok((Err(proof), refuter.notes().to_vec()));
+            guarded = policies_of_one(&read, &before.statement, &after.statement);
+            if let Some(proof) = proof(&read, &before, &after, &args.settings) {
+                return Ok((Err(proof), refuter.notes().to_vec()));
+            }
         }
         let verdict = refuter.compare(&before.statement, &after.statement).await;
         Ok::<_, refuter::Error>((Ok(verdict), refuter.notes().to_vec()))
@@ -134,7 +137,6 @@ pub async fn run(context: &Context, source: &SnapshotSource, args: CheckArgs) ->
     .await;
     spinner.finish_and_clear();
     let (verdict, mut notes) = compared?;
-    let guarded = policies_of_one(&snapshot, &before.statement, &after.statement);
     if !guarded.is_empty() {
         let guarded: Vec<String> = guarded.iter().map(ToString::to_string).collect();
         notes.push(format!(
