@@ -182,8 +182,12 @@ fn make(
         Remedy::NoJit => set("no just-in-time compilation for statements of this cost".into(), "jit", "off"),
         Remedy::NoMemoize => set("no Memoize for this statement".into(), "enable_memoize", "off"),
         Remedy::Enable => {
-            let name = plan.settings.iter().find(|(n, v)| n.starts_with("enable_") && *v == "off")?.0;
-            set(format!("{name} back to its default"), name, "on")
+            let off =
+                plan.settings.iter().filter(|(name, value)| name.starts_with("enable_") && *value == "off");
+            let names: Vec<&str> = off.map(|(name, _)| name.as_str()).collect();
+            let which = if names.len() == 1 { "its default" } else { "their defaults" };
+            let first = set(format!("{} back to {which}", names.join(", ")), names.first()?, "on");
+            Advised { sql: names.iter().map(|name| format!("SET {name} = 'on'")).collect(), ..first }
         }
         Remedy::Workers => say(
             "more max_parallel_workers and max_worker_processes, or fewer workers per Gather".into(),

@@ -212,3 +212,43 @@ async fn calculations_around_a_column_get_another_text_or_an_index() {
     let built = plan["explain"]["Plan"]["Total Cost"].as_f64().unwrap_or_else(|| panic!("{plan:#}"));
     assert!((0.5..2.0).contains(&(promised / built)), "promised {promised}, with the index {built}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_indexes_from_use_is_said_first() {
+    let (world, user) = (world().await, User::new());
+    // No index serves it as things are, and why.
+    let value = explained(&user, &world, "select id from places where note like '%zz%'");
+    let found = remedy(&value, "seq-scan-reads-too-much");
+    assert_eq!(
+        found["title"],
+        "an index that finds parts of public.places.note needs the extension pg_trgm, which is not installed"
+    );
+    // An index of which the statistics know nothing is used for what has become a large part of the table.
+    world.sql("create index grown_state on grown (state)").await;
+    world.sql("insert into grown select n, 'new' from generate_series(2001, 40000) n").await;
+    world
+        .wait_until("select n_mod_since_analyze > 30000 from pg_stat_user_tables where relname = 'grown'")
+        .await;
+    let value = explained(&user, &world, "select * from grown where state = 'new' and id % 100 = 1");
+    assert_eq!(value["findings"][0]["check"], "stale-statistics", "{:#}", value["findings"]);
+    // Somebody switched indexes off.
+    world
+        .sql(
+            "do $$ begin execute format('alter database %I set enable_indexscan = off', current_database());
+             execute format('alter database %I set enable_bitmapscan = off', current_database()); end $$",
+        )
+        .await;
+    let value = explained(&user, &world, "select * from places where id = 77");
+    let first = &value["findings"][0];
+    assert_eq!(first["check"], "disabled-node", "{:#}", value["findings"]);
+    assert_eq!(
+        first["summary"],
+        "places was read in whole while enable_bitmapscan, enable_indexscan are off"
+    );
+    let found = remedy(&value, "disabled-node");
+    let switched_on = serde_json::json!(["SET enable_bitmapscan = 'on'", "SET enable_indexscan = 'on'"]);
+    assert_eq!(found["sql"], switched_on, "{found:#}");
+    has_figure(found);
+    let estimate = &found["estimate"];
+    assert!(estimate["cost_after"].as_f64() < estimate["cost_before"].as_f64(), "{found:#}");
+}

@@ -11,6 +11,15 @@ use crate::render::count;
 pub(super) const CHECK: Check =
     Check { id: "late-join-filter", title: "join filter throws most pairs away", explains: &[], remedy: Remedy::Index, run: Run::Plan(run) };
 
+/// The join finds its pairs by an equality.
+const MATCHED: &str = "An equality finds the pairs, and the rest of the condition is tested on each of them. An OR \
+                       over columns of both tables keeps it above the join: as a UNION of one statement for each side, \
+                       each can begin with its own index; \"pgwright rewrite\" writes it out.";
+/// It tries all pairs.
+const UNMATCHED: &str = "The condition is tested on every pair of rows because nothing finds the matching ones: it is no \
+                         equality of two columns that could be hashed or sorted, and no index serves it. Rewrite it so \
+                         that one side of it is a bare, indexed column, or add an equality that bounds the pairs.";
+
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     plan.nodes
         .iter()
@@ -26,9 +35,10 @@ fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
                     count(node.rows_removed_by_join()),
                     count(node.rows())
                 ),
-                "The condition is tested on every pair of rows because nothing finds the matching ones: it is no \
-                 equality of two columns that could be hashed or sorted, and no index serves it. Rewrite it so that \
-                 one side of it is a bare, indexed column, or add an equality that bounds the pairs.",
+                match node.hash_cond.is_some() || node.merge_cond.is_some() {
+                    true => MATCHED,
+                    false => UNMATCHED,
+                },
             )
             .weighing(plan.own_weight(node) + below)
             .with("join filter", node.join_filter.as_deref().unwrap_or_default())

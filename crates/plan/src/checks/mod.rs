@@ -208,8 +208,11 @@ pub fn run_on(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>)
     merge_alike(plan, &mut all);
     // Only now: a hundred partitions of one per cent each are one cause that weighs all of it.
     all.retain(|(_, d)| plan.share(d.weight) >= thresholds.min_share);
+    // What rests on old statistics comes after them.
+    let later = |check: &Check| check.remedy != Remedy::Analyze;
     all.sort_by(|(a, x), (b, y)| {
-        y.weight.total_cmp(&x.weight).then(x.node.cmp(&y.node)).then(a.id.cmp(b.id))
+        let weight = y.weight.total_cmp(&x.weight).then(x.node.cmp(&y.node));
+        weight.then(later(a).cmp(&later(b))).then(a.id.cmp(b.id))
     });
     all.into_iter()
         .map(|(check, d)| {

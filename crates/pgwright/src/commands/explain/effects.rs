@@ -81,12 +81,12 @@ async fn try_all(
     }
     if let Some(at) = remedies.iter().position(|r| r.kind == Remedy::Index) {
         match index(&snapshot, &mut model).await? {
-            Some((title, sql, estimate)) => {
+            Ok((title, sql, estimate)) => {
                 let remedy = &mut remedies[at];
                 (remedy.title, remedy.sql, remedy.estimate) = (title, sql, Some(estimate));
             }
             // Other remedies of the same findings remain.
-            None => remedies[at].title = "no index was found that would make it noticeably cheaper".into(),
+            Err(reason) => remedies[at].title = reason,
         }
     }
     Ok(())
@@ -262,16 +262,20 @@ async fn with_setting(
 async fn index(
     snapshot: &Snapshot,
     model: &mut Model,
-) -> Result<Option<(String, Vec<String>, Estimate)>, CommandError> {
+) -> Result<Result<(String, Vec<String>, Estimate), String>, CommandError> {
     let advice = advice::advise(snapshot, model, &advice::Options::default()).await?;
     let creating: Vec<_> = advice
         .recommendations
         .iter()
         .filter(|r| r.sql.iter().any(|s| s.starts_with("CREATE ")) && !r.statements.is_empty())
         .collect();
-    let (Some(first), Some(last)) = (creating.first(), creating.last()) else { return Ok(None) };
+    // What an index would need that is not there yet.
+    let missing = advice.findings.iter().find(|finding| finding.check == "missing-extension");
+    let none = missing
+        .map_or("no index was found that would make it noticeably cheaper".into(), |f| f.summary.clone());
+    let (Some(first), Some(last)) = (creating.first(), creating.last()) else { return Ok(Err(none)) };
     let (Some(before), Some(after)) = (first.statements.first(), last.statements.first()) else {
-        return Ok(None);
+        return Ok(Err(none));
     };
     let estimate = Estimate {
         cost_before: before.cost_before,
@@ -287,5 +291,5 @@ async fn index(
     );
     let sql =
         creating.iter().flat_map(|r| r.sql.iter()).map(|s| s.trim_end_matches(';').to_owned()).collect();
-    Ok(Some((title, sql, estimate)))
+    Ok(Ok((title, sql, estimate)))
 }
