@@ -216,7 +216,7 @@ fn prometheus_and_pgwright_agree_on_every_alert() {
     let rules = rules(&Settings::default(), exporter::gives).unwrap();
     assert_eq!(CASES.len(), rules.len());
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yml"), monitoring::rules::rules(None).unwrap()).unwrap();
+    std::fs::write(folder.path().join("rules.yml"), monitoring::rules::rules(None, None).unwrap()).unwrap();
     for (step_ms, long) in [(60_000, false), (600_000, true)] {
         let mut trial = Trial { step_ms, series: Vec::new(), promised: Vec::new() };
         for case in CASES.iter().filter(|c| (c.minutes > SHORT) == long) {

@@ -77,6 +77,14 @@ pub enum Error {
         /// Why, in a sentence.
         reason: String,
     },
+    /// An address that messages lead to is none that a browser opens.
+    #[error("setting {setting} of [alerts] is no address: \"{address}\"")]
+    Address {
+        /// Its name.
+        setting: &'static str,
+        /// What it says.
+        address: String,
+    },
     /// The file of the state cannot be read or written.
     #[error("could not use the state file \"{file}\"")]
     StateFile {
@@ -98,6 +106,7 @@ impl Error {
             | Self::Receiver { reason, .. }
             | Self::Range { reason, .. }
             | Self::StateFile { reason, .. } => Some(reason.clone()),
+            Self::Address { .. } => Some("Messages would lead nowhere.".into()),
             Self::Metric { .. } => Some("Its condition would never hold.".into()),
             Self::NoSuchAlert { .. } | Self::TwoAlerts { .. } | Self::NoSuchSilence { .. } => None,
         }
@@ -108,6 +117,9 @@ impl Error {
         Some(match self {
             Self::Condition { .. } => {
                 "docs/reference/commands/alerts.md tells which part of PromQL is evaluated.".into()
+            }
+            Self::Address { .. } => {
+                "It begins with https:// or http://, as in https://pg.example.com.".into()
             }
             Self::Metric { .. } => "\"pgwright serve --list\" lists the metrics.".into(),
             Self::Summary { .. } => "Known are {{ $labels.NAME }} and {{ $value | FUNCTION }}.".into(),

@@ -32,6 +32,7 @@ pub use judge::Phase;
 pub use labels::Labels;
 pub use monitoring::alerts::Severity;
 pub use receivers::{Outcome, test_receivers};
+pub use rules::Definition;
 pub use settings::Settings;
 pub use silences::Silence;
 pub use standing::{Standing, StandingAlert, StandingReceiver};

@@ -22,12 +22,19 @@ pub(crate) struct Notice {
     pub value: f64,
     /// Where it is shown.
     pub link: Option<String>,
+    /// The page that shows what is wrong in detail, below where people reach this pgwright.
+    pub page: String,
 }
 
 impl Notice {
     /// What tells it from all others, for receivers that remember.
     pub fn fingerprint(&self) -> String {
         format!("{:016x}", twox_hash::XxHash64::oneshot(0, self.labels.to_string().as_bytes()))
+    }
+
+    /// What its part of the page of alerts is called.
+    pub fn anchor(&self) -> String {
+        format!("a-{}", self.fingerprint())
     }
 
     pub fn annotation(&self, name: &str) -> &str {
@@ -74,16 +81,23 @@ impl Message {
         format!("{state} {} ({}){of_one}", self.alert, self.severity().as_str())
     }
 
-    /// The summaries, one each, and how many more there are.
-    pub fn lines(&self) -> Vec<String> {
-        let line = |n: &Notice| match n.phase {
-            Phase::Resolved => format!("over: {}", n.annotation("summary")),
-            _ => n.annotation("summary").to_owned(),
-        };
-        let mut lines: Vec<String> = self.notices().take(READ_ONE_BY_ONE).map(line).collect();
+    /// The summaries, one each with the address where it is seen in detail, and how many more there are.
+    pub fn lines(&self) -> Vec<(String, Option<&str>)> {
+        let mut lines: Vec<(String, Option<&str>)> = Vec::new();
+        for notice in self.notices().take(READ_ONE_BY_ONE) {
+            let summary = notice.annotation("summary");
+            let text = match notice.phase {
+                Phase::Resolved => format!("over: {summary}"),
+                _ => summary.to_owned(),
+            };
+            let address = notice.annotations.get("finding_url").map(String::as_str);
+            // One that was given with a line before need not be read again.
+            let is_known = lines.iter().any(|(_, before)| before.is_some() && *before == address);
+            lines.push((text, address.filter(|_| !is_known)));
+        }
         let more = self.notices().count().saturating_sub(READ_ONE_BY_ONE);
         if more > 0 {
-            lines.push(format!("and {more} more"));
+            lines.push((format!("and {more} more"), None));
         }
         lines
     }

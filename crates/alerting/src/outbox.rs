@@ -56,6 +56,7 @@ impl ToldAlert {
             resolved_ms: Some(now_ms),
             value: f64::NAN,
             link: None,
+            page: String::new(),
         }
     }
 }
@@ -175,6 +176,7 @@ mod tests {
             resolved_ms: None,
             value: 1.0,
             link: None,
+            page: String::new(),
         };
         Standing { notice, muted: false }
     }

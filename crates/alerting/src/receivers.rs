@@ -183,6 +183,7 @@ pub async fn test_receivers(settings: &Settings) -> Result<Vec<Outcome>, Error> 
             resolved_ms: None,
             value: 1.0,
             link: settings.external_url.clone(),
+            page: "/alerts".into(),
         };
         let message = Message {
             receiver: receiver.name.clone(),

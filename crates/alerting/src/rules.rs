@@ -143,6 +143,19 @@ impl Rule {
         }
     }
 
+    /// The page of pgwright's own that shows what is wrong in detail: path and parameters.
+    pub(crate) fn page(&self, labels: &Labels) -> String {
+        let definition = &self.definition;
+        let page = monitoring::alerts::page(&definition.name, &definition.group, |label| {
+            !labels.get(label).is_empty()
+        });
+        let parameters = page.parameters.iter().map(|(name, label)| (*name, labels.get(label)));
+        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+        let query = encoded.extend_pairs(parameters).finish();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{query}", page.path)
+    }
+
     pub(crate) fn hold(&self) -> Duration {
         Duration::from_secs_f64(self.definition.hold_seconds)
     }

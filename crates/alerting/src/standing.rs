@@ -45,6 +45,12 @@ pub struct StandingAlert {
     pub value: Option<f64>,
     /// Its labels.
     pub labels: Labels,
+    /// What tells it from all others where it is shown.
+    #[serde(default)]
+    pub anchor: String,
+    /// The page that shows what is wrong in detail.
+    #[serde(default)]
+    pub page: String,
     /// What is the case.
     pub summary: String,
     /// Why it matters.

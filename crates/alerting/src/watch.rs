@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use exporter::exposition::{Kind, label, sample};
 use exporter::fleet::SERVER;
-use exporter::{Chunk, Exporter};
+use exporter::{Beside, Chunk, Exporter};
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -106,6 +106,14 @@ impl Alerts {
         if settings.interval < Duration::from_millis(100) || settings.interval > Duration::from_secs(300) {
             return Err(Error::Range { setting: "interval", reason: "It is 100ms to 5m.".into() });
         }
+        for (setting, address) in [("external_url", &settings.external_url), ("runbooks", &settings.runbooks)]
+        {
+            let Some(address) = address else { continue };
+            let read = url::Url::parse(address).ok();
+            if !read.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+                return Err(Error::Address { setting, address: address.clone() });
+            }
+        }
         let own = |sample: &str| METRICS.iter().any(|(name, ..)| *name == sample);
         let rules = rules(settings, |sample| exporter.gives(sample) || own(sample))?;
         let receivers = receivers(settings)?;
@@ -183,7 +191,7 @@ impl Alerts {
         state.silences.retain(|s| s.silence.configured || !s.is_over(wall_ms()));
         let chunks = self.chunks(state);
         drop(guard);
-        self.exporter.put_up(chunks, self.settings.interval * 3 + Duration::from_secs(30));
+        self.exporter.put_up(Beside::Alerts, chunks, self.settings.interval * 3 + Duration::from_secs(30));
     }
 
     fn chunks(&self, state: &State) -> Vec<Chunk> {
@@ -306,17 +314,17 @@ impl Alerts {
 
     fn notice(&self, rule: &crate::rules::Rule, labels: &Labels, active: &crate::judge::Active) -> Notice {
         let definition = &rule.definition;
-        let link = self.settings.external_url.as_ref().map(|url| {
-            format!("{}/alerts#{}", url.trim_end_matches('/'), definition.name.to_ascii_lowercase())
-        });
+        let own = self.settings.external_url.as_ref().map(|url| url.trim_end_matches('/'));
+        let page = rule.page(labels);
         let annotations = [
             ("summary", Some(rule.summary.render(labels, active.value))),
             ("description", Some(definition.meaning.clone())),
             ("action", Some(definition.action.clone())),
             ("runbook_url", definition.runbook_url.clone()),
             ("finding", rule.finding(labels)),
+            ("finding_url", own.map(|url| format!("{url}{page}"))),
         ];
-        Notice {
+        let mut notice = Notice {
             phase: active.phase,
             severity: definition.severity,
             labels: labels
@@ -329,8 +337,11 @@ impl Alerts {
             fired_ms: active.fired_ms.unwrap_or(active.since_ms),
             resolved_ms: active.resolved_ms,
             value: active.value,
-            link,
-        }
+            link: None,
+            page,
+        };
+        notice.link = own.map(|url| format!("{url}/alerts#{}", notice.anchor()));
+        notice
     }
 
     /// Those that fire and that nobody keeps quiet, the worst first.
@@ -338,6 +349,11 @@ impl Alerts {
         let mut alerts = self.standing().alerts;
         alerts.retain(|a| a.state == Phase::Firing && a.silenced_by.is_none() && a.inhibited_by.is_none());
         alerts
+    }
+
+    /// The conditions that are judged.
+    pub fn definitions(&self) -> Vec<Definition> {
+        self.lock().judge.rules.iter().map(|rule| rule.definition.clone()).collect()
     }
 
     /// How alerts stand now.
@@ -481,6 +497,8 @@ impl Judged {
             fired: (notice.phase != Phase::Pending).then(|| time(notice.fired_ms)),
             resolved: notice.resolved_ms.map(time),
             value: Some(notice.value).filter(|v| v.is_finite()),
+            anchor: notice.anchor(),
+            page: notice.page,
             labels: notice.labels,
             meaning: definition.meaning,
             action: definition.action,

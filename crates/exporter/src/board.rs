@@ -11,7 +11,19 @@ use crate::reading::{self, Sample};
 pub type Source = (usize, usize);
 
 /// What is told beside the samples of databases.
-pub(crate) const BESIDE: Source = (usize::MAX, usize::MAX);
+#[derive(Clone, Copy, Debug)]
+pub enum Beside {
+    /// How alerts stand.
+    Alerts,
+    /// What was computed for statements that got slower.
+    Fixes,
+}
+
+impl Beside {
+    pub(crate) fn source(self) -> Source {
+        (usize::MAX, usize::MAX - self as usize)
+    }
+}
 
 /// The samples of one family from one source.
 #[derive(Clone, Debug, PartialEq)]

@@ -36,7 +36,7 @@ use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 
 pub use bloat::{BloatEstimate, BloatEstimator};
-pub use board::{Board, Chunk, NativeHistogram};
+pub use board::{Beside, Board, Chunk, NativeHistogram};
 pub use error::Error;
 pub use exposition::Format;
 pub use log::{KnownStatements, LogReader, LoggedStatement};
@@ -156,8 +156,8 @@ impl Exporter {
     }
 
     /// Puts up what another part of the program tells, in place of what it put up before; it is handed out for `keep`.
-    pub fn put_up(&self, chunks: Vec<Chunk>, keep: Duration) {
-        self.board.publish(board::BESIDE, chunks, keep);
+    pub fn put_up(&self, part: Beside, chunks: Vec<Chunk>, keep: Duration) {
+        self.board.publish(part.source(), chunks, keep);
     }
 
     /// Whether there may be samples of this name: of a metric that pgwright gives, or of a query of the user's own.

@@ -49,13 +49,59 @@ pub struct Alert {
     pub action: &'static str,
 }
 
+/// A page of `pgwright serve`: its path, and the parameters that labels give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The path.
+    pub path: &'static str,
+    /// Names of parameters, each with the label whose value it takes.
+    pub parameters: &'static [(&'static str, &'static str)],
+}
+
+const STATEMENT: Page =
+    Page { path: "/statement", parameters: &[("database", "datname"), ("queryid", "queryid")] };
+const TABLE: Page =
+    Page { path: "/table", parameters: &[("database", "datname"), ("schema", "schema"), ("name", "table")] };
+
+/// The page that shows what an alert is about in detail.
+pub fn page(name: &str, group: &str, has_label: impl Fn(&str) -> bool) -> Page {
+    let has = |page: Page| page.parameters.iter().all(|(_, label)| has_label(label));
+    let alone = |path| Page { path, parameters: &[] };
+    match (name, group) {
+        _ if has(STATEMENT) => STATEMENT,
+        _ if has(TABLE) => TABLE,
+        ("PostgresInvalidIndexes", _) => alone("/indexes?only=invalid"),
+        ("PostgresPartitionsRunOut" | "PostgresDefaultPartitionFills", _) => alone("/partitions"),
+        (_, "statements") => alone("/statements"),
+        (_, "sessions") => alone("/locks"),
+        ("PostgresArchiverFails", _) | (_, "replication") => alone("/replication"),
+        (_, "maintenance") => alone("/maintenance"),
+        _ => alone("/"),
+    }
+}
+
 impl Alert {
+    /// The page that shows it in detail, as far as the condition tells which labels there are.
+    pub fn page(&self) -> Page {
+        page(self.name, self.group, |label| match label {
+            "datname" => true,
+            "queryid" => self.is_of_statement(),
+            "schema" | "table" => self.name == "PostgresAutovacuumBehind",
+            _ => false,
+        })
+    }
+
+    fn is_of_statement(&self) -> bool {
+        self.expression.contains("datname, queryid")
+    }
+
     /// Where what is wrong stands in detail: a template of Prometheus.
     pub fn finding(&self) -> Option<String> {
-        let of_statement = self.expression.contains("datname, queryid)");
         match self.lint_check() {
             Some(check) => Some(format!("pgwright lint, check {check}")),
-            None => of_statement.then(|| "pgwright history --statement {{ $labels.queryid }}".to_owned()),
+            None => self
+                .is_of_statement()
+                .then(|| "pgwright history --statement {{ $labels.queryid }}".to_owned()),
         }
     }
 

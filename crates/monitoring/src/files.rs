@@ -23,6 +23,8 @@ pub struct Stack {
     pub prometheus: String,
     /// The page that alerts link to.
     pub runbooks: Option<String>,
+    /// The address of pgwright's own pages, that alerts link to.
+    pub external_url: Option<String>,
 }
 
 /// Paths below the folder, and what stands in each.
@@ -32,7 +34,10 @@ pub struct Stack {
 pub fn files(stack: &Stack) -> Result<Vec<(String, String)>, Error> {
     let mut files = vec![
         ("prometheus.yml".to_owned(), prometheus(stack)?),
-        ("rules/pgwright.yml".to_owned(), rules::rules(stack.runbooks.as_deref())?),
+        (
+            "rules/pgwright.yml".to_owned(),
+            rules::rules(stack.runbooks.as_deref(), stack.external_url.as_deref())?,
+        ),
         ("grafana/provisioning/datasources/pgwright.yml".to_owned(), datasource(stack)?),
         ("grafana/provisioning/dashboards/pgwright.yml".to_owned(), provider()?),
     ];

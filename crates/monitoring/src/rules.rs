@@ -29,15 +29,17 @@ struct Rule {
     annotations: BTreeMap<&'static str, String>,
 }
 
-/// The rule file. With `runbooks`, the address of a page, every alert has a link `ADDRESS#name` to its procedure.
+/// The rule file. With `runbooks`, the address of a page, every alert has a link `ADDRESS#name` to its procedure; with
+/// `external_url`, the address of pgwright's own pages, one to the page that shows it in detail, and without the former to the
+/// procedure there.
 ///
 /// # Errors
 /// When it cannot be written as YAML.
-pub fn rules(runbooks: Option<&str>) -> Result<String, serde_norway::Error> {
+pub fn rules(runbooks: Option<&str>, external_url: Option<&str>) -> Result<String, serde_norway::Error> {
     let mut groups: Vec<Group> = Vec::new();
     for alert in alerts() {
         let name = format!("pgwright-{}", alert.group);
-        let rule = rule(alert, runbooks);
+        let rule = rule(alert, runbooks, external_url.map(|url| url.trim_end_matches('/')));
         match groups.iter_mut().find(|g| g.name == name) {
             Some(group) => group.rules.push(rule),
             None => groups.push(Group { name, rules: vec![rule] }),
@@ -46,7 +48,7 @@ pub fn rules(runbooks: Option<&str>) -> Result<String, serde_norway::Error> {
     serde_norway::to_string(&File { groups })
 }
 
-fn rule(alert: &Alert, runbooks: Option<&str>) -> Rule {
+fn rule(alert: &Alert, runbooks: Option<&str>, external_url: Option<&str>) -> Rule {
     let mut annotations: BTreeMap<&str, String> = [
         ("summary", alert.summary.to_owned()),
         ("description", alert.meaning.to_owned()),
@@ -56,7 +58,15 @@ fn rule(alert: &Alert, runbooks: Option<&str>) -> Rule {
     if let Some(finding) = alert.finding() {
         annotations.insert("finding", finding);
     }
-    if let Some(page) = runbooks {
+    if let Some(url) = external_url {
+        let page = alert.page();
+        let parameter = |(name, label): &(&str, &str)| format!("{name}={{{{ $labels.{label} | urlquery }}}}");
+        let parameters: Vec<String> = page.parameters.iter().map(parameter).collect();
+        let mark = if parameters.is_empty() { "" } else { "?" };
+        annotations.insert("finding_url", format!("{url}{}{mark}{}", page.path, parameters.join("&")));
+    }
+    let own = external_url.map(|url| format!("{url}/alerts"));
+    if let Some(page) = runbooks.or(own.as_deref()) {
         annotations.insert("runbook_url", format!("{page}#{}", alert.name.to_ascii_lowercase()));
     }
     Rule {

@@ -51,7 +51,11 @@ fn every_alert_fires_when_it_should_and_only_then() {
     assert_eq!(tried, all);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.yml");
-    std::fs::write(&file, rules(Some("https://example.com/alerts.html")).unwrap()).unwrap();
+    std::fs::write(
+        &file,
+        rules(Some("https://example.com/alerts.html"), Some("https://pg.example.com/")).unwrap(),
+    )
+    .unwrap();
     promtool(&["check".as_ref(), "rules".as_ref(), "--lint-fatal".as_ref(), file.as_os_str()]);
     for (step, long) in [("1m", false), ("10m", true)] {
         let tests: Vec<_> = CASES
@@ -102,6 +106,7 @@ fn prometheus_takes_the_whole_folder_and_the_page_tells_of_every_alert() {
         scraped: vec!["127.0.0.1:9187".into(), "db2:9187".into()],
         prometheus: "http://127.0.0.1:9090".into(),
         runbooks: None,
+        external_url: None,
     };
     for (path, text) in files(&stack).unwrap() {
         let file = folder.path().join(&path);

@@ -64,6 +64,7 @@ impl Fleet {
     /// Takes a server in, in place of one of that name. Its pages end when `stop` becomes true.
     pub fn put(&self, name: &str, app: App, stop: watch::Receiver<bool>) {
         let site = Arc::new(Site::new(app, self.door.clone(), Some(name.to_owned()), stop));
+        tokio::spawn(crate::fixes::keep_up(site.clone()));
         let member = Member { router: router(&site), site };
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         members.insert(name.to_owned(), Arc::new(member));

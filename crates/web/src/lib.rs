@@ -13,6 +13,7 @@ mod alerts;
 mod door;
 pub mod encryption;
 mod failure;
+pub mod fixes;
 pub mod fleet;
 mod guard;
 mod live;
@@ -23,6 +24,7 @@ mod workshop;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
@@ -42,6 +44,7 @@ pub use workshop::{Advised, Task, Tell, Workshop};
 
 use door::Door;
 use encryption::Encrypted;
+use fixes::Fixes;
 use live::Live;
 use workshop::Bench;
 
@@ -56,6 +59,8 @@ pub struct App {
     pub history: Option<Arc<history::Reader>>,
     /// How alerts stand, where they are evaluated.
     pub alerts: Option<Arc<alerting::Alerts>>,
+    /// How often, at most, fixes are computed for what got slower.
+    pub fixes_every: Option<Duration>,
 }
 
 /// What requests share.
@@ -69,6 +74,7 @@ pub(crate) struct Site {
     pub live: Live,
     pub kept: pages::Keeping,
     pub advice: Bench<Advised>,
+    pub fixes: Fixes,
     pub changes: Bench<String>,
     pub stop: watch::Receiver<bool>,
 }
@@ -76,6 +82,7 @@ pub(crate) struct Site {
 impl Site {
     fn new(app: App, door: Door, name: Option<String>, stop: watch::Receiver<bool>) -> Self {
         Self {
+            fixes: Fixes::new(app.fixes_every.filter(|_| app.history.is_some())),
             app,
             door,
             name,
@@ -85,6 +92,22 @@ impl Site {
             advice: Bench::new(),
             changes: Bench::new(),
             stop,
+        }
+    }
+
+    /// What is recommended: what was asked for, and what was computed for statements that got slower.
+    pub fn advised(&self) -> Option<Advised> {
+        let fixes = self.fixes.advised();
+        match (self.advice.result(), fixes) {
+            (Some(mut asked), fixes) => {
+                let (at, notes) = (asked.advised_at, asked.notes.len());
+                fixes.iter().for_each(|fixes| asked.add(fixes));
+                // What could not be done is told by who asked.
+                asked.notes.truncate(notes);
+                asked.advised_at = at;
+                Some(asked)
+            }
+            (None, fixes) => fixes,
         }
     }
 
@@ -165,6 +188,7 @@ pub async fn serve(
     stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let site = Arc::new(Site::new(app, Door::new(access.clone()), None, stop.clone()));
+    tokio::spawn(fixes::keep_up(site.clone()));
     answer(listener, router(&site), &access, stop).await
 }
 

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod catalogue;
-mod changed;
+pub(crate) mod changed;
 mod chart;
 pub(crate) mod figures;
 pub(crate) mod fleet;

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ::apply::{ApplyPlan, Preflight, UndoPlan};
 use chrono::{DateTime, Utc};
@@ -21,6 +22,8 @@ pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
 pub trait Workshop: Send + Sync + std::fmt::Debug {
     /// Reads a snapshot and recommends, as `advise` does.
     fn advise(&self, tell: Tell) -> Task<Advised>;
+    /// Recommends what would help these statements, and gives up after a while.
+    fn advise_on(&self, queryids: Vec<i64>, within: Duration) -> Task<Advised>;
     /// What applying a plan would run, and what speaks against it.
     fn preflight(&self, plan: ApplyPlan) -> Task<Preflight>;
     /// What taking an entry of the journal back would run.
@@ -42,6 +45,40 @@ pub struct Advised {
     pub findings: Vec<Finding>,
     /// What could not be read or done, in sentences.
     pub notes: Vec<String>,
+}
+
+impl Advised {
+    /// Takes in what another computation found, apart from what is known already.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.advised_at = self.advised_at.min(other.advised_at);
+        for r in &other.recommendations {
+            if self.recommendations.iter().all(|known| known.id != r.id) {
+                self.recommendations.push(r.clone());
+            }
+        }
+        for finding in &other.findings {
+            if self.findings.iter().all(|known| known.key != finding.key) {
+                self.findings.push(finding.clone());
+            }
+        }
+        for note in &other.notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
+    }
+
+    /// What of it helps one statement.
+    pub(crate) fn for_statement(&self, queryid: i64) -> Self {
+        let helps = |r: &&Recommendation| {
+            r.statements.iter().any(|s| s.queryid == queryid && s.expected_ms.0 <= s.before_ms().0)
+        };
+        let recommendations: Vec<Recommendation> =
+            self.recommendations.iter().filter(helps).cloned().collect();
+        let resolved = |f: &&Finding| recommendations.iter().any(|r| r.resolves.contains(&f.key));
+        let findings = self.findings.iter().filter(resolved).cloned().collect();
+        Self { advised_at: self.advised_at, recommendations, findings, notes: self.notes.clone() }
+    }
 }
 
 /// Something that was begun.

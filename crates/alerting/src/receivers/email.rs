@@ -99,7 +99,11 @@ impl Mailer {
 }
 
 fn text(message: &Message) -> String {
-    let mut lines = message.lines();
+    let line = |(line, address): (String, Option<&str>)| match address {
+        Some(address) => vec![line, format!("  {address}")],
+        None => vec![line],
+    };
+    let mut lines: Vec<String> = message.lines().into_iter().flat_map(line).collect();
     let advice = message.advice();
     if !advice.is_empty() {
         lines.push(String::new());

@@ -15,8 +15,15 @@ pub(super) fn body(message: &Message) -> Value {
         (_, Severity::Warning) => "#e65100",
         (_, Severity::Info) => "#1565c0",
     };
-    let mut text: Vec<String> = message.lines().iter().map(|line| escaped(line)).collect();
-    text.extend(message.advice().iter().map(|(what, told)| format!("*{what}*: {}", escaped(told))));
+    let line = |(line, address): &(String, Option<&str>)| match address {
+        Some(address) => format!("{} {}", escaped(line), linked(address, "details")),
+        None => escaped(line),
+    };
+    let mut text: Vec<String> = message.lines().iter().map(line).collect();
+    text.extend(message.advice().iter().map(|(what, told)| match told.split_once("://") {
+        Some(("http" | "https", _)) => format!("*{what}*: {}", linked(told, told)),
+        _ => format!("*{what}*: {}", escaped(told)),
+    }));
     json!({
         "text": heading,
         "attachments": [{
@@ -26,6 +33,11 @@ pub(super) fn body(message: &Message) -> Value {
             "mrkdwn_in": ["text"],
         }],
     })
+}
+
+/// A link. In an address what would end it is encoded: values of labels are already.
+fn linked(address: &str, text: &str) -> String {
+    format!("<{}|{}>", escaped(&address.replace('|', "%7C").replace('>', "%3E")), escaped(text))
 }
 
 /// Names from the server must not become mentions or links.

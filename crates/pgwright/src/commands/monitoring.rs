@@ -35,6 +35,9 @@ struct RulesArgs {
     /// The page that alerts link to, each at #name.
     #[arg(long, value_name = "URL")]
     runbooks: Option<String>,
+    /// Where people reach "pgwright serve": alerts link to its pages.
+    #[arg(long, value_name = "URL")]
+    external_url: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -51,6 +54,9 @@ struct WriteArgs {
     /// The page that alerts link to, each at #name.
     #[arg(long, value_name = "URL")]
     runbooks: Option<String>,
+    /// Where people reach "pgwright serve": alerts link to its pages.
+    #[arg(long, value_name = "URL")]
+    external_url: Option<String>,
     /// Overwrite files that were changed.
     #[arg(long)]
     force: bool,
@@ -64,7 +70,7 @@ pub fn run(context: &Context, args: Args) -> CommandResult {
     match args.command {
         MonitoringCommand::Alerts => list(context),
         MonitoringCommand::Rules(args) => {
-            let text = rules::rules(args.runbooks.as_deref())
+            let text = rules::rules(args.runbooks.as_deref(), args.external_url.as_deref())
                 .map_err(|e| CommandError::new("could not write the rules").detail(format!("{e}.")))?;
             context.printer.out(&text)?;
             Ok(Exit::Done)
@@ -97,7 +103,12 @@ fn list(context: &Context) -> CommandResult {
 }
 
 fn write(context: &Context, args: WriteArgs) -> CommandResult {
-    let stack = Stack { scraped: args.scrape, prometheus: args.prometheus, runbooks: args.runbooks };
+    let stack = Stack {
+        scraped: args.scrape,
+        prometheus: args.prometheus,
+        runbooks: args.runbooks,
+        external_url: args.external_url,
+    };
     let made =
         files(&stack).map_err(|e| CommandError::new("could not make the files").detail(format!("{e}.")))?;
     // Looked at before the first is written.

@@ -97,6 +97,10 @@ pub struct Args {
     /// the file tells the log of each.
     #[arg(long, value_name = "PATH")]
     log: Option<PathBuf>,
+    /// How often, at most, it is computed what would help the statements that got slower most, 15m; 0 for not at all. It
+    /// needs history.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    fixes: Option<Duration>,
     #[command(flatten)]
     keeping: history_store::KeepingArgs,
     /// Tell everything under the names of postgres_exporter as well, so that dashboards for it go on working.
@@ -109,6 +113,15 @@ pub struct Args {
 
 /// Where it listens when nothing else is asked for.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9187);
+
+/// How often, at most, fixes are computed when nothing else is asked for.
+const FIXES: Duration = Duration::from_secs(900);
+
+impl Args {
+    fn fixes_every(&self) -> Option<Duration> {
+        Some(self.fixes.unwrap_or(FIXES)).filter(|every| !every.is_zero())
+    }
+}
 
 fn named_duration(text: &str) -> Result<(String, Duration), String> {
     let (name, value) =
@@ -234,6 +247,7 @@ fn list(context: &Context) -> CommandResult {
     let mut metrics = Exporter::metrics();
     metrics.extend(alerting::METRICS);
     metrics.extend(web::fleet::METRICS);
+    metrics.extend(web::fixes::METRICS);
     metrics.sort_unstable_by_key(|m| m.0);
     if context.printer.json {
         let rows: Vec<BTreeMap<&str, &str>> = metrics

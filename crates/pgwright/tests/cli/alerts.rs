@@ -376,6 +376,8 @@ fn what_cannot_be_used_is_said() {
             "[alerts.change.PostgresDown]\nexpression = \"pgwright_upp == 0\"",
             "a metric that there is not: \"pgwright_upp\"",
         ),
+        ("[alerts]\nexternal_url = \"pg.example.com\"", "setting external_url of [alerts] is no address"),
+        ("[alerts]\nrunbooks = \"javascript:alert(1)\"", "setting runbooks of [alerts] is no address"),
         ("[[alerts.notify]]\nkind = \"webhook\"", "It needs \"url\" or \"url_file\", one of them."),
         ("[[alerts.notify]]\nkind = \"email\"\nsmtp = \"m\"", "It needs \"from\", who writes."),
         ("[[alerts.notify]]\nkind = \"slack\"\nurl_file = \"nowhere\"", "\"nowhere\": No such file"),
@@ -407,4 +409,83 @@ fn a_test_message_tells_whether_receivers_are_reached() {
     assert!(output.stdout.contains("arrived") && output.stdout.contains("failed: "), "{output}");
     assert!(!output.stdout.contains("very-secret"), "{output}");
     hook.wait_for("told", |r| r.body["alerts"][0]["labels"]["alertname"] == "PgwrightTest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_leads_to_the_statement_the_finding_and_the_procedure() {
+    let world = World::new().await;
+    world.load("create table t (id int); insert into t values (1), (1)").await;
+    let _ = world.client.batch_execute("create unique index concurrently t_id on t (id)").await;
+    world.repeat("select count(*) as led_to from t", 5).await;
+    let queryid =
+        world.value("select queryid from pg_stat_statements where query like '%as led_to%' limit 1").await;
+    let user = User::new();
+    let (hook, slack, manager, mail) = (http(0), http(0), http(0), smtp());
+    user.write(
+        "pgwright.toml",
+        format!(
+            "[alerts]\ninterval = \"200ms\"\ngroup_wait = \"1s\"\nexternal_url = \"https://pg.example.com/at/\"\n\
+             disable = [\"PostgresRestarted\"]\n[alerts.change.PostgresInvalidIndexes]\nfor = \"0s\"\n\
+             [[alerts.rule]]\nname = \"Called\"\nexpression = 'postgres_statement_rows_total{{queryid=\"{queryid}\"}} >= 0'\n\
+             summary = \"called & <counted>\"\n\
+             [[alerts.notify]]\nkind = \"webhook\"\nurl = \"http://{}\"\n\
+             [[alerts.notify]]\nkind = \"slack\"\nurl = \"http://{}\"\n\
+             [[alerts.notify]]\nkind = \"alertmanager\"\nurl = \"http://{}\"\n\
+             [[alerts.notify]]\nkind = \"email\"\nsmtp = \"{}\"\nencryption = \"none\"\nfrom = \"pg@example.com\"\nto = [\"ops@example.com\"]\n",
+            hook.address, slack.address, manager.address, mail.address
+        ),
+    );
+    let serving = Serving::start(&user, &world.url, &["--interval", "statements=300ms"]);
+    // An address that is told, as the pages answer it; a proxy in between takes "/at" away.
+    let page = |address: &str| {
+        let path = address.strip_prefix("https://pg.example.com/at").unwrap_or_else(|| panic!("{address}"));
+        let (path, anchor) = path.split_once('#').unwrap_or((path, ""));
+        let answer = serving.get(path, &[]);
+        assert_eq!(answer.status, 200, "{address}: {}", answer.body);
+        if !anchor.is_empty() {
+            assert!(answer.body.contains(&format!("id=\"{anchor}\"")), "{address}: {}", answer.body);
+        }
+        answer.body
+    };
+    for (name, seen) in [("Called", "led_to"), ("PostgresInvalidIndexes", "t_id")] {
+        let told = hook.wait_for("told", |r| is(r, name, "firing"));
+        let annotations = &told.body["alerts"][0]["annotations"];
+        let finding = annotations["finding_url"].as_str().unwrap();
+        assert!(page(finding).contains(seen), "{finding}");
+        page(annotations["runbook_url"].as_str().unwrap());
+        page(told.body["alerts"][0]["generatorURL"].as_str().unwrap());
+        let posted = manager.wait_for("posted", |r| r.body[0]["labels"]["alertname"] == name);
+        assert_eq!(posted.body[0]["annotations"]["finding_url"], finding);
+        let said = slack.wait_for("said", |r| r.body["text"].as_str().unwrap().contains(name));
+        let text = said.body["attachments"][0]["text"].as_str().unwrap();
+        for link in [
+            format!("<{}|details>", finding.replace('&', "&amp;")),
+            format!("*Procedure*: <https://pg.example.com/at/alerts#{}|", name.to_lowercase()),
+        ] {
+            assert!(text.contains(&link), "{link} is not in {text}");
+        }
+        // Lines of e-mail that are long are sent in pieces.
+        let mail = mail.wait_for("written", |m| m.contains(name)).replace("=\r\n", "").replace("=3D", "=");
+        assert!(mail.contains(&format!("  {finding}")), "{finding} is not in {mail}");
+    }
+    let said = slack.wait_for("said", |r| r.body["text"].as_str().unwrap().contains("Called"));
+    let text = said.body["attachments"][0]["text"].as_str().unwrap();
+    assert!(text.contains("called &amp; &lt;counted&gt; <https://"), "{text}");
+    // Wherever an alert leads, there is a page.
+    let alerts = user.run(&["monitoring", "alerts", "--json"]).exits(0).json("alerts");
+    let judged = alerts["data"].as_array().unwrap().iter().filter(|a| a["name"] != "PostgresRestarted");
+    for alert in judged {
+        page(&format!("https://pg.example.com/at/alerts#{}", alert["name"].as_str().unwrap().to_lowercase()));
+    }
+    for path in
+        ["/", "/statements", "/locks", "/replication", "/maintenance", "/partitions", "/indexes?only=invalid"]
+    {
+        page(&format!("https://pg.example.com/at{path}"));
+    }
+    serving.stop();
+    // Prometheus' own rules lead there as well.
+    let rules = user.run(&["monitoring", "rules", "--external-url", "https://pg.example.com/at/"]).exits(0);
+    rules
+        .says("finding_url: https://pg.example.com/at/statement?database={{ $labels.datname | urlquery }}&queryid={{ $labels.queryid | urlquery }}")
+        .says("runbook_url: https://pg.example.com/at/alerts#postgresdown");
 }

@@ -31,6 +31,7 @@ mod rewrite_check;
 mod serve;
 mod serve_browser;
 mod serve_compat;
+mod serve_fixes;
 mod serve_fleet;
 mod serve_history;
 mod serve_pages;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alerting::{Alerts, NewSilence, Phase, Standing, StandingAlert};
+use alerting::{Alerts, Definition, NewSilence, Phase, Standing, StandingAlert};
 use axum::Form;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,9 +11,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Visit;
-use super::figures::{ago, count, written};
+use super::figures::{ago, count, seconds, written};
 use super::layout::Page;
-use super::link;
 use crate::Failure;
 
 const PLACE: &str = "/alerts";
@@ -59,8 +58,26 @@ fn shown(visit: &Visit, standing: &Standing) -> Markup {
             h2 { "Over" }
             @for alert in of(Phase::Resolved) { (one(visit, alert)) }
         }
+        @if let Some(alerts) = &visit.site.app.alerts { (procedures(&alerts.definitions())) }
         (silences(visit, standing))
         (receivers(standing))
+    }
+}
+
+/// What each condition means and what to do, where messages lead to.
+fn procedures(definitions: &[Definition]) -> Markup {
+    html! {
+        h2 { "Procedures" }
+        @for definition in definitions {
+            details id=(definition.name.to_ascii_lowercase()) {
+                summary { (definition.name) " " span.dim { "(" (definition.severity.as_str()) ")" } }
+                p { (definition.meaning) }
+                p { strong { "What to do: " } (definition.action) }
+                @if let Some(check) = definition.lint_check { p { "Finding: " code.sql { "pgwright lint, check " (check) } } }
+                pre tabindex="0" { code { (definition.expression) } }
+                @if definition.hold_seconds > 0.0 { p.dim { "It must have held for " (seconds(definition.hold_seconds)) "." } }
+            }
+        }
     }
 }
 
@@ -80,7 +97,7 @@ fn one(visit: &Visit, alert: &StandingAlert) -> Markup {
         _ => "dim",
     };
     html! {
-        article {
+        article id=(alert.anchor) {
             h3 { span class=(class) { (alert.severity.as_str()) } " " (alert.summary) }
             dl.facts {
                 dt { "Since" } dd { (when(&alert.since)) @if let Some(at) = &alert.resolved { ", over " (when(at)) } }
@@ -95,11 +112,11 @@ fn one(visit: &Visit, alert: &StandingAlert) -> Markup {
             @if let Some(check) = &alert.lint_check {
                 p { "Finding: " code.sql { "pgwright lint " (check) } }
             }
-            @if !alert.labels.get("queryid").is_empty() {
-                p { a href=(link("/statement", &[("database", alert.labels.get("datname")), ("queryid", alert.labels.get("queryid"))])) {
-                    "The statement, with its plans"
-                } }
-            }
+            p { a href=(alert.page) { (match alert.page.split('?').next() {
+                Some("/statement") => "The statement, with its plans",
+                Some("/table") => "The table",
+                _ => "Where that is seen in detail",
+            }) } }
             @if let Some(url) = alert.runbook_url.as_deref().filter(|u| u.starts_with("https://") || u.starts_with("http://")) {
                 p { a href=(url) rel="noreferrer" { "Procedure" } }
             }

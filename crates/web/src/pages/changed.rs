@@ -9,7 +9,8 @@ use super::chart::{Chart, Line};
 use super::figures::{ago, bytes, count, percent, rate, seconds, written};
 use super::past::{Past, percentile, told};
 use super::plans::{self, Flip};
-use super::{Visit, layout, link};
+use super::{Visit, layout, link, past};
+use crate::fixes::Told;
 use crate::{Failure, Site};
 
 /// Statements that are shown.
@@ -26,29 +27,47 @@ const WAITS_EXPLAIN: f64 = 0.3;
 /// The screen of the overview for who keeps history.
 pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup {
     let target = &visit.site.app.exporter.options().target;
-    let (overview, journal, charts) = tokio::join!(
-        reader.overview(past.window, past.reference(), SHOWN),
-        apply::journal(target),
-        charts(&visit.site, reader, past),
-    );
-    let mut overview = overview.map_err(Failure::from);
-    let halves = overview.as_ref().ok().filter(|_| past.reference().is_none()).and_then(halves);
-    if let Some((earlier, later)) = halves {
-        overview = reader.overview(later, Some(earlier), SHOWN).await.map_err(Failure::from);
-    }
+    let (compared, journal, charts) =
+        tokio::join!(compare(reader, past), apply::journal(target), charts(&visit.site, reader, past));
     let journal = journal.unwrap_or_default();
     html! {
         (past.choices("/", &visit.wanted, true))
-        @match &overview {
-            Ok(overview) => {
-                @if halves.is_some() { p.note { "History is younger than that: its later half is compared with its earlier half." } }
-                (compared(&visit.site, overview, &journal))
+        @match &compared {
+            Ok(Compared { overview, halves }) => {
+                @if *halves { p.note { "History is younger than that: its later half is compared with its earlier half." } }
+                (what_changed(&visit.site, overview, &journal))
             },
             Err(failure) => (layout::failure(failure)),
         }
         h2 { "Over time" }
         (charts)
     }
+}
+
+/// Statements now and before.
+pub(crate) struct Compared {
+    pub overview: Overview,
+    /// Whether history is too young, and its halves are compared.
+    pub halves: bool,
+}
+
+/// What the overview shows of whoever asks for nothing else; nothing where there is no history.
+pub(crate) async fn usual(site: &Site) -> Result<Option<Compared>, Failure> {
+    match past::reader(site).await? {
+        Some((reader, to)) => Ok(Some(compare(reader, &Past::usual(to)).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn compare(reader: &Reader, past: &Past) -> Result<Compared, Failure> {
+    let overview = reader.overview(past.window, past.reference(), SHOWN).await?;
+    let halves = Some(&overview).filter(|_| past.reference().is_none()).and_then(halves);
+    Ok(match halves {
+        Some((earlier, later)) => {
+            Compared { overview: reader.overview(later, Some(earlier), SHOWN).await?, halves: true }
+        }
+        None => Compared { overview, halves: false },
+    })
 }
 
 /// The two halves of what there is, where there is nothing before it to compare with.
@@ -61,7 +80,7 @@ fn halves(overview: &Overview) -> Option<(Window, Window)> {
     Some((Window { from, to: middle }, Window { from: middle, to }))
 }
 
-fn compared(site: &Site, overview: &Overview, journal: &[JournalEntry]) -> Markup {
+fn what_changed(site: &Site, overview: &Overview, journal: &[JournalEntry]) -> Markup {
     let (now, before) = (overview.seconds_per_hour, overview.reference_seconds_per_hour);
     let changed: Vec<&JournalEntry> = journal
         .iter()
@@ -106,12 +125,7 @@ fn lost(value: f64) -> Markup {
 }
 
 fn table(site: &Site, overview: &Overview) -> Markup {
-    let advised = site.advice.result();
     let comparable = overview.reference_seconds > 0.0;
-    let fix = |queryid: i64| {
-        let recommendations = advised.iter().flat_map(|a| &a.recommendations);
-        recommendations.filter(move |r| r.statements.iter().any(|s| s.queryid == queryid)).take(1)
-    };
     html! {
         div.scroll tabindex="0" role="region" aria-label="What got slower" { table {
             thead { tr {
@@ -140,10 +154,7 @@ fn table(site: &Site, overview: &Overview) -> Markup {
                     None => "",
                 } }
                 td { (cause(change, flip.as_ref()).unwrap_or_default()) }
-                td {
-                    @for r in fix(change.key.queryid) { a href={ "/recommendations#r-" (r.id) } { (r.title) } span.dim { @if r.reversible { " (can be undone)" } } }
-                    @if advised.is_none() { a href="/recommendations" { "not computed" } }
-                }
+                td { (fix(site, change)) }
                 td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
                 td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
                 td { @match &flip {
@@ -164,6 +175,39 @@ fn table(site: &Site, overview: &Overview) -> Markup {
             p.dim { "Those with the largest change of " (overview.statements_total) ". " a href="/statements" { "All statements" } }
         }
     }
+}
+
+/// What would help it, or why that is not known.
+fn fix(site: &Site, change: &StatementChange) -> Markup {
+    let here = site.app.exporter.options().target.database();
+    let asked = site.advice.result();
+    let of_asked = asked.as_ref().map(|advised| advised.for_statement(change.key.queryid).recommendations);
+    let told = match of_asked {
+        Some(found) if !found.is_empty() => Told::Found(found),
+        Some(_) => Told::Nothing(asked.map_or_else(chrono::Utc::now, |advised| advised.advised_at)),
+        None => Told::Unasked,
+    };
+    // What was computed for it alone comes after what was asked for, unless that found nothing.
+    let told = match (told, site.fixes.of(change.key.queryid)) {
+        (Told::Found(found), _) => Told::Found(found),
+        (Told::Nothing(at), Told::Unasked | Told::Awaited | Told::Failed(_)) => Told::Nothing(at),
+        (_, own) => own,
+    };
+    if change.key.datname != here {
+        return html! { span.dim title={ "Advice is given for database " (here) } { "in another database" } };
+    }
+    let is_slower = change.slower_seconds_per_hour.is_none_or(|lost| lost > 0.0);
+    html! { @match told {
+        Told::Found(found) => { @for r in found.iter().take(2) { div {
+            a href={ "/recommendations#r-" (r.id) } { (r.title) }
+            @if r.reversible { span.dim { " (can be undone)" } }
+        } } },
+        Told::Nothing(at) => span title={ "Neither an index nor statistics; computed " (ago(at)) } { "no index or statistics would help" },
+        Told::Failed(reason) => span title=(reason) { "could not be computed: " (reason) },
+        Told::Awaited => span.dim { "is being computed" },
+        Told::Unasked if is_slower && change.key.queryid != 0 => a href="/recommendations" { "not computed" },
+        Told::Unasked => span.dim title="It did not get slower" { "–" },
+    } }
 }
 
 fn named(change: &StatementChange) -> Markup {

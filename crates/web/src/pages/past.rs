@@ -48,6 +48,11 @@ impl Past {
         Self { length, reference, window: Window { from: to - TimeDelta::seconds(length.2), to } }
     }
 
+    /// What is looked at where nothing is asked for.
+    pub fn usual(to: DateTime<Utc>) -> Self {
+        Self::of(&Wanted::parse(None), to)
+    }
+
     /// What it is compared with; nothing for the time before, which the reader takes by itself.
     pub fn reference(&self) -> Option<Window> {
         let earlier = TimeDelta::seconds(self.reference.2.max(self.length.2));

@@ -25,7 +25,7 @@ pub(crate) async fn list(visit: Visit) -> Response {
     let site = &visit.site;
     let job = site.advice.job();
     let going_on = job.as_ref().is_some_and(|job| job.ended.is_none());
-    let advised = site.advice.result();
+    let (asked, advised) = (site.advice.result().is_some(), site.advised());
     let states = match &advised {
         Some(advised) if !advised.recommendations.is_empty() => states(&visit, advised).await,
         _ => HashMap::new(),
@@ -34,8 +34,11 @@ pub(crate) async fn list(visit: Visit) -> Response {
         @if let Some(job) = job.as_ref().filter(|job| going_on || matches!(job.ended, Some((_, Err(_))))) {
             (jobs::show(job, "/recommendations/events"))
         }
-        @if !going_on { (ask(&visit, advised.is_some())) }
-        @if let Some(advised) = &advised { (advice(&visit, advised, &states)) }
+        @if !going_on { (ask(&visit, asked)) }
+        @if let Some(advised) = &advised {
+            @if !asked { p.note { "These were computed by themselves, for the statements that got slower most. What else there is to do was not looked for." } }
+            (advice(&visit, advised, &states))
+        }
     };
     visit.show(&Page { title: "Recommendations", place: PLACE, live: going_on }, &body)
 }
@@ -203,7 +206,7 @@ fn digest(plan: &ApplyPlan) -> String {
 }
 
 async fn planned(visit: &Visit, id: &str) -> Result<(Recommendation, Preflight), Failure> {
-    let advised = visit.site.advice.result();
+    let advised = visit.site.advised();
     let recommendation =
         advised.and_then(|a| a.recommendations.into_iter().find(|r| r.id == id)).ok_or_else(|| {
             Failure::new(format!("no recommendation has the id \"{id}\""))

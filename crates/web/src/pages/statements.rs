@@ -490,7 +490,9 @@ fn by_user(history: &StatementHistory) -> Markup {
 
 /// What is recommended that changes this statement.
 fn advice(site: &Site, queryid: i64) -> Markup {
-    let advised = site.advice.result();
+    let advised = site.advised();
+    let nothing =
+        matches!(site.fixes.of(queryid), crate::fixes::Told::Nothing(_)) || site.advice.result().is_some();
     let found: Vec<_> = advised
         .iter()
         .flat_map(|a| &a.recommendations)
@@ -498,10 +500,10 @@ fn advice(site: &Site, queryid: i64) -> Markup {
         .collect();
     html! {
         h2 { "Advice" }
-        @match (&advised, found.is_empty()) {
-            (None, _) => p { a href="/recommendations" { "Recommendations" } " were not computed yet." },
-            (Some(_), true) => p { "Nothing is recommended for it." },
-            (Some(_), false) => ul { @for (r, effect) in found { li {
+        @match (nothing, found.is_empty()) {
+            (false, true) => p { a href="/recommendations" { "Recommendations" } " were not computed yet." },
+            (true, true) => p { "Nothing is recommended for it." },
+            (_, false) => ul { @for (r, effect) in found { li {
                 a href={ "/recommendations#r-" (r.id) } { (r.title) }
                 ": mean from " (effect.mean_ms) " to an expected " (effect.expected_ms)
             } } },

@@ -39,6 +39,8 @@ pub struct ServeSettings {
     #[serde(deserialize_with = "one_duration")]
     sampling: Option<Duration>,
     log: Option<PathBuf>,
+    #[serde(deserialize_with = "one_duration")]
+    fixes: Option<Duration>,
     history: bool,
     store: Option<String>,
     source: Option<String>,
@@ -103,6 +105,7 @@ impl Args {
         list(&mut self.without, &file.without);
         option(&mut self.sampling, &file.sampling);
         option(&mut self.log, &file.log);
+        option(&mut self.fixes, &file.fixes);
         self.keeping.history |= file.history;
         option(&mut self.keeping.at.store, &file.store);
         option(&mut self.keeping.at.source, &file.source);

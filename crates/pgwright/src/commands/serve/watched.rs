@@ -47,7 +47,13 @@ impl Watched {
         });
         let judging = alerts.clone().map(|alerts| tokio::spawn(alerts.run(stopping)));
         let workshop = workshop::Workshop::new(context);
-        let app = App { exporter, workshop: Arc::new(workshop.clone()), history, alerts };
+        let app = App {
+            exporter,
+            workshop: Arc::new(workshop.clone()),
+            history,
+            alerts,
+            fixes_every: args.fixes_every(),
+        };
         let keeping = keeping.map(|(_, task)| task);
         Ok(Self { app, stop, workshop, sampling, judging, keeping })
     }

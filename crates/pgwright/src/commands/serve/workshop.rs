@@ -17,6 +17,9 @@ use crate::printer::Printer;
 /// How long a change may take to stop and clean up when pgwright is told to end.
 const CLEANING_UP: Duration = Duration::from_secs(60);
 
+/// Of so many statements that write, those that are called most, the upkeep of what helps others counts.
+const WRITING: usize = 50;
+
 /// Makes advice and changes with the settings of this run.
 #[derive(Clone, Debug)]
 pub struct Workshop {
@@ -74,6 +77,33 @@ impl Workshop {
         })
     }
 
+    /// What helps these statements. Those that write most count too: they pay for what helps the others.
+    async fn advised_on(&self, queryids: &[i64]) -> Result<Advised, CommandError> {
+        let context = &*self.context;
+        let target = context.target()?;
+        let mut snapshot = context.snapshot_of(&target).await?;
+        let is_wanted = |s: &model::snapshot::Statement| queryids.contains(&s.queryid);
+        let mut writing: Vec<_> =
+            snapshot.statements.iter().filter(|s| !is_wanted(s) && writes(&s.query)).cloned().collect();
+        writing.sort_by_key(|s| std::cmp::Reverse(s.calls));
+        writing.truncate(WRITING);
+        snapshot.statements.retain(is_wanted);
+        let known = snapshot.statements.len();
+        snapshot.statements.append(&mut writing);
+        let (advice, mut notes) = match known {
+            // The server has forgotten them.
+            0 => (advice::Advice::default(), Vec::new()),
+            _ => advise::usual(context, &snapshot, &target).await?,
+        };
+        notes.splice(0..0, snapshot.notes);
+        Ok(Advised {
+            advised_at: snapshot.taken_at,
+            recommendations: advice.recommendations,
+            findings: advice.findings,
+            notes,
+        })
+    }
+
     async fn applied(&self, recommendation: Recommendation, tell: Tell) -> Result<String, CommandError> {
         let _busy = self.busy.lock().await;
         let context = &*self.context;
@@ -112,6 +142,17 @@ impl web::Workshop for Workshop {
         apart(async move || workshop.advised(tell).await)
     }
 
+    fn advise_on(&self, queryids: Vec<i64>, within: Duration) -> Task<Advised> {
+        let workshop = self.clone();
+        apart(async move || {
+            let work = workshop.advised_on(&queryids);
+            tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
+                Err(CommandError::new("it took too long")
+                    .detail(format!("It was given up after {} seconds.", within.as_secs())))
+            })
+        })
+    }
+
     fn preflight(&self, plan: ApplyPlan) -> Task<Preflight> {
         let context = self.context.clone();
         apart(async move || apply::preflight(&context.target()?, &plan).await.map_err(undo_command::refused))
@@ -134,6 +175,12 @@ impl web::Workshop for Workshop {
         let workshop = self.clone();
         apart(async move || workshop.undone(entry_id, tell).await)
     }
+}
+
+/// Whether a statement writes, by its first word.
+fn writes(query: &str) -> bool {
+    let word: String = query.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    ["insert", "update", "delete", "merge"].iter().any(|writing| word.eq_ignore_ascii_case(writing))
 }
 
 /// Does work on a thread of its own: planning computes for long, and what commands wait for cannot move between threads.
