@@ -3,6 +3,9 @@
 //! pgbench writes down how long each of its transactions took, without the time that it fell behind its own schedule; each script is one
 //! statement. The cost is the CPU time of the program and of its sessions on the server, over the time of watching. A second program watches the
 //! same time with the server's log besides, which holds all executions of at least 10 ms and a hundredth of the others.
+//! What watching costs the sessions that work is measured after that (`percentiles/cost.rs`).
+
+mod cost;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +31,12 @@ pub struct Args {
     /// The program that is measured.
     #[arg(long, value_name = "FILE", default_value = "target/release/pgwright")]
     pgwright: PathBuf,
+    /// Pairs of slices, one with and one without the program, for what watching costs the sessions that work; 0 for none.
+    #[arg(long, default_value_t = 12)]
+    pairs: u32,
+    /// How long such a slice is.
+    #[arg(long, default_value_t = 5)]
+    slice_seconds: u64,
     /// Print nothing but the JSON line.
     #[arg(long)]
     json: bool,
@@ -113,6 +122,7 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
     for child in running.iter_mut().chain(&mut idle) {
         child.wait()?;
     }
+    let cost = if args.pairs > 0 { Some(cost::measure(args, folder, &url)?) } else { None };
     let (mut errors, mut errors_with_log) = (Vec::new(), Vec::new());
     if !args.json {
         println!(
@@ -165,6 +175,9 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
         "overhead": cpu_seconds / seconds,
         "looks": report["looks"],
         "late_looks": report["late_looks"],
+        "backend_cpu_share": cost.as_ref().and_then(|c| c.more_per_statement),
+        "sampler_backend_share": cost.as_ref().map(|c| c.own_sessions),
+        "pairs": cost.as_ref().map_or(0, |c| c.pairs),
     });
     println!("{summary}");
     Ok(())

@@ -121,9 +121,15 @@ fn look_again_and_again(
     stopping: &signal::Receiver<bool>,
 ) {
     let mut ticks = Ticks::new(lock(watching).interval);
-    while ticks.wait(|| *stopping.borrow()) {
+    let mut goes_on = ticks.wait(|| *stopping.borrow());
+    while goes_on {
         let quiet = lock(watching).sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
-        let Ok(rows) = looker.look(quiet) else { return };
+        let looked = if ticks.are_short() {
+            looker.look_over(quiet, || goes_on = ticks.wait(|| *stopping.borrow()))
+        } else {
+            looker.look(quiet)
+        };
+        let Ok(rows) = looked else { return };
         let mut watching = lock(watching);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut samples = Vec::with_capacity(rows.len());
@@ -142,6 +148,10 @@ fn look_again_and_again(
         let (looks_before, late_before) = std::mem::replace(&mut watching.counted_looks, (looks, late));
         watching.looks += looks - looks_before;
         shared.health.looked(looks - looks_before, late - late_before);
+        drop(watching);
+        if !ticks.are_short() {
+            goes_on = ticks.wait(|| *stopping.borrow());
+        }
     }
 }
 

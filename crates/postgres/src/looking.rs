@@ -2,6 +2,7 @@
 //! timers of an asynchronous runtime wake it more often than there are looks, and every look would go from one thread to
 //! another and back.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -54,7 +55,36 @@ impl Looker {
     pub fn look(&self, quiet_before: Option<DateTime<Utc>>) -> Result<Vec<SessionSampleRow>, Error> {
         within(&self.runtime, self.limit, self.looks.look(&self.session, quiet_before))
     }
+
+    /// As [`Self::look`], with `wait` between asking and taking the answer: who takes it when the next look is due is not woken
+    /// for it in between, which costs as much as the rest of a look. Every row tells the time of the look.
+    ///
+    /// # Errors
+    /// As [`Self::look`]; the limit begins after `wait`.
+    pub fn look_over(
+        &self,
+        quiet_before: Option<DateTime<Utc>>,
+        wait: impl FnOnce(),
+    ) -> Result<Vec<SessionSampleRow>, Error> {
+        let mut look = std::pin::pin!(self.looks.look(&self.session, quiet_before));
+        let asked = self.runtime.block_on(async {
+            let asked = futures_util::poll!(look.as_mut());
+            // The task that holds the connection sends what was asked.
+            for _ in 0..SENT_AFTER {
+                tokio::task::yield_now().await;
+            }
+            asked
+        });
+        wait();
+        match asked {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => within(&self.runtime, self.limit, look),
+        }
+    }
 }
+
+/// So often others come to their turn until a request is sent.
+const SENT_AFTER: usize = 3;
 
 fn within<T>(
     runtime: &Runtime,
@@ -81,7 +111,15 @@ pub struct Ticks {
 /// Who waits for a look that is far off sees within this time that it is to stop.
 const NOTICED_WITHIN: Duration = Duration::from_millis(100);
 
+/// Intervals up to this are short enough for an answer to be taken when the next look is due.
+const SHORT: Duration = Duration::from_secs(1);
+
 impl Ticks {
+    /// Whether the answer of a look can wait until the next one is due.
+    pub fn are_short(&self) -> bool {
+        self.every <= SHORT
+    }
+
     /// The first is due at once.
     pub fn new(every: Duration) -> Self {
         Self { every, due: Instant::now() }

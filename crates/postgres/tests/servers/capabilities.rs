@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster::{Server, ServerOptions};
 use postgres::catalog::{SessionLooks, blockers, create_index_progress, old_transactions};
+use postgres::looking::Looker;
 use postgres::{Capabilities, Error, ExplainOptions, Session, SessionOptions, explain, statements};
 
 use crate::{session, target};
@@ -207,5 +208,26 @@ async fn sessions_are_looked_at_while_catalogs_are_locked() {
         // Sessions that have been idle for longer are left out; the time is always there.
         let rows = looks.look(&open, Some(rows[0].now + Duration::from_secs(3600))).await.unwrap();
         assert_eq!((rows.len(), rows[0].pid), (1, None), "{rows:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_of_the_time_it_was_asked_for_whenever_its_answer_is_taken() {
+    for server in testkit::servers() {
+        let url = testkit::database(server).await.url;
+        let busy = testkit::connect(&url).await;
+        let target = target(&url);
+        let looking = std::thread::spawn(move || {
+            let looker =
+                Looker::connect(&target, &SessionOptions::default(), Duration::from_secs(30)).unwrap();
+            // Nothing is taken for a while after the first was asked for.
+            let rows = looker.look_over(None, || std::thread::sleep(Duration::from_secs(1))).unwrap();
+            (rows, looker.look(None).unwrap())
+        });
+        let (first, second) = looking.join().unwrap();
+        let apart = second[0].now - first[0].now;
+        assert!(apart.num_milliseconds() >= 900, "{apart}");
+        assert!(first.iter().any(|row| row.pid.is_some()), "{first:?}");
+        drop(busy);
     }
 }
