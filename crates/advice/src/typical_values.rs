@@ -35,6 +35,9 @@ pub struct Binding {
     pub variants: Vec<String>,
     /// Its share of the calls; the weights of a statement's bindings add up to 1.
     pub weight: f64,
+    /// The number of a guess that rows per call tell nothing of: whether the pattern for an expression without
+    /// statistics begins with the text. PostgreSQL estimates the two by constants.
+    pub guess: u32,
 }
 
 /// Values that a statement was seen with, for instance in a log.
@@ -70,6 +73,8 @@ pub(crate) struct Evidence<'a> {
 struct Choice {
     values: BTreeMap<u32, Value>,
     weight: f64,
+    /// As in [`Binding::guess`].
+    guess: u32,
 }
 
 /// How many bindings are tried before evidence reduces them.
@@ -163,7 +168,7 @@ pub(crate) fn bindings(evidence: Evidence<'_>, assumed: &Assumed) -> Vec<Binding
         let variants = variants(evidence, &values, &unknown, clock.as_deref());
         match bindings.iter_mut().find(|b| b.variants == variants) {
             Some(same) => same.weight += choice.weight,
-            None => bindings.push(Binding { variants, weight: choice.weight }),
+            None => bindings.push(Binding { variants, weight: choice.weight, guess: choice.guess }),
         }
     }
     if !evidence.rows_are_evidence() || !evidence.observed.is_empty() {
@@ -235,12 +240,21 @@ fn keep_heaviest(bindings: &mut Vec<Binding>) {
 pub fn weigh_by_rows(bindings: &mut Vec<Binding>, estimates: &[f64], rows_per_call: f64) {
     let rows = rows_per_call.max(0.1);
     let distance = |estimate: &f64| (estimate.max(0.1) / rows).ln().abs();
-    // The nearest tells how well the planner estimates this statement, and so how far off the others are.
-    let nearest = estimates.iter().map(distance).fold(f64::INFINITY, f64::min);
-    let spread = nearest.clamp(0.4, 2.0);
-    for (binding, estimate) in bindings.iter_mut().zip(estimates) {
-        let far = distance(estimate) / spread;
-        binding.weight *= (-(far * far) / 2.0).exp().max(1e-12);
+    let guesses: BTreeSet<u32> = bindings.iter().map(|b| b.guess).collect();
+    for guess in guesses {
+        let of_guess = || bindings.iter().zip(estimates).filter(move |(b, _)| b.guess == guess);
+        // The nearest tells how well the planner estimates this statement, and so how far off the others are.
+        let nearest = of_guess().map(|(_, estimate)| distance(estimate)).fold(f64::INFINITY, f64::min);
+        let spread = nearest.clamp(0.4, 2.0);
+        let likelihood = |estimate: &f64| {
+            let far = distance(estimate) / spread;
+            (-(far * far) / 2.0).exp().max(1e-12)
+        };
+        let before: f64 = of_guess().map(|(b, _)| b.weight).sum();
+        let after: f64 = of_guess().map(|(b, estimate)| b.weight * likelihood(estimate)).sum();
+        for (binding, estimate) in bindings.iter_mut().zip(estimates).filter(|(b, _)| b.guess == guess) {
+            binding.weight *= likelihood(estimate) * before / after.max(f64::MIN_POSITIVE);
+        }
     }
     keep_heaviest(bindings);
     // What is a hundred times less likely is not worth a planner call.
@@ -266,6 +280,7 @@ fn observed(evidence: Evidence<'_>) -> Vec<Choice> {
                 })
                 .collect(),
             weight: o.times.max(1) as f64,
+            guess: 0,
         })
         .collect()
 }
@@ -286,13 +301,13 @@ fn typed(evidence: Evidence<'_>, number: u32, text: &str) -> Value {
 /// Puts the possibilities of all groups together: every combination when they are few or when evidence
 /// will sort them out, else the first with the first, the second with the second.
 fn combine(groups: &[Vec<Choice>], evidence: bool) -> Vec<Choice> {
-    let start = Choice { values: BTreeMap::new(), weight: 1.0 };
+    let start = Choice { values: BTreeMap::new(), weight: 1.0, guess: 0 };
     let product: usize = groups.iter().map(Vec::len).product();
     let limit = if evidence { MAX_TRIED } else { MAX_KEPT };
     let join = |a: &Choice, b: &Choice| {
         let mut values = a.values.clone();
         values.extend(b.values.iter().map(|(n, v)| (*n, v.clone())));
-        Choice { values, weight: a.weight * b.weight }
+        Choice { values, weight: a.weight * b.weight, guess: 2 * a.guess + b.guess }
     };
     if product <= limit {
         return groups.iter().fold(vec![start], |all, group| {
@@ -401,11 +416,22 @@ mod tests {
 
     #[test]
     fn rows_per_call_choose_the_typical_execution() {
-        let binding = |name: &str, weight| Binding { variants: vec![name.into()], weight };
+        let binding = |name: &str, weight| Binding { variants: vec![name.into()], weight, guess: 0 };
         let mut bindings = vec![binding("wide", 0.6), binding("right", 0.2), binding("narrow", 0.2)];
         weigh_by_rows(&mut bindings, &[100_000.0, 900.0, 2.0], 1_000.0);
         assert_eq!(bindings.len(), 1);
         assert_eq!(bindings[0].variants, ["right"]);
         assert!((bindings[0].weight - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_rows_say_nothing_of_stays_as_likely() {
+        let binding = |name: &str, guess| Binding { variants: vec![name.into()], weight: 0.25, guess };
+        let mut bindings =
+            vec![binding("'a%'", 0), binding("'abc%'", 0), binding("'%a%'", 1), binding("'%abc%'", 1)];
+        weigh_by_rows(&mut bindings, &[100_000.0, 1_500.0, 50_000.0, 30.0], 60.0);
+        let left: Vec<(&str, f64)> =
+            bindings.iter().map(|b| (b.variants[0].as_str(), (b.weight * 1e2).round() / 1e2)).collect();
+        assert_eq!(left, [("'%abc%'", 0.5), ("'abc%'", 0.5)]);
     }
 }

@@ -323,6 +323,7 @@ pub(crate) async fn plan_executions<M: CostModel>(
     configuration: &Configuration,
 ) -> Result<Result<Vec<Execution>, String>, CostError> {
     let mut executions: Vec<Execution> = Vec::new();
+    let mut bindings: Vec<Binding> = Vec::new();
     let mut refusal = None;
     for binding in &statement.bindings {
         // The first spelling that PostgreSQL accepts; the refusal of the first says most.
@@ -330,6 +331,7 @@ pub(crate) async fn plan_executions<M: CostModel>(
             match model.plan(variant, configuration).await {
                 Ok(planned) => {
                     executions.push(Execution { sql: variant.clone(), weight: binding.weight, planned });
+                    bindings.push(Binding { variants: vec![variant.clone()], ..binding.clone() });
                     break;
                 }
                 Err(CostError::Statement { message, .. }) => drop(refusal.get_or_insert(message)),
@@ -340,8 +342,6 @@ pub(crate) async fn plan_executions<M: CostModel>(
     if executions.is_empty() {
         return Ok(Err(refusal.unwrap_or_else(|| "there are no values to plan it with".into())));
     }
-    let mut bindings: Vec<Binding> =
-        executions.iter().map(|e| Binding { variants: vec![e.sql.clone()], weight: e.weight }).collect();
     let estimates: Vec<f64> = if statement.rows_are_evidence {
         executions.iter().map(|e| root_rows(&e.planned.explain)).collect()
     } else {

@@ -249,7 +249,7 @@ impl Workload {
                     rows_are_evidence: false,
                     kind: StatementKind::Select,
                     analysis,
-                    bindings: vec![Binding { variants: vec![query], weight: 1.0 }],
+                    bindings: vec![Binding { variants: vec![query], weight: 1.0, guess: 0 }],
                     observed: Vec::new(),
                     assumed: Assumed::default(),
                 });

@@ -249,15 +249,9 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             let reason = refusal.unwrap_or_else(|| "there are no values to plan it with".into());
             return Err(format!("the planner refuses it: {reason}"));
         }
-        let mut bindings: Vec<_> = planned
-            .iter()
-            .map(|(sql, weight, _)| crate::typical_values::Binding {
-                variants: vec![sql.clone()],
-                weight: *weight,
-            })
-            .collect();
+        let mut bindings: Vec<_> = planned.iter().map(|(binding, _)| binding.clone()).collect();
         let estimates: Vec<f64> = if statement.rows_are_evidence {
-            planned.iter().map(|(_, _, plan)| root_rows(&plan.explain)).collect()
+            planned.iter().map(|(_, plan)| root_rows(&plan.explain)).collect()
         } else {
             // Without evidence the weights stand; equal factors leave them alone.
             vec![statement.rows_per_call; planned.len()]
@@ -269,7 +263,7 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
             .iter()
             .filter_map(|binding| {
                 let sql = binding.variants.first()?;
-                let (_, _, plan) = planned.iter().find(|(s, _, _)| s == sql)?;
+                let (_, plan) = planned.iter().find(|(b, _)| b.variants.first() == Some(sql))?;
                 let mut used = BTreeSet::new();
                 decompose::index_names(&plan.explain, &mut used);
                 Some(Execution {

@@ -65,7 +65,7 @@ fn points(
             options
                 .iter()
                 .enumerate()
-                .map(|(i, (_, weight))| Choice { values: of(i), weight: *weight })
+                .map(|(i, (_, weight))| Choice { values: of(i), weight: *weight, guess: 0 })
                 .collect()
         }
         operator => {
@@ -96,7 +96,7 @@ fn points(
                         _ => values.typed(nth(0)),
                     };
                     let values = numbers.iter().enumerate().map(|(n, number)| (*number, value(n))).collect();
-                    Choice { values, weight: options[i].1 / kinds as f64 }
+                    Choice { values, weight: options[i].1 / kinds as f64, guess: 0 }
                 })
                 .collect()
         }
@@ -193,7 +193,8 @@ fn computed(
     let kinds = if matches!(predicate.operator, Operator::Like { .. }) { 2 } else { 1 };
     // An upper bound is another value than the lower one of the same expression: equal ones would contradict each other.
     let first = usize::from(matches!(predicate.operator, Operator::Less | Operator::LessOrEqual));
-    (0..kinds).map(|i| Choice { values: choice(i + first), weight: 1.0 / kinds as f64 }).collect()
+    let of = |i: usize| Choice { values: choice(i + first), weight: 1.0 / kinds as f64, guess: i as u32 };
+    (0..kinds).map(of).collect()
 }
 
 /// The longest word of a text.
@@ -289,7 +290,7 @@ fn ranges(
         }
         if !assignment.is_empty() {
             taken.extend(now_taken);
-            choices.push(Choice { values: assignment, weight });
+            choices.push(Choice { values: assignment, weight, guess: 0 });
         }
     }
     choices.dedup_by(|a, b| a.values == b.values);
@@ -322,7 +323,7 @@ fn valid_at(evidence: Evidence<'_>, relation: usize, taken: &mut BTreeSet<u32>) 
         .filter_map(|(share, weight)| {
             let moment = begins.quantile(share)?;
             let values = BTreeMap::from([(from, begins.typed(&moment)), (to, ends.typed(&moment))]);
-            Some(Choice { values, weight })
+            Some(Choice { values, weight, guess: 0 })
         })
         .collect();
     if choices.is_empty() {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use model::cost_model::{CandidateId, Configuration, CostError, CostModel, Planned};
 
 use super::Evaluator;
+use crate::typical_values::Binding;
 use crate::workload::WorkloadStatement;
 
 /// How many plans are on their way at most: each is a document of some 10 kB.
@@ -44,8 +45,8 @@ pub(super) struct Wanted {
 /// What the planner made of a statement's executions as things are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FirstPlans {
-    /// The text that it accepted, its weight, the plan.
-    pub planned: Vec<(String, f64, Planned)>,
+    /// Bindings with the text that it accepted, and the plan.
+    pub planned: Vec<(Binding, Planned)>,
     /// Why it refused the first text that it did.
     pub refusal: Option<String>,
 }
@@ -150,7 +151,8 @@ impl<M: CostModel> Evaluator<'_, M> {
                 while let Some(variant) = variants.next() {
                     match answer {
                         Ok(plan) => {
-                            found[*s].planned.push((variant.clone(), binding.weight, plan));
+                            let accepted = Binding { variants: vec![variant.clone()], ..(*binding).clone() };
+                            found[*s].planned.push((accepted, plan));
                             break;
                         }
                         // The refusal of the first says most.
