@@ -13,6 +13,7 @@ mod plan_space;
 pub(crate) mod price;
 mod ranking;
 mod recommend;
+mod rejected;
 mod selection;
 pub(crate) mod statements;
 pub(crate) mod upkeep;

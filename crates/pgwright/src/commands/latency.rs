@@ -178,7 +178,7 @@ fn look_again_and_again(
         let is_last = began.elapsed() >= window;
         let quiet = watched.sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
         // How long a look takes is only seen by who waits for it.
-        let is_timed = is_last || !ticks.are_short() || watched.sampler.looks % TIMED == 0;
+        let is_timed = is_last || !ticks.are_short() || watched.sampler.looks.is_multiple_of(TIMED);
         let rows = if is_timed {
             let looked = Instant::now();
             let rows = looker.look(quiet)?;
