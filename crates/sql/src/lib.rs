@@ -43,7 +43,7 @@ pub use analysis::{
 pub use block::{Block, Unseen};
 pub use builtins::{Builtin, Kind, Volatility, builtin, is_volatile, tells_the_time};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
-pub use definitions::dumped_definitions;
+pub use definitions::{Domain, domains, dumped_definitions};
 pub use error::SqlError;
 pub use executed_values::{ExecutedValues, executed_values, logged_parameters};
 pub use expression::{ColumnUse, Expression, Literal};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::snapshot::{Relation, RelationKind};
 use model::{Bytes, Finding, LockLevel, Millis, ObjectRef, QualifiedName, Severity, quote_identifier};
-use sql::{Action, Block, ScriptStatement, WrittenName};
+use sql::{Action, Block, ScriptStatement, TableChange, WrittenName};
 
 use super::Check;
 use crate::schema::{Facts, LintFinding, Remedy};
@@ -211,10 +211,52 @@ impl<'a> Step<'a> {
         zone.map(|s| s.setting.as_str())
     }
 
-    /// Size and rows of a table with its partitions; `None` when the snapshot does not have it.
-    fn extent(&self, name: &QualifiedName) -> Option<(Bytes, Bytes, f64)> {
-        let relation = self.relation(name)?;
+    /// The domain that a type is, as a statement or the catalog writes it.
+    pub(crate) fn domain(&self, type_name: &str) -> Option<sql::Domain> {
+        let ddl = &self.facts.snapshot.schema_sql;
+        if !ddl.contains("CREATE DOMAIN ") {
+            return None;
+        }
+        let is = |domain: &sql::Domain| {
+            let name = quote_identifier(&domain.name);
+            let schema = domain.schema.as_deref().map(quote_identifier).unwrap_or_default();
+            type_name == name || type_name == format!("{schema}.{name}")
+        };
+        sql::domains(ddl).into_iter().find(is)
+    }
+
+    /// The tables that a statement works through: partitions, and the tables that inherit where the statement goes
+    /// on to them.
+    fn reached(&self, relation: &'a Relation, held: Held) -> Vec<&'a Relation> {
         let leaves = self.facts.leaves(relation);
+        let inherited = matches!(
+            self.action,
+            Action::AlterTable {
+                change: TableChange::SetType { .. }
+                    | TableChange::AddColumn(_)
+                    | TableChange::AddConstraint(_),
+                ..
+            }
+        );
+        if !inherited || !matches!(held, Held::Rewrite | Held::Scan) {
+            return leaves;
+        }
+        let (mut found, mut seen, mut waiting) = (Vec::new(), BTreeSet::new(), leaves);
+        while let Some(next) = waiting.pop() {
+            // A circle in a broken file ends.
+            if seen.insert(&next.name) {
+                found.push(next);
+                waiting.extend(self.facts.tables.children(&next.name));
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    /// Size and rows of a table with all that the statement works through; `None` when the snapshot does not have it.
+    fn extent(&self, name: &QualifiedName, held: Held) -> Option<(Bytes, Bytes, f64)> {
+        let relation = self.relation(name)?;
+        let leaves = self.reached(relation, held);
         let tables = leaves.iter().map(|l| l.table_bytes).sum();
         let indexes = leaves.iter().map(|l| l.indexes_bytes).sum();
         Some((tables, indexes, leaves.iter().map(|l| l.rows()).sum()))
@@ -222,7 +264,7 @@ impl<'a> Step<'a> {
 
     fn held_for(&self, name: &QualifiedName, held: Held) -> Option<Millis> {
         let relation = self.relation(name)?;
-        let leaves = self.facts.leaves(relation);
+        let leaves = self.reached(relation, held);
         let total = |of: &dyn Fn(&Relation) -> f64| leaves.iter().map(|l| of(l)).sum::<f64>();
         Some(Millis(match held {
             Held::Instant => 0.0,
@@ -253,7 +295,7 @@ impl<'a> Step<'a> {
             Held::Build => "read, sorted and written as an index",
             Held::Rewrite => "written anew with its indexes",
         };
-        match (self.held_for(name, held), self.extent(name)) {
+        match (self.held_for(name, held), self.extent(name, held)) {
             (Some(ms), Some((table, indexes, rows))) => format!(
                 "It holds {lock} on {name} while the table ({table} and {indexes} of indexes, {rows:.0} rows) is {how}, about \
                  {ms} at 250 MB and a million rows a second: {whom}."
@@ -275,7 +317,7 @@ impl<'a> Step<'a> {
     ) -> LintFinding {
         let sentence = self.lock_sentence(table, lock, held);
         let mut found = self.remark(check, table, summary, &format!("{sentence} {why}"));
-        if let Some((bytes, indexes, rows)) = self.extent(table) {
+        if let Some((bytes, indexes, rows)) = self.extent(table, held) {
             found = found.with("size", bytes).with("indexes", indexes).with("rows", format!("{rows:.0}"));
         }
         let known = self.held_for(table, held).filter(|_| held != Held::Instant);

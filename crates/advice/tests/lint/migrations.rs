@@ -43,6 +43,15 @@ const CASES: &[Case] = &[
             "alter table %.t validate constraint c",
         ],
     ),
+    case(
+        "add-check-validating",
+        "alter table %.t add column n int check (n > 0)",
+        &[
+            "alter table %.t add column n int",
+            "alter table %.t add constraint c check (n > 0) not valid",
+            "alter table %.t validate constraint c",
+        ],
+    ),
     // The sequence that is proposed has a gap that a person fills.
     unproposed(unlocked(case(
         "add-column-not-null",
@@ -56,6 +65,11 @@ const CASES: &[Case] = &[
             "alter table %.t add column n timestamptz default now()",
             "alter table %.t add column m int default 7",
         ],
+    )),
+    unproposed(case(
+        "add-column-rewrite",
+        "alter table %.t add column n %.positive",
+        &["alter table %.t add column n %.word"],
     )),
     unproposed(case(
         "add-column-rewrite",
@@ -112,6 +126,11 @@ const CASES: &[Case] = &[
         "change-column-type",
         "alter table %.t alter column a type bigint",
         &["alter table %.t alter column v type varchar(80)", "alter table %.t alter column v type text"],
+    )),
+    unproposed(case(
+        "change-column-type",
+        "alter table %.t alter column a type %.positive",
+        &["alter table %.t alter column v type %.word", "alter table %.d alter column x type int"],
     )),
     unproposed(unlocked(case(
         "concurrently-in-transaction",
@@ -238,6 +257,9 @@ const BASE: &str = "
     create table %.m1 partition of %.m for values from (0) to (100);
     create table %.new (id int not null);
     create table %.big (a int);
+    create domain %.word as text;
+    create domain %.positive as int check (value > 0);
+    create table %.d (x %.positive);
     create table %.q (id int primary key, a int unique);
     create table %.r (q int references %.q);
     insert into %.p select generate_series(1, 100);
@@ -261,6 +283,14 @@ pub(crate) fn found<'a>(report: &'a Report, check: &str) -> Vec<&'a LintFinding>
 
 pub(crate) async fn run(client: &Client, sql: &str, of: &str) {
     client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{of}: {sql}: {e:?}"));
+}
+
+/// The domains of a schema as a dump has them.
+fn domains_of(schema: &str) -> String {
+    format!(
+        "CREATE DOMAIN {schema}.word AS text;\n\n\nCREATE DOMAIN {schema}.positive AS integer\n\t\
+         CONSTRAINT positive_check CHECK ((VALUE > 0));\n\n\n"
+    )
 }
 
 /// The strongest lock that the session holds on a relation.
@@ -300,7 +330,12 @@ async fn each_danger_is_found_and_the_safe_way_works() {
                 run(&client, &BASE.replace('%', &schema), "base").await;
             }
         }
-        let snapshot = snapshot(&database.url).await;
+        let mut snapshot = snapshot(&database.url).await;
+        for (number, _) in &cases {
+            snapshot
+                .schema_sql
+                .extend(["a", "b", "c"].map(|kind| domains_of(&format!("case_{kind}{number}"))));
+        }
         let mut wrong = Vec::new();
         for (number, case) in cases {
             let [locking, safe_in, proposed_in] = ["a", "b", "c"].map(|kind| format!("case_{kind}{number}"));
@@ -555,4 +590,84 @@ fn comments_and_configuration_let_be() {
     let (report, _) = judge(&nothing, "set lock_timeout = 1000; truncate t; truncate t");
     let keys: Vec<&str> = report.findings.iter().map(|f| f.finding.key.as_str()).collect();
     assert_eq!(keys, ["truncate:m.sql:public.t", "truncate:m.sql:public.t#2"]);
+}
+
+/// Statements that change a table `t`, of which some write it anew; the tables that inherit from it with it.
+const CHANGES: &[&str] = &[
+    "add column n int",
+    "add column n int default 5 not null",
+    "add column n timestamptz default now()",
+    "add column n timestamptz default clock_timestamp()",
+    "add column n uuid default gen_random_uuid()",
+    "add column n int generated always as (a + 1) stored",
+    "add column n positive",
+    "add column n word",
+    "add column n word default 'x'",
+    "add column n int check (n > 0)",
+    "alter column a type bigint",
+    "alter column a type positive",
+    "alter column v type varchar(50)",
+    "alter column v type varchar(30)",
+    "alter column v type text",
+    "alter column v type word",
+    "alter column num type numeric(12,2)",
+    "alter column num type numeric(12,3)",
+    "alter column num type numeric",
+    "alter column c type text",
+    "alter column j type jsonb",
+    "alter column pos type int",
+    "alter column pos type bigint",
+    "alter column a set default 4",
+    "alter column a set not null",
+    "alter column a set statistics 500",
+    "set (fillfactor = 80)",
+    "set (autovacuum_enabled = off)",
+    "add constraint k check (a > 0)",
+    "add constraint k unique (a)",
+    "drop column v",
+    "set unlogged",
+    "replica identity full",
+    "enable row level security",
+    "disable trigger all",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_write_a_table_anew_does_and_nothing_else() {
+    for server in testkit::servers() {
+        let database = testkit::database(server).await;
+        let client = testkit::connect(&database.url).await;
+        run(
+            &client,
+            "create domain word as text; create domain positive as int check (value > 0);
+             create table t (id int primary key, a int, v varchar(40), num numeric(10,2), c char(5), j json, pos positive);
+             create table kid () inherits (t);
+             insert into t select n, n, n, n, n, '1', n from generate_series(1, 50) n;
+             insert into kid select n, n, n, n, n, '1', n from generate_series(100, 190) n; analyze",
+            "base",
+        )
+        .await;
+        let mut snapshot = snapshot(&database.url).await;
+        snapshot.schema_sql.push_str(&domains_of("public"));
+        let mut wrong = Vec::new();
+        for change in CHANGES {
+            let statement = format!("alter table t {change}");
+            let node = "select pg_relation_filenode('t')::text || ' ' || pg_relation_filenode('kid')::text";
+            let before: String = client.query_one(node, &[]).await.unwrap().get(0);
+            run(&client, "begin", change).await;
+            run(&client, &statement, change).await;
+            let after: String = client.query_one(node, &[]).await.unwrap().get(0);
+            run(&client, "rollback", change).await;
+            let (report, _) = judge(&snapshot, &statement);
+            let said = report.findings.iter().find(|f| f.finding.summary.contains("anew"));
+            if said.is_some() != (before != after) {
+                wrong.push(format!("{change}: {before} {after}, {said:?}"));
+            }
+            // What inherits is written as well, and counts.
+            let rows = said.and_then(|f| f.finding.evidence.iter().find(|e| e.name == "rows"));
+            if !change.contains("unlogged") && rows.is_some_and(|e| e.value != "141") {
+                wrong.push(format!("{change}: {rows:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "PostgreSQL {}:\n{}", server.binaries().major, wrong.join("\n"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Does a new column write the whole table anew?
 //!
 //! A default that gives each row its own value does (`random()`, `gen_random_uuid()`, `clock_timestamp()`), and so do
-//! `serial`, identity and stored generated columns. A constant, or a function that gives the same throughout a
+//! `serial`, identity and stored generated columns, and a domain with a CHECK or NOT NULL. A constant, or a function that gives the same throughout a
 //! statement (`now()`), is kept in the catalog (11 and later) and costs nothing.
 
 use model::{LockLevel, Severity, quote_identifier};
@@ -35,6 +35,8 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         format!("{call}() gives each row its own value")
     } else if let Some(call) = column.default_calls.iter().find(|c| sql::builtin(bare(c)).is_none()) {
         format!("{call}() may give each row its own value, unless it is declared STABLE or IMMUTABLE")
+    } else if step.domain(&column.type_name).is_some_and(|domain| domain.constrained) {
+        format!("its type {} is a domain with a constraint, which every row is asked", column.type_name)
     } else {
         return Vec::new();
     };

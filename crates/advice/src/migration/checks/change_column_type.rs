@@ -33,7 +33,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let plain = using.as_deref().is_none_or(|u| u == name || u == format!("{name}::{to}"));
     let mut zone = String::new();
     if let (Some(from), true) = (from, plain) {
-        match kept(from, to) {
+        match kept(&under(step, from, true), &under(step, to, false)) {
             Kept::All => return Vec::new(),
             Kept::Table => return indexes_built(step, &table, column, &format!("from {from} to {to}")),
             Kept::InUtc => {
@@ -120,6 +120,15 @@ fn indexes_built(step: &Step<'_>, table: &QualifiedName, column: &str, changed: 
          do without it meanwhile.",
     );
     vec![found]
+}
+
+/// The type that a domain keeps its values as. One with a constraint is a type of its own to a column that becomes
+/// it: every value is asked, which writes the table.
+fn under(step: &Step<'_>, type_name: &str, from: bool) -> String {
+    match step.domain(type_name) {
+        Some(domain) if from || !domain.constrained => domain.type_name,
+        _ => type_name.to_owned(),
+    }
 }
 
 /// `name(a, b)` as name and numbers.
