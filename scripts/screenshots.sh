@@ -20,9 +20,9 @@ shot() { # NAME PATH WIDTH HEIGHT [OPTION]
     printf 'screenshots: %s (%s bytes)\n' "$1.png" "$(stat -c %s "$out/$1.png")" >&2
 }
 
-shot overview "/?window=6h&compare=day" 1280 1100
+shot overview / 1280 1100
 shot statements "/statements?window=24h&sort=p99&order=desc" 1280 700
 shot statement "$statement" 1280 1500
 shot recommendations /recommendations 1280 900
-shot overview-phone "/?window=6h&compare=day" 500 1100
+shot overview-phone / 500 1100
 shot statement-dark "$statement" 1280 1500 --blink-settings=preferredColorScheme=0
