@@ -36,7 +36,7 @@ const USUAL_SIZE: usize = 400;
 /// Plan spaces that are looked at for the bound of what is recommended: about a tenth of a second.
 pub(super) const WORK: usize = 200_000;
 /// The same for a set that is not yet planned.
-pub(super) const WORK_BEFORE: usize = 60_000;
+pub(super) const WORK_BEFORE: usize = 100_000;
 /// A gap that is as good as none.
 const CLOSED: f64 = 1e-4;
 

@@ -23,6 +23,9 @@ use crate::workload::Workload;
 /// Searches at most.
 const ROUNDS: usize = 8;
 
+/// How often the search is gone on with at most from a set that the bound's search met.
+const RETURNS: usize = 3;
+
 /// How many statements are explored beside each other.
 const STATEMENTS_AT_ONCE: usize = 64;
 
@@ -203,25 +206,26 @@ impl<M: CostModel> Selection<'_, '_, M> {
         if let Some(set) = self.give_up(&found.chosen).await? {
             found = self.search(Some(set), least_ms).await?;
         }
-        let facts = self.facts();
-        let problem = self.problem(&facts);
-        let control = self.evaluator.control.clone();
-        let Found { objective, chosen, proven } = found;
+        let mut limit_ms = None;
+        for _ in 0..RETURNS {
+            let proven = self.prove(&found);
+            limit_ms = proven.as_ref().map(|p| p.limit_ms);
+            // Who looks for the bound may meet a better set.
+            let met = proven.and_then(|p| p.best).filter(|(ms, _)| ms * NEAR_ENOUGH < found.objective);
+            let Some((_, set)) = met else { break };
+            let other = self.search(Some(set), least_ms).await?;
+            if other.objective < found.objective {
+                found = other;
+            }
+        }
+        let Found { objective, chosen, .. } = found;
         let mut selected = Selected { chosen, ..Selected::default() };
-        if !problem.items.is_empty() {
-            let limit = match proven {
-                // Nothing was learnt since, and it is near enough.
-                Some((calls, limit_ms))
-                    if calls == self.evaluator.planner_calls() && objective <= limit_ms * NEAR_ENOUGH =>
-                {
-                    limit_ms
-                }
-                _ => bound::prove(&problem, self.limits, objective, bound::WORK, &control).limit_ms,
-            };
+        if let Some(limit) = limit_ms {
             let limit = limit.min(objective);
             let gap = (objective - limit) / limit.max(f64::MIN_POSITIVE);
             selected.bound = Some(Bound { reached_ms: objective, limit_ms: limit, gap });
         }
+        let facts = self.facts();
         if !self.options.budgets.is_empty() {
             // A point of the curve tells what its bytes can bring, whatever bytes are worth.
             let free = facts.into_iter().map(|(id, facts)| (id, Facts { price_ms: facts.write_ms, ..facts }));
@@ -230,6 +234,26 @@ impl<M: CostModel> Selection<'_, '_, M> {
             selected.curve = self.curve(&problem, &bundles);
         }
         Ok(selected)
+    }
+
+    /// How good any set can be, beside one that was found; nothing when there are no candidates.
+    fn prove(&mut self, found: &Found) -> Option<bound::Proven> {
+        let problem = self.problem(&self.facts());
+        if problem.items.is_empty() {
+            return None;
+        }
+        match found.proven {
+            // Nothing was learnt since, and it is near enough.
+            Some((calls, limit_ms))
+                if calls == self.evaluator.planner_calls() && found.objective <= limit_ms * NEAR_ENOUGH =>
+            {
+                Some(bound::Proven { limit_ms, best: None })
+            }
+            _ => {
+                let control = self.evaluator.control.clone();
+                Some(bound::prove(&problem, self.limits, found.objective, bound::WORK, &control))
+            }
+        }
     }
 
     /// Sets that help only together.
