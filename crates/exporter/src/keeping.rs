@@ -1,5 +1,6 @@
 //! How is the keeping of history going?
 
+use chrono::{DateTime, Utc};
 use history::Kept;
 
 use crate::board::Chunk;
@@ -7,6 +8,11 @@ use crate::exposition::{Kind, label, number, sample};
 
 /// pgwright's own metrics of what it keeps; only told when it keeps something.
 pub(crate) const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        "pgwright_history_ahead_seconds",
+        Kind::Gauge,
+        "How far the last interval in the store lies after this machine's clock: above 0, the clock was set back",
+    ),
     ("pgwright_history_failures_total", Kind::Counter, "Attempts to write to the store that failed"),
     (
         "pgwright_history_intervals_joined_total",
@@ -35,6 +41,7 @@ pub(crate) fn chunks(kept: &Kept) -> Vec<Chunk> {
             let mut text = String::new();
             let mut put = |value: f64| sample(name, "", &number(value), &mut text);
             match *name {
+                "pgwright_history_ahead_seconds" => put(ahead_seconds(kept.until, Utc::now())),
                 "pgwright_history_failures_total" => put(kept.failures as f64),
                 "pgwright_history_intervals_joined_total" => put(kept.joined as f64),
                 "pgwright_history_intervals_total" => put(kept.intervals as f64),
@@ -62,4 +69,24 @@ pub(crate) fn chunks(kept: &Kept) -> Vec<Chunk> {
             Chunk::new(*name, *kind, *help, text)
         })
         .collect()
+}
+
+/// How far what is kept lies in the future.
+fn ahead_seconds(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> f64 {
+    until.map_or(0.0, |until| (until - now).num_milliseconds().max(0) as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_is_told() {
+        let now = Utc::now();
+        let until = |seconds: i64| Some(now + TimeDelta::seconds(seconds));
+        assert_eq!(ahead_seconds(until(864_000), now), 864_000.0);
+        assert_eq!((ahead_seconds(until(-5), now), ahead_seconds(None, now)), (0.0, 0.0));
+    }
 }

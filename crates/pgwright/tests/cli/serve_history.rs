@@ -130,3 +130,49 @@ async fn history_is_only_written_where_it_was_asked_for() {
     serving.stop();
     user.run(&["history", "--store", &other.url, "--source", "nobody"]).fails(2).tells("a\"b.c");
 }
+
+/// Stops a server's main process, so that it lets nobody in, and lets it go on when dropped.
+struct Frozen(u32);
+
+impl Frozen {
+    fn of(server: &cluster::Server) -> Self {
+        let frozen = Self(server.pid().unwrap());
+        frozen.signal("-STOP");
+        frozen
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill").args([signal, &self.0.to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overview_answers_while_the_watched_server_hangs() {
+    let server = testkit::server_with(testkit::versions()[0].major, &[]);
+    let world = World::on(&server).await;
+    let store = testkit::database(testkit::any_server()).await;
+    let user = User::new();
+    let serving = Serving::start(
+        &user,
+        &world.url,
+        &[&["--store", &store.url, "--source", "shop"], &ARGUMENTS[1..]].concat(),
+    );
+    serving.wait_for("kept", |m| m.sum("pgwright_history_intervals_total") >= 2.0);
+    let frozen = Frozen::of(&server);
+    let began = Instant::now();
+    let answer = serving.get("/", &[]);
+    // A new session of the watched server is waited for ten seconds.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    drop(frozen);
+    assert!(answer.body.contains("Over time"), "{}", answer.body);
+    let metrics = serving.metrics();
+    assert_eq!(metrics.sum("pgwright_history_ahead_seconds"), 0.0, "{}", metrics.0);
+    serving.stop();
+}

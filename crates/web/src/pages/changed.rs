@@ -1,5 +1,7 @@
 //! What got slower since when, what does it cost, and why may that be? Statements of two windows of history side by side.
 
+use std::time::Duration;
+
 use apply::JournalEntry;
 use chrono::TimeDelta;
 use history::{Overview, Reader, Spent, StatementChange, Window};
@@ -15,6 +17,8 @@ use crate::{Failure, Site};
 
 /// Statements that are shown.
 const SHOWN: usize = 12;
+/// How long the journal is waited for: history may be of another server than the one that hangs.
+const JOURNAL: Duration = Duration::from_secs(2);
 /// Waits that have a line of their own.
 const WAITS: usize = 7;
 /// How much more of something is worth telling.
@@ -27,9 +31,10 @@ const WAITS_EXPLAIN: f64 = 0.3;
 /// The screen of the overview for who keeps history.
 pub(super) async fn show(visit: &Visit, reader: &Reader, past: &Past) -> Markup {
     let target = &visit.site.app.exporter.options().target;
+    let journal = tokio::time::timeout(JOURNAL, apply::journal(target));
     let (compared, journal, charts) =
-        tokio::join!(compare(reader, past), apply::journal(target), charts(&visit.site, reader, past));
-    let journal = journal.unwrap_or_default();
+        tokio::join!(compare(reader, past), journal, charts(&visit.site, reader, past));
+    let journal = journal.ok().and_then(Result::ok).unwrap_or_default();
     html! {
         (past.choices("/", &visit.wanted, true))
         @match &compared {

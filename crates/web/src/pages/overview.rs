@@ -69,7 +69,11 @@ fn notices(site: &Site) -> Vec<Notice> {
     }
     let due = tables::sampled(site).iter().filter(|t| t.is_due()).count();
     if due > 0 {
-        note(false, format!("autovacuum should have come to {due} tables"), "/tables?sort=dead&order=desc");
+        note(
+            false,
+            format!("autovacuum should have come to {due} {}", if due == 1 { "table" } else { "tables" }),
+            "/tables?sort=dead&order=desc",
+        );
     }
     let longest = exporter.samples("postgres_longest_idle_in_transaction_seconds");
     let longest = longest.iter().map(|s| s.value).fold(0.0, f64::max);

@@ -154,7 +154,10 @@ fn one(visit: &Visit, advised: &Advised, r: &Recommendation, state: Option<&str>
                     "about " (r.price.build_ms) " to make"
                     @if r.price.hot_updates_lost_per_hour >= 0.5 { ", " (count(r.price.hot_updates_lost_per_hour)) " HOT updates lost per hour" }
                 }
-                dt { "Lock" } dd { (r.lock) ": " (r.lock_duration) }
+                dt { "Lock" } dd {
+                    @if !r.lock_duration.starts_with(&r.lock.to_string()) { (r.lock) ": " }
+                    (r.lock_duration)
+                }
                 dt { "Confidence" } dd { (confidence(r.confidence)) }
                 dt { "Undo" } dd { @if r.reversible { "restores the former state" } @else { "does not restore everything" } }
                 dt { "Proof" } dd { (r.verification) }
