@@ -8,7 +8,7 @@ use model::{Severity, Snapshot};
 use super::seq_scan_reads_too_much::reads_too_much;
 use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds, kept_from_use, subject};
 use crate::expression::{Wrapping, wrapped_columns};
-use crate::node::Plan;
+use crate::node::{Node, Plan};
 use crate::render::count;
 
 pub(super) const CHECK: Check = Check {
@@ -22,33 +22,44 @@ pub(super) const CHECK: Check = Check {
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
     compared(
         (plan, thresholds, database),
-        is_arithmetic,
+        wrapping(is_arithmetic),
         "An index on the column holds the column and not what is calculated of it. Calculate on the other side: \
          id = 78 - 1 instead of id + 1 = 78, at < now() - interval '1 day' instead of now() - at > interval '1 day'. \
          Where that gives another result, as with floating point, index the expression.",
     )
 }
 
-/// A finding for each scan that compares such an expression with a value: the first is named, the filter shows the others.
+/// A finding for each scan that compares with a value what `find` tells of its filter: what is compared, and the column in
+/// it. One is named, the filter shows the others.
 pub(super) fn compared(
     (plan, thresholds, database): (&Plan, &Thresholds, Option<&Snapshot>),
-    wanted: impl Fn(&Wrapping) -> bool,
+    find: impl Fn(&Node, &str) -> Option<(String, String)>,
     advice: &str,
 ) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     for node in plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds)) {
         let Some(filter) = &node.filter else { continue };
-        let Some(wrapping) = wrapped_columns(filter).into_iter().find(&wanted) else { continue };
-        let summary = format!("filter on {} compares {}", subject(node), wrapping.text());
+        let Some((what, column)) = find(node, filter) else { continue };
+        let summary = format!("filter on {} compares {what}", subject(node));
         found.push(
             Diagnosis::new(node, Severity::Warning, summary, advice)
                 .weighing(plan.own_weight(node))
                 .with("filter", filter)
                 .with("rows removed", count(node.rows_removed()))
-                .with_all(kept_from_use(database, node, wrapping.column())),
+                .with_all(kept_from_use(database, node, &column)),
         );
     }
     found
+}
+
+/// The first of the wanted wrappings in a filter, as it is printed, and its column.
+pub(super) fn wrapping(
+    wanted: impl Fn(&Wrapping) -> bool,
+) -> impl Fn(&Node, &str) -> Option<(String, String)> {
+    move |_, filter| {
+        let first = wrapped_columns(filter).into_iter().find(&wanted)?;
+        Some((first.text(), first.column().to_owned()))
+    }
 }
 
 /// Whether one column is all that is calculated with, by operations that can be moved to the other side.

@@ -3,14 +3,13 @@
 //! Fields: a Seq Scan that reads too much, with `(column)::type` compared with a value in its filter. EXPLAIN prints a cast
 //! to `text` for every `varchar`, and there it does no harm: those count where the catalogue says that the column is no text.
 
-use model::{Severity, Snapshot};
+use model::Snapshot;
 
-use super::seq_scan_reads_too_much::reads_too_much;
-use super::{Check, Diagnosis, Place, Remedy, Run, kept_from_use, subject, Thresholds};
+use super::arithmetic_blocks_index::compared;
+use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::expression::{Wrapping, columns_as_text, wrapped_columns};
 use crate::facts::relation_of;
 use crate::node::{Node, Plan};
-use crate::render::count;
 
 pub(super) const CHECK: Check = Check {
     id: "cast-blocks-index",
@@ -30,31 +29,20 @@ fn as_text(database: Option<&Snapshot>, node: &Node, filter: &str) -> Option<(St
 }
 
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
-    let mut found = Vec::new();
-    for node in plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds)) {
-        let Some(filter) = &node.filter else { continue };
-        // One finding per node: the first wrapped column is named, the filter shows the others.
-        let first = wrapped_columns(filter).into_iter().find_map(|w| match w {
-            Wrapping::Cast { column, to } => Some((column, to)),
-            Wrapping::Call { .. } | Wrapping::Operator { .. } => None,
-        });
-        let Some((column, to)) = first.or_else(|| as_text(database, node, filter)) else { continue };
-        found.push(
-            Diagnosis::new(
-                node,
-                Severity::Warning,
-                format!("filter on {} compares {column} cast to {to}", subject(node)),
-                "An index on the column holds the column and not the cast value. Compare the bare column with a value of its \
-                 own type: pass an integer instead of a numeric or a text, a half-open range of timestamps instead of a date. \
-                 If the cast must stay and is immutable, index the expression.",
-            )
-            .weighing(plan.own_weight(node))
-            .with("filter", filter)
-            .with("rows removed", count(node.rows_removed()))
-            .with_all(kept_from_use(database, node, &column)),
-        );
-    }
-    found
+    compared(
+        (plan, thresholds, database),
+        |node, filter| {
+            let first = wrapped_columns(filter).into_iter().find_map(|w| match w {
+                Wrapping::Cast { column, to } => Some((column, to)),
+                Wrapping::Call { .. } | Wrapping::Operator { .. } => None,
+            });
+            let (column, to) = first.or_else(|| as_text(database, node, filter))?;
+            Some((format!("{column} cast to {to}"), column))
+        },
+        "An index on the column holds the column and not the cast value. Compare the bare column with a value of its \
+         own type: pass an integer instead of a numeric or a text, a half-open range of timestamps instead of a date. \
+         If the cast must stay and is immutable, index the expression.",
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use model::Snapshot;
 
-use super::arithmetic_blocks_index::{compared, is_arithmetic};
+use super::arithmetic_blocks_index::{compared, is_arithmetic, wrapping};
 use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::expression::Wrapping;
 use crate::node::Plan;
@@ -22,7 +22,7 @@ pub(super) const CHECK: Check = Check {
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
     compared(
         (plan, thresholds, database),
-        |wrapping| matches!(wrapping, Wrapping::Operator { .. }) && !is_arithmetic(wrapping),
+        wrapping(|w| matches!(w, Wrapping::Operator { .. }) && !is_arithmetic(w)),
         "An index on a column holds the column and not the operator's results. Index the expression as it is written \
          here, if its operators are immutable; a document also by its containment, doc @> '{\"key\": \"value\"}' with \
          a GIN index.",
