@@ -116,7 +116,6 @@ struct State {
     known: BTreeMap<i64, Known>,
     /// The worst at the last look.
     worst: Vec<i64>,
-    going_on: bool,
     succeeded: u64,
     failed: u64,
     seconds: f64,
@@ -192,13 +191,8 @@ impl Fixes {
         worst.iter().filter(stale).cloned().collect()
     }
 
-    fn begin(&self) {
-        self.lock().going_on = true;
-    }
-
     fn end(&self, of: Vec<Slower>, outcome: Result<Advised, Failure>, took: Duration, now: DateTime<Utc>) {
         let mut state = self.lock();
-        state.going_on = false;
         state.seconds += took.as_secs_f64();
         match &outcome {
             Ok(_) => (state.succeeded, state.last_success) = (state.succeeded + 1, Some(now)),
@@ -293,7 +287,6 @@ async fn again_and_again(site: &Site, every: Duration) {
         // The semaphore is never closed.
         let turn = TURN.acquire().await;
         let began = Instant::now();
-        site.fixes.begin();
         let queryids = due.iter().map(|slower| slower.queryid).collect();
         let pass = site.app.workshop.advise_on(queryids, PASS);
         // A task of its own, so that a panic ends the pass only.
