@@ -207,11 +207,13 @@ impl<M: CostModel> Selection<'_, '_, M> {
             found = self.search(Some(set), least_ms).await?;
         }
         let mut limit_ms = None;
-        for _ in 0..RETURNS {
+        for returns in 0..=RETURNS {
             let proven = self.prove(&found);
             limit_ms = proven.as_ref().map(|p| p.limit_ms);
             // Who looks for the bound may meet a better set.
             let met = proven.and_then(|p| p.best).filter(|(ms, _)| ms * NEAR_ENOUGH < found.objective);
+            // The last bound is that of everything that was planned.
+            let met = met.filter(|_| returns < RETURNS);
             let Some((_, set)) = met else { break };
             let other = self.search(Some(set), least_ms).await?;
             if other.objective < found.objective {
