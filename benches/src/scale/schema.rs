@@ -224,6 +224,7 @@ fn add_table(
         unlogged: false,
         row_security: false,
         access_method: Some("heap".into()),
+        tablespace: None,
         parent: None,
         partition_key: None,
         partition_bound: None,

@@ -65,6 +65,7 @@ pub fn table(table: &str, rows: f64, columns: &[&str]) -> Relation {
         unlogged: false,
         row_security: false,
         access_method: None,
+        tablespace: None,
         parent: None,
         partition_key: None,
         partition_bound: None,

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use model::QualifiedName;
 use model::Snapshot;
 use serde::Serialize;
-use sql::{Action, Block, Renamed, Script, ScriptStatement, TableChange};
+use sql::{Action, Block, Domain, DomainChange, Renamed, Script, ScriptStatement, TableChange};
 
 use crate::schema::{Beside, Facts, LintFinding, Report, Settings, Suppressed};
 
@@ -264,6 +264,16 @@ impl State {
                     facts.tables.relation(&table).and_then(|r| r.column(old)).map(|c| c.type_name.clone());
                 if let Some(kind) = self.types.remove(&of(old)).or(known) {
                     self.types.insert(of(to), kind);
+                }
+            }
+            Action::CreateDomain(domain) => self.domains.push(domain.clone()),
+            Action::AlterDomain {
+                domain,
+                change: DomainChange::SetNotNull | DomainChange::AddConstraint { .. },
+            } => {
+                if let Some(known) = step::domain(facts, self, &domain.to_string()) {
+                    let constrained = Domain { constrained: true, ..known.clone() };
+                    self.domains.push(constrained);
                 }
             }
             Action::CreateTable { table, .. } => {

@@ -165,6 +165,9 @@ pub struct Relation {
     /// The method that keeps its rows; `None` without one and in files of before.
     #[serde(default)]
     pub access_method: Option<String>,
+    /// Where its files are, the database's own tablespace by name; `None` in files of before.
+    #[serde(default)]
+    pub tablespace: Option<String>,
     /// The partitioned or inherited parent.
     pub parent: Option<QualifiedName>,
     /// `pg_get_partkeydef` of a partitioned table.

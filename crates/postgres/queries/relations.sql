@@ -15,6 +15,8 @@ SELECT /* pgwright:relations */
     c.relpersistence = 'u' AS unlogged,
     c.relrowsecurity AS row_security,
     m.amname::pg_catalog.text AS access_method,
+    -- 0 is the database's own.
+    s.spcname::pg_catalog.text AS tablespace,
     pn.nspname::pg_catalog.text AS parent_schema,
     p.relname::pg_catalog.text AS parent_name,
     CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
@@ -52,6 +54,9 @@ LEFT JOIN (
 LEFT JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent
 LEFT JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
 LEFT JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+JOIN pg_catalog.pg_database AS b ON b.datname = pg_catalog.current_database()
+LEFT JOIN pg_catalog.pg_tablespace AS s
+    ON s.oid = CASE WHEN c.reltablespace = 0 THEN b.dattablespace ELSE c.reltablespace END
 LEFT JOIN pg_catalog.pg_depend AS d
     ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND d.objid = c.oid

@@ -10,6 +10,7 @@ use pg_query::protobuf::{
     VariableSetKind,
 };
 
+use crate::domain::{Domain, DomainChange};
 use crate::idea::{NewIndex, WrittenName};
 use crate::lowering::{string, type_name};
 use crate::partition_bound::PartitionBound;
@@ -127,6 +128,15 @@ pub enum Action {
         /// The table.
         table: WrittenName,
     },
+    /// `CREATE DOMAIN`.
+    CreateDomain(Domain),
+    /// `ALTER DOMAIN`.
+    AlterDomain {
+        /// The domain.
+        domain: WrittenName,
+        /// What changes.
+        change: DomainChange,
+    },
     /// Anything else.
     Other,
 }
@@ -187,8 +197,8 @@ pub enum TableChange {
     Rewrite {
         /// In words of SQL.
         what: &'static str,
-        /// The access method, when one is named.
-        method: Option<String>,
+        /// The access method or the tablespace, when one is named.
+        to: Option<String>,
     },
     /// Storage parameters, statistics targets and the like: SHARE UPDATE EXCLUSIVE.
     Parameters,
@@ -378,6 +388,11 @@ fn action(node: &NodeEnum) -> Action {
         NodeEnum::CreateTrigStmt(trigger) => {
             Action::CreateTrigger { table: trigger.relation.as_ref().map_or_else(nameless, written) }
         }
+        NodeEnum::CreateDomainStmt(create) => {
+            crate::domain::created(create).map_or(Action::Other, Action::CreateDomain)
+        }
+        NodeEnum::AlterDomainStmt(alter) => crate::domain::changed(alter)
+            .map_or(Action::Other, |(domain, change)| Action::AlterDomain { domain, change }),
         _ => Action::Other,
     }
 }
@@ -488,7 +503,7 @@ fn alter_table(alter: &AlterTableStmt) -> Vec<Action> {
 fn table_change(command: &AlterTableCmd) -> TableChange {
     let def = command.def.as_ref().and_then(|d| d.node.as_ref());
     let column = || command.name.clone();
-    let rewrite = |what| TableChange::Rewrite { what, method: None };
+    let rewrite = |what| TableChange::Rewrite { what, to: None };
     let Ok(kind) = AlterTableType::try_from(command.subtype) else { return TableChange::Catalog };
     match (kind, def) {
         (AlterTableType::AtAddColumn, Some(NodeEnum::ColumnDef(column))) => {
@@ -520,12 +535,14 @@ fn table_change(command: &AlterTableCmd) -> TableChange {
             partition: partition.name.as_ref().map_or_else(nameless, written),
             concurrently: partition.concurrent,
         },
-        (AlterTableType::AtSetTableSpace, _) => rewrite("SET TABLESPACE"),
+        (AlterTableType::AtSetTableSpace, _) => {
+            TableChange::Rewrite { what: "SET TABLESPACE", to: Some(column()) }
+        }
         (AlterTableType::AtSetLogged, _) => rewrite("SET LOGGED"),
         (AlterTableType::AtSetUnLogged, _) => rewrite("SET UNLOGGED"),
         (AlterTableType::AtSetAccessMethod, _) => TableChange::Rewrite {
             what: "SET ACCESS METHOD",
-            method: Some(column()).filter(|name| !name.is_empty()),
+            to: Some(column()).filter(|name| !name.is_empty()),
         },
         (AlterTableType::AtSetExpression, _) => rewrite("SET EXPRESSION"),
         (

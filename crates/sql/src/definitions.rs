@@ -37,49 +37,6 @@ pub fn dumped_definitions(ddl: &str) -> String {
     out
 }
 
-/// A domain of a schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Domain {
-    /// Its schema, and its name; `None` where the statement gives no schema.
-    pub schema: Option<String>,
-    /// Its unquoted name.
-    pub name: String,
-    /// The type under it as SQL.
-    pub type_name: String,
-    /// Whether a value has to pass a CHECK or NOT NULL.
-    pub constrained: bool,
-}
-
-/// The domains that a dump creates.
-pub fn domains(ddl: &str) -> Vec<Domain> {
-    let mut found = Vec::new();
-    for (at, _) in ddl.match_indices("CREATE DOMAIN ") {
-        if at > 0 && !ddl[..at].ends_with('\n') {
-            continue;
-        }
-        let end = ddl[at..].find(";\n").map_or(ddl.len(), |length| at + length);
-        for statement in Script::parse(&ddl[at..end]).statements {
-            let NodeEnum::CreateDomainStmt(domain) = &statement.node else { continue };
-            let names: Vec<String> = domain
-                .domainname
-                .iter()
-                .filter_map(|n| match &n.node {
-                    Some(NodeEnum::String(name)) => Some(name.sval.clone()),
-                    _ => None,
-                })
-                .collect();
-            let (Some(name), Some(type_name)) = (names.last(), &domain.type_name) else { continue };
-            found.push(Domain {
-                schema: names.len().checked_sub(2).map(|place| names[place].clone()),
-                name: name.clone(),
-                type_name: crate::lowering::type_name(type_name),
-                constrained: !domain.constraints.is_empty(),
-            });
-        }
-    }
-    found
-}
-
 fn constant(node: &pg_query::protobuf::Node) -> Option<String> {
     match &node.node {
         Some(NodeEnum::AConst(constant)) => match &constant.val {
@@ -93,21 +50,6 @@ fn constant(node: &pg_query::protobuf::Node) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn domains_are_found_with_what_they_ask() {
-        let ddl = "CREATE SCHEMA s;\n\nCREATE DOMAIN public.plain AS character varying(9);\n\n\
-                   CREATE DOMAIN s.\"P\" AS integer\n\tCONSTRAINT c CHECK ((VALUE > 0));\n\n\
-                   COMMENT ON DOMAIN public.plain IS 'CREATE DOMAIN x AS y';\n";
-        let found = domains(ddl);
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!((found[0].name.as_str(), found[0].constrained), ("plain", false));
-        assert_eq!(found[0].type_name, "character varying(9)");
-        assert_eq!(
-            (found[1].schema.as_deref(), found[1].name.as_str(), found[1].constrained),
-            (Some("s"), "P", true)
-        );
-    }
 
     #[test]
     fn definitions_are_found_however_they_are_written() {

@@ -12,6 +12,7 @@ mod block;
 mod builtins;
 mod catalog;
 mod definitions;
+mod domain;
 mod error;
 mod executed_values;
 mod expression;
@@ -43,7 +44,8 @@ pub use analysis::{
 pub use block::{Block, Unseen};
 pub use builtins::{Builtin, Kind, Volatility, builtin, is_volatile, tells_the_time};
 pub use catalog::{Catalog, ResolvedColumn, ResolvedRelation, SnapshotCatalog};
-pub use definitions::{Domain, domains, dumped_definitions};
+pub use definitions::dumped_definitions;
+pub use domain::{Domain, DomainChange, domains};
 pub use error::SqlError;
 pub use executed_values::{ExecutedValues, executed_values, logged_parameters};
 pub use expression::{ColumnUse, Expression, Literal};

@@ -34,6 +34,7 @@ checks! {
     add_column_rewrite,
     add_foreign_key_validating,
     add_key_blocking,
+    alter_domain_validating,
     attach_partition_scan,
     change_column_type,
     concurrently_in_transaction,

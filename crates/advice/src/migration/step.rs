@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::snapshot::{Relation, RelationKind};
 use model::{Bytes, Finding, LockLevel, Millis, ObjectRef, QualifiedName, Severity, quote_identifier};
-use sql::{Action, Block, ScriptStatement, TableChange, WrittenName};
+use sql::{Action, Block, Domain, ScriptStatement, TableChange, WrittenName};
 
 use super::Check;
 use crate::schema::{Facts, LintFinding, Remedy};
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub checks: Vec<(QualifiedName, Option<String>, String, bool)>,
     /// The types that the migrations gave to columns: the table's name and the column's, and the type as SQL.
     pub types: BTreeMap<(QualifiedName, String), String>,
+    /// Domains that the migrations made, or gave their first constraint.
+    pub domains: Vec<Domain>,
     /// Constraints that the migrations validated.
     pub validated: BTreeSet<(QualifiedName, String)>,
     /// Routines that the migrations made and have not called yet, by name.
@@ -154,6 +156,14 @@ pub(super) fn resolve(facts: &Facts<'_>, name: &WrittenName) -> QualifiedName {
         .unwrap_or_else(|| QualifiedName::new("public", name.name.clone()))
 }
 
+/// The domain that a type is, as the migration made it or the schema has it.
+pub(super) fn domain<'a>(facts: &'a Facts<'_>, state: &'a State, type_name: &str) -> Option<&'a Domain> {
+    let is = |domain: &&Domain| {
+        type_name == quote_identifier(&domain.name.name) || type_name == domain.name.to_string()
+    };
+    state.domains.iter().rev().find(is).or_else(|| facts.domains().iter().find(is))
+}
+
 impl<'a> Step<'a> {
     pub(crate) fn name(&self, name: &WrittenName) -> QualifiedName {
         resolve(self.facts, name)
@@ -212,17 +222,8 @@ impl<'a> Step<'a> {
     }
 
     /// The domain that a type is, as a statement or the catalog writes it.
-    pub(crate) fn domain(&self, type_name: &str) -> Option<sql::Domain> {
-        let ddl = &self.facts.snapshot.schema_sql;
-        if !ddl.contains("CREATE DOMAIN ") {
-            return None;
-        }
-        let is = |domain: &sql::Domain| {
-            let name = quote_identifier(&domain.name);
-            let schema = domain.schema.as_deref().map(quote_identifier).unwrap_or_default();
-            type_name == name || type_name == format!("{schema}.{name}")
-        };
-        sql::domains(ddl).into_iter().find(is)
+    pub(crate) fn domain(&self, type_name: &str) -> Option<&Domain> {
+        domain(self.facts, self.state, type_name)
     }
 
     /// The tables that a statement works through: partitions, and the tables that inherit where the statement goes

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use model::snapshot::{Column, Constraint, ConstraintKind, ForeignKeyTarget, Index, Relation, RelationKind};
 use model::{QualifiedName, Snapshot};
-use sql::{Analysis, ParsedStatement, SnapshotCatalog};
+use sql::{Analysis, Domain, ParsedStatement, SnapshotCatalog};
 
 use super::{Beside, Thresholds};
 use crate::tables::Tables;
@@ -19,6 +19,7 @@ pub struct Facts<'a> {
     pub(crate) tables: Tables<'a>,
     constraints: BTreeMap<&'a QualifiedName, Vec<&'a Constraint>>,
     analyses: OnceLock<Vec<Analysis>>,
+    domains: OnceLock<Vec<Domain>>,
 }
 
 impl<'a> Facts<'a> {
@@ -34,6 +35,7 @@ impl<'a> Facts<'a> {
             tables: Tables::new(snapshot),
             constraints,
             analyses: OnceLock::new(),
+            domains: OnceLock::new(),
         }
     }
 
@@ -130,6 +132,11 @@ impl<'a> Facts<'a> {
         }
         let numbered = (1..).map(|n| format!("{}{n}", cut(58)));
         numbered.into_iter().find(|name| !taken.contains(name.as_str())).unwrap_or_default()
+    }
+
+    /// The domains of the schema.
+    pub(crate) fn domains(&self) -> &[Domain] {
+        self.domains.get_or_init(|| sql::domains(&self.snapshot.schema_sql))
     }
 
     /// What the statements of the workload say; those that cannot be parsed are left out.

@@ -1,5 +1,7 @@
 //! Dangerous statements are found, their locks are those that PostgreSQL takes, and the safe way is let be and works.
 
+mod cases;
+
 use std::collections::BTreeSet;
 
 use advice::migration::{CHECKS, MigrationFile, Remarks, lint};
@@ -8,269 +10,7 @@ use model::Snapshot;
 use tokio_postgres::Client;
 
 use crate::snapshot;
-
-struct Case {
-    check: &'static str,
-    /// With `%` for the schema.
-    dangerous: &'static str,
-    /// Statements that do the same and that the check lets be; run one by one.
-    safe: &'static [&'static str],
-    /// The table whose lock is looked at while the dangerous statement's transaction is open.
-    locked: Option<&'static str>,
-    /// Whether the sequence that the finding proposes is run as well.
-    proposed: bool,
-    since: u32,
-}
-
-const fn case(check: &'static str, dangerous: &'static str, safe: &'static [&'static str]) -> Case {
-    Case { check, dangerous, safe, locked: Some("t"), proposed: true, since: 13 }
-}
-
-const fn unlocked(case: Case) -> Case {
-    Case { locked: None, ..case }
-}
-
-const fn unproposed(case: Case) -> Case {
-    Case { proposed: false, ..case }
-}
-
-const CASES: &[Case] = &[
-    case(
-        "add-check-validating",
-        "alter table %.t add constraint c check (a >= 0)",
-        &[
-            "alter table %.t add constraint c check (a >= 0) not valid",
-            "alter table %.t validate constraint c",
-        ],
-    ),
-    case(
-        "add-check-validating",
-        "alter table %.t add column n int check (n > 0)",
-        &[
-            "alter table %.t add column n int",
-            "alter table %.t add constraint c check (n > 0) not valid",
-            "alter table %.t validate constraint c",
-        ],
-    ),
-    // The sequence that is proposed has a gap that a person fills.
-    unproposed(unlocked(case(
-        "add-column-not-null",
-        "alter table %.t add column n int not null",
-        &["alter table %.t add column n int not null default 0"],
-    ))),
-    unproposed(case(
-        "add-column-rewrite",
-        "alter table %.t add column n float default random()",
-        &[
-            "alter table %.t add column n timestamptz default now()",
-            "alter table %.t add column m int default 7",
-        ],
-    )),
-    unproposed(case(
-        "add-column-rewrite",
-        "alter table %.t add column n %.positive",
-        &["alter table %.t add column n %.word"],
-    )),
-    unproposed(case(
-        "add-column-rewrite",
-        "alter table %.t add column n bigserial",
-        &["alter table %.t add column n bigint"],
-    )),
-    unproposed(case(
-        "add-column-rewrite",
-        "alter table %.t add column n int generated always as (a + 1) stored",
-        &["alter table %.t add column n int"],
-    )),
-    case(
-        "add-foreign-key-validating",
-        "alter table %.t add constraint f foreign key (a) references %.p",
-        &[
-            "alter table %.t add constraint f foreign key (a) references %.p not valid",
-            "alter table %.t validate constraint f",
-        ],
-    ),
-    Case {
-        locked: Some("p"),
-        ..case(
-            "add-foreign-key-validating",
-            "alter table %.t add constraint f foreign key (a) references %.p (id)",
-            &["alter table %.t add column p int references %.p"],
-        )
-    },
-    case(
-        "add-key-blocking",
-        "alter table %.t add constraint k unique (id)",
-        &[
-            "create unique index concurrently k on %.t (id)",
-            "alter table %.t add constraint k unique using index k",
-        ],
-    ),
-    case(
-        "add-key-blocking",
-        "alter table %.t add primary key (id)",
-        &["create unique index concurrently k on %.t (id)", "alter table %.t add primary key using index k"],
-    ),
-    Case {
-        locked: Some("new"),
-        ..case(
-            "attach-partition-scan",
-            "alter table %.m attach partition %.new for values from (100) to (200)",
-            &[
-                "alter table %.new add constraint c check (id is not null and id >= 100 and id < 200) not valid",
-                "alter table %.new validate constraint c",
-                "alter table %.m attach partition %.new for values from (100) to (200)",
-            ],
-        )
-    },
-    unproposed(case(
-        "change-column-type",
-        "alter table %.t alter column a type bigint",
-        &["alter table %.t alter column v type varchar(80)", "alter table %.t alter column v type text"],
-    )),
-    unproposed(case(
-        "change-column-type",
-        "alter table %.t alter column a type %.positive",
-        &["alter table %.t alter column v type %.word", "alter table %.d alter column x type int"],
-    )),
-    unproposed(unlocked(case(
-        "concurrently-in-transaction",
-        "begin; create index concurrently i on %.t (a); commit",
-        &["create index concurrently i on %.t (a)"],
-    ))),
-    case("create-index-blocking", "create index i on %.t (a)", &["create index concurrently i on %.t (a)"]),
-    unproposed(Case {
-        locked: Some("m"),
-        ..case(
-            "create-partition-of",
-            "create table %.m2 partition of %.m for values from (200) to (300)",
-            &[
-                "create table %.m2 (like %.m including defaults)",
-                "alter table %.m attach partition %.m2 for values from (200) to (300)",
-            ],
-        )
-    }),
-    Case {
-        locked: Some("m"),
-        since: 14,
-        ..case(
-            "detach-partition-blocking",
-            "alter table %.m detach partition %.m1",
-            &["alter table %.m detach partition %.m1 concurrently"],
-        )
-    },
-    unproposed(case(
-        "drop-column",
-        "alter table %.t drop column a",
-        &["alter table %.t alter column a drop default"],
-    )),
-    unproposed(Case {
-        locked: Some("r"),
-        ..case(
-            "drop-constraint-cascade",
-            "alter table %.q drop constraint q_pkey cascade",
-            &[
-                "alter table %.q drop constraint q_a_key cascade",
-                "alter table %.r drop constraint r_q_fkey cascade",
-                "alter table %.q drop constraint q_pkey",
-            ],
-        )
-    }),
-    case("drop-index-blocking", "drop index %.t_v", &["drop index concurrently %.t_v"]),
-    unproposed(case(
-        "drop-table",
-        "drop schema % cascade",
-        &["drop schema if exists nothing_of_the_kind cascade"],
-    )),
-    unproposed(case("drop-table", "drop table %.t", &["drop index concurrently %.t_v"])),
-    unproposed(case(
-        "lock-table",
-        "lock table %.t in share row exclusive mode",
-        &["begin; lock table %.t in access share mode; commit"],
-    )),
-    unproposed(case(
-        "missing-lock-timeout",
-        "alter table %.t alter column a set default 1",
-        &[
-            "set lock_timeout = '2s'; alter table %.t alter column a set default 1",
-            "begin; set local lock_timeout = '1s'; alter table %.t alter column a set default 2; commit",
-            "alter table %.t alter column a set statistics 500",
-        ],
-    )),
-    Case {
-        locked: Some("view"),
-        ..case(
-            "refresh-blocking",
-            "refresh materialized view %.view",
-            &["refresh materialized view concurrently %.view"],
-        )
-    },
-    case("reindex-blocking", "reindex table %.t", &["reindex table concurrently %.t"]),
-    case("reindex-blocking", "reindex index %.t_v", &["reindex index concurrently %.t_v"]),
-    case("rename", "alter table %.t rename to u", &["alter index %.t_v rename to t_w"]),
-    unproposed(case("rename", "alter table %.t rename column a to b", &["alter table %.t add column b int"])),
-    unproposed(case(
-        "rewrite-table",
-        "alter table %.t set unlogged",
-        &["alter table %.t set (fillfactor = 90)"],
-    )),
-    unproposed(case("rewrite-table", "alter table %.t set unlogged", &["alter table %.t set logged"])),
-    Case {
-        since: 15,
-        ..unproposed(case(
-            "rewrite-table",
-            "alter table %.t set unlogged",
-            &["alter table %.t set access method heap"],
-        ))
-    },
-    unproposed(unlocked(case("rewrite-table", "vacuum full %.t", &["vacuum %.t"]))),
-    unproposed(case("rewrite-table", "cluster %.t using t_v", &["vacuum %.t"])),
-    case(
-        "set-not-null",
-        "alter table %.t alter column a set not null",
-        &[
-            "alter table %.t add constraint c check (a is not null) not valid",
-            "alter table %.t validate constraint c",
-            "alter table %.t alter column a set not null",
-            "alter table %.t drop constraint c",
-        ],
-    ),
-    unproposed(case("truncate", "truncate %.t", &["delete from %.t where id < 10"])),
-    unproposed(unlocked(case(
-        "unbatched-change",
-        "update %.big set a = a + 1",
-        &["update %.t set a = a + 1", "delete from %.t"],
-    ))),
-    unproposed(unlocked(case(
-        "validate-in-transaction",
-        "begin; alter table %.t add constraint c check (a >= 0) not valid; alter table %.t validate constraint c; commit",
-        &[
-            "begin; alter table %.t add constraint c check (a >= 0) not valid; commit; alter table %.t validate constraint c",
-        ],
-    ))),
-];
-
-const BASE: &str = "
-    create table %.p (id int primary key);
-    create table %.t (id int not null, a int, v varchar(40));
-    create index t_v on %.t (v);
-    create table %.m (id int not null) partition by range (id);
-    create table %.m1 partition of %.m for values from (0) to (100);
-    create table %.new (id int not null);
-    create table %.big (a int);
-    create domain %.word as text;
-    create domain %.positive as int check (value > 0);
-    create table %.d (x %.positive);
-    create table %.q (id int primary key, a int unique);
-    create table %.r (q int references %.q);
-    insert into %.p select generate_series(1, 100);
-    insert into %.t select n, mod(n, 100) + 1, n from generate_series(1, 200) n;
-    insert into %.new select generate_series(100, 199);
-    create materialized view %.view as select id from %.p;
-    create unique index on %.view (id);
-    analyze %.p; analyze %.t; analyze %.new; analyze %.view;
-    -- As if it were large: its size is all that is asked.
-    update pg_class set reltuples = 1e6, relpages = 0 where oid = '%.big'::regclass;
-";
+use cases::{BASE, CASES, Case};
 
 pub(crate) fn judge(snapshot: &Snapshot, sql: &str) -> (Report, Remarks) {
     let file = MigrationFile { name: "m.sql".into(), text: sql.to_owned() };
@@ -288,7 +28,7 @@ pub(crate) async fn run(client: &Client, sql: &str, of: &str) {
 /// The domains of a schema as a dump has them.
 fn domains_of(schema: &str) -> String {
     format!(
-        "CREATE DOMAIN {schema}.word AS text;\n\n\nCREATE DOMAIN {schema}.positive AS integer\n\t\
+        "CREATE DOMAIN {schema}.word AS text;\n\n\nCREATE DOMAIN {schema}.short AS {schema}.word;\n\n\nCREATE DOMAIN {schema}.positive AS integer\n\t\
          CONSTRAINT positive_check CHECK ((VALUE > 0));\n\n\n"
     )
 }
@@ -321,7 +61,8 @@ async fn each_danger_is_found_and_the_safe_way_works() {
         let major = server.binaries().major;
         let database = testkit::database(server).await;
         let client = testkit::connect(&database.url).await;
-        let cases: Vec<(usize, &Case)> = CASES.iter().enumerate().filter(|(_, c)| c.since <= major).collect();
+        let cases: Vec<(usize, &Case)> =
+            CASES.iter().enumerate().filter(|(_, c)| c.since <= major && major < c.before).collect();
         // One schema to lock, one for the safe way, one for what is proposed.
         for (number, _) in &cases {
             for kind in ["a", "b", "c"] {
@@ -495,6 +236,26 @@ fn the_type_that_the_migration_gave_is_the_type() {
 }
 
 #[test]
+fn domains_that_the_migration_makes_or_constrains_are_known() {
+    let snapshot = Snapshot { schema_sql: domains_of("public"), ..Snapshot::nothing() };
+    let rewritten = |sql: &str| !found(&judge(&snapshot, sql).0, "add-column-rewrite").is_empty();
+    assert!(rewritten("create domain small as int check (value < 9); alter table t add column n small"));
+    assert!(!rewritten("create domain small as int default 3; alter table t add column n small"));
+    assert!(!rewritten("alter table t add column n word"));
+    assert!(rewritten(
+        "alter domain word add constraint c check (value <> '') not valid; alter table t add column n word"
+    ));
+    // A table that holds values since the migration gave it the column.
+    let (report, _) = judge(
+        &snapshot,
+        "alter table t add column n word; create table fresh (n word); alter domain word add check (value <> '')",
+    );
+    let keys: Vec<&str> =
+        found(&report, "alter-domain-validating").iter().map(|f| f.finding.key.as_str()).collect();
+    assert_eq!(keys, ["alter-domain-validating:m.sql:public.t.word"]);
+}
+
+#[test]
 fn what_is_of_many_tables_is_told_of_no_single_one() {
     let nothing = Snapshot::nothing();
     let (report, _) = judge(
@@ -594,6 +355,7 @@ fn comments_and_configuration_let_be() {
 
 /// Statements that change a table `t`, of which some write it anew; the tables that inherit from it with it.
 const CHANGES: &[&str] = &[
+    "set tablespace pg_default",
     "add column n int",
     "add column n int default 5 not null",
     "add column n timestamptz default now()",
@@ -669,5 +431,15 @@ async fn what_is_said_to_write_a_table_anew_does_and_nothing_else() {
             }
         }
         assert!(wrong.is_empty(), "PostgreSQL {}:\n{}", server.binaries().major, wrong.join("\n"));
+        // The other tablespace, and back.
+        let moved = |snapshot: &Snapshot, to: &str| {
+            let (report, _) = judge(snapshot, &format!("alter table t set tablespace {to}"));
+            !found(&report, "rewrite-table").is_empty()
+        };
+        assert!(moved(&snapshot, "fast") && !moved(&snapshot, "pg_default"));
+        for relation in &mut snapshot.relations {
+            relation.tablespace = Some("fast".into());
+        }
+        assert!(!moved(&snapshot, "fast") && moved(&snapshot, "pg_default"));
     }
 }

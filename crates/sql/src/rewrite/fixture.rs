@@ -176,6 +176,7 @@ fn relation(table: &QualifiedName) -> Relation {
         unlogged: false,
         row_security: false,
         access_method: None,
+        tablespace: None,
         parent: None,
         partition_key: None,
         partition_bound: None,

@@ -291,6 +291,7 @@ pub(crate) mod tests {
             unlogged: false,
             row_security: false,
             access_method: None,
+            tablespace: None,
             parent: None,
             partition_key: None,
             partition_bound: None,

@@ -126,7 +126,7 @@ fn indexes_built(step: &Step<'_>, table: &QualifiedName, column: &str, changed: 
 /// it: every value is asked, which writes the table.
 fn under(step: &Step<'_>, type_name: &str, from: bool) -> String {
     match step.domain(type_name) {
-        Some(domain) if from || !domain.constrained => domain.type_name,
+        Some(domain) if from || !domain.constrained => domain.type_name.clone(),
         _ => type_name.to_owned(),
     }
 }

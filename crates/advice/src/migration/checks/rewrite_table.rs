@@ -36,6 +36,10 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         );
         return vec![found.with("lock", LockLevel::AccessExclusive)];
     }
+    let given = match step.action {
+        Action::AlterTable { change: TableChange::Rewrite { to, .. }, .. } => to.as_deref(),
+        _ => None,
+    };
     // What is as it should be already stays as it is.
     let is_so = |table: &QualifiedName| match (what, step.relation(table)) {
         ("SET LOGGED", Some(relation)) => !relation.unlogged,
@@ -47,12 +51,10 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
             true
         }
         ("SET ACCESS METHOD", Some(relation)) => {
-            let given = match step.action {
-                Action::AlterTable { change: TableChange::Rewrite { method: Some(name), .. }, .. } => Some(name.as_str()),
-                _ => step.facts.snapshot.setting("default_table_access_method"),
-            };
+            let given = given.or_else(|| step.facts.snapshot.setting("default_table_access_method"));
             given.is_some() && relation.access_method.as_deref() == given
         }
+        ("SET TABLESPACE", Some(relation)) => given.is_some() && relation.tablespace.as_deref() == given,
         _ => false,
     };
     let tables = tables.into_iter().filter(|t| !step.is_new(t) && !is_so(t));
