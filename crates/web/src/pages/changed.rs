@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use history::{Overview, Reader, Spent, StatementChange, Window};
 use maud::{Markup, html};
 
-use super::chart::{Chart, Line};
+use super::chart::{Chart, Line, Measure};
 use super::figures::{ago, bytes, count, percent, rate, seconds, written};
 use super::past::{Past, percentile, told};
 use super::plans::{self, Flip};
@@ -318,7 +318,7 @@ async fn charts(site: &Site, reader: &Reader, past: &Past) -> Markup {
     );
     let series = |title: &'static str,
                   series: Result<history::Series, history::Error>,
-                  write: fn(f64) -> String,
+                  measure: Measure,
                   of: Option<&str>| {
         match series {
             Ok(series) => {
@@ -328,7 +328,7 @@ async fn charts(site: &Site, reader: &Reader, past: &Past) -> Markup {
                         points: line.points.iter().map(|p| (p.at, p.value)).collect(),
                     });
                 let chart =
-                    Chart { title, lines: lines.collect(), write, gap: past.gap(series.level), mark: None };
+                    Chart { title, lines: lines.collect(), measure, gap: past.gap(series.level), mark: None };
                 chart.draw()
             }
             Err(error) => layout::failure(&error.into()),
@@ -342,14 +342,14 @@ async fn charts(site: &Site, reader: &Reader, past: &Past) -> Markup {
                         name: event.clone(),
                         points: waits.buckets.iter().map(|b| (b.at, b.active_sessions.get(at).copied().unwrap_or(0.0))).collect(),
                     }).collect();
-                    (Chart { title: "Active sessions by what they wait for", lines, write: rate, gap: past.gap(waits.level), mark: None }.draw())
+                    (Chart { title: "Active sessions by what they wait for", lines, measure: Measure::Number, gap: past.gap(waits.level), mark: None }.draw())
                 },
                 Err(error) => (layout::failure(&error.into())),
             }
-            (series("Transactions committed per second", commits, rate, Some(here)))
-            (series("Blocks read per second, not in shared buffers", read, rate, Some(here)))
-            (series("Client sessions by state", connections, rate, None))
-            (series("WAL per second", wal, bytes, None))
+            (series("Transactions committed per second", commits, Measure::Number, Some(here)))
+            (series("Blocks read per second, not in shared buffers", read, Measure::Number, Some(here)))
+            (series("Client sessions by state", connections, Measure::Number, None))
+            (series("WAL per second", wal, Measure::Bytes, None))
         }
     }
 }

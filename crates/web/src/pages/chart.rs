@@ -7,6 +7,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
+use super::figures::{bytes, count, rate, seconds};
+
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 62.0;
@@ -27,17 +29,75 @@ pub(crate) struct Line {
 pub(crate) struct Chart<'a> {
     pub title: &'a str,
     pub lines: Vec<Line>,
-    /// How a value is written.
-    pub write: fn(f64) -> String,
+    /// What its values are.
+    pub measure: Measure,
     /// Points further apart are not joined.
     pub gap: TimeDelta,
     /// A moment to look at.
     pub mark: Option<(DateTime<Utc>, &'a str)>,
 }
 
-/// A step that is easy to read, of which at most four fit below `most`.
-fn step(most: f64) -> f64 {
-    let rough = most / 4.0;
+/// What values are, which tells how they are written and where an axis has its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Things, or things per second.
+    Number,
+    Seconds,
+    Bytes,
+}
+
+impl Measure {
+    pub fn write(self, value: f64) -> String {
+        match self {
+            Self::Number => rate(value),
+            Self::Seconds => seconds(value),
+            Self::Bytes => bytes(value),
+        }
+    }
+
+    /// A value beside a line of the grid: whole where lines are at whole values.
+    fn label(self, value: f64, step: f64) -> String {
+        let whole = |unit: f64, name: &str| format!("{:.0} {name}", value / unit);
+        match self {
+            _ if value == 0.0 => "0".into(),
+            Self::Number if step >= 1.0 => count(value),
+            Self::Seconds if step >= 86_400.0 => whole(86_400.0, "d"),
+            Self::Seconds if step >= 3600.0 => whole(3600.0, "h"),
+            Self::Seconds if step >= 60.0 => whole(60.0, "min"),
+            Self::Seconds if step >= 1.0 => whole(1.0, "s"),
+            Self::Seconds if step >= 0.001 => whole(0.001, "ms"),
+            Self::Seconds if step >= 0.000_001 => whole(0.000_001, "µs"),
+            _ => self.write(value),
+        }
+    }
+
+    /// A step that is easy to read, of which at most four fit below `most`.
+    fn step(self, most: f64) -> f64 {
+        const LONG: &[f64] = &[
+            1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+            10_800.0, 21_600.0, 43_200.0, 86_400.0,
+        ];
+        let rough = most / 4.0;
+        let found = match self {
+            Self::Seconds if rough > 0.5 => {
+                // Days are counted like anything else.
+                LONG.iter()
+                    .copied()
+                    .find(|s| *s >= rough * 0.999)
+                    .or(Some(86_400.0 * round(rough / 86_400.0)))
+            }
+            Self::Bytes if most >= 1024.0 => {
+                let unit = 1024_f64.powf(most.log(1024.0).floor());
+                Some(unit * round(rough / unit))
+            }
+            _ => None,
+        };
+        found.unwrap_or_else(|| round(rough))
+    }
+}
+
+/// The next larger of 1, 2, 2.5 and 5 times a power of ten.
+fn round(rough: f64) -> f64 {
     let power = 10_f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|f| f * power >= rough * 0.999).unwrap_or(10.0);
     factor * power
@@ -51,7 +111,7 @@ impl Chart<'_> {
             return html! { figure { figcaption { (self.title) } p.dim { "nothing is known of it yet" } } };
         };
         let most = points().map(|p| p.1).fold(0.0, f64::max);
-        let step = step(if most > 0.0 { most } else { 1.0 });
+        let step = self.measure.step(if most > 0.0 { most } else { 1.0 });
         let top = step * (most / step).ceil().max(1.0);
         let span = (last - first).num_milliseconds().max(1) as f64;
         let x =
@@ -64,7 +124,7 @@ impl Chart<'_> {
                 svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.described(first, last)) {
                     @for tick in ticks {
                         line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(tenth(y(tick))) y2=(tenth(y(tick))) {}
-                        text x=(LEFT - 6.0) y=(tenth(y(tick) + 4.0)) text-anchor="end" { ((self.write)(tick)) }
+                        text x=(LEFT - 6.0) y=(tenth(y(tick) + 4.0)) text-anchor="end" { (self.measure.label(tick, step)) }
                     }
                     @for (at, anchor, label) in times(first, last) {
                         text x=(tenth(x(at))) y=(HEIGHT - 6.0) text-anchor=(anchor) { (label) }
@@ -88,7 +148,7 @@ impl Chart<'_> {
                     @for (number, line) in self.lines.iter().enumerate() { li {
                         svg viewBox="0 0 14 5" aria-hidden="true" { line class=(color(number)) x1="0" x2="14" y1="2.5" y2="2.5" stroke-width="3" {} }
                         (line.name) ": "
-                        @match line.points.last() { Some(p) => { ((self.write)(p.1)) }, None => { "–" } }
+                        @match line.points.last() { Some(p) => { (self.measure.write(p.1)) }, None => { "–" } }
                     } }
                 }
             }
@@ -104,12 +164,12 @@ impl Chart<'_> {
                 let values = line.points.iter().map(|p| p.1).filter(|v| v.is_finite());
                 let (least, most) =
                     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-                let last = (self.write)(line.points.last()?.1);
+                let last = self.measure.write(line.points.last()?.1);
                 Some(format!(
                     "{} from {} to {}, last {last}",
                     line.name,
-                    (self.write)(least),
-                    (self.write)(most)
+                    self.measure.write(least),
+                    self.measure.write(most)
                 ))
             })
             .collect();
@@ -162,7 +222,7 @@ fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, &'sta
         "%H:%M:%S"
     };
     if span < TimeDelta::seconds(2) {
-        return vec![(first, "start", first.format("%H:%M:%S").to_string())];
+        return vec![(first, "start", first.format("%H:%M:%S UTC").to_string())];
     }
     (0..=4)
         .map(|quarter| {
@@ -172,14 +232,15 @@ fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, &'sta
                 _ => "middle",
             };
             let at = first + span / 4 * quarter;
-            (at, anchor, at.format(format).to_string())
+            // Which zone the times are in is said once.
+            let zone = if quarter == 4 { " UTC" } else { "" };
+            (at, anchor, format!("{}{zone}", at.format(format)))
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::rate;
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -190,7 +251,7 @@ mod tests {
         let chart = Chart {
             title: "Calls",
             lines,
-            write: rate,
+            measure: Measure::Number,
             gap: TimeDelta::seconds(90),
             mark: Some((at(60), "then")),
         };
@@ -218,7 +279,30 @@ mod tests {
     #[test]
     fn steps_are_easy_to_read() {
         for (most, expected) in [(1.0, 0.25), (3.0, 1.0), (100.0, 25.0), (0.007, 0.002), (80.0, 20.0)] {
-            assert!((step(most) - expected).abs() < 1e-9, "{most}: {}", step(most));
+            let step = Measure::Number.step(most);
+            assert!((step - expected).abs() < 1e-9, "{most}: {step}");
+        }
+    }
+
+    #[test]
+    fn lines_of_the_grid_are_at_whole_units() {
+        for (measure, most, expected) in [
+            (Measure::Seconds, 700.0, "5 min 10 min 15 min"),
+            (Measure::Seconds, 13_000.0, "1 h 2 h 3 h 4 h"),
+            (Measure::Seconds, 0.9, "250 ms 500 ms 750 ms 1000 ms"),
+            (Measure::Seconds, 0.000_02, "5 µs 10 µs 15 µs 20 µs"),
+            (Measure::Seconds, 400_000.0, "2 d 4 d 6 d"),
+            (Measure::Bytes, 3.0 * 1024.0 * 1024.0, "1.0 MB 2.0 MB 3.0 MB"),
+            (Measure::Number, 3.0, "1 2 3"),
+            (Measure::Number, 1.0, "0.25 0.50 0.75 1.00"),
+        ] {
+            let step = measure.step(most);
+            let labels: Vec<String> = (1..)
+                .map(|n| f64::from(n) * step)
+                .take_while(|v| *v < most + step * 0.999)
+                .map(|v| measure.label(v, step))
+                .collect();
+            assert_eq!(labels.join(" "), expected, "{measure:?} {most}");
         }
     }
 }

@@ -7,7 +7,7 @@ use history::{Sort, Spent, StatementBucket, StatementHistory, StatementKey};
 use maud::{Markup, html};
 use postgres::statistics::counters::texts;
 
-use super::chart::{Chart, Line};
+use super::chart::{Chart, Line, Measure};
 use super::figures::{bar, bytes, count, percent, rate, seconds};
 use super::layout::{self, Page};
 use super::listing::{Column, Listing, Wanted, by};
@@ -444,10 +444,10 @@ fn over_time(visit: &Visit, past: &Past, history: Result<&StatementHistory, &Fai
         (choices)
         p.dim { (past::told(&history.window)) "; by users " (history.users.join(", ")) "." }
         div.charts {
-            (Chart { title: "Latency", lines: latency, write: seconds, gap, mark }.draw())
-            (Chart { title: "Time per hour", lines: vec![line("execution", &|b| b.spent.seconds_per_hour)], write: seconds, gap, mark: None }.draw())
-            (Chart { title: "Calls per second", lines: vec![line("calls", &|b| b.spent.calls_per_hour / 3600.0)], write: rate, gap, mark: None }.draw())
-            (Chart { title: "Sessions that ran it, by what they waited for", lines: waits.collect(), write: rate, gap, mark: None }.draw())
+            (Chart { title: "Latency", lines: latency, measure: Measure::Seconds, gap, mark }.draw())
+            (Chart { title: "Time per hour", lines: vec![line("execution", &|b| b.spent.seconds_per_hour)], measure: Measure::Seconds, gap, mark: None }.draw())
+            (Chart { title: "Calls per second", lines: vec![line("calls", &|b| b.spent.calls_per_hour / 3600.0)], measure: Measure::Number, gap, mark: None }.draw())
+            (Chart { title: "Sessions that ran it, by what they waited for", lines: waits.collect(), measure: Measure::Number, gap, mark: None }.draw())
         }
         (plans::section(&history.plans))
         @if history.by_user.len() > 1 { (by_user(history)) }
