@@ -63,6 +63,53 @@ pub(crate) fn moment(text: &str) -> Option<(&str, (u32, u32, u32))> {
     (hour < 24 && minute < 60 && second < 60).then_some((day, (hour, minute, second)))
 }
 
+/// The date and the time of day so many minutes later or earlier.
+fn shifted(day: &str, minutes: i64) -> Option<(String, i64)> {
+    let (days, rest) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
+    let day = match days {
+        -1 => before(day)?,
+        0 => day.to_owned(),
+        _ => later(day, 0, days)?,
+    };
+    Some((day, rest))
+}
+
+/// The date before.
+fn before(text: &str) -> Option<String> {
+    let (year, month, day) = date(text)?;
+    let (year, month, day) = match (month, day) {
+        (1, 1) => (year - 1, 12, 31),
+        (month, 1) => (year, month - 1, days(year, month - 1)),
+        (month, day) => (year, month, day - 1),
+    };
+    (year >= 1).then(|| format!("{year:04}-{month:02}-{day:02}"))
+}
+
+/// A moment that is written with its distance from UTC, as `2024-01-31 12:00:00+00`; every setting reads it alike.
+pub(crate) fn instant(text: &str) -> Option<String> {
+    let (local, minutes) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let at = text.rfind(['+', '-']).filter(|at| *at > 10)?;
+            let (local, offset) = text.split_at(at);
+            let (sign, offset) = offset.split_at(1);
+            let number = |s: &str| (s.len() == 2).then(|| s.parse::<i64>().ok()).flatten();
+            let minutes = match offset.split_once(':') {
+                Some((hours, minutes)) => number(hours)? * 60 + number(minutes).filter(|m| *m < 60)?,
+                None => number(offset)? * 60,
+            };
+            (local, if sign == "-" { -minutes } else { minutes })
+        }
+    };
+    // What PostgreSQL takes for a distance; with a time of day, so that no part of a date is taken for one.
+    if minutes.abs() > 15 * 60 || !local.contains(':') {
+        return None;
+    }
+    let (day, (hour, minute, second)) = moment(local)?;
+    let (day, rest) = shifted(day, i64::from(hour * 60 + minute) - minutes)?;
+    Some(format!("{day} {:02}:{:02}:{second:02}+00", rest / 60, rest % 60))
+}
+
 /// Zones in which some day is no stretch of time.
 const SET_BACK_ACROSS_MIDNIGHT: &[&str] = &[
     "America/Adak",
@@ -120,6 +167,23 @@ mod tests {
         }
         assert_eq!(moment("2024-05-05 10:00:00"), Some(("2024-05-05", (10, 0, 0))));
         assert_eq!(moment("2024-05-05 10:00:00+02"), None);
+    }
+
+    #[test]
+    fn moments_with_a_distance_from_utc() {
+        for (text, expected) in [
+            ("2024-03-05 00:00+09", Some("2024-03-04 15:00:00+00")),
+            ("2024-02-28 23:30:15-01:30", Some("2024-02-29 01:00:15+00")),
+            ("2024-01-01 00:00:00+00:30", Some("2023-12-31 23:30:00+00")),
+            ("2024-01-01T00:00:00Z", Some("2024-01-01 00:00:00+00")),
+            ("2024-01-01 00:00:00", None),
+            ("2024-01-01-05", None),
+            ("2024-01-01 00:00:00.5+00", None),
+            ("2024-01-01 00:00+16", None),
+            ("2024-01-01 00:00 Europe/Berlin", None),
+        ] {
+            assert_eq!(instant(text).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -15,13 +15,16 @@ mod canonical;
 mod classes;
 mod comparisons;
 mod conditions;
+mod conjunctions;
 mod exists;
 mod first_rows;
 mod frames;
 mod grouping;
 mod groups;
+mod idioms;
 mod joins;
 mod literals;
+mod operators;
 mod ranges;
 mod self_joins;
 mod sets;
@@ -159,6 +162,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.joined_to_itself(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))
+            .or_else(|| self.greatest_of(site))
             .or_else(|| self.spared(site))
             .or_else(|| self.hoisted(site))
             .or_else(|| self.merged_exists(site))

@@ -80,6 +80,11 @@ impl Scope<'_> {
                     if known { named("text") } else { None }
                 }
                 ("date", [_]) => named("date"),
+                ("timezone", [_, time]) => match self.type_of(time)?.as_str() {
+                    "timestamptz" => named("timestamp"),
+                    "timestamp" => named("timestamptz"),
+                    _ => None,
+                },
                 ("date_trunc", [_, time]) => self.type_of(time).filter(|t| t.starts_with("timestamp")),
                 _ => None,
             },

@@ -48,9 +48,32 @@ pub(crate) fn coalesce_compared(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> 
     })
 }
 
+/// `COALESCE(column, k) <> v` of texts.
+fn coalesce_differs(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+    let (Expr::Coalesce(list), Expr::Constant(Constant::Text(value))) = (left, right) else { return None };
+    let [inner @ Expr::Column(_), Expr::Constant(Constant::Text(default))] = list.as_slice() else {
+        return None;
+    };
+    // Of a collation that takes texts for one, those that are written differently may be equal.
+    let plain =
+        matches!(scope.type_of(inner).as_deref(), Some("text" | "varchar")) && scope.equal_is_same(inner);
+    if name != "<>" || !plain || scope.facts.users.operators.contains("<>") {
+        return None;
+    }
+    let compared = binary(name, inner.clone(), right.clone());
+    Some(if default == value {
+        compared
+    } else {
+        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
+    })
+}
+
 /// `COALESCE(column, k) < v` of whole numbers: what it is for NULL is known.
 pub(super) fn coalesce_less(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
     let Expr::Operator { name, left: Some(left), right } = expr else { return None };
+    if let Some(new) = coalesce_differs(scope, name, left, right) {
+        return Some(new);
+    }
     let (Expr::Coalesce(list), Expr::Constant(Constant::Integer(bound))) = (&**left, &**right) else {
         return None;
     };

@@ -6,18 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use super::super::calendar;
 use super::super::facts::{Proofs, Scope, type_text};
 use super::super::reading::{all_of, any_of, binary, equal, split_and, split_or};
-use super::super::rules::{bare_column, count_to_exists, native_type};
+use super::super::rules::count_to_exists;
 use super::super::tree::{
     Body, Call, Column, Constant, Distinct, Expr, From, LikeKind, Query, Select, Truth,
 };
 use super::comparisons::{
-    absorbed, beginning, coalesce_compared, coalesce_less, is_list_of, listed, lists, member, row_comparison,
+    absorbed, coalesce_compared, coalesce_less, is_list_of, listed, lists, member, row_comparison,
     values_list,
 };
-use super::literals::{as_value, later_literal, literal};
+use super::literals::as_value;
 
 /// Simplifies everything at a level; levels within were simplified before.
 pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Proofs) {
@@ -47,6 +46,7 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
     filter.retain(|e| *e != truth(true));
     super::ranges::merge(scope, &mut filter);
     super::ranges::from_a_bound(scope, &mut filter);
+    super::conjunctions::merge(scope, &mut filter, work.used);
     select.filter = filter;
     work.known = BTreeSet::new();
     for item in &mut select.from {
@@ -107,6 +107,7 @@ impl Simplify<'_, '_, '_> {
                 }
                 parts.retain(|e| *e != truth(true));
                 super::ranges::from_a_bound(self.scope, &mut parts);
+                super::conjunctions::merge(self.scope, &mut parts, self.used);
                 *expr = if parts.contains(&truth(false)) { truth(false) } else { all_of(parts) };
             }
             Expr::Or(list) => {
@@ -121,7 +122,7 @@ impl Simplify<'_, '_, '_> {
                 *expr = if parts.contains(&truth(true)) || self.is_certain(&parts) {
                     truth(true)
                 } else {
-                    any_of(lists(self.scope, absorbed(parts)))
+                    super::conjunctions::factored(self.scope, lists(self.scope, absorbed(parts)))
                 };
             }
             Expr::Is { inner, test: Truth::True } => {
@@ -261,6 +262,11 @@ impl Simplify<'_, '_, '_> {
                     self.value(expr);
                 }
             }
+        }
+        if let Some(new) = self.only_true(expr) {
+            *expr = new;
+            self.condition(expr);
+            return;
         }
         if let Some((others, proofs)) = super::super::checks::others(self.scope, expr) {
             self.used.extend(proofs);
@@ -409,6 +415,9 @@ impl Simplify<'_, '_, '_> {
     fn once(&mut self, expr: &Expr) -> Option<Expr> {
         if let Some(exists) = count_to_exists::exists(self.scope, expr) {
             return Some(exists);
+        }
+        if let Some(new) = self.idiom(expr) {
+            return Some(new);
         }
         Some(match expr {
             Expr::And(list) => {
@@ -601,91 +610,5 @@ impl Simplify<'_, '_, '_> {
             }),
             _ => false,
         }
-    }
-
-    fn operator(&mut self, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
-        if let Some(new) = native_type::native(self.scope, name, left, right)
-            .or_else(|| bare_column::bare(self.scope, name, left, right))
-        {
-            return Some(new);
-        }
-        if !matches!(name, "=" | "<>" | "<" | "<=" | ">" | ">=" | "+" | "-")
-            || !self.scope.facts.users.operators.is_empty()
-        {
-            return None;
-        }
-        if let (Expr::Row(left), Expr::Row(right), "=") = (left, right, name)
-            && left.len() == right.len()
-        {
-            let parts = left.iter().zip(right).map(|(l, r)| equal(l.clone(), r.clone())).collect();
-            return Some(all_of(parts));
-        }
-        let zone = self.scope.facts.snapshot.setting("TimeZone").unwrap_or_default();
-        if let Some(day) = later_literal(name, left, right, calendar::is_fixed(zone)) {
-            return Some(day);
-        }
-        if let (Expr::Constant(Constant::Integer(a)), Expr::Constant(Constant::Integer(b))) = (left, right) {
-            let result = match name {
-                "+" => a.checked_add(*b),
-                "-" => a.checked_sub(*b),
-                "=" => return Some(truth(a == b)),
-                "<>" => return Some(truth(a != b)),
-                "<" => return Some(truth(a < b)),
-                "<=" => return Some(truth(a <= b)),
-                ">" => return Some(truth(a > b)),
-                _ => return Some(truth(a >= b)),
-            };
-            return result
-                .filter(|r| i32::try_from(*r).is_ok())
-                .map(|r| Expr::Constant(Constant::Integer(r)));
-        }
-        if matches!(name, "+" | "-") {
-            return None;
-        }
-        if let (Expr::Constant(Constant::Boolean(truth)), "=" | "<>") = (right, name)
-            && self.scope.type_of(left).as_deref() == Some("bool")
-        {
-            let same = *truth == (name == "=");
-            return Some(if same { left.clone() } else { Expr::Not(Box::new(left.clone())) });
-        }
-        if name == "="
-            && let Some(like) = beginning(self.scope, left, right)
-        {
-            return Some(like);
-        }
-        // The constant stands on the right.
-        let constant = |e: &Expr| e.columns().is_empty() && !e.has_query();
-        if constant(left) && !constant(right) {
-            let flipped = crate::predicate::commuted(name).unwrap_or(name);
-            return Some(binary(flipped, right.clone(), left.clone()));
-        }
-        let own = self.scope.type_of(left);
-        if let Some(own) = own.as_deref() {
-            if matches!(own, "int2" | "int4" | "int8")
-                && let Expr::Constant(Constant::Integer(n)) = right
-            {
-                match name {
-                    ">" => {
-                        return Some(binary(
-                            ">=",
-                            left.clone(),
-                            Expr::Constant(Constant::Integer(n.checked_add(1)?)),
-                        ));
-                    }
-                    "<" => {
-                        return Some(binary(
-                            "<=",
-                            left.clone(),
-                            Expr::Constant(Constant::Integer(n.checked_sub(1)?)),
-                        ));
-                    }
-                    _ => {}
-                }
-            }
-            if let Some(new) = literal(own, right) {
-                return Some(binary(name, left.clone(), new));
-            }
-        }
-        None
     }
 }

@@ -14,6 +14,12 @@ pub(super) fn literal(own: &str, value: &Expr) -> Option<Expr> {
                 (number.to_string() == *text).then(|| Expr::Constant(Constant::Integer(i64::from(number))))
             }
             Expr::Constant(Constant::Text(text))
+                if own == "timestamptz" && calendar::instant(text).is_some() =>
+            {
+                let written = calendar::instant(text).filter(|written| written != text)?;
+                Some(Expr::Constant(Constant::Text(written)))
+            }
+            Expr::Constant(Constant::Text(text))
                 if own.starts_with("timestamp") && text.ends_with(" 00:00:00") =>
             {
                 let date = text.trim_end_matches(" 00:00:00");
@@ -37,6 +43,18 @@ pub(super) fn literal(own: &str, value: &Expr) -> Option<Expr> {
     let same = to == own || (own == "varchar" && to == "text");
     let midnight = own.starts_with("timestamp") && to == "date" && is_iso_date(text);
     (same || midnight).then(|| Expr::Constant(Constant::Text(text.clone())))
+}
+
+/// Of days `<= '2024-01-31'` is `< '2024-02-01'`, and `> '2024-01-31'` is `>= '2024-02-01'`.
+pub(super) fn moved_bound(own: &str, name: &str, value: &Expr) -> Option<(&'static str, Expr)> {
+    let Expr::Constant(Constant::Text(text)) = value else { return None };
+    let moved = match name {
+        "<=" => "<",
+        ">" => ">=",
+        _ => return None,
+    };
+    let next = calendar::later(text, 0, 1).filter(|_| own == "date")?;
+    Some((moved, Expr::Constant(Constant::Text(next))))
 }
 
 /// What a subquery lists, as a value of its own: a literal or parameter without a type is a text there, whatever it is

@@ -36,6 +36,42 @@ pub(crate) fn proved_range(scope: &Scope<'_>, condition: &Expr) -> Option<(Vec<E
 struct Cut<'e> {
     unit: &'static str,
     column: &'e Expr,
+    of: Of,
+}
+
+/// What of a column is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// The column itself.
+    Itself,
+    /// `day::timestamp`: the midnight at which the day begins.
+    Midnight,
+    /// `moment AT TIME ZONE 'UTC'`: what clocks that never change showed.
+    Utc,
+}
+
+/// A column of times, or one of days or moments as local times.
+fn local(expr: &Expr) -> Option<(&Expr, Of)> {
+    match expr {
+        Expr::Column(_) => Some((expr, Of::Itself)),
+        Expr::Cast { inner, to }
+            if to.simple() == Some("timestamp")
+                && to.modifiers.is_empty()
+                && matches!(**inner, Expr::Column(_)) =>
+        {
+            Some((inner, Of::Midnight))
+        }
+        Expr::Call(call) if call.schema.is_none() && call.name == "timezone" => match call.args.as_slice() {
+            [zone, moment @ Expr::Column(_)] if is_utc(zone) => Some((moment, Of::Utc)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a zone is the one that moments are written in with `+00`.
+pub(crate) fn is_utc(zone: &Expr) -> bool {
+    matches!(zone, Expr::Constant(Constant::Text(name)) if calendar::is_fixed(name) && !name.contains("GMT"))
 }
 
 fn find(level: &Level<'_, '_>) -> Vec<Found> {
@@ -54,6 +90,9 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
 fn range(scope: &Scope<'_>, condition: &Expr) -> Option<(Vec<Expr>, Vec<Condition>)> {
     match condition {
         Expr::Operator { name, left: Some(left), right } => {
+            if let Some((left, right)) = cut_in_zone(left, right) {
+                return range(scope, &binary(name, left, right));
+            }
             if let Some(cut) = cut(left) {
                 return compared(scope, &cut, name, right);
             }
@@ -75,20 +114,39 @@ fn range(scope: &Scope<'_>, condition: &Expr) -> Option<(Vec<Expr>, Vec<Conditio
     }
 }
 
+/// `date_trunc('day', moment, 'UTC') = '2024-01-31 00:00+00'` as the same of the local times of that zone.
+fn cut_in_zone(left: &Expr, right: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::Call(call) = left else { return None };
+    let [unit, moment, zone] = call.args.as_slice() else { return None };
+    let Expr::Constant(Constant::Text(text)) = right else { return None };
+    if call.schema.is_some() || call.name != "date_trunc" || !is_utc(zone) {
+        return None;
+    }
+    let written = calendar::instant(text)?;
+    let clock = Expr::Call(Box::new(Call::new("timezone", vec![zone.clone(), moment.clone()])));
+    let cut = Expr::Call(Box::new(Call { args: vec![unit.clone(), clock], ..(**call).clone() }));
+    Some((cut, Expr::Constant(Constant::Text(written.trim_end_matches("+00").to_owned()))))
+}
+
 /// `column::date`, `date(column)`, `date_trunc('unit', column)`.
 fn cut(expr: &Expr) -> Option<Cut<'_>> {
     match expr {
-        Expr::Cast { inner, to } if to.simple() == Some("date") && matches!(**inner, Expr::Column(_)) => {
-            Some(Cut { unit: "date", column: inner })
+        Expr::Cast { inner, to } if to.simple() == Some("date") => {
+            let (column, of) = local(inner)?;
+            Some(Cut { unit: "date", column, of })
         }
         Expr::Call(call) if call.schema.is_none() && call.over.is_none() => {
             match (call.name.as_str(), call.args.as_slice()) {
-                ("date", [column @ Expr::Column(_)]) => Some(Cut { unit: "date", column }),
-                ("date_trunc", [Expr::Constant(Constant::Text(unit)), column @ Expr::Column(_)]) => {
+                ("date", [of]) => {
+                    let (column, of) = local(of)?;
+                    Some(Cut { unit: "date", column, of })
+                }
+                ("date_trunc", [Expr::Constant(Constant::Text(unit)), of]) => {
+                    let (column, of) = local(of)?;
                     let unit = ["hour", "day", "week", "month", "quarter", "year"]
                         .into_iter()
                         .find(|u| unit == u)?;
-                    Some(Cut { unit, column })
+                    Some(Cut { unit, column, of })
                 }
                 _ => None,
             }
@@ -106,11 +164,15 @@ fn compared(
 ) -> Option<(Vec<Expr>, Vec<Condition>)> {
     let Expr::Column(column) = cut.column else { return None };
     let type_name = scope.type_of(cut.column)?;
-    let zoned = match type_name.as_str() {
-        "timestamp" => false,
-        "timestamptz" => true,
+    let zoned = match (type_name.as_str(), cut.of) {
+        ("timestamp", Of::Itself) | ("date", Of::Midnight) | ("timestamptz", Of::Utc) => false,
+        ("timestamptz", Of::Itself) => true,
         _ => return None,
     };
+    let shadowed = |name: &str| scope.facts.users.is_of_user(&Call::new(name, Vec::new()));
+    if cut.of != Of::Itself && (shadowed("timezone") || shadowed("date_trunc") || shadowed("date")) {
+        return None;
+    }
     // A value that depends on the row would be no bound.
     if value.columns().iter().any(|c| c.source == column.source) || !scope.is_repeatable(value) {
         return None;
@@ -124,6 +186,9 @@ fn compared(
     }
     if let Some(range) = literal_range(cut, operator, value) {
         return Some((range, conditions));
+    }
+    if cut.of != Of::Itself {
+        return None;
     }
     // A midnight that clocks leave out, and an hour of which they leave out a part, are no starts to count from.
     let zone = scope.facts.snapshot.setting("TimeZone").unwrap_or("unknown");
@@ -209,8 +274,7 @@ fn literal_range(cut: &Cut<'_>, operator: &str, value: &Expr) -> Option<Vec<Expr
         "year" => calendar::later(day, 12, 0),
         _ => calendar::later(day, 0, 1),
     }?;
-    let literal = |text: &str| cast(Expr::Constant(Constant::Text(text.to_owned())), "date");
-    let at = |operator: &str, bound: &str| binary(operator, cut.column.clone(), literal(bound));
+    let at = |operator: &str, bound: &str| binary(operator, cut.column.clone(), midnight(cut.of, bound));
     Some(match operator {
         "=" => vec![at(">=", day), at("<", &next)],
         ">=" => vec![at(">=", day)],
@@ -219,6 +283,14 @@ fn literal_range(cut: &Cut<'_>, operator: &str, value: &Expr) -> Option<Vec<Expr
         ">" => vec![at(">=", &next)],
         _ => return None,
     })
+}
+
+/// The beginning of a day as a bound.
+fn midnight(of: Of, day: &str) -> Expr {
+    match of {
+        Of::Utc => Expr::Constant(Constant::Text(format!("{day} 00:00:00+00"))),
+        _ => cast(Expr::Constant(Constant::Text(day.to_owned())), "date"),
+    }
 }
 
 /// Whether a literal is visibly the start of a unit.
@@ -267,19 +339,23 @@ fn finite(value: &Expr, conditions: &mut Vec<Condition>) -> Option<()> {
 fn year(scope: &Scope<'_>, left: &Expr, operator: &str, right: &Expr) -> Option<(Vec<Expr>, Vec<Condition>)> {
     let Expr::Call(call) = left else { return None };
     let of_year = call.schema.is_none() && matches!(call.name.as_str(), "extract" | "date_part");
-    let [Expr::Constant(Constant::Text(field)), column @ Expr::Column(_)] = call.args.as_slice() else {
-        return None;
-    };
+    let [Expr::Constant(Constant::Text(field)), time] = call.args.as_slice() else { return None };
+    let (column, of) = local(time)?;
     let Expr::Constant(Constant::Integer(year @ 1..=9998)) = right else { return None };
     if !of_year || field != "year" {
         return None;
     }
-    let zoned = match scope.type_of(column).as_deref() {
-        Some("timestamp" | "date") => false,
-        Some("timestamptz") => true,
+    let zoned = match (scope.type_of(column).as_deref(), of) {
+        (Some("timestamp" | "date"), Of::Itself) | (Some("date"), Of::Midnight) => false,
+        (Some("timestamptz"), Of::Utc) => false,
+        (Some("timestamptz"), Of::Itself) => true,
         _ => return None,
     };
-    let start = |year: i64| cast(Expr::Constant(Constant::Text(format!("{year:04}-01-01"))), "date");
+    let shadowed = |name: &str| scope.facts.users.is_of_user(&Call::new(name, Vec::new()));
+    if shadowed("timezone") || shadowed("extract") || shadowed("date_part") {
+        return None;
+    }
+    let start = |year: i64| midnight(of, &format!("{year:04}-01-01"));
     let at = |operator: &str, bound: Expr| binary(operator, column.clone(), bound);
     let range = match operator {
         "=" => vec![at(">=", start(*year)), at("<", start(year + 1))],
