@@ -110,7 +110,7 @@ fn pairs_of_a_mill_are_judged_as_well() {
 #[test]
 fn pairs_of_engineers_are_judged_as_well() {
     let (mut valid, mut not_proved) = (Vec::new(), Vec::new());
-    for (schema, at_least) in [("rail", 101), ("ledger", 50)] {
+    for (schema, at_least) in [("rail", 124), ("ledger", 64)] {
         let (proved, open) = judged_of("engineers/", schema, "wrong");
         assert!(proved.is_empty(), "{proved:#?}");
         assert!(open.len() >= at_least, "{}", open.len());
@@ -119,5 +119,5 @@ fn pairs_of_engineers_are_judged_as_well() {
         not_proved.extend(open);
     }
     let share = valid.len() as f64 / (valid.len() + not_proved.len()) as f64;
-    assert!(share >= 0.77, "{:.0} %: {not_proved:#?}", 100.0 * share);
+    assert!(share >= 0.9, "{:.0} %: {not_proved:#?}", 100.0 * share);
 }

@@ -16,18 +16,22 @@ mod classes;
 mod comparisons;
 mod conditions;
 mod conjunctions;
+mod cuts;
 mod exists;
 mod first_rows;
 mod frames;
 mod grouping;
+mod grouping_sets;
 mod groups;
 mod idioms;
 mod joins;
 mod literals;
 mod operators;
 mod ranges;
+mod running;
 mod self_joins;
 mod sets;
+mod top_rows;
 mod windows;
 
 use std::collections::BTreeSet;
@@ -56,6 +60,16 @@ enum Role {
     Rows,
 }
 
+/// What first rows become. What is a subquery of one row for one pair is a join without an earlier row for another, and
+/// neither form is made of the other wherever it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// The first row is looked up by itself.
+    Subqueries,
+    /// The first row is one before which there is none.
+    Rows,
+}
+
 /// How many steps a query may take: far more than any needs.
 const MAX_STEPS: usize = 300;
 
@@ -63,6 +77,9 @@ pub(crate) struct Normalizer<'f, 'a> {
     facts: &'f Facts<'a>,
     /// What the steps rest on.
     pub used: Proofs,
+    style: Style,
+    /// Whether the order of the statement's rows counts.
+    order_is_asked: bool,
     /// Whether an aggregate, a window or an array depends on the order in which it sees rows.
     order_counts: bool,
 }
@@ -74,16 +91,18 @@ struct Site<'s, 'a> {
 }
 
 impl<'f, 'a> Normalizer<'f, 'a> {
-    pub fn new(facts: &'f Facts<'a>) -> Self {
-        Self { facts, used: Proofs::new(), order_counts: false }
+    pub fn new(facts: &'f Facts<'a>, style: Style, order_is_asked: bool) -> Self {
+        Self { facts, used: Proofs::new(), style, order_is_asked, order_counts: false }
     }
 
     /// The normal form, or why there is none.
     pub fn normal_form(&mut self, root: &Query) -> Result<Query, String> {
-        if let Some(reason) = super::restrictions::of_statement(root) {
+        let mut root = root.clone();
+        grouping_sets::expand(&Scope::new(self.facts, &root), &mut root);
+        if let Some(reason) = super::restrictions::of_statement(&root) {
             return Err(reason.into());
         }
-        let mut root = root.clone();
+        grouping_sets::type_nulls(&Scope::new(self.facts, &root), &mut root);
         let scope = Scope::new(self.facts, &root);
         if scope.volatility(&root) == Volatility::Volatile {
             return Err("it calls a function that may give something else each time".into());
@@ -160,6 +179,8 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.unused_outer(site))
             .or_else(|| self.merged_subquery(site))
             .or_else(|| self.joined_to_itself(site))
+            .or_else(|| self.cuts(site))
+            .or_else(|| self.top_rows(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))
             .or_else(|| self.greatest_of(site))
@@ -184,7 +205,8 @@ impl<'f, 'a> Normalizer<'f, 'a> {
         let query = site.level.query;
         let cut = query.limit.is_some() || query.offset.is_some();
         let distinct_on = matches!(query.select().map(|s| &s.distinct), Some(Distinct::On(_)));
-        if query.order.is_empty() || cut || site.role == Role::Root || distinct_on {
+        let seen = site.role == Role::Root && self.order_is_asked;
+        if query.order.is_empty() || cut || seen || distinct_on {
             return None;
         }
         if site.role == Role::Rows && self.order_counts {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::facts::{Proofs, Scope};
-use super::normal_form::Normalizer;
+use super::normal_form::{Normalizer, Style};
 use super::tree::{Body, Query};
 use super::{RewriteError, Rewriter};
 
@@ -39,16 +39,18 @@ impl Rewriter<'_> {
         if before.output_names() != after.output_names() || !self.same_types(&before, &after) {
             return Ok(None);
         }
-        let Some(mut first) = self.forms(&before) else { return Ok(None) };
-        let Some(mut second) = self.forms(&after) else { return Ok(None) };
+        // Where the first text asks for no order, the second one may give any.
+        let asked = !before.order.is_empty();
+        let Some(mut first) = self.forms(&before, asked) else { return Ok(None) };
+        let Some(mut second) = self.forms(&after, asked) else { return Ok(None) };
         if let Some(proof) = meet(&first, &second) {
             return Ok(Some(proof));
         }
-        self.widen(&before, &mut first);
+        self.widen(&before, &mut first, asked);
         if let Some(proof) = meet(&first, &second) {
             return Ok(Some(proof));
         }
-        self.widen(&after, &mut second);
+        self.widen(&after, &mut second, asked);
         Ok(meet(&first, &second))
     }
 
@@ -63,14 +65,19 @@ impl Rewriter<'_> {
         }
     }
 
-    fn forms(&self, root: &Query) -> Option<Forms> {
-        let mut normalizer = Normalizer::new(&self.facts);
-        let form = normalizer.normal_form(root).ok()?;
-        Some(Forms { reached: vec![(form, normalizer.used, Vec::new())] })
+    fn forms(&self, root: &Query, asked: bool) -> Option<Forms> {
+        let mut reached = Vec::new();
+        for style in [Style::Subqueries, Style::Rows] {
+            let mut normalizer = Normalizer::new(&self.facts, style, asked);
+            if let Ok(form) = normalizer.normal_form(root) {
+                reached.push((form, normalizer.used, Vec::new()));
+            }
+        }
+        (!reached.is_empty()).then_some(Forms { reached })
     }
 
     /// Adds the forms of what proved rules make of a statement.
-    fn widen(&self, root: &Query, forms: &mut Forms) {
+    fn widen(&self, root: &Query, forms: &mut Forms, asked: bool) {
         let mut seen: BTreeSet<Query> = BTreeSet::new();
         let mut at = vec![(root.clone(), Proofs::new(), Vec::new())];
         for _ in 0..2 {
@@ -95,7 +102,7 @@ impl Rewriter<'_> {
                     }
                     let mut rules: Vec<&'static str> = rules.clone();
                     rules.push(rule.id);
-                    let mut normalizer = Normalizer::new(&self.facts);
+                    let mut normalizer = Normalizer::new(&self.facts, Style::Subqueries, asked);
                     if let Ok(form) = normalizer.normal_form(&new) {
                         let mut all = proofs.clone();
                         all.extend(normalizer.used);

@@ -9,11 +9,20 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use super::super::tree::{Body, Expr, From, JoinKind, Query};
+use super::super::tree::{Body, Column, Expr, From, JoinKind, Output, Query};
 
 /// The query with canonical names and orders.
 pub(super) fn canonical(mut root: Query) -> Query {
     sort(&mut root);
+    // Names that were chosen must not decide which source is which.
+    order_lists(&mut root, &|e| {
+        let mut bare = e.clone();
+        super::super::level::substitute(&mut bare, &|c| {
+            Some(Expr::Column(Column { source: String::new(), name: c.name.clone() }))
+        });
+        bare
+    });
+    by_position(&mut root);
     let mut colors: BTreeMap<String, u64> = BTreeMap::new();
     root.levels(&mut |query| {
         if let Some(select) = query.select() {
@@ -41,11 +50,41 @@ pub(super) fn canonical(mut root: Query) -> Query {
     let names: BTreeMap<String, String> =
         ranked.into_iter().enumerate().map(|(n, (_, _, alias))| (alias, format!("s{n:03}"))).collect();
     root.rename(&names);
+    order_lists(&mut root, &Expr::clone);
     by_position(&mut root);
     // Sorting after naming moves what names decide; a second time settles what that moved.
     sort(&mut root);
     sort(&mut root);
     root
+}
+
+/// The lists of subqueries in `FROM` in an order of their own, which nobody sees.
+fn order_lists(root: &mut Query, key: &dyn Fn(&Expr) -> Expr) {
+    fn within(item: &mut From, key: &dyn Fn(&Expr) -> Expr) {
+        match item {
+            From::Derived(derived) => {
+                let Some(select) = derived.query.select_mut() else { return };
+                if select.outputs.len() != derived.columns.len() {
+                    return;
+                }
+                let listed =
+                    std::mem::take(&mut select.outputs).into_iter().zip(std::mem::take(&mut derived.columns));
+                let mut listed: Vec<(Output, String)> = listed.collect();
+                listed.sort_by_cached_key(|(output, _)| key(&output.expr));
+                (select.outputs, derived.columns) = listed.into_iter().unzip();
+            }
+            From::Join(join) => {
+                within(&mut join.left, key);
+                within(&mut join.right, key);
+            }
+            _ => {}
+        }
+    }
+    root.levels_inside_out(&mut |query| {
+        if let Body::Select(select) = &mut query.body {
+            select.from.iter_mut().for_each(|item| within(item, key));
+        }
+    });
 }
 
 /// Columns of subqueries by their positions, because their names are chosen.

@@ -192,6 +192,33 @@ fn simple(query: &Query, select: &Select) -> bool {
         && !select.outputs.iter().any(|o| has_window(&o.expr) || o.expr.has_query())
 }
 
+/// Whether comparing values of an expression orders them as `ORDER BY` does, and equal ones are peers.
+pub(super) fn has_one_order(scope: &Scope<'_>, expr: &Expr) -> bool {
+    scope.is_deterministic(expr)
+        && scope.type_of(expr).is_some_and(|name| {
+            matches!(
+                name.as_str(),
+                "int2"
+                    | "int4"
+                    | "int8"
+                    | "numeric"
+                    | "float4"
+                    | "float8"
+                    | "text"
+                    | "varchar"
+                    | "bpchar"
+                    | "date"
+                    | "timestamp"
+                    | "timestamptz"
+                    | "time"
+                    | "interval"
+                    | "uuid"
+                    | "bool"
+                    | "oid"
+            )
+        })
+}
+
 /// Whether two expressions are compared in one order, which is that of `max()` and `min()`.
 fn of_one_order(scope: &Scope<'_>, one: &Expr, other: &Expr) -> bool {
     let Some(kind) = scope.type_of(one) else { return false };

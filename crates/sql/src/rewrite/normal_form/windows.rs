@@ -98,7 +98,9 @@ impl Normalizer<'_, '_> {
             .or_else(|| self.constant_parts(site))
             .or_else(|| self.first_rank(site))
             .or_else(|| self.merged_windows(site))
+            .or_else(|| self.distinct_parts(site))
             .or_else(|| self.whole_parts(site))
+            .or_else(|| self.running(site))
     }
 
     /// `DISTINCT ON` keeps the row with number one of each part.
