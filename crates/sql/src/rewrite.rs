@@ -18,6 +18,8 @@ mod fixture;
 mod functions;
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod law_tests;
 mod level;
 mod normal_form;
 mod proof;

@@ -1,6 +1,6 @@
 //! Snapshots for tests, from the DDL that a server would be given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{TimeZone as _, Utc};
 use model::change::{IndexDefinition, IndexKey};
@@ -65,7 +65,8 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
     };
     set(&mut snapshot, "TimeZone", "Europe/Berlin");
     let mut domains: BTreeMap<String, String> = BTreeMap::new();
-    let mut enums: BTreeSet<String> = BTreeSet::new();
+    // Types of the user's, by their category.
+    let mut types: BTreeMap<String, char> = BTreeMap::new();
     let parsed = pg_query::parse(ddl, pg_query::ParserOptions::DEFAULT).unwrap().protobuf;
     for statement in parsed.stmts {
         let node = statement.stmt.unwrap().node.unwrap();
@@ -87,7 +88,7 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                 for element in &create.table_elts {
                     match element.node.as_ref().unwrap() {
                         NodeEnum::ColumnDef(definition) => {
-                            column(&mut snapshot, &table, definition, &domains, &enums)
+                            column(&mut snapshot, &table, definition, &domains, &types)
                         }
                         NodeEnum::Constraint(clause) => constraint(&mut snapshot, &table, clause, None),
                         other => panic!("{other:?}"),
@@ -123,10 +124,12 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                     snapshot.indexes.last_mut().unwrap().definition.predicate = Some("true".into());
                 }
             }
-            NodeEnum::CreateEnumStmt(created) => {
-                enums.extend(created.type_name.last().and_then(string));
+            NodeEnum::CompositeTypeStmt(created) => {
+                types.extend(created.typevar.as_ref().map(|name| (name.relname.clone(), 'C')));
             }
-            NodeEnum::CompositeTypeStmt(_) => {}
+            NodeEnum::CreateEnumStmt(created) => {
+                types.extend(created.type_name.last().and_then(string).map(|name| (name, 'E')));
+            }
             NodeEnum::CreateDomainStmt(domain) => {
                 let name = string(domain.domainname.last().unwrap()).unwrap();
                 let base = string(domain.type_name.as_ref().unwrap().names.last().unwrap()).unwrap();
@@ -195,7 +198,7 @@ fn column(
     table: &QualifiedName,
     definition: &ColumnDef,
     domains: &BTreeMap<String, String>,
-    enums: &BTreeSet<String>,
+    types: &BTreeMap<String, char>,
 ) {
     let type_name = definition.type_name.as_ref().unwrap();
     let mut base = string(type_name.names.last().unwrap()).unwrap();
@@ -212,12 +215,12 @@ fn column(
         type_name: base.clone(),
         type_category: match base.as_str() {
             "text" | "varchar" | "bpchar" => 'S',
-            name if enums.contains(name) => 'E',
+            name if types.contains_key(name) => types[name],
             _ => 'U',
         },
         has_btree_opclass: base != "json",
         base_type: QualifiedName::new(
-            if enums.contains(&base) || base == "place" { "public" } else { "pg_catalog" },
+            if types.contains_key(&base) || base == "place" { "public" } else { "pg_catalog" },
             base,
         ),
         type_length: 8,

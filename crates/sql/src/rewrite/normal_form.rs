@@ -11,7 +11,9 @@
 
 mod aggregates;
 mod alternatives;
+mod asked;
 mod canonical;
+mod choices;
 mod classes;
 mod comparisons;
 mod conditions;
@@ -32,6 +34,7 @@ mod running;
 mod self_joins;
 mod sets;
 mod top_rows;
+mod unions;
 mod windows;
 
 use std::collections::BTreeSet;
@@ -180,6 +183,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.merged_subquery(site))
             .or_else(|| self.joined_to_itself(site))
             .or_else(|| self.cuts(site))
+            .or_else(|| self.selected_of_union(site))
+            .or_else(|| self.joined_values(site))
+            .or_else(|| self.asked(site))
             .or_else(|| self.top_rows(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))

@@ -1,6 +1,6 @@
 //! What arms of an OR say of each other.
 
-use super::super::reading::{all_of, split_and};
+use super::super::reading::{all_of, binary, split_and};
 use super::super::tree::{Constant, Expr, Truth};
 use super::conditions::Simplify;
 
@@ -65,6 +65,46 @@ impl Simplify<'_, '_, '_> {
         if let Some((at, other, distinct)) = found {
             parts[at] = distinct;
             parts.remove(other);
+        }
+        // Equal, or both NULL.
+        let found = parts.iter().enumerate().find_map(|(at, part)| {
+            let Expr::Operator { name, left: Some(left), right } = part else { return None };
+            let comparable = self.is_ordered(left) && self.scope.type_of(left) == self.scope.type_of(right);
+            if !comparable || !self.scope.is_scalar(left) || !self.scope.is_scalar(right) {
+                return None;
+            }
+            let null = |e: &Expr, negated| Expr::IsNull { inner: Box::new(e.clone()), negated };
+            let both = |one: Expr, other: Expr| {
+                parts.iter().position(|p| {
+                    matches!(p, Expr::And(list) if list.len() == 2 && list.contains(&one) && list.contains(&other))
+                })
+            };
+            let distinct = |negated| Expr::Distinct { left: left.clone(), right: right.clone(), negated };
+            match name.as_str() {
+                "=" => {
+                    let other = both(null(left, false), null(right, false))?;
+                    Some((vec![at, other], distinct(true)))
+                }
+                "<>" => {
+                    let apart = binary("<>", null(left, false), null(right, false));
+                    let turned = binary("<>", null(right, false), null(left, false));
+                    if let Some(other) = parts.iter().position(|p| *p == apart || *p == turned) {
+                        return Some((vec![at, other], distinct(false)));
+                    }
+                    let one = both(null(left, false), null(right, true))?;
+                    let two = both(null(left, true), null(right, false))?;
+                    Some((vec![at, one, two], distinct(false)))
+                }
+                _ => None,
+            }
+        });
+        if let Some((places, distinct)) = found {
+            let mut at = 0;
+            parts.retain(|_| {
+                at += 1;
+                !places.contains(&(at - 1))
+            });
+            parts.push(distinct);
         }
         // What is false or NULL is not true.
         let found = parts.iter().enumerate().find_map(|(at, part)| {

@@ -111,7 +111,7 @@ fn equated(condition: &Expr) -> Option<(&Expr, &Expr)> {
 }
 
 /// Whether two columns are the same value wherever they are equal, compared in the same way with others.
-fn same(scope: &Scope<'_>, a: &Column, b: &Column) -> bool {
+pub(super) fn same(scope: &Scope<'_>, a: &Column, b: &Column) -> bool {
     let (one, other) = (Expr::Column(a.clone()), Expr::Column(b.clone()));
     let type_name = scope.type_of(&one);
     let collated = matches!(type_name.as_deref(), Some("text" | "varchar" | "name"));

@@ -14,9 +14,46 @@ use super::conditions::truth;
 /// Reads conditions together that all have to be true.
 pub(super) fn merge(scope: &Scope<'_>, list: &mut Vec<Expr>, used: &mut Proofs) {
     common_values(scope, list);
-    while let Some(proofs) = part_of_span(scope, list) {
+    while let Some(proofs) = years(scope, list).or_else(|| part_of_span(scope, list)) {
         used.extend(proofs);
     }
+}
+
+/// `extract(year from t) BETWEEN 2022 AND 2023`. With one bound alone infinity, which has a year since 17, would count.
+fn years(scope: &Scope<'_>, list: &mut Vec<Expr>) -> Option<Proofs> {
+    let year = |e: &Expr, wanted: [&str; 2]| {
+        let Expr::Operator { name, left: Some(left), right } = e else { return None };
+        let equal = binary("=", (**left).clone(), (**right).clone());
+        let (column, field, number) = part(&equal)?;
+        let column = (field == "year" && wanted.contains(&name.as_str())).then_some(column)?;
+        // A year after one is at least the next.
+        let number = if matches!(name.as_str(), ">" | "<=") { number + 1 } else { number };
+        (1..=9999).contains(&number).then_some((column, number))
+    };
+    let (low, (column, from)) =
+        list.iter().enumerate().find_map(|(n, e)| Some((n, year(e, [">=", ">"])?)))?;
+    let (high, (_, to)) = list.iter().enumerate().find_map(|(n, e)| {
+        let found = year(e, ["<=", "<"])?;
+        (found.0 == column).then_some((n, found))
+    })?;
+    let zoned = match scope.type_of(&Expr::Column(column.clone())).as_deref() {
+        Some("date" | "timestamp") => false,
+        Some("timestamptz") => true,
+        _ => return None,
+    };
+    let shadowed = ["extract", "date_part"]
+        .into_iter()
+        .any(|name| scope.facts.users.is_of_user(&Call::new(name, Vec::new())));
+    if shadowed || !scope.facts.users.operators.is_empty() {
+        return None;
+    }
+    let proofs = clocks(scope, zoned).ok()?;
+    let at = |name: &str, year: i64| {
+        let text = format!("{year:04}-01-01");
+        binary(name, Expr::Column(column.clone()), Expr::Constant(Constant::Text(text)))
+    };
+    (list[low], list[high]) = (at(">=", from), at("<", to));
+    Some(if zoned { proofs } else { Proofs::new() })
 }
 
 /// Arms of an OR: what each of them asks is asked of all.

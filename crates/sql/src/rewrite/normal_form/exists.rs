@@ -104,6 +104,8 @@ impl Normalizer<'_, '_> {
             if joined || select.from.len() < 2 {
                 continue;
             }
+            let (own, more) = self.of_children(site, &table.alias, own);
+            let rest = [rest, more].concat();
             let alone = select_one(vec![item.clone()], own);
             let Some((columns, proofs)) = self.promised(site, &alone) else { continue };
             let mut changed = select.clone();
@@ -116,6 +118,53 @@ impl Normalizer<'_, '_> {
             return Some(site.level.with(changed));
         }
         None
+    }
+
+    /// Conditions on a parent that are ones on its child, once the columns that the child has stand there.
+    fn of_children(&self, site: &Site<'_, '_>, parent: &str, own: Vec<Expr>) -> (Vec<Expr>, Vec<Expr>) {
+        let scope = site.level.scope;
+        let pair = |condition: &Expr| {
+            let Expr::Operator { name, left: Some(left), right } = condition else { return None };
+            let (Expr::Column(left), Expr::Column(right)) = (&**left, &**right) else { return None };
+            let (theirs, child) = if left.source == parent { (left, right) } else { (right, left) };
+            let apart = name == "=" && theirs.source == parent && child.source != parent;
+            (apart && scope.table(&child.source).is_some()).then(|| (theirs.clone(), child.clone()))
+        };
+        // The child that is compared with most columns of the parent.
+        let pairs: Vec<(Column, Column)> = own.iter().filter_map(pair).collect();
+        let of = |source: &str| pairs.iter().filter(|(_, child)| child.source == source).count();
+        let inside: BTreeSet<String> = site
+            .level
+            .query
+            .select()
+            .map(Select::aliases)
+            .unwrap_or_default()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let Some((_, child)) = pairs
+            .iter()
+            .filter(|(_, child)| inside.contains(&child.source))
+            .max_by_key(|(_, child)| (of(&child.source), child.source.clone()))
+        else {
+            return (own, Vec::new());
+        };
+        let child = child.source.clone();
+        let (tied, rest): (Vec<Expr>, Vec<Expr>) =
+            own.iter().cloned().partition(|e| pair(e).is_some_and(|(_, c)| c.source == child));
+        let mut moved = Vec::new();
+        for mut condition in rest {
+            super::super::level::substitute(&mut condition, &|c| {
+                let (theirs, ours) =
+                    pairs.iter().find(|(theirs, ours)| theirs == c && ours.source == child)?;
+                super::classes::same(scope, theirs, ours).then(|| Expr::Column(ours.clone()))
+            });
+            if condition.sources().contains(parent) {
+                return (own, Vec::new());
+            }
+            moved.push(condition);
+        }
+        (tied, moved)
     }
 
     /// The child's columns, when a foreign key promises what a subquery looks for.

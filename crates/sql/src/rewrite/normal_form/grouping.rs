@@ -81,8 +81,8 @@ impl Normalizer<'_, '_> {
             && inner.distinct == Distinct::No
             && !derived.lateral
             && !inner.outputs.iter().any(|o| has_window(&o.expr) || o.expr.has_query());
-        let windows = select.outputs.iter().any(|o| has_window(&o.expr));
-        if !plain || windows || select.is_grouped() || select.distinct != Distinct::No {
+        // Windows of the level around are computed over the groups that are left, as its own would be.
+        if !plain || select.is_grouped() || select.distinct != Distinct::No {
             return None;
         }
         let nested = select.outputs.iter().map(|o| &o.expr).chain(&select.filter).any(Expr::has_query);

@@ -77,7 +77,7 @@ fn expanded(scope: &Scope<'_>, query: &Query, number: &mut usize) -> Option<Quer
     if !select.outputs.iter().all(|o| told(&o.expr)) || !select.having.iter().all(told) {
         return None;
     }
-    let aggregates = select.outputs.iter().any(|o| has_aggregate(&o.expr)) || !select.having.is_empty();
+    let aggregates = select.outputs.iter().any(|o| has_aggregate(&o.expr));
     if all.iter().any(Vec::is_empty) && !aggregates {
         return None;
     }

@@ -5,6 +5,7 @@ use super::super::level::select_one;
 use super::super::reading::{binary, equal};
 use super::super::tree::{Call, Constant, Distinct, Expr, LikeKind, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
+use super::comparisons::is_list_of;
 use super::conditions::{Simplify, truth};
 use super::joins::apart;
 use super::{Normalizer, Site};
@@ -31,6 +32,8 @@ impl Simplify<'_, '_, '_> {
             {
                 Some(Expr::Case { subject: subject.clone(), branches: branches.clone(), default: None })
             }
+            Expr::Case { .. } => self.choice(expr),
+            Expr::Operator { name, .. } if name == "-" => self.rest_of_count(expr),
             Expr::Call(call) => self.starts(call),
             Expr::Coalesce(list) => {
                 let [Expr::Scalar(query), Expr::Constant(Constant::Text(empty))] = list.as_slice() else {
@@ -111,6 +114,9 @@ impl Simplify<'_, '_, '_> {
 
     /// What is true of the same rows; false and NULL are one.
     pub(super) fn only_true(&mut self, expr: &Expr) -> Option<Expr> {
+        if let Some(new) = self.some_row(expr) {
+            return Some(new);
+        }
         let users = &self.scope.facts.users.operators;
         match expr {
             // Nothing compares with NULL.
@@ -120,12 +126,17 @@ impl Simplify<'_, '_, '_> {
             Expr::In { list, negated: true, .. } if users.is_empty() && list.iter().any(is_null) => {
                 Some(truth(false))
             }
-            Expr::In { value, list, negated: false } if users.is_empty() && list.iter().any(is_null) => {
-                let list: Vec<Expr> = list.iter().filter(|e| !is_null(e)).cloned().collect();
-                Some(match list.as_slice() {
+            Expr::In { value, list, negated: false } if users.is_empty() => {
+                let untyped = Expr::Constant(Constant::Null);
+                let rest: Vec<Expr> = list.iter().filter(|e| **e != untyped).cloned().collect();
+                // A list is brought to one type, which a single value need not be.
+                if rest.len() == list.len() || !rest.is_empty() && !is_list_of(self.scope, value, &rest) {
+                    return None;
+                }
+                Some(match rest.as_slice() {
                     [] => truth(false),
                     [only] => equal((**value).clone(), only.clone()),
-                    _ => Expr::In { value: value.clone(), list, negated: false },
+                    _ => Expr::In { value: value.clone(), list: rest, negated: false },
                 })
             }
             Expr::Quantified { operator, value, query, all: true } if users.is_empty() => {

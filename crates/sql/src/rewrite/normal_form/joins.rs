@@ -11,7 +11,7 @@ use super::super::tree::{
 };
 use super::super::walk::{has_aggregate, has_window};
 use super::literals::as_value;
-use super::{Normalizer, Role, Site};
+use super::{Normalizer, Role, Site, Style};
 
 /// Stands on the left of an outer join for all sources before it.
 fn before() -> From {
@@ -197,7 +197,8 @@ impl Normalizer<'_, '_> {
                     |o| matches!(&o.expr, Expr::Column(c) if inner.aliases().contains(&c.source.as_str())),
                 );
                 let simple = inner.from.iter().all(|f| !matches!(f, From::Join(_)));
-                if !columns || !simple || inner.filter.iter().any(Expr::has_query) {
+                let asks = inner.filter.iter().any(Expr::has_query) && self.style == Style::Subqueries;
+                if !columns || !simple || asks {
                     continue;
                 }
                 let mut sources = inner.from.iter().cloned();

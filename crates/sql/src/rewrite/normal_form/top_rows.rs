@@ -19,7 +19,7 @@ use super::cuts::listed_as;
 use super::frames::DEFAULT;
 use super::idioms::has_one_order;
 use super::joins::{followed, following};
-use super::{Normalizer, Site, Style};
+use super::{Normalizer, Role, Site, Style};
 
 /// A lateral subquery that gives the first rows of an order, and how many.
 fn first_rows(item: &From) -> Option<(&Derived, &Select, i64, Option<&Vec<Expr>>)> {
@@ -112,9 +112,106 @@ pub(super) fn same_part(partition: &[Expr], names: &BTreeMap<String, String>) ->
     partition.iter().map(same).collect()
 }
 
+/// The conditions of rows once more, beside an outer join that asks the same: what is compared with the rows around is
+/// compared with the row that is joined, which is equal to them.
+fn beside(scope: &Scope<'_>, inner: &Select, names: &BTreeMap<String, String>) -> Vec<Expr> {
+    let own: BTreeSet<&str> = inner.aliases().into_iter().collect();
+    let here = |e: &Expr| matches!(e, Expr::Column(c) if own.contains(c.source.as_str()));
+    let elsewhere = |e: &Expr| !e.sources().iter().any(|s| own.contains(s)) && !e.has_query();
+    let again = |condition: &Expr| {
+        if let Expr::Operator { name, left: Some(left), right } = condition
+            && name == "="
+        {
+            for (key, value) in [(left, right), (right, left)] {
+                if here(key) && elsewhere(value) && has_one_order(scope, key) && pins(scope, key, value) {
+                    return same_part(std::slice::from_ref(key), names).remove(0);
+                }
+            }
+        }
+        renamed(condition, names)
+    };
+    inner.filter.iter().map(again).collect()
+}
+
 impl Normalizer<'_, '_> {
     pub(super) fn top_rows(&mut self, site: &Site<'_, '_>) -> Option<Query> {
-        self.none_before(site).or_else(|| self.numbered(site)).or_else(|| self.number_one(site))
+        self.none_before(site)
+            .or_else(|| self.numbered(site))
+            .or_else(|| self.number_one(site))
+            .or_else(|| self.first_value_joined(site))
+    }
+
+    /// A column of a first row is that of an outer join with the row before which there is none.
+    fn first_value_joined(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        if self.style == Style::Subqueries
+            || select.is_grouped()
+            || !select.sets.is_empty()
+            || select.from.is_empty()
+            || site.role == Role::Exists
+        {
+            return None;
+        }
+        let mut wanted: Option<Query> = None;
+        let mut look = |expr: &Expr| {
+            expr.walk_level(&mut |e| {
+                if let Expr::Scalar(query) = e
+                    && wanted.is_none()
+                    && query.limit == Some(Expr::Constant(Constant::Integer(1)))
+                {
+                    wanted = Some((**query).clone());
+                }
+            });
+        };
+        select.outputs.iter().for_each(|o| look(&o.expr));
+        let query = wanted?;
+        let inner = query.select()?;
+        let [output] = inner.outputs.as_slice() else { return None };
+        let inside = |e: &Expr| has_window(e) || e.has_query();
+        let own: BTreeSet<&str> = inner.aliases().into_iter().collect();
+        let around: BTreeSet<&str> = select.aliases().into_iter().collect();
+        let plain = query.offset.is_none()
+            && !query.with_ties
+            && query.ctes.is_empty()
+            && !inner.is_grouped()
+            && inner.sets.is_empty()
+            && inner.distinct == Distinct::No
+            && matches!(inner.from.as_slice(), [From::Table(_)])
+            && matches!(&output.expr, Expr::Column(c) if own.contains(c.source.as_str()))
+            && !inner.filter.iter().any(inside)
+            && query.outer_columns().iter().all(|c| around.contains(c.source.as_str()));
+        if !plain {
+            return None;
+        }
+        let known = site.level.scope.not_null_by_filter(inner);
+        let mut proofs = compares(site.level.scope, &query.order, &known)?;
+        let given: BTreeSet<Column> = query
+            .order
+            .iter()
+            .filter_map(|k| if let Expr::Column(c) = &k.expr { Some(c.clone()) } else { None })
+            .collect();
+        proofs.extend(determines(site.level.scope, &inner.from, &inner.filter, &given).ok()?);
+        let (mut rows, names) = again(site, &inner.from, &[]);
+        let filter = &mut rows.select_mut()?.filter;
+        filter.extend(beside(site.level.scope, inner, &names));
+        filter.push(comes_before(&query.order, &|e| renamed(e, &names), false));
+        let none = Expr::Not(Box::new(Expr::Exists(Box::new(rows))));
+        let on = inner.filter.iter().cloned().chain([none]).collect();
+        let mut changed = site.level.query.clone();
+        let value = output.expr.clone();
+        let put = |expr: &mut Expr| {
+            super::at_this_level(expr, &mut |e| {
+                if matches!(e, Expr::Scalar(q) if **q == query) {
+                    *e = value.clone();
+                }
+            });
+        };
+        changed.order.iter_mut().for_each(|k| put(&mut k.expr));
+        let level = changed.select_mut()?;
+        level.outputs.iter_mut().for_each(|o| put(&mut o.expr));
+        level.from.push(following(inner.from.first()?.clone(), on));
+        self.used.extend(proofs);
+        Some(changed)
     }
 
     /// `LATERAL (SELECT … WHERE k = outer.x ORDER BY o LIMIT n)` as rows of number `n` at most in the part of `k`.
@@ -211,8 +308,13 @@ impl Normalizer<'_, '_> {
                 .collect();
             let Ok(by) = determines(scope, &inner.from, &inner.filter, &given) else { continue };
             proofs.extend(by);
-            let (mut rows, names) = again(site, &inner.from, &inner.filter);
-            rows.select_mut()?.filter.push(comes_before(order, &|e| renamed(e, &names), false));
+            let (mut rows, names) = again(site, &inner.from, &[]);
+            let filter = &mut rows.select_mut()?.filter;
+            match on {
+                None => filter.extend(inner.filter.iter().map(|e| renamed(e, &names))),
+                Some(_) => filter.extend(beside(scope, inner, &names)),
+            }
+            filter.push(comes_before(order, &|e| renamed(e, &names), false));
             let none = Expr::Not(Box::new(Expr::Exists(Box::new(rows))));
             let mut changed = select.clone();
             // The sources stand where the subquery stood; what it listed is named by what it is.
@@ -259,7 +361,13 @@ impl Normalizer<'_, '_> {
             return None;
         }
         for (n, item) in select.from.iter().enumerate() {
-            let From::Derived(derived) = item else { continue };
+            let (derived, on) = match item {
+                From::Derived(derived) => (derived, None),
+                other => match followed(other) {
+                    Some((From::Derived(derived), on)) => (derived, Some(on)),
+                    _ => continue,
+                },
+            };
             let Some(inner) = derived.query.select() else { continue };
             let plain = derived.query.is_bare()
                 && !derived.lateral
@@ -278,7 +386,8 @@ impl Normalizer<'_, '_> {
             let mut uses = 0;
             site.level.query.walk(&mut |e| uses += usize::from(*e == number));
             let wanted = equal(number, Expr::Constant(Constant::Integer(1)));
-            let Some(condition) = select.filter.iter().position(|e| *e == wanted) else { continue };
+            let conditions = on.unwrap_or(&select.filter);
+            let Some(condition) = conditions.iter().position(|e| *e == wanted) else { continue };
             let keys = window.partition.iter().chain(window.order.iter().map(|k| &k.expr));
             let given: BTreeSet<Column> =
                 keys.filter_map(|e| if let Expr::Column(c) = e { Some(c.clone()) } else { None }).collect();
@@ -305,8 +414,15 @@ impl Normalizer<'_, '_> {
             inside.outputs.remove(at);
             inside.filter.push(Expr::Not(Box::new(Expr::Exists(Box::new(rows)))));
             let mut changed = select.clone();
-            changed.filter.remove(condition);
-            changed.from[n] = From::Derived(new);
+            let mut rest = conditions.clone();
+            rest.remove(condition);
+            match on {
+                None => {
+                    changed.filter = rest;
+                    changed.from[n] = From::Derived(new);
+                }
+                Some(_) => changed.from[n] = following(From::Derived(new), rest),
+            }
             self.used.extend(proofs);
             return Some(site.level.with(changed));
         }

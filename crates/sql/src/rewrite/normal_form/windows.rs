@@ -8,15 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::dependencies::determines;
-use super::super::facts::Scope;
+use super::super::facts::{Proofs, Scope};
 use super::super::functions::Volatility;
 use super::super::level::{column, substitute};
 use super::super::reading::{binary, equal};
 use super::super::tree::{
-    Call, Column, Constant, Derived, Distinct, Expr, From, Output, Query, Select, SortKey, Window,
+    Call, Column, Constant, Derived, Distinct, Expr, From, JoinKind, Output, Query, Select, SortKey, Window,
 };
 use super::super::walk::has_window;
 use super::frames::{DEFAULT, WHOLE};
+use super::joins::followed;
 use super::literals::as_value;
 use super::{Normalizer, Role, Site, pinned};
 
@@ -96,6 +97,7 @@ impl Normalizer<'_, '_> {
             .or_else(|| self.first_number(site))
             .or_else(|| self.below_windows(site))
             .or_else(|| self.constant_parts(site))
+            .or_else(|| self.rank_of_one(site))
             .or_else(|| self.first_rank(site))
             .or_else(|| self.merged_windows(site))
             .or_else(|| self.distinct_parts(site))
@@ -160,15 +162,21 @@ impl Normalizer<'_, '_> {
         let select = site.level.select()?;
         let numbers = |e: &Expr| {
             let Expr::Column(column) = e else { return false };
-            let found = select.from.iter().filter_map(windowed).find_map(|(d, s)| listed(d, s, column));
+            let items = select.from.iter().map(|item| followed(item).map_or(item, |(right, _)| right));
+            let found = items.filter_map(windowed).find_map(|(d, s)| listed(d, s, column));
             found.is_some_and(|e| counts_rows(site.level.scope, e, &["row_number", "rank", "dense_rank"]))
         };
-        let at = select.filter.iter().position(|condition| {
+        let first = |condition: &Expr| {
             matches!(condition, Expr::Operator { name, left: Some(left), right }
                 if name == "<=" && **right == ONE && numbers(left))
-        })?;
+        };
         let mut changed = select.clone();
-        if let Expr::Operator { name, .. } = &mut changed.filter[at] {
+        let joined = changed.from.iter_mut().flat_map(|item| match item {
+            From::Join(join) if join.kind == JoinKind::Left => join.on.as_mut_slice(),
+            _ => &mut [],
+        });
+        let condition = changed.filter.iter_mut().chain(joined).find(|e| first(e))?;
+        if let Expr::Operator { name, .. } = condition {
             *name = "=".into();
         }
         Some(site.level.with(changed))
@@ -215,6 +223,38 @@ impl Normalizer<'_, '_> {
             return Some(site.level.with(changed));
         }
         None
+    }
+
+    /// Where no rows tie, their rank is their number.
+    fn rank_of_one(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        if select.is_grouped() || select.from.is_empty() {
+            return None;
+        }
+        let mut query = site.level.query.clone();
+        let mut proofs = Proofs::new();
+        let mut any = false;
+        for output in &mut query.select_mut()?.outputs {
+            super::at_this_level(&mut output.expr, &mut |e| {
+                if !counts_rows(scope, e, &["rank", "dense_rank"]) {
+                    return;
+                }
+                let Expr::Call(call) = e else { return };
+                let Some(window) = &call.over else { return };
+                let keys = window.partition.iter().chain(window.order.iter().map(|k| &k.expr));
+                let given: BTreeSet<Column> = keys
+                    .filter_map(|e| if let Expr::Column(c) = e { Some(c.clone()) } else { None })
+                    .collect();
+                if let Ok(by) = determines(scope, &select.from, &select.filter, &given) {
+                    proofs.extend(by);
+                    call.name = "row_number".into();
+                    any = true;
+                }
+            });
+        }
+        self.used.extend(any.then_some(proofs).into_iter().flatten());
+        any.then_some(query)
     }
 
     /// What all rows have alike divides and orders nothing.
