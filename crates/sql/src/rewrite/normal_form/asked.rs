@@ -37,6 +37,10 @@ impl Normalizer<'_, '_> {
         }
         let found = select.having.iter().enumerate().find_map(|(n, e)| Some((n, counted(e, &ONE)?)));
         let (at, call) = found.filter(|(_, call)| !users.is_of_user(call))?;
+        // Which of values that are equal and not the same stands for a group depends on how its rows are read.
+        if !select.group.iter().all(|e| site.level.scope.equal_is_same(e)) {
+            return None;
+        }
         let mut changed = select.clone();
         changed.having.remove(at);
         if let Some(filter) = &call.filter {
@@ -45,8 +49,7 @@ impl Normalizer<'_, '_> {
             let alone = changed.having.iter().all(|e| !of_all(e))
                 && !changed.outputs.iter().any(|o| of_all(&o.expr))
                 && !site.level.query.order.iter().any(|k| of_all(&k.expr));
-            // Which of values that are equal and not the same stands for a group depends on its rows.
-            if !alone || !select.group.iter().all(|e| site.level.scope.equal_is_same(e)) {
+            if !alone {
                 return None;
             }
             changed.filter.extend(split_and((**filter).clone()));

@@ -32,13 +32,12 @@ impl Simplify<'_, '_, '_> {
             }
             Expr::Operator { name, left: Some(left), right } if name == "=" && *then == NULL => {
                 // Other values would be brought to a common type first.
-                let plain = match (self.scope.type_of(left).as_deref(), &**right) {
-                    (Some("int2" | "int4" | "int8" | "numeric"), Expr::Constant(Constant::Integer(_))) => {
-                        true
-                    }
-                    (Some("text"), Expr::Constant(Constant::Text(_))) => true,
-                    _ => false,
-                };
+                let number =
+                    matches!(self.scope.type_of(left).as_deref(), Some("int2" | "int4" | "int8" | "numeric"))
+                        && matches!(**right, Expr::Constant(Constant::Integer(_)));
+                let text = self.scope.type_of(left).as_deref() == Some("text")
+                    && matches!(**right, Expr::Constant(Constant::Text(_)));
+                let plain = number || text;
                 let same = plain && **left == *other && matches!(**left, Expr::Column(_));
                 same.then(|| Expr::NullIf(left.clone(), right.clone()))
             }

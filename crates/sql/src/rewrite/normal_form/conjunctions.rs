@@ -20,7 +20,7 @@ pub(super) fn merge(scope: &Scope<'_>, list: &mut Vec<Expr>, used: &mut Proofs) 
 }
 
 /// `extract(year from t) BETWEEN 2022 AND 2023`. With one bound alone infinity, which has a year since 17, would count.
-fn years(scope: &Scope<'_>, list: &mut Vec<Expr>) -> Option<Proofs> {
+fn years(scope: &Scope<'_>, list: &mut [Expr]) -> Option<Proofs> {
     let year = |e: &Expr, wanted: [&str; 2]| {
         let Expr::Operator { name, left: Some(left), right } = e else { return None };
         let equal = binary("=", (**left).clone(), (**right).clone());
