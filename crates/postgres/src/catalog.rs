@@ -14,8 +14,8 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, OldTransactionRow, OwnDatabaseRow, SessionLooks, SessionSampleRow,
-    SessionWaitRow, blockers, create_index_progress, old_transactions, session_wait,
+    BlockerRow, CreateIndexProgressRow, HadMemoryRow, OldTransactionRow, OwnDatabaseRow, SessionLooks,
+    SessionSampleRow, SessionWaitRow, blockers, create_index_progress, old_transactions, session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
@@ -72,6 +72,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     ServerRow::QUERY,
     SessionSampleRow::QUERY,
     OwnDatabaseRow::QUERY,
+    HadMemoryRow::QUERY,
     SessionWaitRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,

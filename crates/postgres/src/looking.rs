@@ -39,7 +39,7 @@ impl Looker {
             .build()
             .map_err(|error| Error::Conninfo { message: format!("no thread can be had for it: {error}") })?;
         let session = runtime.block_on(target.connect(options))?;
-        let looks = within(&runtime, limit, SessionLooks::through(&session))?;
+        let looks = runtime.block_on(within(limit, SessionLooks::through(&session)))?;
         Ok(Self { looks, session, runtime, limit })
     }
 
@@ -53,7 +53,7 @@ impl Looker {
     /// # Errors
     /// When the query fails, or takes too long.
     pub fn look(&self, quiet_before: Option<DateTime<Utc>>) -> Result<Vec<SessionSampleRow>, Error> {
-        within(&self.runtime, self.limit, self.looks.look(&self.session, quiet_before))
+        self.runtime.block_on(within(self.limit, self.looks.look(&self.session, quiet_before)))
     }
 
     /// As [`Self::look`], with `wait` between asking and taking the answer: who takes it when the next look is due is not woken
@@ -66,33 +66,28 @@ impl Looker {
         quiet_before: Option<DateTime<Utc>>,
         wait: impl FnOnce(),
     ) -> Result<Vec<SessionSampleRow>, Error> {
-        let mut look = std::pin::pin!(self.looks.look(&self.session, quiet_before));
-        let asked = self.runtime.block_on(async {
+        self.runtime.block_on(async {
+            let mut look = std::pin::pin!(self.looks.look(&self.session, quiet_before));
             let asked = futures_util::poll!(look.as_mut());
             // The task that holds the connection sends what was asked.
             for _ in 0..SENT_AFTER {
                 tokio::task::yield_now().await;
             }
-            asked
-        });
-        wait();
-        match asked {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => within(&self.runtime, self.limit, look),
-        }
+            // Nothing else is to go on in this thread meanwhile.
+            wait();
+            match asked {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => within(self.limit, look).await,
+            }
+        })
     }
 }
 
 /// So often others come to their turn until a request is sent.
 const SENT_AFTER: usize = 3;
 
-fn within<T>(
-    runtime: &Runtime,
-    limit: Duration,
-    query: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let limited = runtime.block_on(async { tokio::time::timeout(limit, query).await });
-    limited.unwrap_or_else(|_| {
+async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(limit, query).await.unwrap_or_else(|_| {
         Err(Error::Timeout {
             name: "session_samples".into(),
             sqlstate: "57014".into(),

@@ -172,6 +172,7 @@ fn look_again_and_again(
         without_id: 0,
     };
     let began = Instant::now();
+    let mut shown = 0;
     let mut ticks = Ticks::new(interval);
     let mut goes_on = ticks.wait(|| stop.load(Ordering::Relaxed));
     while goes_on {
@@ -218,7 +219,10 @@ fn look_again_and_again(
             .collect();
         watched.hidden_sessions = watched.hidden_sessions.max(hidden);
         watched.sampler.look(now, &samples);
-        bar.set_position(began.elapsed().as_secs());
+        let seconds = began.elapsed().as_secs();
+        if std::mem::replace(&mut shown, seconds) != seconds {
+            bar.set_position(seconds);
+        }
         if is_last {
             break;
         }

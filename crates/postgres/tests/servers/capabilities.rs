@@ -231,3 +231,32 @@ async fn a_look_is_of_the_time_it_was_asked_for_whenever_its_answer_is_taken() {
         drop(busy);
     }
 }
+
+/// Pages that a process was given anew, `minflt` of `/proc/PID/stat`.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn new_pages(pid: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse().unwrap()
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test]
+async fn the_memory_of_a_look_is_kept_for_the_next() {
+    for binaries in testkit::all_servers().iter().map(|server| server.binaries()) {
+        let server = Server::start(binaries, ServerOptions::default().set("max_connections", "300")).unwrap();
+        let url = server.url("postgres");
+        let open = session(&url).await;
+        let pid = open.query_one("SELECT pg_catalog.pg_backend_pid()::text", &[]).await.unwrap();
+        let pid: String = pid.get(0);
+        let looks = SessionLooks::through(&open).await.unwrap();
+        for _ in 0..20 {
+            looks.look(&open, None).await.unwrap();
+        }
+        let before = new_pages(&pid);
+        for _ in 0..50 {
+            looks.look(&open, None).await.unwrap();
+        }
+        let each = (new_pages(&pid) - before) as f64 / 50.0;
+        assert!(each < 5.0, "{each} pages a look on {}", binaries.major);
+    }
+}
