@@ -19,6 +19,8 @@ use crate::encryption::Encryption;
 
 /// The shortest token that is taken, in characters.
 const TOKEN_CHARS: usize = 16;
+/// With a million attempts a second, this takes hundreds of thousands of years.
+const STRONG_BITS: f64 = 64.0;
 /// So many credentials that were right are remembered.
 const REMEMBERED: usize = 1000;
 
@@ -68,10 +70,18 @@ pub struct Proxy {
     pub operators: BTreeSet<String>,
 }
 
+/// A token, of which only the digest is kept.
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    digest: [u8; 32],
+    /// It cannot be guessed, however often somebody tries.
+    is_strong: bool,
+}
+
 /// Who may read and change.
 #[derive(Debug, Default)]
 pub struct Access {
-    token: Option<[u8; 32]>,
+    token: Option<Token>,
     users: BTreeMap<String, User>,
     proxy: Option<Proxy>,
     encryption: Option<Encryption>,
@@ -109,7 +119,7 @@ impl Access {
         if token.chars().count() < TOKEN_CHARS {
             return Err(Error::ShortToken);
         }
-        self.token = Some(digest(token));
+        self.token = Some(Token { digest: digest(token), is_strong: is_strong(token) });
         Ok(self)
     }
 
@@ -217,6 +227,14 @@ impl Access {
         !scheme.eq_ignore_ascii_case("basic") || self.lock().contains_key(&digest(given.trim()))
     }
 
+    /// Who has sent the right token, where it is one that cannot be guessed: whoever else was wrong from the same address does
+    /// not lock them out.
+    pub fn with_strong_token(&self, authorization: &str) -> Option<Who> {
+        let (scheme, given) = authorization.split_once(' ')?;
+        let strong = self.token.is_some_and(|token| token.is_strong);
+        (strong && scheme.eq_ignore_ascii_case("bearer")).then(|| self.with_right_token(given.trim()))?
+    }
+
     /// Who signs in with a user and a password, or with the token and no user. Takes some tens of milliseconds, for
     /// users that do not exist as well.
     pub fn sign_in(&self, user: &str, password: &str) -> Option<Who> {
@@ -229,7 +247,7 @@ impl Access {
 
     fn with_right_token(&self, given: &str) -> Option<Who> {
         // Of digests, how far they are equal says nothing about the token.
-        (self.token? == digest(given)).then(|| Who { name: "token".into(), role: Role::Viewer })
+        (self.token?.digest == digest(given)).then(|| Who { name: "token".into(), role: Role::Viewer })
     }
 
     fn with_right_password(&self, name: &str, password: &str) -> Option<Who> {
@@ -243,6 +261,13 @@ impl Access {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Who>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a token looks as if it were made by chance: by its length and the different characters in it, it is one of more
+/// than can be tried.
+fn is_strong(token: &str) -> bool {
+    let different = token.chars().collect::<BTreeSet<char>>().len() as f64;
+    token.chars().count() as f64 * different.log2() >= STRONG_BITS
 }
 
 /// What the password of a user who does not exist is compared with, so that it takes as long.
@@ -337,6 +362,22 @@ mod tests {
             "",
         ] {
             assert_eq!(access.identify(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_guessed_is_right_whatever_others_tried() {
+        let strong = |token: &str| {
+            let access = Access::default().with_token(token).unwrap();
+            let who = access.with_strong_token(&format!("Bearer {token}"));
+            assert_eq!(access.with_strong_token("Bearer 0123456789abcdee"), None);
+            assert_eq!(access.with_strong_token(&format!("Basic {token}")), None);
+            assert!(access.identify(&format!("Bearer {token}")).is_some());
+            who.is_some()
+        };
+        assert!(strong("9f86d081884c7d659a2feaa0c55ad015") && strong("k3J9-xQ2vT8_mLr5ZpWd"));
+        for weak in ["aaaaaaaaaaaaaaaaaaaaaaaa", "passwordpassword", "0101010101010101010101"] {
+            assert!(!strong(weak), "{weak}");
         }
     }
 

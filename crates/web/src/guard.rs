@@ -4,6 +4,7 @@
 //! Source: OWASP, "Cross-Site Request Forgery Prevention Cheat Sheet"; Fetch Metadata (W3C).
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -17,6 +18,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::access::{Role, Who};
 use crate::door::Door;
 use crate::pages::link;
+use crate::session::Turn;
 
 /// A form holds a few words.
 const FORM_BYTES: usize = 64 << 10;
@@ -161,6 +163,9 @@ async fn identify(door: &Door, peer: SocketAddr, headers: &HeaderMap) -> Result<
         return Ok(Some(Identity { name: Some(who.name), role: who.role, csrf: Some(csrf) }));
     }
     if let Some(given) = text(headers, header::AUTHORIZATION).map(str::to_owned) {
+        if let Some(who) = door.access.with_strong_token(&given) {
+            return Ok(Some(Identity { name: Some(who.name), role: who.role, csrf: None }));
+        }
         let quick = door.access.is_quick(&given);
         let access = door.access.clone();
         let who = attempt(door, peer.ip(), quick, move || access.identify(&given)).await?;
@@ -170,23 +175,22 @@ async fn identify(door: &Door, peer: SocketAddr, headers: &HeaderMap) -> Result<
     Ok(session.map(|s| Identity { name: Some(s.who.name), role: s.who.role, csrf: Some(s.csrf) }))
 }
 
-/// Looks at credentials, unless their sender was wrong too often.
+/// Looks at credentials; after a while where their address was wrong too often.
 pub(crate) async fn attempt(
     door: &Door,
     address: IpAddr,
     quick: bool,
     look: impl FnOnce() -> Option<Who> + Send + 'static,
 ) -> Result<Option<Who>, Response> {
-    if let Some(wait) = door.attempts.wait(address) {
-        let seconds = wait.as_secs() + 1;
-        let told = format!("there were too many wrong attempts; try again in {seconds} s\n");
-        return Err((
-            StatusCode::TOO_MANY_REQUESTS,
-            [(header::RETRY_AFTER, HeaderValue::from(seconds))],
-            told,
-        )
-            .into_response());
-    }
+    // As long as this is there, nobody else of the address is looked at.
+    let waiting = match door.attempts.turn(address) {
+        Turn::Now => None,
+        Turn::After(wait, waiting) => {
+            tokio::time::sleep(wait).await;
+            Some(waiting)
+        }
+        Turn::Refused(wait) => return Err(too_many(wait)),
+    };
     let who = if quick {
         look()
     } else {
@@ -195,11 +199,24 @@ pub(crate) async fn attempt(
             door.hashing.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())?;
         tokio::task::spawn_blocking(look).await.ok().flatten()
     };
-    match &who {
-        Some(_) => door.attempts.succeeded(address),
+    let again = match &who {
+        Some(_) => {
+            door.attempts.succeeded(address);
+            None
+        }
         None => door.attempts.failed(address),
+    };
+    match again {
+        // The attempt that makes the next one wait is told what was wrong.
+        Some(wait) if waiting.is_some() => Err(too_many(wait)),
+        _ => Ok(who),
     }
-    Ok(who)
+}
+
+fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    let told = format!("there were too many wrong attempts; try again in {seconds} s\n");
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, HeaderValue::from(seconds))], told).into_response()
 }
 
 /// Whether a `Host` names the machine itself.

@@ -19,8 +19,10 @@ const LASTS: Duration = Duration::from_secs(12 * 3600);
 const IDLE: Duration = Duration::from_secs(2 * 3600);
 /// So many sessions are kept; of more, the one that was idle longest ends.
 const SESSIONS: usize = 1000;
-/// So often may an address be wrong within a window.
+/// So often may an address be wrong before it has to wait; twice as long after each attempt, up to the longest.
 const FAILURES: u32 = 5;
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// After this time without an attempt that was wrong, those before are forgotten.
 const WINDOW: Duration = Duration::from_secs(60);
 /// So many addresses are remembered.
 const ADDRESSES: usize = 10_000;
@@ -104,28 +106,78 @@ pub(crate) fn cookie_header(value: Option<&str>, secure: bool) -> String {
 /// Failed attempts to sign in, by address.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    by_address: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    by_address: Mutex<HashMap<IpAddr, Failed>>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    times: u32,
+    last: Instant,
+    /// Somebody waits until it may be tried again.
+    somebody_waits: bool,
+}
+
+impl Failed {
+    fn wait(&self) -> Option<Duration> {
+        let more = self.times.checked_sub(FAILURES)?;
+        let wait = WAITS.0.saturating_mul(2_u32.saturating_pow(more)).min(WAITS.1);
+        Some(wait.saturating_sub(self.last.elapsed())).filter(|_| self.last.elapsed() < WINDOW)
+    }
+}
+
+/// Whether credentials are looked at. Those that are right have to be, whoever else was wrong from the same address; who
+/// guesses is slowed down by having to wait.
+#[derive(Debug)]
+pub(crate) enum Turn<'a> {
+    /// At once.
+    Now,
+    /// After this time; for all others of the address later, as long as this is kept.
+    After(Duration, Waiting<'a>),
+    /// Not, because somebody else of the address waits; perhaps after this time.
+    Refused(Duration),
+}
+
+/// The one attempt of an address that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    attempts: &'a Attempts,
+    address: IpAddr,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(failed) = self.attempts.lock().get_mut(&network(self.address)) {
+            failed.somebody_waits = false;
+        }
+    }
 }
 
 impl Attempts {
-    /// For how long an address has to wait before it may try again.
-    pub fn wait(&self, address: IpAddr) -> Option<Duration> {
-        let attempts = self.lock();
-        let (failures, since) = attempts.get(&network(address))?;
-        (*failures >= FAILURES).then(|| WINDOW.saturating_sub(since.elapsed())).filter(|left| !left.is_zero())
+    /// Whether an address may try.
+    pub fn turn(&self, address: IpAddr) -> Turn<'_> {
+        let mut attempts = self.lock();
+        let Some(failed) = attempts.get_mut(&network(address)) else { return Turn::Now };
+        let Some(wait) = failed.wait() else { return Turn::Now };
+        if std::mem::replace(&mut failed.somebody_waits, true) {
+            return Turn::Refused(wait);
+        }
+        Turn::After(wait, Waiting { attempts: self, address })
     }
 
-    /// Notes that an address was wrong.
-    pub fn failed(&self, address: IpAddr) {
+    /// Notes that an address was wrong; how long it has to wait.
+    pub fn failed(&self, address: IpAddr) -> Option<Duration> {
         let mut attempts = self.lock();
         if attempts.len() >= ADDRESSES {
-            attempts.retain(|_, (_, since)| since.elapsed() < WINDOW);
+            attempts.retain(|_, failed| failed.somebody_waits || failed.last.elapsed() < WINDOW);
         }
-        let entry = attempts.entry(network(address)).or_insert_with(|| (0, Instant::now()));
-        if entry.1.elapsed() >= WINDOW {
-            *entry = (0, Instant::now());
+        let now = Instant::now();
+        let none = Failed { times: 0, last: now, somebody_waits: false };
+        let failed = attempts.entry(network(address)).or_insert(none);
+        if failed.last.elapsed() >= WINDOW {
+            failed.times = 0;
         }
-        entry.0 += 1;
+        (failed.times, failed.last) = (failed.times + 1, now);
+        failed.wait()
     }
 
     /// Forgets what an address did wrong: it was right.
@@ -133,7 +185,7 @@ impl Attempts {
         self.lock().remove(&network(address));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (u32, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Failed>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,16 +221,25 @@ mod tests {
     }
 
     #[test]
-    fn the_sixth_attempt_of_a_network_has_to_wait_and_another_has_not() {
+    fn the_sixth_attempt_of_a_network_has_to_wait_alone_and_another_network_has_not() {
         let attempts = Attempts::default();
         let one: IpAddr = "2001:db8::1".parse().unwrap();
-        for _ in 0..FAILURES {
-            assert_eq!(attempts.wait(one), None);
-            attempts.failed(one);
+        for number in 1..=FAILURES {
+            assert!(matches!(attempts.turn(one), Turn::Now), "{number}");
+            assert_eq!(attempts.failed(one).is_some(), number == FAILURES);
         }
-        assert!(attempts.wait("2001:db8::2".parse().unwrap()).is_some_and(|left| left <= WINDOW));
-        assert_eq!(attempts.wait("2001:db8:0:1::1".parse().unwrap()), None);
+        let same: IpAddr = "2001:db8::2".parse().unwrap();
+        let Turn::After(wait, waiting) = attempts.turn(same) else { panic!("it does not wait") };
+        assert!(wait <= WAITS.0);
+        assert!(matches!(attempts.turn(one), Turn::Refused(_)), "two wait at a time");
+        assert!(matches!(attempts.turn("2001:db8:0:1::1".parse().unwrap()), Turn::Now));
+        // Who was wrong again waits longer, but not for ever.
+        let waits: Vec<Duration> = (0..40).filter_map(|_| attempts.failed(one)).collect();
+        assert!(waits[..4].is_sorted() && waits[0] > WAITS.0, "{waits:?}");
+        assert!(waits.iter().all(|w| *w <= WAITS.1), "{waits:?}");
+        drop(waiting);
+        assert!(matches!(attempts.turn(one), Turn::After(..)));
         attempts.succeeded(one);
-        assert_eq!(attempts.wait(one), None);
+        assert!(matches!(attempts.turn(one), Turn::Now));
     }
 }

@@ -267,14 +267,18 @@ async fn nobody_gets_in_who_may_not() {
     assert_eq!(out(&[bearer], &csrf), 403);
     assert_eq!(out(&[("Cookie", &cookie)], &csrf), 303);
     assert_eq!(serving.get("/", &[("Cookie", &cookie)]).status, 303);
-    // After five wrong attempts not even the right password is looked at.
+    // After five wrong attempts each one has to wait longer, and those that are right still are.
+    let wrong = [("user", "ada"), ("password", "wrong")];
     for _ in 0..5 {
-        let wrong = post(&serving.address, "/sign-in", &[], &[("user", "ada"), ("password", "wrong")]);
-        assert!(wrong.status == 401 && wrong.body.contains("User or password are wrong"), "{}", wrong.body);
+        let told = post(&serving.address, "/sign-in", &[], &wrong);
+        assert!(told.status == 401 && told.body.contains("User or password are wrong"), "{}", told.body);
     }
-    let limited = post(&serving.address, "/sign-in", &[], &right);
+    let limited = post(&serving.address, "/sign-in", &[], &wrong);
     assert_eq!(limited.status, 429);
-    assert!(header(&limited, "retry-after").and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= 61));
+    assert!(header(&limited, "retry-after").and_then(|s| s.parse::<u32>().ok()).is_some_and(|s| s <= 31));
+    assert_eq!(serving.get("/tables", &[bearer]).status, 200, "the right token");
+    assert_eq!(serving.get("/tables", &[("Authorization", "Bearer 0123456789abcdef0124")]).status, 429);
+    assert_eq!(post(&serving.address, "/sign-in", &[], &right).status, 303, "the right password");
     assert_eq!(serving.get("/healthz", &[]).status / 100, 2);
     serving.stop();
 }

@@ -77,7 +77,10 @@ pub(crate) async fn begin(
         Err(refusal) => {
             let retry = refusal.headers().get(header::RETRY_AFTER).cloned();
             let status = refusal.status();
-            let mut page = again(status, "There were too many wrong attempts. Wait a minute and try again.");
+            let mut page = again(
+                status,
+                "User or password are wrong, or somebody else tries from the same address. Wait half a minute and try again.",
+            );
             if let Some(retry) = retry {
                 page.headers_mut().insert(header::RETRY_AFTER, retry);
             }
