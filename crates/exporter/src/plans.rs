@@ -138,7 +138,8 @@ impl PlanCollector {
         if new.is_empty() {
             return Ok(());
         }
-        let mut found = texts(session, &new).await?;
+        let mut found: HashMap<i64, String> = HashMap::new();
+        texts(session, &new, |queryid, text| drop(found.insert(queryid, text))).await?;
         for queryid in new {
             // What normalising made of some texts does not parse any more, and is mended.
             let text = found.remove(&queryid).and_then(|text| {

@@ -132,7 +132,11 @@ impl StatementCollector {
         let (at, instant) = (Utc::now(), Instant::now());
         let texts = self.learn_texts(session, &rows, tap.is_some()).await?;
         let slow = rows.iter().filter(|r| r.calls > 0.0 && r.exec_seconds / r.calls > SLOW_MEAN).count();
-        let names: BTreeMap<u32, String> = rows.iter().map(|r| (r.dbid, r.datname.clone())).collect();
+        let mut names: BTreeMap<u32, String> = BTreeMap::new();
+        for row in &rows {
+            names.entry(row.dbid).or_insert_with(|| row.datname.clone());
+        }
+        let tracked = rows.len();
         let mut seen = sampler.as_ref().map(|watching| latency::take(watching));
         self.learn_names(session, &rows, seen.as_ref().map(|seen| &seen.0)).await?;
         let differences = self.differences.take(&rows, None);
@@ -167,7 +171,7 @@ impl StatementCollector {
             let observed = seen.as_ref().map(|seen| seen.0.clone()).unwrap_or_default();
             let own = self.known.iter().filter(|(_, own)| **own).map(|(id, _)| *id).collect();
             let uncounted = self.uncounted(sampler, observed);
-            let rows = Some(rows.clone());
+            let rows = Some(rows);
             let reading = StatementsReading { at, instant, rows, reset_us, own, texts, ..uncounted };
             tap.send(Reading::Statements(Box::new(reading)));
         }
@@ -193,7 +197,7 @@ impl StatementCollector {
             chunks.extend(latency::latency_chunks(&self.latencies, &self.of_users));
         }
         chunks.extend(self.log.iter().flat_map(FollowedLog::chunks));
-        chunks.extend(self.chunks(&names, &datname, rows.len(), slow));
+        chunks.extend(self.chunks(&names, &datname, tracked, slow));
         Ok(chunks)
     }
 
@@ -217,20 +221,30 @@ impl StatementCollector {
         if new.is_empty() {
             return Ok(whole);
         }
-        let new: Vec<i64> = new.into_iter().collect();
-        let mut found = texts(session, &new).await?;
-        for queryid in new {
-            let text = found.remove(&queryid).unwrap_or_default();
+        let mut left = new;
+        let ids: Vec<i64> = left.iter().copied().collect();
+        // Nothing of pgwright's own is shown.
+        let mut found: Vec<(i64, Option<String>)> = Vec::with_capacity(ids.len());
+        let learn = |queryid: i64, text: String| {
+            left.remove(&queryid);
             let own = text.contains("/* pgwright:");
-            self.known.insert(queryid, own);
+            found.push((queryid, (!own).then(|| shortened(&text))));
             if !own {
-                self.texts.insert(queryid, shortened(&text));
                 if let Some(log) = &mut self.log {
                     log.learn(queryid, &text);
                 }
                 if wanted && !text.is_empty() {
                     whole.insert(queryid, text);
                 }
+            }
+        };
+        texts(session, &ids, learn).await?;
+        // Some may have been thrown out meanwhile.
+        found.extend(left.into_iter().map(|queryid| (queryid, Some(String::new()))));
+        for (queryid, text) in found {
+            self.known.insert(queryid, text.is_none());
+            if let Some(text) = text {
+                self.texts.insert(queryid, text);
             }
         }
         // What is in the server no more is forgotten here as well.
@@ -448,6 +462,9 @@ fn shortened(text: &str) -> String {
     }
     match line.char_indices().nth(TEXT_CHARS) {
         Some((at, _)) => format!("{}…", line[..at].trim_end()),
-        None => line,
+        None => {
+            line.shrink_to_fit();
+            line
+        }
     }
 }

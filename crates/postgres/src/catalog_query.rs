@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
+use futures_util::TryStreamExt as _;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Column, Row, Statement};
 
@@ -144,6 +145,34 @@ async fn run<R: CatalogRow>(
     let rows =
         client.query_typed(sql, &typed).await.map_err(|error| Error::from_query(query.name, &error))?;
     decode(&rows)
+}
+
+/// As [`read_extension`], for what may be a hundred thousand rows: each is handed on and gone before the next comes, as far
+/// as they are not sent faster.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_extension_each<R: CatalogRow>(
+    client: &Client,
+    (version, schema): (&str, &str),
+    parameters: &[&(dyn ToSql + Sync)],
+    mut each: impl FnMut(R),
+) -> Result<(), Error> {
+    let query = &R::QUERY;
+    let sql = in_schema(query.variant(version)?.sql, schema);
+    let typed: Vec<_> = parameters.iter().copied().zip(query.parameters.iter().cloned()).collect();
+    let failed = |error: tokio_postgres::Error| Error::from_query(query.name, &error);
+    let rows = client.query_typed_raw(&sql, typed).await.map_err(failed)?;
+    let mut rows = std::pin::pin!(rows);
+    let mut at = None;
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let at = match &mut at {
+            Some(at) => at,
+            none => none.insert(places::<R>(row.columns())?),
+        };
+        each(R::from_row(&row, at)?);
+    }
+    Ok(())
 }
 
 /// A query that one session runs many times a second. It is prepared, because to parse and plan it takes the server as

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::statements::installed;
 use crate::catalog_query;
-use crate::catalog_query::{read as read_catalog, read_extension};
+use crate::catalog_query::{read as read_catalog, read_extension, read_extension_each};
 use crate::error::Error;
 use crate::password_mask;
 use crate::session::Session;
@@ -95,18 +95,28 @@ catalog_query! {
 /// [`Error::ExtensionMissing`], [`Error::NotPreloaded`], [`Error::PrivilegeDenied`] or another error of the query.
 pub async fn counters(session: &Session) -> Result<Vec<StatementCountersRow>, Error> {
     let extension = installed(session).await?;
-    read_extension(session, &extension.version, &extension.schema, &[]).await
+    let mut rows = Vec::new();
+    let found = (extension.version.as_str(), extension.schema.as_str());
+    read_extension_each(session, found, &[], |row| rows.push(row)).await?;
+    rows.shrink_to_fit();
+    Ok(rows)
 }
 
-/// The texts of statements by their `queryid`, passwords masked.
+/// Tells the texts of statements with their `queryid`, one after the other, passwords masked.
 ///
 /// # Errors
 /// As [`counters`].
-pub async fn texts(session: &Session, queryids: &[i64]) -> Result<HashMap<i64, String>, Error> {
+pub async fn texts(
+    session: &Session,
+    queryids: &[i64],
+    mut each: impl FnMut(i64, String),
+) -> Result<(), Error> {
     let extension = installed(session).await?;
-    let rows: Vec<StatementTextRow> =
-        read_extension(session, &extension.version, &extension.schema, &[&queryids]).await?;
-    Ok(rows.into_iter().map(|row| (row.queryid, password_mask::mask(&row.query))).collect())
+    let found = (extension.version.as_str(), extension.schema.as_str());
+    read_extension_each(session, found, &[&queryids], |row: StatementTextRow| {
+        each(row.queryid, password_mask::mask(&row.query));
+    })
+    .await
 }
 
 /// When all entries were last thrown away; nothing before version 1.9 of the extension, which does not say.

@@ -3,7 +3,7 @@
 //! Source: PostgreSQL manual, "pg_stat_statements" (F.32): `stats_since` since version 1.11, `stats_reset` of
 //! `pg_stat_statements_info` since 1.9, and `pg_stat_statements.max` for evictions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::counters::StatementCountersRow;
 
@@ -103,22 +103,25 @@ impl Differences {
 
     fn take_counted(
         &mut self,
-        entries: impl Iterator<Item = (EntryKey, Counted)>,
+        entries: impl Iterator<Item = (EntryKey, Counted)> + Clone,
         reset_us: Option<i64>,
     ) -> Vec<(EntryKey, Figures)> {
         let all_begun_again = reset_us != self.reset_us && self.reset_us.is_some();
-        let mut next = HashMap::with_capacity(self.readings.len());
         let mut differences = Vec::new();
-        for (key, counted) in entries {
+        let mut present = 0;
+        // There may be a hundred thousand: they take the place of those before.
+        for (key, counted) in entries.clone() {
+            present += 1;
+            let before = self.readings.insert(key, counted);
             if self.read_before {
                 let figures = counted.figures;
-                let goes_on = |before: &&Counted| {
+                let goes_on = |before: &Counted| {
                     !all_begun_again
                         && before.since_us == counted.since_us
                         && before.figures[CALLS] <= figures[CALLS]
                         && before.figures[EXEC_SECONDS] <= figures[EXEC_SECONDS]
                 };
-                let added = match self.readings.get(&key).filter(goes_on) {
+                let added = match before.filter(goes_on) {
                     Some(before) => std::array::from_fn(|at| (figures[at] - before.figures[at]).max(0.0)),
                     None => figures,
                 };
@@ -126,10 +129,12 @@ impl Differences {
                     differences.push((key, added));
                 }
             }
-            next.insert(key, counted);
+        }
+        if self.readings.len() > present {
+            let present: HashSet<EntryKey> = entries.map(|(key, _)| key).collect();
+            self.readings.retain(|key, _| present.contains(key));
         }
         self.read_before = true;
-        self.readings = next;
         self.reset_us = reset_us;
         differences
     }

@@ -377,7 +377,9 @@ pub(crate) async fn one(visit: Visit) -> Response {
 
 async fn full_text(visit: &Visit, queryid: i64) -> Result<Option<String>, Failure> {
     let session = visit.site.live.session(&visit.site.app.exporter).await?;
-    Ok(texts(&session, &[queryid]).await?.remove(&queryid))
+    let mut found = None;
+    texts(&session, &[queryid], |_, text| found = Some(text)).await?;
+    Ok(found)
 }
 
 fn facts(site: &Site, row: &Row) -> Markup {
