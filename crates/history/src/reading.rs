@@ -11,13 +11,14 @@ mod values;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres::tokio_postgres::Row;
 use postgres::tokio_postgres::types::{FromSql, ToSql, Type};
 use postgres::{Session, SessionOptions, Target};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::level::{Extents, Piece};
 
@@ -119,20 +120,55 @@ struct Known {
 pub struct Reader {
     store: Target,
     source: Option<String>,
-    session: Mutex<Option<Arc<Session>>>,
+    held: Mutex<Held>,
 }
+
+#[derive(Debug, Default)]
+struct Held {
+    session: Option<Arc<Session>>,
+    /// When the store last answered.
+    answered: Option<Instant>,
+    /// When it last did not.
+    silent: Option<Instant>,
+}
+
+/// How long a store may take to answer when it is asked whether it is there, and to take a connection.
+const THERE: Duration = Duration::from_secs(2);
+/// After this time without an answer it is asked again whether it is there.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// So long after it did not answer nobody asks, and who wants an answer has it at once that there is none.
+const SILENT: Duration = Duration::from_secs(5);
+/// How long a query may take; the server ends it before, unless it hangs.
+const ANSWERING: Duration = Duration::from_secs(12);
 
 impl Reader {
     /// A reader of the history that is kept in `store`, of the named source or else of the only one. Nothing is
     /// connected yet, and a lost connection is made again.
     pub fn new(store: Target, source: Option<String>) -> Self {
-        Self { store, source, session: Mutex::new(None) }
+        Self { store, source, held: Mutex::default() }
     }
 
+    /// A session with a store that answers: one that hangs, or is out of reach, would keep everybody waiting.
     async fn session(&self) -> Result<Arc<Session>, Error> {
-        let mut held = self.session.lock().await;
-        if let Some(session) = held.as_ref().filter(|s| !s.is_closed()) {
-            return Ok(session.clone());
+        let mut held = self.held.lock().await;
+        if held.silent.is_some_and(|at| at.elapsed() < SILENT) {
+            return Err(silent("connect"));
+        }
+        if let Some(session) = held.session.clone().filter(|s| !s.is_closed()) {
+            if held.answered.is_some_and(|at| at.elapsed() < BELIEVED) {
+                return Ok(session);
+            }
+            match timeout(THERE, session.simple_query("select /* pgwright:history_there */")).await {
+                Ok(Ok(_)) => {
+                    held.answered = Some(Instant::now());
+                    return Ok(session);
+                }
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    *held = Held { silent: Some(Instant::now()), ..Held::default() };
+                    return Err(silent("connect"));
+                }
+            }
         }
         let options = SessionOptions {
             application_name: "pgwright history".into(),
@@ -141,10 +177,23 @@ impl Reader {
             read_only: true,
             ..SessionOptions::default()
         };
-        let session = Arc::new(self.store.connect(&options).await?);
-        *held = Some(session.clone());
+        *held = Held::default();
+        let Ok(connected) = timeout(THERE, self.store.connect(&options)).await else {
+            held.silent = Some(Instant::now());
+            return Err(silent("connect"));
+        };
+        let session = Arc::new(connected?);
+        (held.session, held.answered) = (Some(session.clone()), Some(Instant::now()));
         Ok(session)
     }
+}
+
+fn silent(name: &str) -> Error {
+    Error::Store(postgres::Error::Timeout {
+        name: name.into(),
+        sqlstate: "57014".into(),
+        message: "the store does not answer".into(),
+    })
 }
 
 /// Runs a query of the store.
@@ -154,10 +203,8 @@ async fn ask(
     sql: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<Row>, Error> {
-    session
-        .query_typed(sql, parameters)
-        .await
-        .map_err(|e| Error::Store(postgres::Error::from_query(name, &e)))
+    let answer = timeout(ANSWERING, session.query_typed(sql, parameters)).await;
+    answer.map_err(|_| silent(name))?.map_err(|e| Error::Store(postgres::Error::from_query(name, &e)))
 }
 
 /// A row that is not as this version of pgwright writes it.

@@ -131,19 +131,33 @@ async fn history_is_only_written_where_it_was_asked_for() {
     user.run(&["history", "--store", &other.url, "--source", "nobody"]).fails(2).tells("a\"b.c");
 }
 
-/// Stops a server's main process, so that it lets nobody in, and lets it go on when dropped.
-struct Frozen(u32);
+/// Stops processes of a server, and lets them go on when dropped.
+struct Frozen(Vec<u32>);
 
 impl Frozen {
+    /// The main process, so that it lets nobody in.
     fn of(server: &cluster::Server) -> Self {
-        let frozen = Self(server.pid().unwrap());
-        frozen.signal("-STOP");
-        frozen
+        Self(vec![server.pid().unwrap()]).stopped()
+    }
+
+    /// All of them, so that nothing is answered.
+    fn whole(server: &cluster::Server) -> Self {
+        let main = server.pid().unwrap();
+        let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        Self([main].into_iter().chain(children).collect()).stopped()
+    }
+
+    fn stopped(self) -> Self {
+        self.signal("-STOP");
+        self
     }
 
     fn signal(&self, signal: &str) {
-        let sent = std::process::Command::new("kill").args([signal, &self.0.to_string()]).status().unwrap();
-        assert!(sent.success());
+        for pid in &self.0 {
+            // One of the children may have ended.
+            let _ = std::process::Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+        }
     }
 }
 
@@ -151,6 +165,34 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         self.signal("-CONT");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_hangs_is_told_and_keeps_nobody_waiting() {
+    let server = testkit::server_with(testkit::versions()[0].major, &[]);
+    let (world, store) = (World::new().await, testkit::database(&server).await);
+    let user = User::new();
+    let serving = Serving::start(
+        &user,
+        &world.url,
+        &[&["--store", &store.url, "--source", "shop"], &ARGUMENTS[1..]].concat(),
+    );
+    serving.wait_for("kept", |m| m.sum("pgwright_history_intervals_total") >= 2.0);
+    let frozen = Frozen::whole(&server);
+    let (up, waiting) = ("pgwright_history_up", "pgwright_history_intervals_waiting");
+    serving.wait_for("told", |m| m.sum(up) == 0.0 && m.sum(waiting) > 0.0);
+    let answer = serving.get("/statements", &[]);
+    assert!(answer.status == 503 && answer.body.contains("does not answer"), "{}", answer.body);
+    assert_eq!(serving.get("/", &[]).status, 200);
+    assert_eq!(serving.metrics().sum("pgwright_up"), 1.0, "the watched server is there");
+    drop(frozen);
+    serving.wait_for("kept again", |m| m.sum(up) == 1.0 && m.sum(waiting) == 0.0);
+    serving.stop();
+    let client = testkit::connect(&store.url).await;
+    let whole = "select abs(sum(seconds) - extract(epoch from max(at) - min(at))::float8 \
+                   - (array_agg(seconds order by at desc))[1]) < 0.5 \
+                 from pgwright.history_interval_raw";
+    assert!(client.query_one(whole, &[]).await.unwrap().get::<_, bool>(0), "a second is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
