@@ -274,6 +274,8 @@ async fn write_past(
             from,
             to: from + step,
             at: from,
+            set_back: None,
+            set_forward: chrono::TimeDelta::zero(),
             seconds: 60.0,
             intervals: 1,
             resets: 0,

@@ -4,6 +4,7 @@
 //! - [`HistoryWriter`]: one server's history in one store; a second writer of the same is refused.
 //! - [`keep`]: takes readings, and goes on while the store is away.
 
+mod clock;
 mod keeping;
 mod partitions;
 mod plans;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use postgres::statistics::differences::{Counted, EntryKey};
 
 use crate::latency::Latency;
@@ -75,6 +75,16 @@ pub struct PlanSeen {
     pub plan: serde_json::Value,
 }
 
+/// What a clock that was set back makes of what is kept: what was kept by the clock as it was before lies in the future
+/// now, or may be there twice once that time comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetBack {
+    /// What began then or later, by the clock as it was, ...
+    pub since: DateTime<Utc>,
+    /// ... began so much earlier.
+    pub by: TimeDelta,
+}
+
 /// What is kept of an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
@@ -85,6 +95,10 @@ pub struct Interval {
     /// The instant by which it is found: its beginning, or for one that bridges a time in which nobody watched, the
     /// beginning of the last interval of usual length in it.
     pub at: DateTime<Utc>,
+    /// Before this interval the clock was set back: what is kept is moved first.
+    pub set_back: Option<SetBack>,
+    /// How far the clock was set forward in it.
+    pub set_forward: TimeDelta,
     /// Its length in seconds, by a clock that is not set.
     pub seconds: f64,
     /// Out of how many it was put together, for want of room.
@@ -112,9 +126,11 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Adds the interval that follows, when there is no room for both: less fine, and nothing lost.
+    /// Adds the interval that follows, when there is no room for both: less fine, and nothing lost. One before which the
+    /// clock was set back follows on nothing.
     pub fn append(&mut self, next: Self) {
         self.to = next.to;
+        self.set_forward += next.set_forward;
         self.seconds += next.seconds;
         self.intervals += next.intervals;
         self.resets += next.resets;

@@ -16,7 +16,7 @@ pub mod series;
 mod status;
 
 pub use interval::{
-    Interval, PlanSeen, Resume, Seen, SeriesName, StatementDelta, StatementName, Value, WaitName,
+    Interval, PlanSeen, Resume, Seen, SeriesName, SetBack, StatementDelta, StatementName, Value, WaitName,
 };
 pub use latency::Latency;
 pub use level::{Extent, Extents, Level, Piece, Window};

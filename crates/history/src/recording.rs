@@ -17,7 +17,9 @@ use postgres::statistics::differences::{
 use postgres::tokio_postgres::SimpleQueryRow;
 use sampling::{Observed, UserStatement};
 
-use crate::interval::{Interval, PlanSeen, Resume, SeriesName, StatementDelta, StatementName, Value};
+use crate::interval::{
+    Interval, PlanSeen, Resume, SeriesName, SetBack, StatementDelta, StatementName, Value,
+};
 use crate::latency::{Latency, Origin};
 use crate::reading::Figures;
 use crate::series::{ACTIVE_SESSIONS, Kind, SERIES, SeriesDefinition, WAITS};
@@ -90,6 +92,8 @@ impl Default for Limits {
 
 /// An interval that is so many times longer than usual bridges a time in which nobody watched.
 const BRIDGES_FROM: i32 = 3;
+/// A clock that goes so much faster or slower than the other between two readings was set.
+const SET_FROM: TimeDelta = TimeDelta::seconds(2);
 /// After how long a plan is kept again that has not changed.
 const PLAN_TOLD_AGAIN: TimeDelta = TimeDelta::days(1);
 
@@ -113,6 +117,8 @@ pub struct Recorder {
     differences: Differences,
     /// The end of the last interval, by both clocks; the second is nothing for one of another process.
     last: Option<(DateTime<Utc>, Option<Instant>)>,
+    /// Since when the clock has been ahead, as it tells it, and how far, when it was set forward while this process watched.
+    ahead: Option<(DateTime<Utc>, TimeDelta)>,
     /// The first reading, as long as the store has not said where an earlier process left off.
     first: Option<Box<StatementsReading>>,
     resumed: bool,
@@ -140,6 +146,7 @@ impl Recorder {
             limits,
             differences: Differences::default(),
             last: None,
+            ahead: None,
             first: None,
             resumed: false,
             reset_us: None,
@@ -193,7 +200,7 @@ impl Recorder {
                 (before.differences, before.names, before.reset_us) = (earlier, names, resume.reset_us);
                 before.last = Some((until, None));
                 (before.counters_before, before.counters) = (series, counters_first);
-                before.statements(&first)
+                before.statements(&first, HashMap::new())
             }
         }
     }
@@ -211,13 +218,13 @@ impl Recorder {
                 plans.into_iter().for_each(|plan| self.plan(plan));
                 None
             }
-            Reading::Statements(reading) => {
-                let interval = self.statements(&reading);
+            Reading::Statements(mut reading) => {
+                let texts = std::mem::take(&mut reading.texts);
+                let interval = self.statements(&reading, texts);
                 if self.first.is_none() && !self.resumed {
                     // What was seen is in the interval that it ended.
-                    let seen = (HashMap::new(), 0, BTreeMap::new(), HashMap::new());
                     let mut first = reading;
-                    (first.observed, first.looks, first.waits, first.texts) = seen;
+                    (first.observed, first.looks, first.waits) = (HashMap::new(), 0, BTreeMap::new());
                     self.first = Some(first);
                 }
                 interval
@@ -268,25 +275,35 @@ impl Recorder {
     }
 
     /// Ends an interval. The first reading of all ends one of no length, which keeps where the counters stand.
-    fn statements(&mut self, reading: &StatementsReading) -> Option<Interval> {
-        let mut to = micros(reading.at);
+    fn statements(&mut self, reading: &StatementsReading, texts: HashMap<i64, String>) -> Option<Interval> {
+        let to = micros(reading.at);
         // The first of all is as short as one can be told from the next.
         let shortest = TimeDelta::milliseconds(1);
-        let (from, began) = self.last.unwrap_or((to - shortest, Some(reading.instant)));
-        if to <= from && self.last.is_some() {
-            // The clock was set back: what comes later stays later.
-            to = from + shortest;
-        }
-        let seconds = match began {
-            Some(began) => reading.instant.saturating_duration_since(began).as_secs_f64(),
-            None => (to - from).num_microseconds().map_or(0.0, |us| us as f64 / 1e6),
-        };
+        let (last, began) = self.last.unwrap_or((to - shortest, Some(reading.instant)));
+        let passed = began.map(|began| reading.instant.saturating_duration_since(began));
+        let passed = passed.and_then(|passed| TimeDelta::from_std(passed).ok());
+        let is_back = to <= last && self.last.is_some();
+        // As long as it was by the clock that is not set; where another process began it, that cannot be known.
+        let from = if is_back { to - passed.unwrap_or(shortest).max(shortest) } else { last };
+        let from = micros(from);
+        let set_back = is_back.then(|| self.set_back(last, from));
+        let seconds = passed.unwrap_or(to - from).num_microseconds().map_or(0.0, |us| us as f64 / 1e6);
         let usual = TimeDelta::from_std(self.limits.interval).unwrap_or(TimeDelta::zero());
         let at = if to - from > usual * BRIDGES_FROM { to - usual } else { from };
+        let forward = passed.map_or(TimeDelta::zero(), |passed| to - from - passed);
+        let set_forward = if forward > SET_FROM { forward } else { TimeDelta::zero() };
+        if forward.abs() > SET_FROM {
+            self.clock_was_set(forward, to);
+        }
+        if !set_forward.is_zero() {
+            self.ahead = Some((if at > from { at } else { to }, set_forward));
+        }
         let mut interval = Interval {
             from,
             to,
             at,
+            set_back,
+            set_forward,
             seconds,
             intervals: 1,
             resets: 0,
@@ -303,9 +320,32 @@ impl Recorder {
         self.count(reading, &mut interval);
         self.see(reading, &mut interval);
         self.values(&mut interval);
-        self.learn(reading, &mut interval);
+        self.learn(texts, &reading.own, &mut interval);
         self.last = Some((to, Some(reading.instant)));
         Some(interval)
+    }
+
+    /// What is to be moved when the clock, which was at `last`, is at `from` at the same time.
+    fn set_back(&mut self, last: DateTime<Utc>, from: DateTime<Utc>) -> SetBack {
+        let by = last - from;
+        self.clock_was_set(-by, from);
+        // Set forward and back again: what was kept in between is older than it says, all of it.
+        let ahead = self.ahead.take().filter(|(_, ahead)| (*ahead - by).abs() < SET_FROM);
+        SetBack { since: ahead.map_or(from, |(since, _)| since), by }
+    }
+
+    /// Times that were taken before the clock was set become what it would have told then.
+    fn clock_was_set(&mut self, forward: TimeDelta, now: DateTime<Utc>) {
+        // Of those that were taken since the last reading some may be later than that.
+        let set = |at: &mut DateTime<Utc>| {
+            if (*at + forward - now).abs() < (*at - now).abs() {
+                *at += forward;
+            }
+        };
+        self.counters.values_mut().for_each(|counter| set(&mut counter.at));
+        self.plans.iter_mut().for_each(|plan| set(&mut plan.at));
+        self.counters_before.values_mut().for_each(|counter| counter.at += forward);
+        self.plans_given.values_mut().for_each(|(_, at)| set(at));
     }
 
     /// What statements have added to their counters.
@@ -447,17 +487,18 @@ impl Recorder {
         }
     }
 
-    fn learn(&mut self, reading: &StatementsReading, interval: &mut Interval) {
-        for (queryid, text) in &reading.texts {
-            if reading.own.contains(queryid) || !self.texts_known.insert(*queryid) {
+    fn learn(&mut self, texts: HashMap<i64, String>, own: &HashSet<i64>, interval: &mut Interval) {
+        for (queryid, mut text) in texts {
+            if own.contains(&queryid) || !self.texts_known.insert(queryid) {
                 continue;
             }
-            let text = match text.char_indices().nth(self.limits.text_chars) {
-                Some((at, _)) => format!("{}…", &text[..at]),
-                None => text.clone(),
-            };
+            if let Some((at, _)) = text.char_indices().nth(self.limits.text_chars) {
+                text.truncate(at);
+                text.push('…');
+            }
             // A text in PostgreSQL cannot hold it, whatever the other server's encoding was.
-            interval.texts.insert(*queryid, text.replace('\0', ""));
+            text.retain(|c| c != '\0');
+            interval.texts.insert(queryid, text);
         }
     }
 }

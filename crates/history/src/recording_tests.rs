@@ -151,14 +151,46 @@ fn a_reset_is_seen_also_over_a_restart() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_turn_time_around() {
+fn after_a_clock_was_set_back_times_are_true_again() {
     let (clock, mut recorder) = (Clock::new(), Recorder::new(Limits::default()));
-    let first = statements(&mut recorder, clock.reading(0, vec![row(1, 1.0, 1.0)]));
-    let mut back = clock.reading(30, vec![row(1, 4.0, 1.0)]);
-    back.at -= TimeDelta::hours(1);
-    let interval = statements(&mut recorder, back);
-    assert!(interval.to > first.to && interval.at >= first.to);
-    assert_eq!((interval.seconds, calls(&interval, 1)), (30.0, 3.0));
+    let ahead = TimeDelta::days(10);
+    let mut interval = |second: u32, ahead: TimeDelta| {
+        let mut reading = clock.reading(second, vec![row(1, f64::from(second), 1.0)]);
+        reading.at += ahead;
+        statements(&mut recorder, reading)
+    };
+    let zero = TimeDelta::zero();
+    interval(0, zero);
+    assert_eq!((interval(30, zero).set_back, interval(60, zero).set_forward), (None, zero));
+    let forward = interval(90, ahead);
+    assert_eq!((forward.set_forward, forward.seconds, calls(&forward, 1)), (ahead, 30.0, 30.0));
+    let wrong = interval(120, ahead);
+    let right = interval(150, zero);
+    assert_eq!((right.to, right.from), (wrong.to - ahead + TimeDelta::seconds(30), wrong.to - ahead));
+    assert_eq!((right.at, right.seconds, calls(&right, 1)), (right.from, 30.0, 30.0));
+    // All that was kept meanwhile moves, and nothing else.
+    assert_eq!(right.set_back, Some(SetBack { since: forward.at, by: ahead }));
+    let next = interval(180, zero);
+    assert_eq!((next.from, next.set_back, next.set_forward), (right.to, None, zero));
+    // Set back without having been set forward: what lies in the future moves.
+    let hour = TimeDelta::hours(1);
+    let back = interval(210, -hour);
+    assert_eq!(back.set_back, Some(SetBack { since: next.to - hour, by: hour }));
+    // A second is no clock that was set.
+    let slow = interval(240, -hour - TimeDelta::seconds(1));
+    assert_eq!((slow.from, slow.set_back, slow.set_forward), (back.to, None, zero));
+}
+
+#[test]
+fn another_process_finds_a_store_that_is_ahead() {
+    let (clock, mut recorder) = (Clock::new(), Recorder::new(Limits::default()));
+    let first = statements(&mut recorder, clock.reading(3600, vec![row(1, 5.0, 1.0)]));
+    let mut other = Recorder::new(Limits::default());
+    other.resume(kept(std::slice::from_ref(&first)));
+    let found = statements(&mut other, clock.reading(0, vec![row(1, 9.0, 2.0)]));
+    let at = clock.zero - TimeDelta::milliseconds(1);
+    assert_eq!((calls(&found, 1), found.to, found.from), (4.0, clock.zero, at));
+    assert_eq!(found.set_back, Some(SetBack { since: at, by: first.to - at }));
 }
 
 #[test]

@@ -18,6 +18,10 @@ use crate::error::Error;
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long an interval may take to be written before its session is given up.
 const WRITING: Duration = Duration::from_secs(90);
+/// After this time it is told that the store takes long.
+const SLOW: Duration = Duration::from_secs(5);
+/// The same as [`WRITING`] for one before which all that was kept by a clock that was ahead is moved.
+const MOVING: Duration = Duration::from_secs(1800);
 /// How long is written on when it is to end.
 const ENDING: Duration = Duration::from_secs(5);
 /// How often it is looked for what is too old.
@@ -51,8 +55,7 @@ impl Shared {
             state.waiting.push_back(interval);
         }
         let mut joined = 0;
-        while state.waiting.len() > self.waiting.max(2) {
-            join_shortest(&mut state.waiting);
+        while state.waiting.len() > self.waiting.max(2) && join_shortest(&mut state.waiting) {
             joined += 1;
         }
         let waiting = state.waiting.len();
@@ -65,16 +68,21 @@ impl Shared {
     }
 }
 
-/// Joins the two neighbours that are shortest together, the earlier where several are.
-fn join_shortest(waiting: &mut VecDeque<Interval>) {
+/// Joins the two neighbours that are shortest together, the earlier where several are; whether there were any.
+fn join_shortest(waiting: &mut VecDeque<Interval>) -> bool {
     let length = |at: usize| waiting[at].seconds + waiting[at + 1].seconds;
-    let at = (0..waiting.len().saturating_sub(1)).min_by(|a, b| length(*a).total_cmp(&length(*b)));
+    let at = (0..waiting.len().saturating_sub(1))
+        // Before such a one the store moves all that it has, which ends with its neighbour.
+        .filter(|at| waiting[at + 1].set_back.is_none())
+        .min_by(|a, b| length(*a).total_cmp(&length(*b)));
     if let Some(at) = at
         && let Some(next) = waiting.remove(at + 1)
         && let Some(here) = waiting.get_mut(at)
     {
         here.append(next);
+        return true;
     }
+    false
 }
 
 /// Keeps the history of one server until `stop` becomes true: takes readings, and writes intervals. A store that is
@@ -191,10 +199,26 @@ async fn ending(shared: &Shared) {
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match timeout(WRITING, work).await {
-        Ok(done) => done,
-        Err(_) => Err(Error::HistorySlow { seconds: WRITING.as_secs() }),
+/// Gives the store so much time; long before that is over, it is told that it takes long.
+async fn within<T>(
+    shared: &Shared,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = timeout(SLOW, &mut work).await {
+        return done;
+    }
+    let slow = Error::HistorySlow { seconds: SLOW.as_secs() }.to_string();
+    shared.status.change(|kept| (kept.up, kept.reason) = (false, Some(slow)));
+    match timeout(limit.saturating_sub(SLOW), work).await {
+        Ok(done) => {
+            if done.is_ok() {
+                shared.status.change(|kept| (kept.up, kept.reason) = (true, None));
+            }
+            done
+        }
+        Err(_) => Err(Error::HistorySlow { seconds: limit.as_secs() }),
     }
 }
 
@@ -204,7 +228,7 @@ async fn open(
     options: &HistoryOptions,
     until: &mut Option<Option<DateTime<Utc>>>,
 ) -> Result<HistoryWriter, Error> {
-    Ok(begin(shared, within(HistoryWriter::open(store, options.clone())).await?, until))
+    Ok(begin(shared, within(shared, WRITING, HistoryWriter::open(store, options.clone())).await?, until))
 }
 
 /// Goes on from where the store says that an earlier process left off, or this one.
@@ -241,7 +265,8 @@ async fn store_one(shared: &Shared, writer: &mut HistoryWriter) -> Result<(), Er
     let Some(interval) = shared.lock().waiting.pop_front() else { return Ok(()) };
     let began = Instant::now();
     let (rows, partitions) = (writer.rows_written, writer.partitions_made);
-    match within(writer.store(&interval)).await {
+    let limit = if interval.set_back.is_some() { MOVING } else { WRITING };
+    match within(shared, limit, writer.store(&interval)).await {
         Ok(()) => {
             let waiting = shared.lock().waiting.len();
             shared.status.change(|kept| {
@@ -268,10 +293,10 @@ async fn upkeep(
     retired: &mut Option<Instant>,
 ) -> Result<(), Error> {
     let (rows, partitions) = (writer.rows_written, writer.partitions_made);
-    let (made, all) = within(writer.roll_up()).await?;
+    let (made, all) = within(shared, WRITING, writer.roll_up()).await?;
     let mut dropped = 0;
     if all && retired.is_none_or(|at| at.elapsed() >= RETIRING) {
-        dropped = within(writer.retire()).await?;
+        dropped = within(shared, WRITING, writer.retire()).await?;
         *retired = Some(Instant::now());
     }
     shared.status.change(|kept| {

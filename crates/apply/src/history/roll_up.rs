@@ -3,6 +3,7 @@
 //! is not larger for being made of more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use history::{Figures, Latency, Level, Window};
@@ -16,6 +17,9 @@ use crate::error::Error;
 const BUCKETS_AT_ONCE: u64 = 120;
 /// How many days a statement that was not seen in any bucket is remembered beyond those.
 const REMEMBERED_DAYS: i64 = 7;
+
+/// After this time a clock that was set forward is believed.
+const SET_BACK_WITHIN: Duration = Duration::from_secs(86_400);
 
 /// What level a level is made of: hours of raw intervals, because minutes hold fewer statements.
 fn made_of(level: Level) -> Option<Level> {
@@ -264,6 +268,10 @@ impl HistoryWriter {
     /// What the server says.
     pub async fn retire(&mut self) -> Result<u64, Error> {
         let Some(until) = self.until() else { return Ok(0) };
+        // A clock that was set forward may be set back: nothing is too old because of it for a day.
+        if self.set_forward.is_some_and(|at| at.elapsed() < SET_BACK_WITHIN) {
+            return Ok(0);
+        }
         // Where either clock goes wrong, the earlier one keeps more.
         let rows = run(
             &self.session,

@@ -2,6 +2,7 @@
 //! rows; and nothing that is there already is written again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use history::{Extent, Extents, Figures, Interval, Latency, Level, Resume, StatementName};
@@ -32,6 +33,8 @@ pub struct HistoryWriter {
     pub(super) partitions: Partitions,
     pub(super) rows_written: u64,
     pub(super) partitions_made: u64,
+    /// When it was seen last that the clock was set forward.
+    pub(super) set_forward: Option<Instant>,
     statements: HashMap<StatementName, i32>,
     events: HashMap<String, i32>,
     series: HashMap<(String, String), i32>,
@@ -118,6 +121,7 @@ impl HistoryWriter {
             partitions,
             rows_written: 0,
             partitions_made: 0,
+            set_forward: None,
             statements: HashMap::new(),
             events: HashMap::new(),
             series: HashMap::new(),
@@ -132,21 +136,8 @@ impl HistoryWriter {
     }
 
     async fn read_resume(&mut self, reset: Option<DateTime<Utc>>) -> Result<Resume, Error> {
+        self.read_extents().await?;
         let source = [(&self.source_id as &(dyn ToSql + Sync), Type::INT2)];
-        let levels = run(
-            &self.session,
-            "select /* pgwright:history_levels */ level, kept_from, done_until from pgwright.history_level \
-             where source_id = $1",
-            &source,
-        )
-        .await?;
-        for row in &levels {
-            if let Some(level) = Level::of_name(get(row, "level")?) {
-                let extent =
-                    Extent { kept_from: get(row, "kept_from")?, done_until: get(row, "done_until")? };
-                self.extents.insert(level, extent);
-            }
-        }
         let mut resume = Resume {
             until: self.until(),
             reset_us: reset.map(|at| at.timestamp_micros()),
@@ -206,8 +197,18 @@ impl HistoryWriter {
     /// # Errors
     /// What the server says; nothing of the interval is kept then, or all of it.
     pub async fn store(&mut self, interval: &Interval) -> Result<(), Error> {
-        if self.until().is_some_and(|until| interval.to <= until) {
+        let is_kept = |until: DateTime<Utc>| match interval.set_back {
+            Some(_) => until == interval.to,
+            None => interval.to <= until,
+        };
+        if self.until().is_some_and(is_kept) {
             return Ok(());
+        }
+        if let Some(set_back) = interval.set_back {
+            self.partitions_made += self.make_room(set_back, interval).await?;
+        }
+        if !interval.set_forward.is_zero() {
+            self.set_forward = Some(Instant::now());
         }
         self.partitions_made += self.partitions.ensure(&self.session, Level::Raw, interval.at).await?;
         for plan in &interval.plans {
@@ -218,7 +219,17 @@ impl HistoryWriter {
         }
         let mut found = Found::default();
         let session = &self.session;
-        let rows = transaction(session, self.write(interval, &mut found)).await?;
+        let rows = transaction(session, async {
+            if let Some(set_back) = interval.set_back {
+                self.move_back(set_back).await?;
+            }
+            self.write(interval, &mut found).await
+        })
+        .await?;
+        if interval.set_back.is_some() {
+            self.set_forward = None;
+            self.read_extents().await?;
+        }
         // Numbers that a transaction gave out are good when it is committed.
         self.rows_written += rows;
         self.statements.extend(found.statements);

@@ -294,3 +294,80 @@ async fn a_store_that_is_away_or_full_costs_nothing_but_time() {
     assert_eq!(resume.counters.len(), STATEMENTS as usize);
     assert!(resume.texts.contains(&3));
 }
+
+#[tokio::test]
+async fn what_was_kept_by_a_clock_that_was_ahead_is_found_where_it_belongs() {
+    let majors: BTreeMap<u32, _> = testkit::servers().map(|s| (s.binaries().major, s)).collect();
+    for server in [majors.values().next(), majors.values().last()].into_iter().flatten() {
+        let world = World::on(server).await;
+        let watched = Watched::since("2026-03-01T21:10:00Z", f64::MAX);
+        let (step, hour) = (600.0, 3600.0);
+        let options = options(step);
+        let (mut writer, resume) = HistoryWriter::open(&world.target, options.clone()).await.unwrap();
+        let mut recorder = Recorder::new(options.limits);
+        recorder.resume(resume);
+        // Three hours by a clock that is right, three by one that is ten days ahead, and three more.
+        let (ahead, back, end) = (3.0 * hour, 6.0 * hour, 9.0 * hour);
+        let mut seconds = 0.0;
+        while seconds <= end {
+            let mut reading = watched.reading(seconds);
+            if seconds > ahead && seconds <= back {
+                reading.at += TimeDelta::days(10);
+            }
+            let interval = recorder.take(statements(reading)).unwrap();
+            writer.store(&interval).await.unwrap();
+            if interval.set_back.is_some() {
+                // The answer was lost: nothing moves twice.
+                writer.store(&interval).await.unwrap();
+                drop(writer);
+                writer = HistoryWriter::open(&world.target, options.clone()).await.unwrap().0;
+                writer.store(&interval).await.unwrap();
+            }
+            while !writer.roll_up().await.unwrap().1 {}
+            seconds += step;
+        }
+        assert_eq!(writer.until(), Some(watched.at(end)));
+        let reader = Reader::new(world.target.clone(), None);
+        assert_eq!(reader.sources().await.unwrap()[0].to, Some(watched.at(end)));
+        let window = Window { from: watched.at(0.0), to: watched.at(end) };
+        let one = reader.statement(3, Some(DATABASE), window).await.unwrap();
+        assert!(one.buckets.windows(2).all(|b| b[0].at < b[1].at), "{one:?}");
+        for bucket in &one.buckets {
+            assert!(close(bucket.spent.calls_per_hour, 3.0 * hour), "{bucket:?}");
+        }
+        for level in Level::ALL {
+            let table = |kind: &str| format!("pgwright.history_{kind}_{}", level.name());
+            let last = world
+                .value(&format!("select max(at) <= '{}' from {}", watched.at(end), table("interval")))
+                .await;
+            assert_eq!(last, "true", "{}", level.name());
+            // Whole hours, which begin at 22:00.
+            let (from, to) = ("2026-03-01 22:00Z", "2026-03-02 06:00Z");
+            let sum = |what: &str, kind: &str| {
+                format!("select round(sum({what})) from {} where at >= '{from}' and at < '{to}'", table(kind))
+            };
+            if level != Level::Day {
+                assert_eq!(
+                    world.value(&sum("calls", "statement")).await,
+                    (21 * 8 * 3600).to_string(),
+                    "{}",
+                    level.name()
+                );
+                assert_eq!(
+                    world.value(&sum("seconds", "interval")).await,
+                    (8 * 3600).to_string(),
+                    "{}",
+                    level.name()
+                );
+                let waits = world.value(&sum("samples", "wait")).await;
+                assert_eq!(waits, (8 * 6 * 10).to_string(), "{}", level.name());
+                let series = world
+                    .value(&format!("select count(*) from {} where at >= '2026-03-03'", table("value")))
+                    .await;
+                assert_eq!(series, "0");
+            }
+        }
+        let days = "select sum(calls) from pgwright.history_statement_day";
+        assert_eq!(world.value(days).await, (21 * (2 * 3600 + 50 * 60)).to_string());
+    }
+}

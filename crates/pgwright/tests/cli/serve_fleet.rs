@@ -203,6 +203,8 @@ async fn write_past(world: &World, server: &str) {
             from,
             to: from + step,
             at: from,
+            set_back: None,
+            set_forward: chrono::TimeDelta::zero(),
             seconds: 300.0,
             intervals: 1,
             resets: 0,
