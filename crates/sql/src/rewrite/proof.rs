@@ -30,7 +30,7 @@ const MAX_TREES: usize = 40;
 impl Rewriter<'_> {
     /// Proves that two statements are equivalent; `None` when no proof was found, which says nothing else.
     ///
-    /// The rows are the same, in the same order where one is asked for, with the same column names.
+    /// The rows are the same, in the same order where the first one asks for one, with the same column names.
     ///
     /// # Errors
     /// [`RewriteError`] when one of the texts cannot be parsed or taken apart.
