@@ -122,7 +122,7 @@ fn size(found: &Found) -> usize {
     }
 }
 
-fn sort(found: &mut [Found]) {
+pub(super) fn sort(found: &mut [Found]) {
     let duration = |f: &Found| f.duration_ms.unwrap_or(0.0);
     found.sort_by(|a, b| duration(b).total_cmp(&duration(a)).then(a.line.cmp(&b.line)));
 }
@@ -130,7 +130,7 @@ fn sort(found: &mut [Found]) {
 /// Where `duration: 12.345 ms  plan:` stands in a line, the duration, and where the mark ends. It counts
 /// at the beginning of a message only: after `LOG:  `, or after the quotation mark of a CSV field or a
 /// JSON string.
-fn marker(line: &str) -> Option<(usize, f64, usize)> {
+pub(super) fn marker(line: &str) -> Option<(usize, f64, usize)> {
     for (at, word) in line.match_indices("duration: ") {
         let rest = &line[at + word.len()..];
         let Some(end) = rest.find(" ms  plan:") else { continue };

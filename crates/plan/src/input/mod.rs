@@ -8,6 +8,7 @@
 mod json;
 mod log;
 mod names;
+mod pasted;
 mod properties;
 mod psql;
 mod text;
@@ -130,6 +131,9 @@ pub fn find(input: &mut impl BufRead) -> Result<FoundPlans, PlanError> {
 /// As [`find`].
 pub fn find_in(original: &str) -> Result<FoundPlans, PlanError> {
     let original = original.trim_start_matches('\u{feff}');
+    let cleaned = pasted::clean(original);
+    let whole = original;
+    let original = cleaned.as_ref();
     let lines = psql::undecorate(original);
     let decorated = lines.is_some();
     let lines = lines.unwrap_or_else(|| {
@@ -137,7 +141,7 @@ pub fn find_in(original: &str) -> Result<FoundPlans, PlanError> {
         numbered.map(|(number, text)| Line { number, text: text.trim_end_matches('\r').into() }).collect()
     });
     let Some(first) = lines.iter().find(|l| !l.text.trim().is_empty()) else {
-        return Ok(FoundPlans { other: Some(original.to_owned()), ..FoundPlans::default() });
+        return Ok(FoundPlans { other: Some(whole.to_owned()), ..FoundPlans::default() });
     };
     let start = first.text.trim();
     let found = |body, line| Found { duration_ms: None, line, body };
@@ -159,6 +163,15 @@ pub fn find_in(original: &str) -> Result<FoundPlans, PlanError> {
     {
         return Err(PlanError::Format { format: "YAML" });
     }
+    let messages = pasted::messages(&lines);
+    if !messages.is_empty() {
+        let from_log = messages.iter().any(|m| m.duration_ms.is_some());
+        let found =
+            |m: pasted::Message| Found { duration_ms: m.duration_ms, line: m.line, body: Body::Text(m.text) };
+        let mut plans: Vec<Found> = messages.into_iter().map(found).collect();
+        log::sort(&mut plans);
+        return Ok(FoundPlans { plans, from_log, ..FoundPlans::default() });
+    }
     let plans: Vec<Found> = text::split(&lines)
         .into_iter()
         .map(|plan| {
@@ -168,7 +181,7 @@ pub fn find_in(original: &str) -> Result<FoundPlans, PlanError> {
         })
         .collect();
     if plans.is_empty() {
-        return Ok(FoundPlans { other: Some(original.to_owned()), ..FoundPlans::default() });
+        return Ok(FoundPlans { other: Some(whole.to_owned()), ..FoundPlans::default() });
     }
     Ok(FoundPlans { plans, ..FoundPlans::default() })
 }

@@ -1,6 +1,6 @@
 //! Are the plans of auto_explain found in logs of every kind?
 
-use plan::{Plan, input};
+use plan::{Plan, PlanError, input};
 
 use crate::FIXTURES;
 
@@ -122,4 +122,79 @@ fn a_log_without_plans_and_bytes_that_are_no_text_are_not_plans() {
     assert!(found.plans.is_empty() && found.other.is_some());
     let found = input::find(&mut [0xff_u8, 0xfe, 0, b'\n'].as_slice()).unwrap();
     assert!(found.plans.is_empty());
+}
+
+#[test]
+fn a_message_of_auto_explain_needs_no_log_around_it() {
+    let text = std::fs::read_to_string(format!("{FIXTURES}/17/hash_join.txt")).unwrap();
+    let planned: String = text
+        .lines()
+        .filter(|l| !l.starts_with("Planning") && !l.starts_with("Execution"))
+        .fold(String::new(), |all, line| {
+            if line.starts_with("  Buffers") && all.contains("Planning") { all } else { all + line + "\n" }
+        });
+    let message =
+        format!("Query Text: SELECT *\n  FROM a\n  WHERE b = 'c\nd'\nQuery Parameters: $1 = '7'\n{planned}");
+    let indented = |by: &str, text: &str| text.lines().map(|l| format!("{by}{l}\n")).collect::<String>();
+    let marked = format!("duration: 152.332 ms  plan:\n{message}");
+    let cases = [
+        ("bare", marked.clone(), true),
+        ("indented", indented("    ", &marked), true),
+        ("cited", indented("> ", &marked), true),
+        ("fenced", format!("```\n{marked}```\n"), true),
+        ("tabs", format!("duration: 152.332 ms  plan:\n{}", indented("\t", &message)), true),
+        ("tabs throughout", indented("\t", &marked), true),
+        (
+            "prefix",
+            format!(
+                "2026-11-28 10:00:00 UTC [7] LOG:  {marked}2026-11-28 10:00:01 UTC [7] LOG:  connection closed\n"
+            ),
+            true,
+        ),
+        ("text alone", message.clone(), false),
+    ];
+    let expected: Plan = text.parse().unwrap();
+    for (name, paste, timed) in cases {
+        for found in [input::find(&mut paste.as_bytes()), input::find_in(&paste)] {
+            let found = found.unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.detail()));
+            assert_eq!(found.plans.len(), 1, "{name}");
+            assert_eq!(found.plans[0].duration_ms, timed.then_some(152.332), "{name}");
+            let plan = found.plans[0].plan().unwrap_or_else(|e| panic!("{name}: {e}: {:?}", e.detail()));
+            assert_eq!(plan::render::shape(&plan), plan::render::shape(&expected), "{name}");
+            assert_eq!(plan.query_text.as_deref(), Some("SELECT *\n  FROM a\n  WHERE b = 'c\nd'"), "{name}");
+        }
+    }
+    let two = format!("{marked}\nduration: 900.5 ms  plan:\n{message}");
+    let found = input::find_in(&two).unwrap();
+    let durations: Vec<_> = found.plans.iter().map(|p| p.duration_ms).collect();
+    assert_eq!(durations, [Some(900.5), Some(152.332)]);
+    assert!(found.plans.iter().all(|p| p.plan().is_ok()));
+    let json = std::fs::read_to_string(format!("{FIXTURES}/17/hash_join.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let found = input::find_in(&format!("duration: 3.5 ms  plan:\n{:#}", json[0])).unwrap();
+    assert_eq!(found.plans[0].duration_ms, Some(3.5));
+    assert!(found.plans[0].plan().is_ok());
+}
+
+#[test]
+fn frames_that_were_cited_or_indented() {
+    let text = std::fs::read_to_string(format!("{FIXTURES}/17/hash_join.txt")).unwrap();
+    let width = text.lines().map(|l| l.chars().count()).max().unwrap_or(0);
+    let rule = format!("+-{}-+\n", "-".repeat(width));
+    let rows: String = text.lines().map(|l| format!("| {l:<width$} |\n")).collect();
+    let framed = format!("{rule}| {:^width$} |\n{rule}{rows}{rule}(9 rows)\n", "QUERY PLAN");
+    let json = std::fs::read_to_string(format!("{FIXTURES}/17/hash_join.json")).unwrap();
+    let edge = json.lines().map(|l| l.chars().count()).max().unwrap_or(0);
+    let rows: String = json.lines().map(|l| format!("| {l:<edge$}+|\n")).collect();
+    let rule = format!("+-{}-+\n", "-".repeat(edge));
+    let boxed = format!("{rule}| {:^edge$} |\n{rule}{rows}{rule}(1 row)\n", "QUERY PLAN");
+    let expected: Plan = text.parse().unwrap();
+    for (name, paste) in [("text", framed), ("json", boxed)] {
+        for by in ["", "> ", "    ", "\t"] {
+            let pasted: String = paste.lines().map(|l| format!("{by}{l}\n")).collect();
+            let plan: Plan =
+                pasted.parse().unwrap_or_else(|e: PlanError| panic!("{name} {by:?}: {e}: {:?}", e.detail()));
+            assert_eq!(plan::render::shape(&plan), plan::render::shape(&expected), "{name} {by:?}");
+        }
+    }
 }
