@@ -196,6 +196,12 @@ fn make(
         Remedy::Prepare => {
             say("a prepared statement, which is planned once and executed often".into(), Vec::new())
         }
+        Remedy::CustomPlan => say(
+            "a plan for the values: plan_cache_mode = force_custom_plan for the role (ALTER ROLE … SET) or the function \
+             (ALTER FUNCTION … SET), or a statement that is not prepared"
+                .into(),
+            vec!["SET plan_cache_mode = 'force_custom_plan'".into()],
+        ),
         Remedy::Vacuum => {
             let table = table?;
             say(

@@ -127,6 +127,8 @@ pub enum Remedy {
     Workers,
     /// A prepared statement.
     Prepare,
+    /// A plan for the values of the parameters.
+    CustomPlan,
     /// VACUUM.
     Vacuum,
     /// Giving the space back.
@@ -168,6 +170,7 @@ checks! {
     filter_after_index,
     foreign_key_without_index,
     function_blocks_index,
+    generic_plan,
     hash_spill,
     heap_fetches,
     jit_dominates,

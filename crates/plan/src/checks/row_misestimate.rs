@@ -26,16 +26,7 @@ pub(super) const CHECK: Check = Check {
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     for node in &plan.nodes {
-        let off = misestimate(plan, node);
-        let difference = (node.rows() - node.planned_rows()).abs();
-        let inputs_right = plan
-            .children(node)
-            .filter(|c| !matches!(c.relationship, Relationship::SubPlan) && !c.relationship.is_deferred())
-            .chain(plan.cte_of(node))
-            .all(|c| raw_factor(c) < thresholds.misestimate_child_factor);
-        if off < thresholds.misestimate_factor || difference < thresholds.misestimate_min_rows || !inputs_right {
-            continue;
-        }
+        let Some(off) = begins_at(plan, node, thresholds) else { continue };
         let direction = if node.rows() > node.planned_rows() { "fewer" } else { "more" };
         let conditions: Vec<_> = node.conditions().map(|(name, text)| format!("{name}: {text}")).collect();
         // Every node above was chosen on the strength of this number.
@@ -62,6 +53,19 @@ fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
         );
     }
     found
+}
+
+/// By which factor the estimate of a node is off, if that begins at it.
+pub(super) fn begins_at(plan: &Plan, node: &Node, thresholds: &Thresholds) -> Option<f64> {
+    let off = misestimate(plan, node);
+    let difference = (node.rows() - node.planned_rows()).abs();
+    let inputs_right = plan
+        .children(node)
+        .filter(|c| !matches!(c.relationship, Relationship::SubPlan) && !c.relationship.is_deferred())
+        .chain(plan.cte_of(node))
+        .all(|c| raw_factor(c) < thresholds.misestimate_child_factor);
+    let counts = off >= thresholds.misestimate_factor && difference >= thresholds.misestimate_min_rows && inputs_right;
+    counts.then_some(off)
 }
 
 /// By which factor the estimate is surely wrong; 1 where that cannot be told.
