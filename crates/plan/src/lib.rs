@@ -13,6 +13,7 @@
 mod attribution;
 pub mod checks;
 pub mod diff;
+mod distinct;
 mod error;
 pub mod expression;
 mod facts;

@@ -11,7 +11,7 @@ use model::snapshot::Relation;
 use model::{Finding, ObjectRef, Snapshot, StatisticsDefinition, StatisticsKind};
 use serde::Serialize;
 
-use crate::checks::{CHECKS, Remedy};
+use crate::checks::{CHECKS, Check, Remedy};
 use crate::facts;
 use crate::node::{Node, Plan};
 
@@ -70,24 +70,41 @@ pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) 
             _ => None,
         };
         let Some(node) = node else { continue };
-        let Some(made) = make(plan, node, check.remedy, &finding.check, database) else { continue };
-        // The same thing to do mends several findings; of two sizes of memory the larger serves both.
-        let same = all.iter_mut().find(|a| {
-            a.kind == made.kind
-                && (a.sql == made.sql
-                    || matches!((&a.setting, &made.setting), (Some(x), Some(y)) if x.0 == y.0))
-        });
-        match same {
-            Some(known) => {
-                if megabytes(&made) > megabytes(known) {
-                    (known.title, known.sql, known.setting) = (made.title, made.sql, made.setting);
-                }
-                known.resolves.push(finding.key.clone());
-            }
-            None => all.push(Advised { resolves: vec![finding.key.clone()], ..made }),
+        for made in
+            kinds(check).into_iter().filter_map(|kind| make(plan, node, kind, &finding.check, database))
+        {
+            take(&mut all, made, &finding.key);
         }
     }
     all
+}
+
+/// What mends findings of a check, the root first.
+fn kinds(check: &Check) -> Vec<Remedy> {
+    match check.id {
+        // A list that fits is hashed, whether the text can be changed or not.
+        "not-in-blow-up" => vec![check.remedy, Remedy::WorkMem],
+        "useless-memoize" => vec![Remedy::Distinct, check.remedy],
+        _ => vec![check.remedy],
+    }
+}
+
+/// Adds a remedy, or makes one of it and another.
+fn take(all: &mut Vec<Advised>, made: Advised, key: &str) {
+    // The same thing to do mends several findings; of two sizes of memory the larger serves both.
+    let same = all.iter_mut().find(|a| {
+        a.kind == made.kind
+            && (a.sql == made.sql || matches!((&a.setting, &made.setting), (Some(x), Some(y)) if x.0 == y.0))
+    });
+    match same {
+        Some(known) => {
+            if megabytes(&made) > megabytes(known) {
+                (known.title, known.sql, known.setting) = (made.title, made.sql, made.setting);
+            }
+            known.resolves.push(key.to_owned());
+        }
+        None => all.push(Advised { resolves: vec![key.to_owned()], ..made }),
+    }
 }
 
 fn megabytes(advised: &Advised) -> u64 {
@@ -171,15 +188,31 @@ fn make(
             say(format!("{}; \"pgwright rewrite\" tries and proves it", rewrite(check)), Vec::new())
         }
         Remedy::WorkMem => {
-            let megabytes = work_mem_mb(plan, node)?;
+            let list = hashed_list_kb(plan, node, database);
+            let megabytes = match list {
+                Some(kb) => size_mb(kb)?,
+                None => work_mem_mb(plan, node)?,
+            };
             let value = format!("{megabytes}MB");
+            let why = if list.is_some() { ", in which the list is hashed" } else { "" };
             set(
-                format!("work_mem of {value} for this statement (SET LOCAL in its transaction)"),
+                format!("work_mem of {value} for this statement{why} (SET LOCAL in its transaction)"),
                 "work_mem",
                 &value,
             )
         }
         Remedy::NoJit => set("no just-in-time compilation for statements of this cost".into(), "jit", "off"),
+        Remedy::Distinct => {
+            let wrong = crate::distinct::false_distinct(plan, node, database?)?;
+            let title = if wrong.by_hand {
+                format!("n_distinct of {} taken back, which was set by hand and is false", wrong.name())
+            } else if wrong.right.is_some() {
+                format!("the true number of distinct values of {}", wrong.name())
+            } else {
+                format!("a number of distinct values of {} of what was seen at least; count(DISTINCT …) tells it", wrong.name())
+            };
+            say(title, wrong.sql())
+        }
         Remedy::NoMemoize => set("no Memoize for this statement".into(), "enable_memoize", "off"),
         Remedy::Enable => {
             let off =
@@ -310,8 +343,32 @@ fn work_mem_mb(plan: &Plan, node: &Node) -> Option<u64> {
     // Below a Gather each process has its own.
     let processes =
         plan.ancestors(node).find_map(|a| a.workers_launched).map_or(1, |workers| workers.saturating_add(1));
-    let megabytes = (need / processes.max(1)).div_ceil(1024).max(1).next_power_of_two();
-    (need > 0 && megabytes <= MAX_WORK_MEM_MB).then_some(megabytes.max(8))
+    size_mb(need / processes.max(1))
+}
+
+/// A round size of memory that is not less.
+fn size_mb(need_kb: u64) -> Option<u64> {
+    let megabytes = need_kb.div_ceil(1024).max(1).next_power_of_two();
+    (need_kb > 0 && megabytes <= MAX_WORK_MEM_MB).then_some(megabytes.max(8))
+}
+
+/// The `work_mem` in which the lists of a node's NOT IN would be hashed. Source: `subplan_is_hashable()` in subselect.c: rows
+/// times width and a tuple header, both aligned, against `work_mem` times `hash_mem_multiplier`, 2 since 15.
+fn hashed_list_kb(plan: &Plan, node: &Node, database: Option<&Snapshot>) -> Option<u64> {
+    let filter = node.filter.as_ref()?;
+    let lists = plan.children(node).filter(|list| {
+        let name = list.subplan_name.as_deref().unwrap_or_default();
+        list.is("Materialize") && crate::expression::negates_subplan(filter, name)
+    });
+    let bytes =
+        lists.map(|list| list.plan_rows * ((list.plan_width / 8.0).ceil() * 8.0 + 24.0)).fold(0.0, f64::max);
+    let printed = plan.settings.get("hash_mem_multiplier").map(String::as_str);
+    let known = printed.or_else(|| Some(database?.settings.get("hash_mem_multiplier")?.setting.as_str()));
+    let by_version = || database.map_or(1.0, |d| if d.server.version_num >= 150_000 { 2.0 } else { 1.0 });
+    let multiplier =
+        known.and_then(|m| m.parse::<f64>().ok()).filter(|m| *m >= 1.0).unwrap_or_else(by_version);
+    let kb = (bytes / 1024.0 / multiplier).ceil();
+    (kb >= 1.0 && kb < 1e12).then_some(kb as u64)
 }
 
 impl std::fmt::Display for Estimate {

@@ -26,8 +26,10 @@ pub struct ExplainOptions {
     pub settings: bool,
     /// Measure each node's time, which slows some machines down; only with `analyze`.
     pub timing: bool,
-    /// Plan without values for the parameters `$1`, …; not together with `analyze`.
+    /// Plan without values for the parameters `$1`, …; together with `analyze` it needs `arguments`.
     pub generic: bool,
+    /// Values that a generic plan is executed with, as SQL literals in the order of the parameters.
+    pub arguments: Vec<String>,
     /// Run it in a transaction that may write. It is rolled back all the same, but what does not obey
     /// transactions stays: sequences, and whatever functions do outside of the database.
     pub may_write: bool,
@@ -48,6 +50,7 @@ impl Default for ExplainOptions {
             settings: true,
             timing: true,
             generic: false,
+            arguments: Vec::new(),
             may_write: false,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(2),
@@ -62,7 +65,7 @@ impl ExplainOptions {
         Self { analyze: true, buffers: true, ..Self::default() }
     }
 
-    /// A plan that no value of a parameter has influenced.
+    /// A plan that no value of a parameter has influenced; `arguments` let it be executed all the same.
     pub fn generic() -> Self {
         Self { generic: true, ..Self::default() }
     }
@@ -102,9 +105,9 @@ pub async fn explain(
     sql: &str,
     options: &ExplainOptions,
 ) -> Result<serde_json::Value, Error> {
-    if options.analyze && options.generic {
+    if options.analyze && options.generic && options.arguments.is_empty() {
         return Err(Error::Refused {
-            message: "a generic plan cannot be analyzed".into(),
+            message: "a generic plan cannot be analyzed without values for its parameters".into(),
             hint: Some("Give values for the parameters, or leave ANALYZE out.".into()),
         });
     }
@@ -179,7 +182,17 @@ async fn generic_plan(
         Some(row) => crate::catalog_query::column(row, 0, "explain", "cardinality")?,
         None => 0,
     };
-    let arguments = vec!["NULL"; usize::try_from(count).unwrap_or(0)].join(", ");
+    let count = usize::try_from(count).unwrap_or(0);
+    let arguments = match options.arguments.len() {
+        0 => vec!["NULL"; count].join(", "),
+        given if given == count => options.arguments.join(", "),
+        given => {
+            return Err(Error::Refused {
+                message: format!("the statement has {count} parameters and not {given}"),
+                hint: None,
+            });
+        }
+    };
     let execute =
         if count > 0 { format!("EXECUTE {PREPARED} ({arguments})") } else { format!("EXECUTE {PREPARED}") };
     plan(session, &execute, options).await

@@ -3,6 +3,7 @@
 
 mod comparison;
 mod effects;
+mod generic;
 mod measure;
 mod planning;
 pub(super) mod safety;
@@ -50,9 +51,13 @@ pub struct Args {
     /// and effects of functions outside of the database stay.
     #[arg(long, requires = "analyze")]
     allow_writes: bool,
-    /// Plan without values for parameters ($1, …) instead of typical ones.
-    #[arg(long, conflicts_with = "analyze")]
+    /// The plan of a prepared statement for any value of its parameters ($1, …) instead of one for typical values.
+    /// With --analyze it is executed with values, and a plan for these values is measured beside it.
+    #[arg(long)]
     generic: bool,
+    /// A value for a parameter, once for each of $1, $2, … in their order, instead of typical ones; NULL is NULL.
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    param: Vec<String>,
     /// Which of several statements or plans, from 1; the longest plan of a log is 1.
     #[arg(long, short = 'n', value_name = "N")]
     number: Option<usize>,
@@ -60,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// What changed between two plans of one statement.
-    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with_all = ["what", "analyze", "generic", "html", "number"])]
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with_all = ["what", "analyze", "generic", "param", "html", "number"])]
     diff: Vec<String>,
     /// What changed since a baseline stored the plan of this queryid.
     #[arg(long, value_name = "BASELINE", conflicts_with_all = ["diff", "analyze", "generic", "html"])]
@@ -84,6 +89,8 @@ struct Explained {
     /// The server that planned it.
     target: Option<Target>,
     notes: Vec<String>,
+    /// What a generic plan was compared with.
+    compared: Option<generic::Compared>,
 }
 
 #[derive(Serialize)]
@@ -118,12 +125,34 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
         Subject::Sql(text) => planning::of_text(context, &args, &what, &text).await?,
         Subject::QueryId(queryid) => planning::of_queryid(context, &args, queryid).await?,
     };
-    let plan = Plan::from_json(&explained.explain)?;
+    let mut plan = Plan::from_json(&explained.explain)?;
+    // The server does not say it.
+    plan.query_text = plan.query_text.take().or_else(|| explained.sql.clone());
     let database = database(context, &args, &mut explained).await?;
-    let findings = plan::checks::run_on(&plan, &context.settings.checks, database.as_ref());
+    let mut thresholds = context.settings.checks.clone();
+    // A plan for the values is known to be no better.
+    if explained.compared.as_ref().is_some_and(|c| !c.better) {
+        thresholds.disabled.push("generic-plan".into());
+    }
+    let mut findings = plan::checks::run_on(&plan, &thresholds, database.as_ref());
+    if explained.compared.as_ref().is_some_and(|c| !c.better) {
+        // An average is no error of the statistics.
+        findings.retain(|f| f.check != "row-misestimate" || !plan::checks::rests_on_parameters(&plan, f));
+    }
     let mut remedies = plan::remedy::remedies(&plan, &findings, database.as_ref());
+    if let Some(compared) = explained.compared.as_ref().filter(|c| c.better) {
+        for remedy in remedies.iter_mut().filter(|r| r.kind == plan::checks::Remedy::CustomPlan) {
+            remedy.title.push_str(&format!("; {}", compared.told));
+        }
+    }
     if !args.quick {
-        effects::estimate(context, &args, &plan, &mut explained, database, &mut remedies).await;
+        let unconfirmed =
+            effects::estimate(context, &args, &plan, &mut explained, database, &mut remedies).await;
+        findings.retain(|f| !unconfirmed.contains(&f.key));
+        for remedy in &mut remedies {
+            remedy.resolves.retain(|key| !unconfirmed.contains(key));
+        }
+        remedies.retain(|r| !r.resolves.is_empty());
     }
     show(context, &args, &plan, &explained, &findings, &remedies)?;
     Ok(Exit::Done)
@@ -138,7 +167,7 @@ fn of_found(found: &FoundPlans, number: Option<usize>) -> Result<Explained, Comm
     })?;
     let explain = chosen.explain()?;
     let sql = Plan::from_json(&explain)?.query_text;
-    Ok(Explained { sql, explain, target: None, notes: Vec::new() })
+    Ok(Explained { sql, explain, target: None, notes: Vec::new(), compared: None })
 }
 
 /// What is known of the database: from a file, or from the server that planned.

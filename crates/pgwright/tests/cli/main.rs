@@ -6,6 +6,7 @@
 mod alerts;
 mod browser;
 mod explained;
+mod explained_causes;
 mod interruptions;
 mod latency;
 mod left_out;

@@ -30,14 +30,10 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec<Diagnosis> {
-    let own = own_parameters(plan);
     let mut found = Vec::new();
     for node in plan.nodes.iter().filter(|n| n.executed() && (n.relation.is_some() || n.index.is_some())) {
         let conditions: Vec<&str> = node.conditions().map(|(_, text)| text).collect();
-        let mut parameters: Vec<String> = conditions.iter().flat_map(|c| numbered(c)).collect();
-        parameters.retain(|p| !own.contains(p));
-        parameters.sort();
-        parameters.dedup();
+        let parameters = parameters(plan, node);
         if parameters.is_empty() {
             continue;
         }
@@ -90,6 +86,18 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
         found.push(diagnosis);
     }
     found
+}
+
+/// The parameters of the statement in the conditions of a node.
+pub(super) fn parameters(plan: &Plan, node: &Node) -> Vec<String> {
+    let mut parameters: Vec<String> = node.conditions().flat_map(|(_, text)| numbered(text)).collect();
+    if !parameters.is_empty() {
+        let own = own_parameters(plan);
+        parameters.retain(|p| !own.contains(p));
+        parameters.sort();
+        parameters.dedup();
+    }
+    parameters
 }
 
 /// Whether a plan for the value could read the table in another way: not where the catalogue says that no index

@@ -129,6 +129,8 @@ pub enum Remedy {
     Prepare,
     /// A plan for the values of the parameters.
     CustomPlan,
+    /// The true number of different values of a column.
+    Distinct,
     /// VACUUM.
     Vacuum,
     /// Giving the space back.
@@ -190,6 +192,7 @@ checks! {
     temp_io,
     triggers_dominate,
     useless_memoize,
+    vacuum_for_index_only,
     worker_skew,
     workers_missing,
     wrong_index_for_order_by,
@@ -227,6 +230,12 @@ pub fn run_on(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>)
             finding.with(unit, percent(share))
         })
         .collect()
+}
+
+/// Whether the node of a finding was planned for any value of a parameter, so that its estimate is an average.
+pub fn rests_on_parameters(plan: &Plan, finding: &Finding) -> bool {
+    let ObjectRef::PlanNode { node } = finding.object else { return false };
+    plan.nodes.get(node).is_some_and(|node| !generic_plan::parameters(plan, node).is_empty())
 }
 
 /// Removes each diagnosis that another one explains and names it in that one's evidence. What a check
@@ -402,6 +411,20 @@ mod testing {
             "bytes": 0, "idx_scan": 0, "idx_tup_read": 0, "last_idx_scan": null, "expression_statistics": {},
         });
         serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// A column of the only table with this number of distinct values.
+    pub(crate) fn column(database: &mut Snapshot, name: &str, n_distinct: f32, options: &[&str]) {
+        let value = serde_json::json!({
+            "attnum": 1, "name": name, "type_name": "bigint", "base_type": { "schema": "pg_catalog", "name": "int8" },
+            "type_category": "N", "type_length": 8, "type_align": "d", "has_btree_opclass": true, "not_null": true,
+            "generated": false, "default": null, "collation": null, "statistics_target": null, "options": options,
+            "statistics": { "null_frac": 0.0, "avg_width": 8, "n_distinct": n_distinct, "most_common_vals": null,
+                "most_common_freqs": null, "histogram_bounds": null, "correlation": null, "most_common_elems": null,
+                "most_common_elem_freqs": null, "elem_count_histogram": null },
+            "inherited_statistics": null,
+        });
+        database.relations[0].columns.push(serde_json::from_value(value).unwrap_or_else(|e| panic!("{e}")));
     }
 
     /// The majors whose plans stand in the fixtures.

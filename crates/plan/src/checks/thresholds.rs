@@ -82,6 +82,10 @@ pub struct Thresholds {
     pub stale_share: f64,
     /// … and at least this many rows. 1,000.
     pub stale_min_rows: f64,
+    /// VACUUM is what an index-only scan misses when less than this share of pages is marked all-visible. 0.8.
+    pub visible_share: f64,
+    /// … of a table of at least this many pages. 100.
+    pub visible_min_pages: i64,
     /// A foreign key needs an index when its table has at least this many pages. 10.
     pub foreign_key_min_pages: u64,
 }
@@ -124,6 +128,8 @@ impl Default for Thresholds {
             bloat_rows_per_page: 2.0,
             stale_share: 0.1,
             stale_min_rows: 1_000.0,
+            visible_share: 0.8,
+            visible_min_pages: 100,
             foreign_key_min_pages: 10,
         }
     }

@@ -21,12 +21,15 @@ const SEVERITIES: [&str; 9] = [
     "NOTICE:  ",
 ];
 
+/// What is larger was saved by a program.
+const MAX_PASTED: usize = 8 << 20;
+
 /// The text as it was before it was pasted; borrowed when nothing was done to it.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     let holds_plan = ["(cost=", "(actual ", "QUERY PLAN", "\"Plan\"", "Query Text:"]
         .iter()
         .any(|mark| text.contains(mark));
-    if !holds_plan {
+    if !holds_plan || text.len() > MAX_PASTED {
         return Cow::Borrowed(text);
     }
     let text = match text.contains('\u{a0}') {
@@ -150,6 +153,9 @@ pub(super) fn messages(lines: &[Line<'_>]) -> Vec<Message> {
         let body = &lines[*start..next.max(*start)];
         let other =
             body.iter().position(|l| SEVERITIES.iter().any(|s| l.text.contains(s))).unwrap_or(body.len());
+        let tags =
+            body[..other].iter().rev().take_while(|l| l.text.trim().is_empty() || is_tag(&l.text)).count();
+        let other = other - tags;
         let mut texts: Vec<Cow<'_, str>> =
             body[..other].iter().map(|l| Cow::Borrowed(l.text.as_ref())).collect();
         dedent(&mut texts);
@@ -160,6 +166,14 @@ pub(super) fn messages(lines: &[Line<'_>]) -> Vec<Message> {
         }
     }
     found
+}
+
+/// What psql says when a command is done: `DO`, `INSERT 0 1`.
+fn is_tag(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let command = words.next().is_some_and(|w| w.bytes().all(|b| b.is_ascii_uppercase()));
+    command
+        && words.all(|w| w.bytes().all(|b| b.is_ascii_digit()) || w.bytes().all(|b| b.is_ascii_uppercase()))
 }
 
 #[cfg(test)]

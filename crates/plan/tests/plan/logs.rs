@@ -151,6 +151,8 @@ fn a_message_of_auto_explain_needs_no_log_around_it() {
             ),
             true,
         ),
+        ("psql", format!("psql:a.sql:2: LOG:  {marked}CONTEXT:  SQL statement\nDO\nTime: 3 ms\n"), true),
+        ("psql without context", format!("LOG:  {marked}INSERT 0 1\n"), true),
         ("text alone", message.clone(), false),
     ];
     let expected: Plan = text.parse().unwrap();

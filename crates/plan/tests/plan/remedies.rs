@@ -27,6 +27,32 @@ fn what_spilled_gets_the_memory_that_holds_it() {
     }
 }
 
+/// 25,000 numbers of 8 bytes with a header of 24 each are 800 kB, so the 8 MB that are proposed at least hold them; a list
+/// of a million needs 32 MB, or half of it where `hash_mem_multiplier` is 2.
+#[test]
+fn a_list_that_is_not_hashed_gets_the_memory_in_which_it_is() {
+    for major in MAJORS {
+        for name in ["not_in", "not_in_estimated"] {
+            let mut plan = fixture(&format!("{major}/{name}"));
+            for (rows, multiplier, expected) in
+                [(25_000.0, None, "8MB"), (1_000_000.0, None, "32MB"), (1_000_000.0, Some("2"), "16MB")]
+            {
+                let list = plan.nodes.iter_mut().find(|n| n.is("Materialize")).unwrap();
+                (list.plan_rows, list.plan_width) = (rows, 8.0);
+                if let Some(multiplier) = multiplier {
+                    plan.settings.insert("hash_mem_multiplier".into(), multiplier.into());
+                }
+                let findings = checks::run(&plan, &Thresholds::default());
+                let found = remedy::remedies(&plan, &findings, None);
+                let kinds: Vec<Remedy> = found.iter().map(|r| r.kind).collect();
+                assert_eq!(kinds[..2], [Remedy::Rewrite, Remedy::WorkMem], "{major}/{name}: {found:?}");
+                assert_eq!(found[1].setting, Some(("work_mem".into(), expected.into())), "{major}/{name}");
+                assert_eq!(found[0].resolves, found[1].resolves);
+            }
+        }
+    }
+}
+
 #[test]
 fn kinds_of_remedies_follow_from_the_cause() {
     for major in MAJORS {

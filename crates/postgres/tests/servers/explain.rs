@@ -89,6 +89,16 @@ async fn a_generic_plan_needs_no_values() {
         let both = ExplainOptions { analyze: true, ..ExplainOptions::generic() };
         let error = explain(&session, "SELECT 1", &both).await.unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        // With values it is executed, and stays the plan for any value.
+        session.batch_execute("INSERT INTO t SELECT n, 'x' FROM generate_series(1, 100) n").await.unwrap();
+        let arguments = vec!["'7'".to_owned(), "'x'".to_owned()];
+        let measured = ExplainOptions { arguments, ..both };
+        let sql = "SELECT * FROM t WHERE id = $1 AND a LIKE $2";
+        let plan = explain(&session, sql, &measured).await.unwrap();
+        assert_eq!(plan["Plan"]["Actual Rows"].as_f64(), Some(1.0), "{plan}");
+        assert!(plan.to_string().contains("(id = $1)"), "{plan}");
+        let error = explain(&session, "SELECT * FROM t WHERE id = $1", &measured).await.unwrap_err();
+        assert!(error.to_string().contains("has 1 parameters and not 2"), "{error}");
         let left =
             session.query("SELECT name FROM pg_prepared_statements WHERE name LIKE 'pgwright%'", &[]).await;
         assert!(left.unwrap().is_empty());

@@ -23,7 +23,8 @@ const BY: &str = "planner twin";
 /// Calls that the statement counts as, so that upkeep of an index does not weigh more than its use.
 const CALLS: i64 = 1_000;
 
-/// Adds what the twin says to the remedies that it can judge; why it cannot is a note.
+/// Adds what the twin says to the remedies that it can judge; why it cannot is a note. Returns the keys of findings that
+/// the twin does not confirm.
 pub(super) async fn estimate(
     context: &Context,
     args: &Args,
@@ -31,21 +32,25 @@ pub(super) async fn estimate(
     explained: &mut Explained,
     database: Option<Snapshot>,
     remedies: &mut [Advised],
-) {
+) -> Vec<String> {
     let judged = |r: &Advised| {
         matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex | Remedy::Rewrite)
             || r.setting.is_some()
             || wants_sample(args, r)
+            || wants_vacuum(r)
     };
-    let Some(sql) = explained.sql.clone() else { return };
+    let Some(sql) = explained.sql.clone() else { return Vec::new() };
     if !remedies.iter().any(judged)
         || sql::ParsedStatement::parse(&sql).is_ok_and(|p| !p.parameters().is_empty())
     {
-        return;
+        return Vec::new();
     }
-    let result = try_all(context, args, plan, explained, database, &sql, remedies).await;
-    if let Err(error) = result {
-        explained.notes.push(format!("nothing was tried on a planner twin: {}", error.message));
+    match try_all(context, args, plan, explained, database, &sql, remedies).await {
+        Ok(unconfirmed) => unconfirmed,
+        Err(error) => {
+            explained.notes.push(format!("nothing was tried on a planner twin: {}", error.message));
+            Vec::new()
+        }
     }
 }
 
@@ -57,17 +62,18 @@ async fn try_all(
     database: Option<Snapshot>,
     sql: &str,
     remedies: &mut [Advised],
-) -> Result<(), CommandError> {
+) -> Result<Vec<String>, CommandError> {
     let snapshot = match (&args.snapshot, &explained.target, database) {
         (Some(_), _, Some(snapshot)) => Some(snapshot),
         (None, Some(target), _) => Some(context.snapshot_of(target).await?),
         _ => None,
     };
-    let Some(mut snapshot) = snapshot else { return Ok(()) };
+    let Some(mut snapshot) = snapshot else { return Ok(Vec::new()) };
     snapshot.statements = vec![statement(sql, plan)];
     let mut model = context.start_model(Engine::Twin, &snapshot).await?;
     for remedy in remedies.iter_mut() {
-        if let Some((name, value)) = remedy.setting.clone() {
+        // The planner took Memoize for the cheapest: what it says of another plan rests on the same error.
+        if let Some((name, value)) = remedy.setting.clone().filter(|_| remedy.kind != Remedy::NoMemoize) {
             remedy.estimate = with_setting(&mut model, sql, &name, &value).await?;
         }
     }
@@ -89,7 +95,57 @@ async fn try_all(
             Err(reason) => remedies[at].title = reason,
         }
     }
-    Ok(())
+    vacuumed(context, &snapshot, &mut model, sql, remedies).await
+}
+
+/// Whether VACUUM is hoped to make a scan index-only.
+fn wants_vacuum(remedy: &Advised) -> bool {
+    remedy.kind == Remedy::Vacuum && remedy.resolves.iter().any(|key| key.starts_with(INDEX_ONLY))
+}
+
+/// The check whose findings a twin with every page marked all-visible confirms or not.
+const INDEX_ONLY: &str = "vacuum-for-index-only:";
+
+/// A gain of less than this share is none.
+const CONFIRMED: f64 = 0.95;
+
+/// Plans with every page marked all-visible; returns the keys of findings that nothing comes of.
+async fn vacuumed(
+    context: &Context,
+    snapshot: &Snapshot,
+    model: &mut Model,
+    sql: &str,
+    remedies: &mut [Advised],
+) -> Result<Vec<String>, CommandError> {
+    if !remedies.iter().any(wants_vacuum) {
+        return Ok(Vec::new());
+    }
+    let Some(mut marked) = advice::statistics::all_visible(snapshot) else { return Ok(Vec::new()) };
+    // What could not be read was told with the first twin.
+    marked.notes.clear();
+    let current = Configuration::current();
+    let Ok(before) = model.plan(sql, &current).await else { return Ok(Vec::new()) };
+    let mut other = context.start_model(Engine::Twin, &marked).await?;
+    let Ok(after) = other.plan(sql, &current).await else { return Ok(Vec::new()) };
+    let alone = |planned: &model::cost_model::Planned| {
+        let plan = Plan::from_json(&planned.explain).unwrap_or_default();
+        plan.nodes.iter().filter(|n| n.is("Index Only Scan")).count()
+    };
+    let confirmed = after.total_cost < CONFIRMED * before.total_cost && alone(&after) > 0;
+    let mut unconfirmed = Vec::new();
+    for remedy in remedies.iter_mut().filter(|r| wants_vacuum(r)) {
+        if confirmed {
+            remedy.estimate = Some(Estimate {
+                cost_before: before.total_cost,
+                cost_after: after.total_cost,
+                by: BY,
+                rests_on_other_rows: false,
+            });
+        } else {
+            unconfirmed.extend(remedy.resolves.iter().filter(|key| key.starts_with(INDEX_ONLY)).cloned());
+        }
+    }
+    Ok(unconfirmed)
 }
 
 /// Whether statistics could be tried for a remedy: those of one table.

@@ -13,6 +13,9 @@ use crate::error::{CommandError, underlined};
 /// How often it is asked what the statement waits for.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// SQLSTATE of a statement that was canceled.
+const STOPPED: &str = "57014";
+
 /// When something is said off a terminal, in seconds; then each time twice as late.
 const FIRST_WORD: u64 = 5;
 
@@ -20,16 +23,26 @@ const FIRST_WORD: u64 = 5;
 /// a page that takes some ten microseconds to look through. Good for an order of magnitude.
 const COST_PER_MS: f64 = 100.0;
 
-/// Explains a statement; with `analyze` under watch.
+/// What the server said.
+pub(super) struct Measured {
+    /// `{"Plan": …}`.
+    pub explain: serde_json::Value,
+    /// Why it holds estimates alone although it should have been measured.
+    pub cut_short: Option<String>,
+}
+
+/// Explains a statement; with `analyze` under watch. What does not end in time is still planned.
 pub(super) async fn run(
     context: &Context,
     target: &Target,
     session: &Session,
     text: &str,
     options: &ExplainOptions,
-) -> Result<serde_json::Value, CommandError> {
+) -> Result<Measured, CommandError> {
     if !options.analyze {
-        return postgres::explain::explain(session, text, options).await.map_err(|e| in_text(e, text));
+        let explain =
+            postgres::explain::explain(session, text, options).await.map_err(|e| in_text(e, text))?;
+        return Ok(Measured { explain, cut_short: None });
     }
     let unmeasured = ExplainOptions { analyze: false, buffers: false, ..options.clone() };
     let planned =
@@ -57,10 +70,18 @@ pub(super) async fn run(
     };
     watch.end();
     match result {
-        Ok(explain) => Ok(explain),
+        Ok(explain) => Ok(Measured { explain, cut_short: None }),
         Err(postgres::Error::Timeout { .. }) if stopping => {
             Err(CommandError::new("measuring was interrupted")
                 .detail("The server has stopped the statement."))
+        }
+        Err(postgres::Error::Timeout { sqlstate, .. }) if sqlstate == STOPPED => {
+            let cut_short = Some(format!(
+                "the statement did not end within {} s and was stopped: what is said of its plan rests on estimates; --timeout \
+                 gives it longer",
+                options.statement_timeout.as_secs_f64()
+            ));
+            Ok(Measured { explain: planned, cut_short })
         }
         Err(error) => Err(in_text(error, text)),
     }

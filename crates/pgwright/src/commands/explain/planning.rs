@@ -6,7 +6,7 @@ use postgres::explain::ExplainOptions;
 use postgres::{SearchPath, SessionOptions, Target};
 use sql::InputError;
 
-use super::{Args, Explained, measure, safety};
+use super::{Args, Explained, generic, measure, safety};
 use crate::commands::Context;
 use crate::error::CommandError;
 
@@ -91,12 +91,17 @@ async fn explain(
     };
     let session = target.connect(&options).await?;
     let mut notes = Vec::new();
-    let done = |sql: String, explain, notes| Explained {
-        sql: Some(sql),
-        explain,
-        target: Some(target.clone()),
-        notes,
+    let done = |sql: String, measured: measure::Measured, mut notes: Vec<String>| {
+        notes.extend(measured.cut_short);
+        Explained {
+            sql: Some(sql),
+            explain: measured.explain,
+            target: Some(target.clone()),
+            notes,
+            compared: None,
+        }
     };
+    let given = generic::given(&parsed, &args.param)?;
     if parsed.parameters().is_empty() {
         if args.analyze {
             safety::check(&session, text, args).await?;
@@ -112,11 +117,16 @@ async fn explain(
         return Ok(done(text.to_owned(), explain, notes));
     }
     let generic = ExplainOptions { statement_timeout: args.timeout, ..ExplainOptions::generic() };
-    if args.generic {
+    if args.generic && !args.analyze && (args.quick || given.is_none()) {
         let explain = measure::run(context, &target, &session, text, &generic).await?;
         return Ok(done(text.to_owned(), explain, notes));
     }
-    let candidates = match bound(context, &target, text).await? {
+    let typical = given.is_none();
+    let found = match given {
+        Some(candidate) => Ok(vec![candidate]),
+        None => bound(context, &target, text).await?,
+    };
+    let candidates = match found {
         Ok(candidates) => candidates,
         // Without values there is still the plan that no value has influenced.
         Err(reason) if !args.analyze => {
@@ -127,7 +137,7 @@ async fn explain(
         Err(reason) => {
             return Err(CommandError::new("no values could be found for the parameters of the statement")
                 .detail(format!("The advisor passes over it: {reason}."))
-                .hint("Write values in place of $1, …, or leave --analyze out."));
+                .hint("Give values with --param, once for each of $1, …, or leave --analyze out."));
         }
     };
     let mut last = None;
@@ -135,10 +145,24 @@ async fn explain(
         if args.analyze {
             safety::check(&session, &candidate, args).await?;
         }
+        let base = ExplainOptions { analyze: false, buffers: false, ..explain_options(args) };
+        let planned = match postgres::explain::explain(&session, &candidate, &base).await {
+            Ok(planned) => planned,
+            Err(e) => {
+                last = Some(measure::in_text(e, &candidate));
+                continue;
+            }
+        };
+        if args.generic || generic::is_forced(&planned) {
+            return generic::explain(context, &target, &session, &parsed, &candidate, args).await;
+        }
         match measure::run(context, &target, &session, &candidate, &explain_options(args)).await {
             Ok(explain) => {
                 let shown = crate::printer::one_line(&candidate, 400);
-                notes.push(format!("planned with typical values from the statistics: {shown}"));
+                let whose =
+                    if typical { "typical values from the statistics" } else { "the values that were given" };
+                notes.push(format!("planned with {whose}: {shown}"));
+                notes.extend(generic::after_five(&session, text, &planned, args).await);
                 return Ok(done(candidate, explain, notes));
             }
             Err(e) => last = Some(e),
@@ -146,11 +170,11 @@ async fn explain(
     }
     Err(last.unwrap_or_else(|| {
         CommandError::new("no values could be found for the parameters of the statement")
-            .hint("Write values in place of $1, …, or add --generic.")
+            .hint("Give values with --param, once for each of $1, …, or add --generic.")
     }))
 }
 
-fn explain_options(args: &Args) -> ExplainOptions {
+pub(super) fn explain_options(args: &Args) -> ExplainOptions {
     let base = if args.analyze { ExplainOptions::analyze() } else { ExplainOptions::default() };
     ExplainOptions { statement_timeout: args.timeout, may_write: args.allow_writes, ..base }
 }
