@@ -70,8 +70,9 @@ pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) 
             _ => None,
         };
         let Some(node) = node else { continue };
-        for made in
-            kinds(check).into_iter().filter_map(|kind| make(plan, node, kind, &finding.check, database))
+        for made in kinds(plan, check, node)
+            .into_iter()
+            .filter_map(|kind| make(plan, node, kind, &finding.check, database))
         {
             take(&mut all, made, &finding.key);
         }
@@ -80,11 +81,21 @@ pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) 
 }
 
 /// What mends findings of a check, the root first.
-fn kinds(check: &Check) -> Vec<Remedy> {
+fn kinds(plan: &Plan, check: &Check, node: &Node) -> Vec<Remedy> {
     match check.id {
         // A list that fits is hashed, whether the text can be changed or not.
         "not-in-blow-up" => vec![check.remedy, Remedy::WorkMem],
         "useless-memoize" => vec![Remedy::Distinct, check.remedy],
+        // Where each run reads a whole table, an index is the smaller change.
+        "correlated-subplan"
+            if plan.subtree(node).iter().any(|n| n.is("Seq Scan") && n.rows_removed() > 0.0) =>
+        {
+            vec![Remedy::Index, check.remedy]
+        }
+        // No index serves an OR over the columns of two tables.
+        "late-join-filter" if node.join_filter.as_deref().is_some_and(|f| f.contains(" OR ")) => {
+            vec![Remedy::Rewrite, check.remedy]
+        }
         _ => vec![check.remedy],
     }
 }
@@ -263,6 +274,7 @@ fn rewrite(check: &str) -> &'static str {
         "large-offset" => {
             "keyset pagination: WHERE (sort columns, id) > (last row seen) … LIMIT instead of OFFSET"
         }
+        "late-join-filter" => "a UNION of one statement for each side of the OR",
         "no-pruning" => "the bare partition key compared with a range: key >= from AND key < to",
         "arithmetic-blocks-index" => "the bare column compared with a value that is calculated once",
         "cast-blocks-index" => {

@@ -102,7 +102,7 @@ async fn a_statement_that_does_not_end_in_time_is_judged_by_its_estimates() {
             "create table a (id int primary key, x int not null);
              insert into a select n, n from generate_series(1, 100000) n;
              create table b (a_id int not null, k int);
-             insert into b select n * 7919 % 400000, n from generate_series(1, 300000) n",
+             insert into b select n * 7919::bigint % 400000, n from generate_series(1, 300000) n",
         )
         .await;
     let user = User::new();

@@ -1,6 +1,6 @@
 //! Does a calculation with one column keep an index from being used, although the value could be calculated instead?
 //!
-//! Fields: a Seq Scan that reads too much, with `(column + value)` and the like, or `(value - column)`, compared with a value
+//! Fields: a Seq Scan that reads too much, or an index that is read in whole, with `(column + value)` and the like, or `(value - column)`, compared with a value
 //! in its filter. What can be moved to the other side: addition, subtraction, multiplication and division by a value.
 
 use model::{Severity, Snapshot};
@@ -14,7 +14,11 @@ use crate::render::count;
 pub(super) const CHECK: Check = Check {
     id: "arithmetic-blocks-index",
     title: "arithmetic on a column keeps an index from being used",
-    explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
+    explains: &[
+        ("seq-scan-reads-too-much", Place::Same),
+        ("filter-after-index", Place::Same),
+        ("row-misestimate", Place::Same),
+    ],
     remedy: Remedy::Rewrite,
     run: Run::Database(run),
 };
@@ -37,7 +41,8 @@ pub(super) fn compared(
     advice: &str,
 ) -> Vec<Diagnosis> {
     let mut found = Vec::new();
-    for node in plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds)) {
+    let scans = plan.nodes.iter().filter(|n| reads_too_much(plan, n, thresholds) || reads_whole_index(n, thresholds));
+    for node in scans {
         let Some(filter) = &node.filter else { continue };
         let Some((what, column)) = find(node, filter) else { continue };
         let summary = format!("filter on {} compares {what}", subject(node));
@@ -50,6 +55,15 @@ pub(super) fn compared(
         );
     }
     found
+}
+
+/// Whether an index is read from end to end and a filter keeps little of it.
+fn reads_whole_index(node: &Node, thresholds: &Thresholds) -> bool {
+    let (kept, removed) = (node.rows(), node.rows_removed());
+    node.is_index_scan()
+        && node.index_cond.is_none()
+        && removed >= thresholds.seq_scan_min_rows
+        && removed > thresholds.seq_scan_removed_share * (removed + kept)
 }
 
 /// The first of the wanted wrappings in a filter, as it is printed, and its column.

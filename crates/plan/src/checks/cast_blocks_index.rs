@@ -1,6 +1,6 @@
 //! Does a cast around a column keep an index from being used?
 //!
-//! Fields: a Seq Scan that reads too much, with `(column)::type` compared with a value in its filter. EXPLAIN prints a cast
+//! Fields: a Seq Scan that reads too much, or an index that is read in whole, with `(column)::type` compared with a value in its filter. EXPLAIN prints a cast
 //! to `text` for every `varchar`, and there it does no harm: those count where the catalogue says that the column is no text.
 
 use model::Snapshot;
@@ -14,7 +14,11 @@ use crate::node::{Node, Plan};
 pub(super) const CHECK: Check = Check {
     id: "cast-blocks-index",
     title: "cast around a column keeps an index from being used",
-    explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
+    explains: &[
+        ("seq-scan-reads-too-much", Place::Same),
+        ("filter-after-index", Place::Same),
+        ("row-misestimate", Place::Same),
+    ],
     remedy: Remedy::Rewrite, run: Run::Database(run),
 };
 

@@ -1,6 +1,6 @@
 //! Does a function around a column keep an index from being used?
 //!
-//! Fields: a Seq Scan that reads too much, with `function(…column…)` compared with a value in its filter.
+//! Fields: a Seq Scan that reads too much, or an index that is read in whole, with `function(…column…)` compared with a value in its filter.
 
 use model::Snapshot;
 
@@ -12,7 +12,11 @@ use crate::node::Plan;
 pub(super) const CHECK: Check = Check {
     id: "function-blocks-index",
     title: "function around a column keeps an index from being used",
-    explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
+    explains: &[
+        ("seq-scan-reads-too-much", Place::Same),
+        ("filter-after-index", Place::Same),
+        ("row-misestimate", Place::Same),
+    ],
     remedy: Remedy::Index, run: Run::Database(run),
 };
 
@@ -38,6 +42,18 @@ mod tests {
     #[test]
     fn a_wrapped_column() {
         assert_found(&CHECK, MAJORS, "function_blocks_index", "Seq Scan");
+    }
+
+    #[test]
+    fn a_wrapped_column_of_an_index_that_is_read_in_whole() {
+        for major in MAJORS {
+            let plan = fixture(&format!("{major}/function_on_index_scan"));
+            assert!(plan.nodes.iter().any(|n| n.is_index_scan() && n.index_cond.is_none()));
+            let findings = super::super::run(&plan, &Thresholds::default());
+            let checks: Vec<&str> = findings.iter().map(|f| f.check.as_str()).collect();
+            assert_eq!(checks[0], "function-blocks-index", "{major}: {checks:?}");
+            assert!(!checks.contains(&"filter-after-index"), "{major}: {checks:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Does an operator around columns keep an index from being used?
 //!
-//! Fields: a Seq Scan that reads too much, with `(column ->> 'key')`, `(column || column)`, `(column % value)` or a calculation
+//! Fields: a Seq Scan that reads too much, or an index that is read in whole, with `(column ->> 'key')`, `(column || column)`, `(column % value)` or a calculation
 //! of several columns compared with a value in its filter. What can be calculated on the other side is
 //! `arithmetic-blocks-index`.
 
@@ -14,7 +14,11 @@ use crate::node::Plan;
 pub(super) const CHECK: Check = Check {
     id: "operator-blocks-index",
     title: "operator around columns keeps an index from being used",
-    explains: &[("seq-scan-reads-too-much", Place::Same), ("row-misestimate", Place::Same)],
+    explains: &[
+        ("seq-scan-reads-too-much", Place::Same),
+        ("filter-after-index", Place::Same),
+        ("row-misestimate", Place::Same),
+    ],
     remedy: Remedy::Index,
     run: Run::Database(run),
 };
