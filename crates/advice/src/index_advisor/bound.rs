@@ -17,11 +17,11 @@
 //! ones are left to choose from.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use model::cost_model::CandidateId;
 
-use super::local_search::{Limits, Problem, State};
+use super::local_search::{Item, Limits, Problem, State};
 use super::options::Control;
 use super::plan_space::PlanSpace;
 
@@ -84,7 +84,7 @@ pub(super) fn prove(
             proven.best = Some((state.objective, state.set()));
         }
         let Some(item) = branch.undecided(problem) else { return proven };
-        for child in relaxation.children(&branch, item, known_ms, control) {
+        for child in relaxation.children(problem, &branch, item, known_ms, control) {
             work += child.steps * of_step;
             // A branch is part of its parent, so it is not below it.
             let limit_ms = child.limit_ms.max(branch.limit_ms);
@@ -100,7 +100,7 @@ pub(super) fn prove(
 struct Branch {
     decided: Vec<Option<bool>>,
     /// The plans that each execution has to choose from, where they are fewer than at the root.
-    allowed: Vec<Option<Rc<PlanSpace>>>,
+    allowed: Vec<Option<Arc<PlanSpace>>>,
     limit_ms: f64,
     fees: Vec<f64>,
     /// The share to which each index was bought, averaged over the last steps.
@@ -110,10 +110,10 @@ struct Branch {
 
 impl Branch {
     fn root(relaxation: &Relaxation<'_>) -> Self {
-        let items = relaxation.problem.items.len();
+        let items = relaxation.indexes.len();
         Self {
             decided: vec![None; items],
-            allowed: vec![None; relaxation.problem.units.len()],
+            allowed: vec![None; relaxation.plans.len()],
             limit_ms: f64::NEG_INFINITY,
             fees: relaxation.first_fees(),
             shares: vec![0.0; items],
@@ -121,9 +121,8 @@ impl Branch {
         }
     }
 
-    fn fits(&self, problem: &Problem, limits: Limits) -> bool {
-        let taken =
-            || self.decided.iter().zip(&problem.items).filter(|(d, _)| **d == Some(true)).map(|(_, i)| i);
+    fn fits(&self, items: &[Item], limits: Limits) -> bool {
+        let taken = || self.decided.iter().zip(items).filter(|(d, _)| **d == Some(true)).map(|(_, i)| i);
         limits.bytes.is_none_or(|max| taken().map(|i| i.bytes).sum::<u64>() <= max)
             && limits.count.is_none_or(|max| taken().count() <= max)
     }
@@ -158,9 +157,14 @@ const NOBODY: usize = usize::MAX;
 /// The fee of an index that is left out.
 const FORBIDDEN: f64 = 1e300;
 
+/// The problem as far as the relaxation reads it, so that several threads can.
 struct Relaxation<'p> {
-    problem: &'p Problem,
     limits: Limits,
+    indexes: &'p [Item],
+    credits: &'p [(f64, Vec<usize>)],
+    fixed_ms: f64,
+    /// The plans of each execution, and its milliseconds per unit of cost.
+    plans: Vec<(&'p PlanSpace, f64)>,
     /// Where the fees of each execution begin, and where the last ones end.
     offsets: Vec<usize>,
     /// Where within them that of each alias and bit is.
@@ -183,36 +187,49 @@ impl<'p> Relaxation<'p> {
             places.push(of_unit);
         }
         offsets.push(items.len());
-        Self { problem, limits, offsets, places, items }
+        let plans = problem.units.iter().map(|u| (u.plans(), u.scale.max(f64::MIN_POSITIVE))).collect();
+        let Problem { items: indexes, credits, fixed_ms, .. } = problem;
+        Self { limits, indexes, credits, fixed_ms: *fixed_ms, plans, offsets, places, items }
     }
 
     /// The price of each index, shared by those who may use it.
     fn first_fees(&self) -> Vec<f64> {
-        let mut uses = vec![0_u32; self.problem.items.len()];
+        let mut uses = vec![0_u32; self.indexes.len()];
         for item in self.items.iter().filter(|i| **i != NOBODY) {
             uses[*item] += 1;
         }
-        let share = |i: &usize| {
-            self.problem.items.get(*i).map_or(0.0, |item| item.price_ms / f64::from(uses[*i].max(1)))
-        };
+        let share =
+            |i: &usize| self.indexes.get(*i).map_or(0.0, |item| item.price_ms / f64::from(uses[*i].max(1)));
         self.items.iter().map(share).collect()
     }
 
-    /// The branches with an index taken, where it fits, and left out, each with its bound raised.
-    fn children(&self, branch: &Branch, item: usize, known_ms: f64, control: &Control) -> Vec<Branch> {
+    /// The branches with an index taken, where it fits, and left out, each with its bound raised, both at once.
+    fn children(
+        &self,
+        problem: &Problem,
+        branch: &Branch,
+        item: usize,
+        known_ms: f64,
+        control: &Control,
+    ) -> Vec<Branch> {
         let child = |decided: bool| {
             let mut child = branch.clone();
             child.decided[item] = Some(decided);
             child
         };
         let (mut with, without) = (child(true), child(false));
-        let mut children = Vec::new();
-        if with.fits(self.problem, self.limits) {
-            self.allow(&mut with, item);
-            children.push(with);
+        let ascend = |child: &Branch| self.ascend(child, BRANCH_STEPS, known_ms, control);
+        if !with.fits(self.indexes, self.limits) {
+            return vec![ascend(&without)];
         }
-        children.push(without);
-        children.iter().map(|child| self.ascend(child, BRANCH_STEPS, known_ms, control)).collect()
+        allow(problem, &mut with, item);
+        std::thread::scope(|scope| {
+            let beside = std::thread::Builder::new().spawn_scoped(scope, || ascend(&without));
+            let with = ascend(&with);
+            let without =
+                beside.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| ascend(&without));
+            vec![with, without]
+        })
     }
 
     /// Raises the bound of a branch by subgradient steps.
@@ -220,9 +237,9 @@ impl<'p> Relaxation<'p> {
         let mut fees = from.fees.clone();
         let mut best = Branch { limit_ms: f64::NEG_INFINITY, steps: 0, ..from.clone() };
         let (mut step, mut since) = (1.0, 0);
-        let mut shares = vec![0.0; self.problem.items.len()];
+        let mut shares = vec![0.0; self.indexes.len()];
         let mut counted = 0.0;
-        let mut likely = vec![0; self.problem.units.len()];
+        let mut likely = vec![0; self.plans.len()];
         for number in 0..steps {
             let (value, gradient, bought) = self.evaluate(&fees, from, &mut likely);
             best.steps += 1;
@@ -264,16 +281,6 @@ impl<'p> Relaxation<'p> {
         best
     }
 
-    /// Leaves the plans that an execution has to choose from in a branch now that an index is taken.
-    fn allow(&self, branch: &mut Branch, item: usize) {
-        let is_taken = |item: usize| branch.decided.get(item).copied().flatten() == Some(true);
-        for (unit, _) in &self.problem.items[item].units {
-            let number = *unit as usize;
-            let unit = &self.problem.units[number];
-            branch.allowed[number] = unit.allowed(unit.mask(is_taken)).map(Rc::new);
-        }
-    }
-
     /// The relaxed objective; for each fee by how much its use exceeds its purchase; what is bought.
     /// `likely` are the plans that fees like these made the cheapest, and become those that these do.
     fn evaluate(
@@ -282,11 +289,10 @@ impl<'p> Relaxation<'p> {
         Branch { decided, allowed, .. }: &Branch,
         likely: &mut [usize],
     ) -> (f64, Vec<f64>, Vec<f64>) {
-        let mut value = self.problem.fixed_ms;
+        let mut value = self.fixed_ms;
         let mut gradient = vec![0.0; fees.len()];
         let (mut scaled, mut paid) = (Vec::new(), Vec::new());
-        for (number, (unit, allowed)) in self.problem.units.iter().zip(allowed).enumerate() {
-            let scale = unit.scale.max(f64::MIN_POSITIVE);
+        for (number, ((plans, scale), allowed)) in self.plans.iter().zip(allowed).enumerate() {
             let own = self.offsets[number]..self.offsets[number + 1];
             scaled.clear();
             scaled.extend(own.clone().map(|at| match decided.get(self.items[at]) {
@@ -294,7 +300,7 @@ impl<'p> Relaxation<'p> {
                 Some(Some(false)) => FORBIDDEN,
                 _ => fees[at] / scale,
             }));
-            let plans = allowed.as_deref().unwrap_or_else(|| unit.plans());
+            let plans = allowed.as_deref().unwrap_or(plans);
             let places = &self.places[number];
             value += scale * plans.cheapest_with_fees(places, &scaled, &mut likely[number], &mut paid);
             for at in paid.iter().map(|at| own.start + at) {
@@ -314,7 +320,7 @@ impl<'p> Relaxation<'p> {
 
     /// Which share of each index is worth its price by the fees that it earns, within the bytes.
     fn buy(&self, value: &mut f64, fees: &[f64], decided: &[Option<bool>]) -> Vec<f64> {
-        let items = &self.problem.items;
+        let items = self.indexes;
         let mut worth: Vec<f64> = items.iter().map(|i| -i.price_ms).collect();
         for (fee, item) in fees.iter().zip(&self.items) {
             if *item != NOBODY && decided[*item].is_none() {
@@ -322,7 +328,7 @@ impl<'p> Relaxation<'p> {
             }
         }
         // What dropping an existing index frees is granted to each that makes it superfluous.
-        for (ms, members) in &self.problem.credits {
+        for (ms, members) in self.credits {
             for member in members {
                 worth[*member] += ms;
             }
@@ -362,6 +368,16 @@ impl<'p> Relaxation<'p> {
             }
         }
         bought
+    }
+}
+
+/// Leaves the plans that each execution has to choose from in a branch now that an index is taken.
+fn allow(problem: &Problem, branch: &mut Branch, item: usize) {
+    let is_taken = |item: usize| branch.decided.get(item).copied().flatten() == Some(true);
+    for (unit, _) in &problem.items[item].units {
+        let number = *unit as usize;
+        let unit = &problem.units[number];
+        branch.allowed[number] = unit.allowed(unit.mask(is_taken)).map(Arc::new);
     }
 }
 

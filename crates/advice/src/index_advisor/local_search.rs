@@ -7,11 +7,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 
 use model::cost_model::CandidateId;
 
 use super::options::Control;
-use super::plan_space::{Mask, PlanSpace};
+use super::plan_space::{Mask, MaskHasher, PlanSpace};
 
 /// How many sets may be costed, about, for candidates to be turned: a fraction of a second.
 const MAX_TURN_WORK: usize = 500_000;
@@ -46,7 +47,7 @@ pub(super) struct Unit {
     /// The item of each bit.
     pub items: Vec<usize>,
     /// What sets that were looked at cost, in milliseconds: a search comes back to the same ones again and again.
-    known: RefCell<HashMap<Mask, f64>>,
+    known: RefCell<HashMap<Mask, f64, BuildHasherDefault<MaskHasher>>>,
     /// What it costs with everything, in milliseconds: no set is below it.
     least_ms: f64,
     guard: Option<Guard>,

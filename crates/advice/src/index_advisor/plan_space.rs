@@ -5,11 +5,32 @@
 //! because the planner could make each of these plans and perhaps a better one.
 
 use std::collections::BTreeSet;
+use std::hash::Hasher;
 
 use model::cost_model::CandidateId;
 
 /// A set of up to 128 candidates, by their position in [`PlanSpace::ids`].
 pub(super) type Mask = u128;
+
+/// Masks are asked for a million times and come from nobody who would choose them to collide.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MaskHasher(u64);
+
+impl Hasher for MaskHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u128(u128::from(*byte)));
+    }
+
+    fn write_u128(&mut self, mask: u128) {
+        let folded = self.0 ^ (mask as u64) ^ ((mask >> 64) as u64).rotate_left(32);
+        let mixed = (folded ^ folded >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
 
 /// The most candidates that one execution tells apart; those beyond take no part in estimates.
 const MAX_CANDIDATES: usize = Mask::BITS as usize;
