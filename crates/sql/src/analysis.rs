@@ -125,6 +125,10 @@ pub enum Operator {
     IsTrue,
     /// `NOT column`, or `IS FALSE`.
     IsFalse,
+    /// `IS NOT TRUE`: false or NULL.
+    IsNotTrue,
+    /// `IS NOT FALSE`: true or NULL.
+    IsNotFalse,
     /// Any other operator: `@>`, `?`, `&&`, `@@`, `%`, `~`, …
     Other(String),
 }
@@ -143,7 +147,7 @@ impl Operator {
 
     /// Whether it can only be true when the key is not NULL.
     pub fn is_strict(&self) -> bool {
-        !matches!(self, Self::IsNull)
+        !matches!(self, Self::IsNull | Self::IsNotTrue | Self::IsNotFalse)
     }
 
     /// From the symbol of a binary operator.

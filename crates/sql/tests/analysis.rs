@@ -164,6 +164,27 @@ fn subqueries_and_ctes_are_seen_through() {
 }
 
 #[test]
+fn truth_values_need_no_operator() {
+    check(
+        "SELECT 1 FROM a WHERE s::boolean AND NOT coalesce(x::text, 'f')::boolean AND (x > 3) IS NOT TRUE",
+        expect![[r#"
+            0 a a: {"s", "x"}
+              s::boolean IsTrue 
+              (COALESCE(x::text, 'f'))::boolean IsFalse 
+              (x > 3) IsNotTrue 
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM b WHERE ok IS NOT FALSE AND NOT (ok IS UNKNOWN) AND NOT (ok IS NOT FALSE OR ok IS TRUE)",
+        expect![[r#"
+            0 b b: {"ok"}
+              ok IsNotFalse 
+              ok IsNotNull 
+        "#]],
+    );
+}
+
+#[test]
 fn expressions_or_and_null_tests() {
     check(
         "SELECT max(x) FROM a WHERE lower(s) = $1 OR s IS NULL",

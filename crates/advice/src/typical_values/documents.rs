@@ -29,6 +29,8 @@ pub(super) struct AtPath {
     pub scalar: bool,
     /// Whether every value reads as a number.
     pub numeric: bool,
+    /// The share of the values that are true, where every value reads as a truth value.
+    pub truth: Option<f64>,
     /// One of the values.
     pub example: Json,
 }
@@ -62,6 +64,7 @@ impl Documents {
                     Json::String(text) => text.trim().parse::<f64>().is_ok(),
                     _ => false,
                 }),
+                truth: truth(&values),
                 example: values[values.len() / 2].clone(),
             })
             .collect();
@@ -140,6 +143,25 @@ fn walk<'d>(value: &'d Json, path: &mut Vec<String>, found: &mut BTreeMap<Vec<St
     }
 }
 
+/// The share of values that are true, where PostgreSQL reads each as a truth value.
+fn truth(values: &[&Json]) -> Option<f64> {
+    let read = |value: &Json| match value {
+        Json::Bool(value) => Some(*value),
+        Json::Number(number) => number.as_i64().filter(|n| (0..=1).contains(n)).map(|n| n == 1),
+        Json::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "t" | "true" | "y" | "yes" | "on" | "1" => Some(true),
+            "f" | "false" | "n" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    };
+    // NULL is neither.
+    let known: Vec<bool> =
+        values.iter().filter(|v| !v.is_null()).map(|v| read(v)).collect::<Option<Vec<bool>>>()?;
+    let true_ones = known.iter().filter(|value| **value).count();
+    (!known.is_empty()).then(|| true_ones as f64 / values.len() as f64)
+}
+
 /// Each scalar of a document with nothing but the way to it.
 fn scalar_parts(value: &Json, depth: usize) -> Vec<Json> {
     match value {
@@ -195,6 +217,7 @@ mod tests {
         assert!(at("kind").distinct < 4.0 && at("at.zip").distinct > 50.0);
         assert!(at("at.zip").numeric && !at("at.city").numeric && !at("at").scalar);
         assert!((at("rare").presence - 1.0 / 3.0).abs() < 1e-9);
+        assert_eq!((at("rare").truth, at("kind").truth, at("at.zip").truth), (Some(1.0), None, None));
         assert_eq!(sample.keys()[0].0, "rare");
         assert_eq!(sample.path_query(), Some((r#"$."kind""#.into(), r#""a""#.into())));
         let nested = documents(&[r#"{"specs": [{"value": 7}]}"#]);

@@ -196,14 +196,16 @@ fn rows_per_call(evidence: Evidence<'_>, relation: usize) -> Option<f64> {
 
 fn possibilities(evidence: Evidence<'_>, relation: usize, predicate: &Predicate) -> Vec<Possibility> {
     let KeyExpression::Expression { expression, .. } = &predicate.key else { return Vec::new() };
-    let mut numeric = false;
+    let (mut numeric, mut truth) = (false, false);
     let mut inner = expression;
     while let Expression::Cast { to, inner: below } = inner {
         numeric |= is_number(to);
+        truth |= matches!(to.as_str(), "boolean" | "bool");
         inner = below;
     }
     if let Some((column, steps)) = document_steps(inner) {
-        return in_documents(evidence, relation, &column, &steps, predicate, numeric);
+        let reads = |at: &AtPath| (!numeric || at.numeric) && (!truth || at.truth.is_some());
+        return in_documents(evidence, relation, &column, &steps, predicate, reads);
     }
     match inner {
         Expression::Function { name, args, .. } => match (name.as_str(), args.as_slice()) {
@@ -302,7 +304,7 @@ fn in_documents(
     column: &str,
     steps: &[Step],
     predicate: &Predicate,
-    numeric: bool,
+    reads: impl Fn(&AtPath) -> bool,
 ) -> Vec<Possibility> {
     let Some((_, definition)) = evidence.column(relation, column) else { return Vec::new() };
     let statistics = definition.statistics.as_ref().or(definition.inherited_statistics.as_ref());
@@ -312,12 +314,12 @@ fn in_documents(
     documents
         .paths(rows)
         .iter()
-        .filter(|at| !numeric || at.numeric)
+        .filter(|at| reads(at))
         // What is searched for parts has parts: a scalar contains nothing but itself.
         .filter(|at| !of_documents || !at.scalar)
         .filter_map(|at| {
             let constants = lead_to(steps, &at.path)?;
-            let share = at.presence * kept(&predicate.operator, at.distinct, predicate.values.len());
+            let share = at.presence * kept(&predicate.operator, at, predicate.values.len());
             // A document is seldom compared.
             let fits = if of_documents || at.scalar { 1.0 } else { 0.02 };
             let prior = fits * prior_of_key(at, &predicate.operator);
@@ -329,11 +331,14 @@ fn in_documents(
 }
 
 /// The share of rows that an operator keeps of a key with so many values.
-fn kept(operator: &Operator, distinct: f64, values: usize) -> f64 {
+fn kept(operator: &Operator, at: &AtPath, values: usize) -> f64 {
+    let truth = at.truth.unwrap_or(0.5);
     match operator {
-        Operator::Equal => 1.0 / distinct,
-        Operator::In => (values as f64 / distinct).min(1.0),
-        Operator::AnyOf => (3.0 / distinct).min(1.0),
+        Operator::Equal => 1.0 / at.distinct,
+        Operator::In => (values as f64 / at.distinct).min(1.0),
+        Operator::AnyOf => (3.0 / at.distinct).min(1.0),
+        Operator::IsTrue | Operator::IsNotFalse => truth,
+        Operator::IsFalse | Operator::IsNotTrue => 1.0 - truth,
         Operator::NotEqual | Operator::IsNotNull => 1.0,
         Operator::IsNull => 0.1,
         Operator::Like { .. } => 0.01,

@@ -489,6 +489,9 @@ pub const CASES: &[Case] = &[
     case("count of a rare state", "SELECT count(*) FROM jobs WHERE state = 'ready'", &["CREATE INDEX ON jobs (state)"]),
     case("truth in a document", "SELECT id FROM customers WHERE (profile ->> 'beta')::boolean",
         &["CREATE INDEX ON customers (id) WHERE (profile ->> 'beta')::boolean"]),
+    case("untruth in a document", "SELECT id FROM products WHERE NOT (attributes ->> 'sold')::boolean",
+        &["CREATE INDEX ON products (((attributes ->> 'sold')::boolean))"]),
+    case("not true", "SELECT id, kind FROM events WHERE processed IS NOT TRUE", &["CREATE INDEX ON events (id) WHERE processed IS NOT TRUE"]),
     case("document has a rare key", "SELECT id FROM customers WHERE profile ? 'beta'", &["CREATE INDEX ON customers USING gin (profile)"]),
     // More expressions, documents and ranges.
     case("list of an expression", "SELECT id FROM customers WHERE lower(email) IN ('user4711@mail.org', 'user17@post.net')",

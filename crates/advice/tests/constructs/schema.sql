@@ -41,7 +41,7 @@ INSERT INTO products
 SELECT n, lpad(pick(n, 1, 99999999)::text, 12, '0'), initcap(md5((n * 3)::text)) || ' ' || md5((n * 5)::text),
     (SELECT string_agg('word' || pick(n * 16 + k, 2, 3000) * pick(n * 16 + k, 3, 1000) / 1000, ' ') FROM generate_series(1, 12) k),
     NULL, pick(n, 4, 300), pick(n, 5, 90000) / 100.0, CASE WHEN n % 3 = 0 THEN pick(n, 6, 5000) / 100.0 END,
-    jsonb_build_object('color', 'c' || pick(n, 7, 400), 'size', pick(n, 8, 60), 'brand', 'brand' || pick(n, 9, 2000))
+    jsonb_build_object('color', 'c' || pick(n, 7, 400), 'size', pick(n, 8, 60), 'brand', 'brand' || pick(n, 9, 2000), 'sold', n % 300 <> 0)
         || CASE WHEN n % 700 = 0 THEN '{"recalled": "2025"}'::jsonb ELSE '{}' END,
     jsonb_build_object('specs', jsonb_build_array(jsonb_build_object('name', 'weight', 'value', pick(n, 10, 5000)))),
     ARRAY[pick(n, 11, 500)::int, pick(n, 12, 500)::int, pick(n, 13, 500)::int], 'product-' || md5(n::text)

@@ -22,6 +22,11 @@ pub(super) fn key_expression(expression: &Expression) -> Option<KeyExpression> {
     }
 }
 
+/// Whether what stands as a condition is a truth value that an index could hold: a column, or what is computed from one.
+fn is_truth_value(node: &NodeEnum) -> bool {
+    matches!(node, NodeEnum::ColumnRef(_) | NodeEnum::TypeCast(_) | NodeEnum::CoalesceExpr(_))
+}
+
 impl Lowering<'_> {
     /// Reads a condition. `disjunct` is the `OR` it is an arm of; `preserved` are the relations whose
     /// rows survive an outer join whatever its `ON` says.
@@ -59,10 +64,7 @@ impl Lowering<'_> {
                 }
                 _ => {
                     for arm in &bool_expr.args {
-                        let expression = self.lower(arm);
-                        if let Expression::Column(_) = expression {
-                            self.predicate(expression, Operator::IsFalse, vec![], disjunct, preserved);
-                        }
+                        self.negated(arm, disjunct, preserved);
                     }
                 }
             },
@@ -78,19 +80,20 @@ impl Lowering<'_> {
                 self.predicate(expression, operator, vec![], disjunct, preserved);
             }
             Some(NodeEnum::BooleanTest(test)) => {
+                let operator = match BoolTestType::try_from(test.booltesttype) {
+                    Ok(BoolTestType::IsTrue) => Operator::IsTrue,
+                    Ok(BoolTestType::IsFalse) => Operator::IsFalse,
+                    Ok(BoolTestType::IsNotTrue) => Operator::IsNotTrue,
+                    Ok(BoolTestType::IsNotFalse) => Operator::IsNotFalse,
+                    Ok(BoolTestType::IsUnknown) => Operator::IsNull,
+                    Ok(BoolTestType::IsNotUnknown) => Operator::IsNotNull,
+                    _ => return,
+                };
                 let Some(arg) = &test.arg else { return };
                 let expression = self.lower(arg);
-                match BoolTestType::try_from(test.booltesttype) {
-                    Ok(BoolTestType::IsTrue) => {
-                        self.predicate(expression, Operator::IsTrue, vec![], disjunct, preserved);
-                    }
-                    Ok(BoolTestType::IsFalse) => {
-                        self.predicate(expression, Operator::IsFalse, vec![], disjunct, preserved);
-                    }
-                    _ => {}
-                }
+                self.predicate(expression, operator, vec![], disjunct, preserved);
             }
-            Some(NodeEnum::ColumnRef(_)) => {
+            Some(node_enum) if is_truth_value(node_enum) => {
                 let expression = self.lower(node);
                 self.predicate(expression, Operator::IsTrue, vec![], disjunct, preserved);
             }
@@ -135,6 +138,31 @@ impl Lowering<'_> {
             _ => {
                 self.lower(node);
             }
+        }
+    }
+
+    /// Reads a condition that must not hold.
+    fn negated(&mut self, node: &Node, disjunct: Option<Arm>, preserved: Option<&BTreeSet<usize>>) {
+        let (arg, operator) = match &node.node {
+            Some(NodeEnum::BooleanTest(test)) => {
+                let operator = match BoolTestType::try_from(test.booltesttype) {
+                    Ok(BoolTestType::IsTrue) => Operator::IsNotTrue,
+                    Ok(BoolTestType::IsFalse) => Operator::IsNotFalse,
+                    Ok(BoolTestType::IsNotTrue) => Operator::IsTrue,
+                    Ok(BoolTestType::IsNotFalse) => Operator::IsFalse,
+                    Ok(BoolTestType::IsUnknown) => Operator::IsNotNull,
+                    Ok(BoolTestType::IsNotUnknown) => Operator::IsNull,
+                    _ => return,
+                };
+                let Some(arg) = test.arg.as_deref() else { return };
+                (arg, Some(operator))
+            }
+            Some(value) if is_truth_value(value) => (node, Some(Operator::IsFalse)),
+            _ => (node, None),
+        };
+        let expression = self.lower(arg);
+        if let Some(operator) = operator {
+            self.predicate(expression, operator, vec![], disjunct, preserved);
         }
     }
 

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::change::{NullsOrder, SortOrder};
+use model::snapshot::ColumnStatistics;
 use model::{IndexKey, KeyTarget, quote_identifier, quote_literal};
 use sql::{KeyExpression, Operator, Predicate, SortNeed, SortOrigin};
 
@@ -68,6 +69,9 @@ struct Roles {
 
 /// How many of the best key lists stand before the lists of one key, which other statements may share.
 const BEST: usize = 16;
+
+/// The share of rows of which an expression is taken to be true, or false: nothing tells before the planner does.
+const FEW_TRUE: f64 = 0.1;
 
 /// Where an index leaves more than this share of the rows, spread over the table, a scan visits every page just the
 /// same.
@@ -287,6 +291,11 @@ fn roles(occasion: &Occasion<'_>) -> Roles {
             Operator::IsNotNull => Use::Stretch(kept(occasion, predicate, &key)),
             Operator::Like { case_insensitive: false } => Use::Stretch(0.01),
             Operator::Other(o) if o == "^@" => Use::Stretch(0.01),
+            // No scan looks for two values at once, NULL one of them: only a predicate can say it.
+            Operator::IsNotTrue | Operator::IsNotFalse => {
+                roles.fixed.extend(fixed(occasion, predicate, &key));
+                continue;
+            }
             _ => continue,
         };
         let pattern = matches!(&predicate.operator, Operator::Like { .. } | Operator::Other(_));
@@ -295,11 +304,7 @@ fn roles(occasion: &Occasion<'_>) -> Roles {
             push(arms.entry(arm.arm).or_default(), (key, used));
             continue;
         }
-        if let Some((condition, share)) = fixed_condition(occasion, predicate)
-            && let Some(column) = predicate.key.column()
-        {
-            roles.fixed.push(Fixed { key: key.clone(), column: column.to_owned(), condition, share });
-        }
+        roles.fixed.extend(fixed(occasion, predicate, &key));
         match (&predicate.operator, used) {
             (_, Use::One(_)) => push(&mut roles.equal, (key, used)),
             (Operator::In | Operator::AnyOf, _) => push(&mut roles.listed, (key, used)),
@@ -373,20 +378,29 @@ fn push(parts: &mut Vec<Part>, part: Part) {
 
 /// The share of rows that an equality or a test for NULL keeps.
 fn kept(occasion: &Occasion<'_>, predicate: &Predicate, key: &IndexKey) -> f64 {
-    let KeyTarget::Column(name) = &key.target else { return 0.005 };
+    let KeyTarget::Column(name) = &key.target else {
+        let truth = matches!(predicate.operator, Operator::IsTrue | Operator::IsFalse);
+        return if truth { FEW_TRUE } else { 0.005 };
+    };
     let Some(statistics) = occasion.statistics(name) else { return 0.005 };
     let nulls = f64::from(statistics.null_frac);
-    let frequency = |wanted: &str| {
-        let common = statistics.common_values();
-        common.iter().find(|(v, _)| v == wanted).map(|(_, f)| f64::from(*f))
-    };
     match &predicate.operator {
         Operator::IsNull => nulls,
         Operator::IsNotNull => 1.0 - nulls,
-        Operator::IsTrue => frequency("t").unwrap_or(0.5),
-        Operator::IsFalse => frequency("f").unwrap_or(0.5),
+        Operator::IsTrue => true_or_false(statistics, "t"),
+        Operator::IsFalse => true_or_false(statistics, "f"),
         _ => (1.0 - nulls) / occasion.distinct(&key.target).max(1.0),
     }
+}
+
+/// The share of rows with a truth value. What is so rare that no sample meets it is the rest.
+fn true_or_false(statistics: &ColumnStatistics, wanted: &str) -> f64 {
+    let common = statistics.common_values();
+    let frequency = |is_wanted: bool| {
+        common.iter().find(|(value, _)| (value == wanted) == is_wanted).map(|(_, f)| f64::from(*f))
+    };
+    let rest = |other: f64| (1.0 - f64::from(statistics.null_frac) - other).max(0.0);
+    frequency(true).or_else(|| frequency(false).map(rest)).unwrap_or(0.5)
 }
 
 fn list_kept(occasion: &Occasion<'_>, key: &IndexKey, values: usize) -> f64 {
@@ -488,6 +502,13 @@ fn left_out(occasion: &Occasion<'_>) -> Vec<Fixed> {
     of_columns.into_iter().filter_map(fixed).collect()
 }
 
+/// What the predicate of a partial index could say of a condition that always holds.
+fn fixed(occasion: &Occasion<'_>, predicate: &Predicate, key: &IndexKey) -> Option<Fixed> {
+    let column = predicate.key.column().filter(|_| predicate.disjunct.is_none())?.to_owned();
+    let (condition, share) = fixed_condition(occasion, predicate)?;
+    Some(Fixed { key: key.clone(), column, condition, share })
+}
+
 /// The condition of a partial index and the share of rows that it keeps, when the statement states one with constants
 /// and it leaves most rows out.
 fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<(String, f64)> {
@@ -501,8 +522,10 @@ fn fixed_condition(occasion: &Occasion<'_>, predicate: &Predicate) -> Option<(St
         common.iter().find(|(v, _)| v == wanted).map_or(1.0 / distinct, |(_, f)| f64::from(*f))
     };
     let (condition, share) = match &predicate.operator {
-        Operator::IsTrue => (quoted, frequency("t")),
-        Operator::IsFalse => (format!("NOT {quoted}"), frequency("f")),
+        Operator::IsTrue => (quoted, true_or_false(statistics, "t")),
+        Operator::IsFalse => (format!("NOT {quoted}"), true_or_false(statistics, "f")),
+        Operator::IsNotTrue => (format!("{quoted} IS NOT TRUE"), nulls + true_or_false(statistics, "f")),
+        Operator::IsNotFalse => (format!("{quoted} IS NOT FALSE"), nulls + true_or_false(statistics, "t")),
         Operator::IsNull => (format!("{quoted} IS NULL"), nulls),
         Operator::IsNotNull => (format!("{quoted} IS NOT NULL"), 1.0 - nulls),
         // A look-up of a foreign key asks for another value each time, though its text was made with one.

@@ -482,3 +482,52 @@ fn values_come_from_statistics() {
     "#]],
     );
 }
+
+#[test]
+fn truth_values() {
+    let mut snapshot = crate::fixture::snapshot();
+    snapshot.relations = vec![table(
+        "tasks",
+        1e6,
+        &[
+            "id int distinct=-1",
+            "done bool mcv=t:0.98,f:0.02",
+            "checked bool null=0.03 mcv=t:0.97",
+            "note text",
+            "doc jsonb",
+        ],
+    )];
+    for (query, expected) in [
+        (
+            "SELECT id FROM tasks WHERE done IS NOT TRUE",
+            expect![[r#"
+            tasks (done) WHERE done IS NOT TRUE
+            tasks (done) INCLUDE (id) WHERE done IS NOT TRUE
+        "#]],
+        ),
+        (
+            "SELECT id FROM tasks WHERE checked IS NOT TRUE AND done IS NOT FALSE",
+            expect![[r#"
+                tasks (checked) WHERE checked IS NOT TRUE
+                tasks (checked) INCLUDE (done, id) WHERE checked IS NOT TRUE
+            "#]],
+        ),
+        (
+            "SELECT id FROM tasks WHERE note::boolean",
+            expect![[r#"
+            tasks ((note::boolean))
+            tasks ((note::boolean)) INCLUDE (id, note)
+        "#]],
+        ),
+        (
+            "SELECT id FROM tasks WHERE NOT (doc ->> 'done')::boolean",
+            expect![[r#"
+            tasks ((((doc ->> 'done'))::boolean))
+            tasks ((((doc ->> 'done'))::boolean)) INCLUDE (doc, id)
+        "#]],
+        ),
+    ] {
+        snapshot.statements = vec![statement(1, query, 100, 10.0, 5)];
+        expected.assert_eq(&listed(&snapshot, &Options::default()));
+    }
+}
