@@ -109,6 +109,10 @@ impl Health {
         (entry.duplicates, entry.summed) = (duplicates, summed);
         entry.last_success =
             SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|d| d.as_millis() as f64 / 1000.0);
+        // It had been silent for a while.
+        if let Some(database) = state.databases.get_mut(datname) {
+            (database.up, database.reason) = (true, None);
+        }
     }
 
     pub(crate) fn failed(&self, datname: &str, collector: &str, took: Duration, reason: &'static str) {

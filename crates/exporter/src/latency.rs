@@ -52,6 +52,9 @@ pub(crate) struct Watching {
     waits: BTreeMap<(u32, String, String), u64>,
 }
 
+/// A server that does not answer a look within this time hangs: collectors would find out much later.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the thread that looks may take to end.
 const ENDING: Duration = Duration::from_millis(500);
 
@@ -88,9 +91,14 @@ pub(crate) async fn sample(shared: Shared, target: Target, mut stop: signal::Rec
         let _end = end;
         let mut backoff = Backoff::default();
         while !*stopping.borrow() {
-            if let Ok(looker) = Looker::connect(&target, &shared.options.session, shared.options.timeout) {
+            let limit = shared.options.timeout.min(ANSWERED_WITHIN);
+            if let Ok(looker) = Looker::connect(&target, &shared.options.session, limit) {
                 let connected = Instant::now();
-                look_again_and_again(&looker, &shared, &watching, &stopping);
+                if let Err(error) = look_again_and_again(&looker, &shared, &watching, &stopping)
+                    && matches!(error, postgres::Error::Timeout { .. })
+                {
+                    shared.health.lost(target.database(), error.to_string());
+                }
                 backoff.ended_after(connected.elapsed());
             }
             // Whom it saw before is gone: a process of that number may be another.
@@ -119,7 +127,7 @@ fn look_again_and_again(
     shared: &Shared,
     watching: &Mutex<Watching>,
     stopping: &signal::Receiver<bool>,
-) {
+) -> Result<(), postgres::Error> {
     let mut ticks = Ticks::new(lock(watching).interval);
     let mut goes_on = ticks.wait(|| *stopping.borrow());
     while goes_on {
@@ -129,7 +137,7 @@ fn look_again_and_again(
         } else {
             looker.look(quiet)
         };
-        let Ok(rows) = looked else { return };
+        let rows = looked?;
         let mut watching = lock(watching);
         let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
         let mut samples = Vec::with_capacity(rows.len());
@@ -153,6 +161,7 @@ fn look_again_and_again(
             goes_on = ticks.wait(|| *stopping.borrow());
         }
     }
+    Ok(())
 }
 
 fn sample_of(row: SessionSampleRow) -> Option<Sample> {

@@ -218,3 +218,20 @@ async fn the_overview_answers_while_the_watched_server_hangs() {
     assert_eq!(metrics.sum("pgwright_history_ahead_seconds"), 0.0, "{}", metrics.0);
     serving.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_server_that_hangs_is_told_before_a_collector_knows() {
+    let server = testkit::server_with(testkit::versions()[0].major, &[]);
+    let world = World::on(&server).await;
+    let user = User::new();
+    let names = postgres::METRIC_QUERIES.iter().map(|q| q.name).chain(["statements", "plans"]);
+    let timeouts: Vec<String> = names.map(|name| format!("{name}=10m")).collect();
+    let arguments: Vec<&str> = timeouts.iter().flat_map(|timeout| ["--timeout", timeout]).collect();
+    let serving = Serving::start(&user, &world.url, &arguments);
+    serving.wait_for("up", |m| m.sum("pgwright_up") == 1.0 && m.sum("pgwright_sampling_looks_total") > 2.0);
+    let frozen = Frozen::whole(&server);
+    serving.wait_for("told", |m| m.of("pgwright_up").len() == 1 && m.sum("pgwright_up") == 0.0);
+    drop(frozen);
+    serving.wait_for("up again", |m| m.sum("pgwright_up") == 1.0);
+    serving.stop();
+}
