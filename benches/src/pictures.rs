@@ -275,7 +275,7 @@ async fn write_past(
             to: from + step,
             at: from,
             set_back: None,
-            set_forward: chrono::TimeDelta::zero(),
+            set_forward: TimeDelta::zero(),
             seconds: 60.0,
             intervals: 1,
             resets: 0,

@@ -380,7 +380,7 @@ fn hashed_list_kb(plan: &Plan, node: &Node, database: Option<&Snapshot>) -> Opti
     let multiplier =
         known.and_then(|m| m.parse::<f64>().ok()).filter(|m| *m >= 1.0).unwrap_or_else(by_version);
     let kb = (bytes / 1024.0 / multiplier).ceil();
-    (kb >= 1.0 && kb < 1e12).then_some(kb as u64)
+    (1.0..1e12).contains(&kb).then_some(kb as u64)
 }
 
 impl std::fmt::Display for Estimate {

@@ -27,13 +27,15 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
         else {
             continue;
         };
+        // Pairs that its filter threw away matched as well.
+        let matched = join.rows() + join.rows_removed_by_join();
         for (side, other) in [(outer, inner), (inner, outer)] {
             let scan = below_plumbing(plan, side);
             let read = scan.rows();
             let few = |rows: f64| thresholds.removed_per_row * rows < read;
             let pages = scan.own.usage.pages();
             let large = read >= thresholds.seq_scan_min_rows && (!plan.has_buffers || pages > thresholds.seq_scan_min_pages);
-            if !scan.is("Seq Scan") || !large || !few(join.rows()) || !few(other.rows()) || !other.executed() {
+            if !scan.is("Seq Scan") || !large || !few(matched) || !few(other.rows()) || !other.executed() {
                 continue;
             }
             let Some(column) = column_of(scan, condition) else { continue };
@@ -48,7 +50,7 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
                         "join reads all {} rows of {} for the {} that match {} rows of the other side",
                         count(read),
                         subject(scan),
-                        count(join.rows()),
+                        count(matched),
                         count(other.rows())
                     ),
                     "Few rows are looked for, and without an index on the join column each row of the table is compared with \
@@ -125,6 +127,18 @@ mod tests {
         assert_eq!(diagnosed(&known), 1);
         known.indexes.push(index("public", "links", "links_run_id_idx", &["run_id"]));
         assert_eq!(diagnosed(&known), 0);
+    }
+
+    #[test]
+    fn pairs_that_a_filter_throws_away_have_matched() {
+        for major in MAJORS {
+            let mut plan = fixture(&format!("{major}/join_without_index"));
+            let diagnosed = |plan: &Plan| CHECK.diagnose(plan, &Thresholds::default(), None).len();
+            assert_eq!(diagnosed(&plan), 1, "{major}");
+            let join = plan.nodes.iter_mut().find(|n| n.is("Hash Join")).unwrap();
+            join.removed_by_join_filter = 1e6;
+            assert_eq!(diagnosed(&plan), 0, "{major}");
+        }
     }
 
     #[test]
