@@ -230,12 +230,12 @@ fn ratio(a: f64, b: f64) -> f64 {
 }
 
 /// Before 18 a switched-off node is seen by its cost, which every node above it has too: the mark
-/// stays where no node below bears it.
+/// stays where no node below costs as much, be it that one is switched off or that there is so much to do.
 fn keep_lowest_disabled(plan: &mut Plan) {
     for id in (0..plan.nodes.len()).rev() {
         let node = &plan.nodes[id];
         if node.disabled && node.total_cost >= 1e10 {
-            let below = plan.nodes.get(id + 1..node.end).unwrap_or(&[]).iter().any(|n| n.disabled);
+            let below = plan.nodes.get(id + 1..node.end).unwrap_or(&[]).iter().any(|n| n.total_cost >= 1e10);
             if below {
                 plan.nodes[id].disabled = false;
             }

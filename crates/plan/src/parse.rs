@@ -270,8 +270,9 @@ fn read_node(mut o: Map<String, Value>) -> Node {
             });
         }
     }
-    // The cost adds up along the tree: whether this node started it is decided with its children.
-    node.disabled |= total_cost >= DISABLE_COST && is_switchable(&node);
+    // It is charged before the first row, and adds up along the tree: whether this node started it is decided with its
+    // children.
+    node.disabled |= node.startup_cost >= DISABLE_COST && is_switchable(&node);
     node.extra = std::mem::take(o).into_iter().collect::<BTreeMap<_, _>>();
     node
 }

@@ -1,6 +1,6 @@
 //! Was a kind of node used although a setting forbids it?
 //!
-//! Fields: `Disabled` since 18; before, a cost of 1e10 and more. It means that `enable_…` is off and that
+//! Fields: `Disabled` since 18; before, a cost of 1e10 and more before the first row. It means that `enable_…` is off and that
 //! there was no other way. Of a sequential scan that reads a table for a few rows the settings that the plan lists say
 //! whether it was allowed to use an index.
 
@@ -73,6 +73,22 @@ mod tests {
             plan.settings.insert("enable_indexscan".into(), "on".into());
             assert!(CHECK.diagnose(&plan, &Thresholds::default(), None).is_empty());
         }
+    }
+
+    #[test]
+    fn what_costs_as_much_because_there_is_so_much_to_do() {
+        let join = r#"{"Node Type": "Nested Loop", "Join Type": "Inner", "Startup Cost": 0.0, "Total Cost": 8e12, "Plan Rows": 9e14,
+            "Plan Width": 8, "Plans": [
+            {"Node Type": "Seq Scan", "Relation Name": "a", "Alias": "a", "Startup Cost": 0.0, "Total Cost": 900.0, "Plan Rows": 60000, "Plan Width": 4},
+            {"Node Type": "Seq Scan", "Relation Name": "b", "Alias": "b", "Startup Cost": 0.0, "Total Cost": 900.0, "Plan Rows": 60000, "Plan Width": 4}]}"#;
+        let sorted = format!(
+            r#"[{{"Plan": {{"Node Type": "Sort", "Sort Key": ["a.x"], "Startup Cost": 9e12, "Total Cost": 9e12, "Plan Rows": 9e14,
+            "Plan Width": 8, "Plans": [{join}]}}}}]"#
+        );
+        let plan: Plan = sorted.parse().unwrap();
+        assert_eq!(nodes(&CHECK, &plan), Vec::<usize>::new());
+        let switched_off = sorted.replace(r#""Startup Cost": 0.0, "Total Cost": 8e12"#, r#""Startup Cost": 1e10, "Total Cost": 8e12"#);
+        assert_eq!(nodes(&CHECK, &switched_off.parse().unwrap()), [1]);
     }
 
     #[test]
