@@ -18,6 +18,33 @@ use super::comparisons::{
 };
 use super::literals::as_value;
 
+/// Whether comparisons of PostgreSQL's own operators on its type are a total order.
+pub(super) fn is_of_ordered_type(scope: &Scope<'_>, expr: &Expr) -> bool {
+    scope.type_of(expr).is_some_and(|name| {
+        matches!(
+            name.as_str(),
+            "int2"
+                | "int4"
+                | "int8"
+                | "numeric"
+                | "float4"
+                | "float8"
+                | "text"
+                | "varchar"
+                | "bpchar"
+                | "date"
+                | "timestamp"
+                | "timestamptz"
+                | "time"
+                | "interval"
+                | "uuid"
+                | "bool"
+                | "bytea"
+                | "oid"
+        )
+    })
+}
+
 /// Simplifies everything at a level; levels within were simplified before.
 pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Proofs) {
     let Body::Select(select) = &mut query.body else { return };
@@ -371,29 +398,7 @@ impl Simplify<'_, '_, '_> {
 
     /// Whether comparisons of its type are a total order.
     pub(super) fn is_ordered(&self, expr: &Expr) -> bool {
-        self.scope.type_of(expr).is_some_and(|name| {
-            matches!(
-                name.as_str(),
-                "int2"
-                    | "int4"
-                    | "int8"
-                    | "numeric"
-                    | "float4"
-                    | "float8"
-                    | "text"
-                    | "varchar"
-                    | "bpchar"
-                    | "date"
-                    | "timestamp"
-                    | "timestamptz"
-                    | "time"
-                    | "interval"
-                    | "uuid"
-                    | "bool"
-                    | "bytea"
-                    | "oid"
-            )
-        }) && self.scope.facts.users.operators.is_empty()
+        is_of_ordered_type(self.scope, expr) && self.scope.facts.users.operators.is_empty()
     }
 
     /// An expression whose value counts.

@@ -6,7 +6,7 @@ use super::super::reading::{binary, equal};
 use super::super::tree::{Call, Constant, Distinct, Expr, LikeKind, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
 use super::comparisons::is_list_of;
-use super::conditions::{Simplify, truth};
+use super::conditions::{Simplify, is_of_ordered_type, truth};
 use super::joins::apart;
 use super::{Normalizer, Site};
 
@@ -205,29 +205,7 @@ fn simple(query: &Query, select: &Select) -> bool {
 
 /// Whether comparing values of an expression orders them as `ORDER BY` does, and equal ones are peers.
 pub(super) fn has_one_order(scope: &Scope<'_>, expr: &Expr) -> bool {
-    scope.is_deterministic(expr)
-        && scope.type_of(expr).is_some_and(|name| {
-            matches!(
-                name.as_str(),
-                "int2"
-                    | "int4"
-                    | "int8"
-                    | "numeric"
-                    | "float4"
-                    | "float8"
-                    | "text"
-                    | "varchar"
-                    | "bpchar"
-                    | "date"
-                    | "timestamp"
-                    | "timestamptz"
-                    | "time"
-                    | "interval"
-                    | "uuid"
-                    | "bool"
-                    | "oid"
-            )
-        })
+    scope.is_deterministic(expr) && is_of_ordered_type(scope, expr)
 }
 
 /// Whether two expressions are compared in one order, which is that of `max()` and `min()`.
