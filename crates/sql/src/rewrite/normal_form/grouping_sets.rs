@@ -9,9 +9,10 @@ use super::super::facts::Scope;
 use super::super::functions::is_aggregate;
 use super::super::level::by_names;
 use super::super::tree::{
-    Body, Column, Constant, Distinct, Expr, GroupingSet, Query, Select, SetOp, SetsOf, TypeName,
+    Body, Column, Constant, Distinct, Expr, GroupingSet, Query, Select, SetsOf, TypeName,
 };
 use super::super::walk::{ChildMut, has_aggregate, has_window};
+use super::unions::union_all;
 
 /// More sets than a person writes.
 const MAX_SETS: usize = 32;
@@ -82,7 +83,10 @@ fn expanded(scope: &Scope<'_>, query: &Query, number: &mut usize) -> Option<Quer
         return None;
     }
     let order = by_names(&query.order, &select.outputs)?;
-    let mut branches = all.into_iter().map(|keys| {
+    if all.len() == 1 && !query.order.is_empty() {
+        return None;
+    }
+    let branches = all.into_iter().map(|keys| {
         let missing: BTreeMap<&Column, &String> =
             types.iter().filter(|(c, _)| !keys.contains(&Expr::Column((*c).clone()))).collect();
         let mut of: Select = (*select).clone();
@@ -102,22 +106,7 @@ fn expanded(scope: &Scope<'_>, query: &Query, number: &mut usize) -> Option<Quer
         branch.rename(&names);
         branch
     });
-    let first = branches.next()?;
-    let union = branches.fold(first, |left, right| Query {
-        body: Body::Set { op: SetOp::Union, all: true, left: Box::new(left), right: Box::new(right) },
-        ..Query::default()
-    });
-    let alone = !matches!(union.body, Body::Set { .. });
-    if alone && !query.order.is_empty() {
-        return None;
-    }
-    Some(Query {
-        order,
-        limit: query.limit.clone(),
-        offset: query.offset.clone(),
-        with_ties: query.with_ties,
-        ..union
-    })
+    union_all(query, order, branches)
 }
 
 /// Whether an expression is made of keys and aggregates.

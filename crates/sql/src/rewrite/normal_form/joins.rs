@@ -33,6 +33,17 @@ pub(super) fn followed(item: &From) -> Option<(&From, &Vec<Expr>)> {
     }
 }
 
+/// A subquery in `FROM`, and what it is joined on where it is an outer join that follows.
+pub(super) fn subquery_of(item: &From) -> Option<(&Derived, Option<&Vec<Expr>>)> {
+    match item {
+        From::Derived(derived) => Some((derived, None)),
+        other => match followed(other)? {
+            (From::Derived(derived), on) => Some((derived, Some(on))),
+            _ => None,
+        },
+    }
+}
+
 impl Normalizer<'_, '_> {
     /// `a JOIN b ON … LEFT JOIN c ON …` as sources, conditions and outer joins that follow.
     pub(super) fn flattened(&self, site: &Site<'_, '_>) -> Option<Query> {
@@ -175,13 +186,7 @@ impl Normalizer<'_, '_> {
     pub(super) fn merged_subquery(&self, site: &Site<'_, '_>) -> Option<Query> {
         let select = site.level.select()?;
         for (n, item) in select.from.iter().enumerate() {
-            let (derived, on) = match item {
-                From::Derived(derived) => (derived, None),
-                other => match followed(other) {
-                    Some((From::Derived(derived), on)) => (derived, Some(on)),
-                    _ => continue,
-                },
-            };
+            let Some((derived, on)) = subquery_of(item) else { continue };
             let Some(inner) = derived.query.select() else { continue };
             let plain = derived.query.is_bare()
                 && inner.distinct == Distinct::No

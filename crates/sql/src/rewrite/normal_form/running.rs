@@ -17,6 +17,7 @@ use super::idioms::has_one_order;
 use super::joins::apart;
 use super::literals::as_value;
 use super::top_rows::{again, comes_before, compares, renamed, same_part};
+use super::windows::looked_up;
 use super::{Normalizer, Role, Site};
 
 /// What a window over a part says of a row.
@@ -134,19 +135,8 @@ impl Normalizer<'_, '_> {
             rows.order = order.into_iter().map(|k| SortKey { expr: theirs(&k.expr), ..k }).collect();
             rows.limit = Some(Expr::Constant(Constant::Integer(1)));
         }
-        let mut query = site.level.query.clone();
-        let scalar = Expr::Scalar(Box::new(rows));
-        let put = |expr: &mut Expr| {
-            super::at_this_level(expr, &mut |e| {
-                if *e == whole {
-                    *e = scalar.clone();
-                }
-            });
-        };
-        query.order.iter_mut().for_each(|k| put(&mut k.expr));
-        query.select_mut()?.outputs.iter_mut().for_each(|o| put(&mut o.expr));
         self.used.extend(proofs);
-        Some(apart(query, site))
+        Some(apart(looked_up(site, &whole, rows)?, site))
     }
 
     /// `SELECT DISTINCT k, sum(x) OVER (PARTITION BY k)` is `SELECT k, sum(x) … GROUP BY k`.

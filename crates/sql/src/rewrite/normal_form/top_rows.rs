@@ -18,18 +18,12 @@ use super::super::walk::has_window;
 use super::cuts::listed_as;
 use super::frames::DEFAULT;
 use super::idioms::has_one_order;
-use super::joins::{followed, following};
+use super::joins::{following, subquery_of};
 use super::{Normalizer, Role, Site, Style};
 
 /// A lateral subquery that gives the first rows of an order, and how many.
 fn first_rows(item: &From) -> Option<(&Derived, &Select, i64, Option<&Vec<Expr>>)> {
-    let (derived, on) = match item {
-        From::Derived(derived) => (derived, None),
-        other => match followed(other) {
-            Some((From::Derived(derived), on)) => (derived, Some(on)),
-            _ => return None,
-        },
-    };
+    let (derived, on) = subquery_of(item)?;
     let inner = derived.query.select()?;
     let Some(Expr::Constant(Constant::Integer(limit @ 1..))) = derived.query.limit else { return None };
     let inside = |e: &Expr| has_window(e) || e.has_query();
@@ -361,13 +355,7 @@ impl Normalizer<'_, '_> {
             return None;
         }
         for (n, item) in select.from.iter().enumerate() {
-            let (derived, on) = match item {
-                From::Derived(derived) => (derived, None),
-                other => match followed(other) {
-                    Some((From::Derived(derived), on)) => (derived, Some(on)),
-                    _ => continue,
-                },
-            };
+            let Some((derived, on)) = subquery_of(item) else { continue };
             let Some(inner) = derived.query.select() else { continue };
             let plain = derived.query.is_bare()
                 && !derived.lateral

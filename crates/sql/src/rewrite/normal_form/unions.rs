@@ -2,7 +2,9 @@
 
 use super::super::level::{by_names, substitute};
 use super::super::reading::equal;
-use super::super::tree::{Body, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp};
+use super::super::tree::{
+    Body, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp, SortKey,
+};
 use super::super::walk::has_window;
 use super::literals::as_value;
 use super::{Normalizer, Site, is_list_of};
@@ -19,6 +21,26 @@ fn branches(query: &Query) -> Option<Vec<&Select>> {
         }
         _ => None,
     }
+}
+
+/// A union of branches in place of a query, cut as that is.
+pub(super) fn union_all(
+    query: &Query,
+    order: Vec<SortKey>,
+    mut branches: impl Iterator<Item = Query>,
+) -> Option<Query> {
+    let first = branches.next()?;
+    let union = branches.fold(first, |left, right| Query {
+        body: Body::Set { op: SetOp::Union, all: true, left: Box::new(left), right: Box::new(right) },
+        ..Query::default()
+    });
+    Some(Query {
+        order,
+        limit: query.limit.clone(),
+        offset: query.offset.clone(),
+        with_ties: query.with_ties,
+        ..union
+    })
 }
 
 impl Normalizer<'_, '_> {
@@ -57,7 +79,7 @@ impl Normalizer<'_, '_> {
             return None;
         }
         let order = by_names(&query.order, &select.outputs)?;
-        let mut new = list.into_iter().map(|branch| {
+        let new = list.into_iter().map(|branch| {
             let with = |c: &Column| {
                 let at = (c.source == *alias)
                     .then(|| columns.iter().position(|name| name == &c.name))
@@ -72,18 +94,7 @@ impl Normalizer<'_, '_> {
             of.filter.extend(filter);
             Query::of(of)
         });
-        let first = new.next()?;
-        let union = new.fold(first, |left, right| Query {
-            body: Body::Set { op: SetOp::Union, all: true, left: Box::new(left), right: Box::new(right) },
-            ..Query::default()
-        });
-        Some(Query {
-            order,
-            limit: query.limit.clone(),
-            offset: query.offset.clone(),
-            with_ties: query.with_ties,
-            ..union
-        })
+        union_all(query, order, new)
     }
 
     /// `JOIN (VALUES (1), (2)) v (n) ON v.n = t.n`, of which nothing else is used, is `t.n IN (1, 2)`.

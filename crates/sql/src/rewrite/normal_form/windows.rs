@@ -91,6 +91,22 @@ fn is_determined(scope: &Scope<'_>, inner: &Select, call: &Call, window: &Window
     determines(scope, &inner.from, &inner.filter, &given).is_ok()
 }
 
+/// The query of a level with a subquery in place of each window that is `whole`.
+pub(super) fn looked_up(site: &Site<'_, '_>, whole: &Expr, rows: Query) -> Option<Query> {
+    let mut query = site.level.query.clone();
+    let scalar = Expr::Scalar(Box::new(rows));
+    let put = |expr: &mut Expr| {
+        super::at_this_level(expr, &mut |e| {
+            if e == whole {
+                *e = scalar.clone();
+            }
+        });
+    };
+    query.order.iter_mut().for_each(|k| put(&mut k.expr));
+    query.select_mut()?.outputs.iter_mut().for_each(|o| put(&mut o.expr));
+    Some(query)
+}
+
 impl Normalizer<'_, '_> {
     pub(super) fn windows(&mut self, site: &Site<'_, '_>) -> Option<Query> {
         self.first_of_each(site)
@@ -464,17 +480,6 @@ impl Normalizer<'_, '_> {
             rows.select_mut()?.filter.push(same);
         }
         let whole = Expr::Call(Box::new(call.clone()));
-        let mut query = site.level.query.clone();
-        let scalar = Expr::Scalar(Box::new(rows));
-        let put = |expr: &mut Expr| {
-            super::at_this_level(expr, &mut |e| {
-                if *e == whole {
-                    *e = scalar.clone();
-                }
-            });
-        };
-        query.order.iter_mut().for_each(|k| put(&mut k.expr));
-        query.select_mut()?.outputs.iter_mut().for_each(|o| put(&mut o.expr));
-        Some(super::joins::apart(query, site))
+        Some(super::joins::apart(looked_up(site, &whole, rows)?, site))
     }
 }
