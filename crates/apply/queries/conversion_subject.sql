@@ -8,7 +8,11 @@ select /* pgwright:conversion_subject */ jsonb_build_object(
     'file', coalesce(pg_relation_filenode(c.oid), 0)::bigint,
     'bytes', pg_total_relation_size(c.oid),
     'heap_bytes', pg_relation_size(c.oid),
-    'rows_estimate', greatest(c.reltuples, 0)::bigint,
+    -- As the planner reckons: rows per page as they were, times the pages of now; of a table that was never analyzed,
+    -- what its statistics counted.
+    'rows_estimate', (case when c.reltuples >= 0 and c.relpages > 0
+        then c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
+        else pg_stat_get_live_tuples(c.oid) end)::bigint,
     'owner', pg_get_userbyid(c.relowner),
     'is_owner', pg_has_role(c.relowner, 'USAGE'),
     'may_create', has_schema_privilege(c.relnamespace, 'CREATE'),

@@ -313,3 +313,28 @@ async fn autovacuum_gives_way() {
     assert!(!done.resumed);
     assert_eq!(rows(&world, &events()).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_many_rows_a_table_has_is_told_before_anybody_analyzed_it_and_after_it_grew() {
+    for server in testkit::servers() {
+        let world = world_with(
+            server,
+            "create table young (id bigint generated always as identity, created_at timestamptz not null, primary key (id, created_at)) with (autovacuum_enabled = off)",
+        )
+        .await;
+        let fill = "insert into young (created_at) select '2026-01-01'::timestamptz + g * interval '1 minute' from generate_series(1, 20000) g";
+        // Counters of a session are passed on when it has nothing else to do, or within a second.
+        let counted = "select pg_stat_get_live_tuples('young'::regclass)";
+        world.sql(fill).await;
+        while world.value(counted).await != "20000" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let request = monthly(QualifiedName::new("public", "young"), Method::Rewrite);
+        let plan = conversion::plan_conversion(&world.target, &request).await.unwrap();
+        assert_eq!(plan.rows_estimate, 20_000, "never analyzed, on {}", world.major);
+        world.sql("analyze young").await;
+        world.sql(fill).await;
+        let plan = conversion::plan_conversion(&world.target, &request).await.unwrap();
+        assert!((39_000..=41_000).contains(&plan.rows_estimate), "{} on {}", plan.rows_estimate, world.major);
+    }
+}
