@@ -60,7 +60,7 @@ pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
 }
 
 /// The same of the corpus in a folder.
-fn pairs_of(folder: &str, schema: &str, kind: &str) -> Vec<Pair> {
+pub fn pairs_of(folder: &str, schema: &str, kind: &str) -> Vec<Pair> {
     let path = format!("tests/corpus/rewrites/{folder}{schema}.{kind}.toml");
     toml::from_str::<Corpus>(&read(&path)).unwrap_or_else(|e| panic!("{path}: {e}")).pair
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
 mod corpus;
+mod mutants;
 mod proofs;
 mod verdicts;
 mod world;

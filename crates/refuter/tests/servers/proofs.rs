@@ -22,12 +22,17 @@ fn effort(every: usize) -> (usize, Options) {
 }
 
 /// What the server made of the schema; without a time zone, so that no proof may rest on one.
-async fn snapshot_of(refuter: &Refuter, schema: &str) -> Snapshot {
+pub async fn snapshot_of(refuter: &Refuter, schema: &str) -> Snapshot {
+    snapshot_of_ddl(refuter, &ddl(schema)).await
+}
+
+/// The same of a schema that is no file of the corpus.
+pub async fn snapshot_of_ddl(refuter: &Refuter, ddl: &str) -> Snapshot {
     let target = Target::parse(Some(&refuter.url()), &Environment::default()).unwrap();
     let session = target.connect(&SessionOptions::default()).await.unwrap();
     let timeout = std::time::Duration::from_secs(10);
     let mut read = postgres::snapshot::read_without_schema(&session, timeout).await.unwrap();
-    read.schema_sql = sql::dumped_definitions(&ddl(schema));
+    read.schema_sql = sql::dumped_definitions(ddl);
     read.settings.remove("TimeZone");
     read
 }
