@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use refuter::{Options, Refuter, Verdict};
-use sql::Rewriter;
+use sql::{Rewriter, Standing};
 
 use crate::corpus::{Pair, ddl, pairs_of};
 use crate::proofs::snapshot_of;
@@ -328,6 +328,52 @@ async fn no_proved_mutant_is_refuted() {
     }
     assert!(wrong.is_empty(), "{} of {proved}\n{}", wrong.len(), wrong.join("\n"));
     assert!(tried > 500, "{tried}");
+}
+
+/// What the rules make of changed statements: a rule may rest on something that was always so in the corpus.
+#[tokio::test]
+async fn no_proved_rewrite_of_a_mutant_is_refuted() {
+    let seed = number("PGWRIGHT_SEED").unwrap_or(1) as u64;
+    let (each, every, databases) = number("PGWRIGHT_TEST_MUTANTS").map_or((1, 2, 60), |each| (each, 1, 200));
+    let mut wrong = Vec::new();
+    let (mut tried, mut offered) = (0, 0);
+    for (folder, schema) in CORPORA {
+        let mut refuter = start(&ddl(schema)).await;
+        let snapshot = snapshot_of(&refuter, schema).await;
+        let options = Options { databases, time_limit: Duration::from_secs(20), ..Options::default() };
+        refuter.set_options(options).await.unwrap();
+        let rewriter = Rewriter::new(&snapshot);
+        let all = ["valid", "wrong"].into_iter().flat_map(|kind| pairs_of(folder, schema, kind));
+        for (n, pair) in all.enumerate().filter(|(n, _)| n % every == 0) {
+            let mut draw = StdRng::seed_from_u64(seed.wrapping_mul(104_729).wrapping_add(n as u64));
+            let names = names(&pair);
+            for text in [&pair.before, &pair.after] {
+                let mutants =
+                    (0..each * 8).filter_map(|_| mutant(text, &names, &mut draw)).collect::<Vec<_>>();
+                for changed in mutants.into_iter().take(each) {
+                    tried += 1;
+                    for rewrite in rewriter.rewrites(&changed).unwrap_or_default() {
+                        let open =
+                            rewrite.conditions.iter().any(|c| !matches!(c.standing, Standing::Proved { .. }));
+                        let Some(new) = rewrite.sql.filter(|_| !open && rewrite.application.is_empty())
+                        else {
+                            continue;
+                        };
+                        offered += 1;
+                        if let Some(why) = objection(&mut refuter, &changed, &new).await {
+                            let line =
+                                format!("{schema} {}, {}\n{changed}\n{new}\n{why}", pair.name, rewrite.rule);
+                            println!("{line}");
+                            wrong.push(line);
+                        }
+                    }
+                }
+            }
+        }
+        println!("{folder}{schema}: {tried} tried so far, {offered} rewrites, {} refuted", wrong.len());
+    }
+    assert!(wrong.is_empty(), "{} of {offered}\n{}", wrong.len(), wrong.join("\n"));
+    assert!(offered > 10, "{offered}");
 }
 
 /// The schema without one constraint, and the name of the table that had it.
