@@ -21,6 +21,8 @@ mod hostile_tests;
 #[cfg(test)]
 mod law_tests;
 mod level;
+#[cfg(test)]
+mod neighbour_tests;
 mod normal_form;
 mod proof;
 #[cfg(test)]

@@ -28,8 +28,12 @@ fn days(year: i64, month: i64) -> i64 {
 /// The date so many months and days later; `None` beyond the year 9999.
 pub(crate) fn later(text: &str, months: i64, more_days: i64) -> Option<String> {
     let (mut year, mut month, mut day) = date(text)?;
-    if !(0..=1_200).contains(&months) || !(0..=3_660).contains(&more_days) {
+    if !(0..=1_200).contains(&months) || !(-3_660..=3_660).contains(&more_days) {
         return None;
+    }
+    if more_days < 0 {
+        let first = if months == 0 { text.to_owned() } else { later(text, months, 0)? };
+        return (more_days..0).try_fold(first, |day, _| before(&day));
     }
     month += months;
     year += (month - 1) / 12;

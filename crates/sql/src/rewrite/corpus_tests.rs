@@ -27,7 +27,7 @@ fn ddl(schema: &str) -> String {
             .map(|file| read(&format!("crates/pgwright/src/demo/{file}")))
             .join("\n"),
         "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
-        "desk" => read("tests/corpus/rewrites/unseen/desk.sql"),
+        "desk" | "freight" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -125,10 +125,12 @@ fn pairs_of_engineers_are_judged_as_well() {
 
 #[test]
 fn pairs_that_were_written_before_the_laws_are_judged_as_well() {
-    let (proved, open) = judged_of("unseen/", "desk", "wrong");
-    assert!(proved.is_empty(), "{proved:#?}");
-    assert!(open.len() >= 42, "{}", open.len());
-    let (proved, open) = judged_of("unseen/", "desk", "valid");
-    let share = proved.len() as f64 / (proved.len() + open.len()) as f64;
-    assert!(share >= 0.9, "{:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
+    for (schema, at_least) in [("desk", 42), ("freight", 73)] {
+        let (proved, open) = judged_of("unseen/", schema, "wrong");
+        assert!(proved.is_empty(), "{proved:#?}");
+        assert!(open.len() >= at_least, "{}", open.len());
+        let (proved, open) = judged_of("unseen/", schema, "valid");
+        let share = proved.len() as f64 / (proved.len() + open.len()) as f64;
+        assert!(share >= 0.9, "{schema}, {:.0} % of {}: {open:#?}", 100.0 * share, proved.len() + open.len());
+    }
 }

@@ -19,6 +19,7 @@ mod comparisons;
 mod conditions;
 mod conjunctions;
 mod cuts;
+mod documents;
 mod exists;
 mod first_rows;
 mod frames;
@@ -33,6 +34,7 @@ mod ranges;
 mod running;
 mod self_joins;
 mod sets;
+mod shared;
 mod top_rows;
 mod unions;
 mod windows;
@@ -170,7 +172,8 @@ impl<'f, 'a> Normalizer<'f, 'a> {
     }
 
     fn at(&mut self, site: &Site<'_, '_>) -> Option<Query> {
-        self.unordered(site)
+        self.cut_branches(site)
+            .or_else(|| self.unordered(site))
             .or_else(|| self.set_operation(site))
             .or_else(|| self.member_of_set(site))
             .or_else(|| self.only_existence(site))
@@ -185,7 +188,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.cuts(site))
             .or_else(|| self.selected_of_union(site))
             .or_else(|| self.joined_values(site))
+            .or_else(|| self.spread_values(site))
             .or_else(|| self.asked(site))
+            .or_else(|| self.shared(site))
             .or_else(|| self.top_rows(site))
             .or_else(|| self.aggregate_to_scalar(site))
             .or_else(|| self.looked_up_scalar(site))
@@ -402,7 +407,19 @@ fn determined(scope: &Scope<'_>, root: &Query) -> Result<(), String> {
             continue;
         }
         if select.is_grouped() {
-            if select.group.iter().all(has) {
+            // A key of a table determines its other columns.
+            let keyed = |e: &Expr| {
+                let Expr::Column(column) = e else { return false };
+                scope.keys(&column.source).iter().any(|key| {
+                    key.columns.iter().all(|name| {
+                        let part = Column { source: column.source.clone(), name: name.clone() };
+                        scope.stored_not_null(&part).is_ok() && has(&Expr::Column(part))
+                    })
+                })
+            };
+            if select.sets.is_empty() && select.group.iter().all(|e| has(e) || keyed(e))
+                || select.group.iter().all(has)
+            {
                 continue;
             }
         } else if select.distinct == Distinct::All && select.outputs.iter().all(|o| has(&o.expr)) {

@@ -97,12 +97,20 @@ impl Scope<'_> {
         }
     }
 
+    /// Whether an expression is a column of an enum, whose values are its labels in the order of their declaration.
+    pub fn is_enum(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Column(column) if self.catalog_column(column).is_some_and(|c| c.type_category == 'E'))
+    }
+
     /// Whether an expression is certain to be no composite value: of a row `IS NULL` and `IS NOT NULL` are no
     /// opposites, and a row of NULLs is both a value and NULL.
     pub fn is_scalar(&self, expr: &Expr) -> bool {
         match expr {
             Expr::Column(column) => match self.catalog_column(column) {
-                Some(c) => c.base_type.schema == "pg_catalog" && c.base_type.name != "record",
+                Some(c) => {
+                    c.base_type.schema == "pg_catalog" && c.base_type.name != "record"
+                        || c.type_category == 'E'
+                }
                 None => self.type_of(expr).is_some_and(|name| !name.contains('.') && name != "record"),
             },
             Expr::Constant(_) | Expr::Value(_) | Expr::Exists(_) => true,
@@ -115,26 +123,27 @@ impl Scope<'_> {
     /// Whether equal values of an expression are the same value in every respect, so that one may stand for
     /// the other: not `1.0` and `1.00`, not `-0` and `0`, not texts of a non-deterministic collation.
     pub fn equal_is_same(&self, expr: &Expr) -> bool {
-        self.is_deterministic(expr)
-            && self.type_of(expr).is_some_and(|name| {
-                matches!(
-                    name.as_str(),
-                    "int2"
-                        | "int4"
-                        | "int8"
-                        | "oid"
-                        | "uuid"
-                        | "bool"
-                        | "date"
-                        | "timestamp"
-                        | "timestamptz"
-                        | "time"
-                        | "bytea"
-                        | "text"
-                        | "varchar"
-                        | "name"
-                )
-            })
+        self.is_enum(expr)
+            || self.is_deterministic(expr)
+                && self.type_of(expr).is_some_and(|name| {
+                    matches!(
+                        name.as_str(),
+                        "int2"
+                            | "int4"
+                            | "int8"
+                            | "oid"
+                            | "uuid"
+                            | "bool"
+                            | "date"
+                            | "timestamp"
+                            | "timestamptz"
+                            | "time"
+                            | "bytea"
+                            | "text"
+                            | "varchar"
+                            | "name"
+                    )
+                })
     }
 
     /// Whether a comparison of two columns uses the collation of the first.

@@ -14,6 +14,15 @@ impl Simplify<'_, '_, '_> {
         }
         let again = |call: Call| Some(Expr::Call(Box::new(call)));
         match (call.name.as_str(), call.args.as_slice()) {
+            ("lower" | "upper", [Expr::Constant(Constant::Text(text))]) => {
+                // Which letter goes with i and I depends on the language.
+                let known = text.is_ascii() && !text.contains(['i', 'I']);
+                let new = if call.name == "lower" { text.to_lowercase() } else { text.to_uppercase() };
+                known.then(|| Expr::Cast {
+                    inner: Box::new(Expr::Constant(Constant::Text(new))),
+                    to: super::super::tree::TypeName::plain("text"),
+                })
+            }
             ("transaction_timestamp", []) => again(Call::new("now", Vec::new())),
             ("date", [inner]) if !call.syntax => Some(Expr::Cast {
                 inner: Box::new(inner.clone()),

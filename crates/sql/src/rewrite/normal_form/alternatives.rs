@@ -106,6 +106,22 @@ impl Simplify<'_, '_, '_> {
             });
             parts.push(distinct);
         }
+        // What does not look like a text, or is NULL, does not truly look like it.
+        let found = parts.iter().enumerate().find_map(|(at, part)| {
+            let Expr::Like { kind, value, pattern, negated: true } = part else { return None };
+            let missing = Expr::IsNull { inner: value.clone(), negated: false };
+            let other = parts.iter().position(|p| *p == missing)?;
+            let plain = matches!(&**value, Expr::Column(_))
+                && matches!(&**pattern, Expr::Constant(Constant::Text(_)))
+                && self.scope.is_scalar(value);
+            let (kind, value, pattern) = (*kind, value.clone(), pattern.clone());
+            let like = Expr::Like { kind, value, pattern, negated: false };
+            plain.then(|| (at, other, Expr::Is { inner: Box::new(like), test: Truth::NotTrue }))
+        });
+        if let Some((at, other, not_true)) = found {
+            parts[at] = not_true;
+            parts.remove(other);
+        }
         // What is false or NULL is not true.
         let found = parts.iter().enumerate().find_map(|(at, part)| {
             let Expr::Not(inner) = part else { return None };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::calendar;
 use super::super::facts::{Scope, type_text};
 use super::super::level::select_one;
 use super::super::reading::{all_of, any_of, binary, equal, split_and};
@@ -32,7 +33,10 @@ pub(crate) fn coalesce_compared(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> 
     let [inner @ Expr::Column(_), Expr::Constant(default)] = list.as_slice() else { return None };
     let Expr::Constant(value_constant) = value else { return None };
     let plain = match (scope.type_of(inner).as_deref(), default, value_constant) {
-        (Some("int2" | "int4" | "int8"), Constant::Integer(_), Constant::Integer(_)) => true,
+        (Some("int2" | "int4" | "int8" | "numeric"), Constant::Integer(_), Constant::Integer(_)) => true,
+        (Some("date"), Constant::Text(a), Constant::Text(b)) => {
+            [a, b].into_iter().all(|day| calendar::date(day).is_some())
+        }
         (Some("text" | "varchar"), Constant::Text(_), Constant::Text(_)) => scope.equal_is_same(inner),
         (Some("bool"), Constant::Boolean(_), Constant::Boolean(_)) => true,
         _ => false,
@@ -68,10 +72,42 @@ fn coalesce_differs(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr) ->
     })
 }
 
-/// `COALESCE(column, k) < v` of whole numbers: what it is for NULL is known.
+/// `COALESCE(day, '9999-12-31') > '2024-01-01'`: days that are written as ISO 8601 has them are ordered as their texts are.
+fn coalesce_day(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+    let day = |e: &Expr| match e {
+        Expr::Constant(Constant::Text(text)) => calendar::date(text).map(|_| text.clone()),
+        Expr::Cast { inner, to } if to.simple() == Some("date") => match &**inner {
+            Expr::Constant(Constant::Text(text)) => calendar::date(text).map(|_| text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (Expr::Coalesce(list), Some(bound)) = (left, day(right)) else { return None };
+    let [inner @ Expr::Column(_), default] = list.as_slice() else { return None };
+    let default = day(default).filter(|_| scope.type_of(inner).as_deref() == Some("date"))?;
+    let of_null = match name {
+        "<" => default < bound,
+        "<=" => default <= bound,
+        ">" => default > bound,
+        ">=" => default >= bound,
+        "<>" => default != bound,
+        _ => return None,
+    };
+    let compared = binary(name, inner.clone(), right.clone());
+    Some(if of_null {
+        Expr::Or(vec![compared, Expr::IsNull { inner: Box::new(inner.clone()), negated: false }])
+    } else {
+        compared
+    })
+}
+
+/// `COALESCE(column, k) < v` of numbers: what it is for NULL is known.
 pub(super) fn coalesce_less(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
     let Expr::Operator { name, left: Some(left), right } = expr else { return None };
     if let Some(new) = coalesce_differs(scope, name, left, right) {
+        return Some(new);
+    }
+    if let Some(new) = coalesce_day(scope, name, left, right) {
         return Some(new);
     }
     let (Expr::Coalesce(list), Expr::Constant(Constant::Integer(bound))) = (&**left, &**right) else {
@@ -80,7 +116,7 @@ pub(super) fn coalesce_less(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
     let [inner @ Expr::Column(_), Expr::Constant(Constant::Integer(default))] = list.as_slice() else {
         return None;
     };
-    if !matches!(scope.type_of(inner).as_deref(), Some("int2" | "int4" | "int8")) {
+    if !matches!(scope.type_of(inner).as_deref(), Some("int2" | "int4" | "int8" | "numeric")) {
         return None;
     }
     let of_null = match name.as_str() {
@@ -221,11 +257,18 @@ fn is_cast_for(scope: &Scope<'_>, value: &Expr, array: &Expr, to: &TypeName) -> 
     }
 }
 
-/// `left(text, 3) = 'abc'` as `text LIKE 'abc%'`.
+/// `left(text, 3) = 'abc'`, or `substr(text, 1, 3)`, as `text LIKE 'abc%'`.
 pub(super) fn beginning(scope: &Scope<'_>, left: &Expr, right: &Expr) -> Option<Expr> {
     let (Expr::Call(call), Expr::Constant(Constant::Text(text))) = (left, right) else { return None };
-    let [value, Expr::Constant(Constant::Integer(length))] = call.args.as_slice() else { return None };
-    let plain = call.name == "left"
+    let (value, length, known) = match call.args.as_slice() {
+        [value, Expr::Constant(Constant::Integer(length))] => (value, length, "left"),
+        // From the first character on.
+        [value, Expr::Constant(Constant::Integer(1)), Expr::Constant(Constant::Integer(length))] => {
+            (value, length, if call.name == "substr" { "substr" } else { "substring" })
+        }
+        _ => return None,
+    };
+    let plain = call.name == known
         && call.schema.is_none()
         && !scope.facts.users.is_of_user(call)
         && matches!(scope.type_of(value).as_deref(), Some("text" | "varchar"))

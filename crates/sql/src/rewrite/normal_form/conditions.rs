@@ -20,29 +20,30 @@ use super::literals::as_value;
 
 /// Whether comparisons of PostgreSQL's own operators on its type are a total order.
 pub(super) fn is_of_ordered_type(scope: &Scope<'_>, expr: &Expr) -> bool {
-    scope.type_of(expr).is_some_and(|name| {
-        matches!(
-            name.as_str(),
-            "int2"
-                | "int4"
-                | "int8"
-                | "numeric"
-                | "float4"
-                | "float8"
-                | "text"
-                | "varchar"
-                | "bpchar"
-                | "date"
-                | "timestamp"
-                | "timestamptz"
-                | "time"
-                | "interval"
-                | "uuid"
-                | "bool"
-                | "bytea"
-                | "oid"
-        )
-    })
+    scope.is_enum(expr)
+        || scope.type_of(expr).is_some_and(|name| {
+            matches!(
+                name.as_str(),
+                "int2"
+                    | "int4"
+                    | "int8"
+                    | "numeric"
+                    | "float4"
+                    | "float8"
+                    | "text"
+                    | "varchar"
+                    | "bpchar"
+                    | "date"
+                    | "timestamp"
+                    | "timestamptz"
+                    | "time"
+                    | "interval"
+                    | "uuid"
+                    | "bool"
+                    | "bytea"
+                    | "oid"
+            )
+        })
 }
 
 /// Simplifies everything at a level; levels within were simplified before.
@@ -74,6 +75,7 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
     super::ranges::merge(scope, &mut filter);
     super::ranges::from_a_bound(scope, &mut filter);
     super::conjunctions::merge(scope, &mut filter, work.used);
+    super::shared::looked_up_together(&mut filter, true);
     select.filter = filter;
     work.known = BTreeSet::new();
     for item in &mut select.from {
@@ -135,6 +137,7 @@ impl Simplify<'_, '_, '_> {
                 parts.retain(|e| *e != truth(true));
                 super::ranges::from_a_bound(self.scope, &mut parts);
                 super::conjunctions::merge(self.scope, &mut parts, self.used);
+                super::shared::looked_up_together(&mut parts, true);
                 *expr = if parts.contains(&truth(false)) { truth(false) } else { all_of(parts) };
             }
             Expr::Or(list) => {
@@ -144,6 +147,7 @@ impl Simplify<'_, '_, '_> {
                     parts.extend(split_or(part));
                 }
                 parts.retain(|e| *e != truth(false));
+                super::shared::looked_up_together(&mut parts, false);
                 let parts = self.without_complements(parts);
                 let parts = self.distinct_from(parts);
                 *expr = if parts.contains(&truth(true)) || self.is_certain(&parts) {
@@ -206,6 +210,9 @@ impl Simplify<'_, '_, '_> {
                     (branches.as_slice(), nothing)
                 {
                     *expr = when.clone();
+                    self.condition(expr);
+                } else if let Some(arms) = super::choices::arms(branches, default.as_deref()) {
+                    *expr = arms;
                     self.condition(expr);
                 } else {
                     self.value(expr);
@@ -490,6 +497,15 @@ impl Simplify<'_, '_, '_> {
                 }
             },
             Expr::AnyOf { .. } => listed(self.scope, expr)?,
+            // Where neither side is NULL it is a comparison, and never unknown either.
+            Expr::Distinct { left, right, negated }
+                if self.is_ordered(left)
+                    && !matches!((&**left, &**right), (Expr::Row(_), _) | (_, Expr::Row(_)))
+                    && self.never_null(left)
+                    && self.never_null(right) =>
+            {
+                binary(if *negated { "=" } else { "<>" }, (**left).clone(), (**right).clone())
+            }
             // Each branch compares by itself.
             Expr::Case { subject: Some(subject), branches, default }
                 if self.scope.type_of(subject).is_some()

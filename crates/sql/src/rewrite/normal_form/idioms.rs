@@ -114,7 +114,7 @@ impl Simplify<'_, '_, '_> {
 
     /// What is true of the same rows; false and NULL are one.
     pub(super) fn only_true(&mut self, expr: &Expr) -> Option<Expr> {
-        if let Some(new) = self.some_row(expr) {
+        if let Some(new) = self.some_row(expr).or_else(|| self.every_row(expr)) {
             return Some(new);
         }
         let users = &self.scope.facts.users.operators;

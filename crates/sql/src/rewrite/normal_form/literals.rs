@@ -90,19 +90,23 @@ fn is_iso_date(text: &str) -> bool {
     calendar::date(text).is_some()
 }
 
-/// `'2024-01-31'::date + 1`, and a literal moment with an interval added.
+/// `'2024-01-31'::date + 1` or `- 1`, and a literal moment with an interval added.
 pub(super) fn later_literal(name: &str, left: &Expr, right: &Expr, zone_is_fixed: bool) -> Option<Expr> {
     let Expr::Cast { inner, to } = left else { return None };
     let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
     let kind = type_text(to)?;
     // A midnight that clocks leave out is another moment, and a day after that one is no midnight.
-    if name != "+" || (kind == "timestamptz" && !zone_is_fixed) {
+    if !matches!(name, "+" | "-") || (kind == "timestamptz" && !zone_is_fixed) {
         return None;
     }
     let (day, time) = calendar::moment(text)?;
     let new = match (right, kind.as_str()) {
-        (Expr::Constant(Constant::Integer(n)), "date") if time == (0, 0, 0) => calendar::later(day, 0, *n)?,
-        (Expr::Cast { inner, to }, "timestamp" | "timestamptz") if type_text(to)? == "interval" => {
+        (Expr::Constant(Constant::Integer(n)), "date") if time == (0, 0, 0) => {
+            calendar::later(day, 0, if name == "+" { *n } else { n.checked_neg()? })?
+        }
+        (Expr::Cast { inner, to }, "timestamp" | "timestamptz")
+            if name == "+" && type_text(to)? == "interval" =>
+        {
             let Expr::Constant(Constant::Text(length)) = &**inner else { return None };
             let (months, days, hours) = match length.as_str() {
                 "1 hour" => (0, 0, 1),

@@ -16,6 +16,9 @@ impl Simplify<'_, '_, '_> {
         {
             return Some(new);
         }
+        if let Some(new) = self.document(name, left, right) {
+            return Some(new);
+        }
         if !matches!(name, "=" | "<>" | "<" | "<=" | ">" | ">=" | "+" | "-")
             || !self.scope.facts.users.operators.is_empty()
         {

@@ -351,14 +351,9 @@ fn different(scope: &Scope<'_>, of: &Expr, a: &Expr, b: &Expr) -> bool {
         (Some("text" | "varchar"), Constant::Text(a), Constant::Text(b)) => a != b && scope.equal_is_same(of),
         (Some("bool"), Constant::Boolean(a), Constant::Boolean(b)) => a != b,
         (Some("numeric"), Constant::Integer(a), Constant::Integer(b)) => a != b,
-        (_, Constant::Text(a), Constant::Text(b)) => a != b && is_enum(scope, of),
+        (_, Constant::Text(a), Constant::Text(b)) => a != b && scope.is_enum(of),
         _ => false,
     }
-}
-
-/// Whether an expression is a column of an enum, whose values are its labels.
-fn is_enum(scope: &Scope<'_>, expr: &Expr) -> bool {
-    matches!(expr, Expr::Column(column) if scope.catalog_column(column).is_some_and(|c| c.type_category == 'E'))
 }
 
 /// The kind of values that all branches of a union list at each place, where what differs in one branch differs in the
@@ -455,7 +450,7 @@ fn disjoint(scope: &Scope<'_>, families: &[Option<String>], first: &Query, secon
             (Some(Constant::Integer(m)), Some(Constant::Integer(n))) => m != n && family == "number",
             // Texts that differ are different texts and different labels; they may be one date.
             (Some(Constant::Text(m)), Some(Constant::Text(n))) => {
-                m != n && (family == "text" || is_enum(scope, &x.expr) || is_enum(scope, &y.expr))
+                m != n && (family == "text" || scope.is_enum(&x.expr) || scope.is_enum(&y.expr))
             }
             _ => false,
         }

@@ -97,6 +97,149 @@ impl Normalizer<'_, '_> {
         union_all(query, order, new)
     }
 
+    /// Of a union of which the first rows are taken, the first rows of each branch are enough: an order by the same columns,
+    /// and at least as many rows.
+    pub(super) fn cut_branches(&self, site: &Site<'_, '_>) -> Option<Query> {
+        let query = site.level.query;
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        let number = |e: &Option<Expr>| match e {
+            Some(Expr::Constant(Constant::Integer(n))) if *n >= 0 => Some(*n),
+            _ => None,
+        };
+        let wanted = number(&query.limit)?;
+        let wanted = wanted.checked_add(if query.offset.is_none() { 0 } else { number(&query.offset)? })?;
+        let [From::Derived(Derived { lateral: false, query: union, alias, columns, .. })] =
+            select.from.as_slice()
+        else {
+            return None;
+        };
+        let inside = |e: &Expr| has_window(e) || e.has_query();
+        let plain = !query.with_ties
+            && !query.order.is_empty()
+            && select.filter.is_empty()
+            && !select.is_grouped()
+            && select.sets.is_empty()
+            && select.distinct == Distinct::No
+            && !select.outputs.iter().any(|o| inside(&o.expr));
+        let mut list = Vec::new();
+        if !plain || !cut_list(union, true, &mut list) || list.len() < 2 {
+            return None;
+        }
+        let place = |key: &SortKey| match &key.expr {
+            Expr::Column(c) if c.source == *alias => columns.iter().position(|name| *name == c.name),
+            _ => None,
+        };
+        let places: Vec<usize> = query.order.iter().map(place).collect::<Option<_>>()?;
+        let first = list.first()?.select()?;
+        let mut cut = false;
+        for branch in &list {
+            let of = branch.select()?;
+            let listed = |at: usize| of.outputs.get(at).map(|o| &o.expr);
+            // Values of another type or collation have another order.
+            let alike = |at: usize| {
+                let (Some(one), Some(other)) = (first.outputs.get(at).map(|o| &o.expr), listed(at)) else {
+                    return false;
+                };
+                let kind = scope.type_of(one);
+                let collated = matches!(kind.as_deref(), Some("text" | "varchar" | "bpchar" | "name"));
+                kind.is_some()
+                    && kind == scope.type_of(other)
+                    && (one == other || !collated || scope.has_collation_of(one, other))
+            };
+            if !places.iter().all(|at| alike(*at)) {
+                return None;
+            }
+            if branch.limit.is_none() && branch.order.is_empty() {
+                continue;
+            }
+            let same = branch.order.len() == places.len()
+                && branch.order.iter().zip(&query.order).zip(&places).all(|((own, key), at)| {
+                    listed(*at) == Some(&own.expr)
+                        && own.descending == key.descending
+                        && own.nulls_first == key.nulls_first
+                });
+            if !same || number(&branch.limit).is_none_or(|own| own < wanted) {
+                return None;
+            }
+            cut = true;
+        }
+        if !cut {
+            return None;
+        }
+        let mut changed = select.clone();
+        let From::Derived(derived) = changed.from.first_mut()? else { return None };
+        uncut(&mut derived.query);
+        Some(site.level.with(changed))
+    }
+
+    /// `FROM t CROSS JOIN LATERAL (VALUES (t.a), (t.b)) v (x)` is a union of what each row of the list gives.
+    pub(super) fn spread_values(&self, site: &Site<'_, '_>) -> Option<Query> {
+        let query = site.level.query;
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        let inside = |e: &Expr| has_window(e) || e.has_query();
+        let plain = matches!(site.role, super::Role::Root | super::Role::Rows)
+            && query.ctes.is_empty()
+            && !select.is_grouped()
+            && select.sets.is_empty()
+            && select.distinct == Distinct::No
+            && select.from.len() > 1
+            && select.from.iter().all(|f| matches!(f, From::Table(_) | From::Derived(_)))
+            && !select.outputs.iter().any(|o| inside(&o.expr))
+            && !select.filter.iter().any(inside);
+        if !plain {
+            return None;
+        }
+        let order = by_names(&query.order, &select.outputs)?;
+        let (at, derived, rows) = select.from.iter().enumerate().find_map(|(at, item)| {
+            let From::Derived(derived) = item else { return None };
+            let Body::Values(rows) = &derived.query.body else { return None };
+            let of_others = rows.iter().flatten().any(|e| matches!(e, Expr::Column(_)));
+            (derived.lateral && derived.query.is_bare() && of_others && rows.len() < 10)
+                .then_some((at, derived, rows))
+        })?;
+        // A list is brought to one type and one collation.
+        let first = rows.first()?;
+        let alike = |one: &Expr, other: &Expr| {
+            let kind = scope.type_of(one);
+            kind.is_some()
+                && kind == scope.type_of(other)
+                && scope.is_deterministic(one)
+                && scope.is_deterministic(other)
+                && !one.has_query()
+                && !other.has_query()
+        };
+        if !rows.iter().all(|row| row.len() == first.len() && first.iter().zip(row).all(|(a, b)| alike(a, b)))
+        {
+            return None;
+        }
+        let mut branches = Vec::new();
+        for row in rows {
+            let with = |c: &Column| {
+                let at = (c.source == derived.alias)
+                    .then(|| derived.columns.iter().position(|name| name == &c.name))
+                    .flatten()?;
+                row.get(at).cloned()
+            };
+            let mut of = select.clone();
+            of.from.remove(at);
+            of.outputs.iter_mut().for_each(|o| substitute(&mut o.expr, &with));
+            of.filter.iter_mut().for_each(|e| substitute(e, &with));
+            let mut branch = Query::of(of);
+            if !branches.is_empty() {
+                let own = branch.all_names().into_iter().map(|name| {
+                    let free = site.level.free_name(&name);
+                    (name, free)
+                });
+                let own = own.collect();
+                branch.rename(&own);
+            }
+            branches.push(branch);
+        }
+        union_all(query, order, branches.into_iter())
+    }
+
     /// `JOIN (VALUES (1), (2)) v (n) ON v.n = t.n`, of which nothing else is used, is `t.n IN (1, 2)`.
     pub(super) fn joined_values(&self, site: &Site<'_, '_>) -> Option<Query> {
         let select = site.level.select()?;
@@ -147,6 +290,34 @@ impl Normalizer<'_, '_> {
             return Some(site.level.with(changed));
         }
         None
+    }
+}
+
+/// The branches of `UNION ALL`, each of which may be cut; whether there are no others.
+fn cut_list<'q>(query: &'q Query, whole: bool, list: &mut Vec<&'q Query>) -> bool {
+    match &query.body {
+        Body::Set { op: SetOp::Union, all: true, left, right } if query.is_bare() => {
+            cut_list(left, false, list) && cut_list(right, false, list)
+        }
+        Body::Select(_) if !whole && query.ctes.is_empty() && query.offset.is_none() && !query.with_ties => {
+            list.push(query);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Takes the cuts from the branches of a union.
+fn uncut(query: &mut Query) {
+    match &mut query.body {
+        Body::Set { left, right, .. } => {
+            uncut(left);
+            uncut(right);
+        }
+        _ => {
+            query.limit = None;
+            query.order.clear();
+        }
     }
 }
 
