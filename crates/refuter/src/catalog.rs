@@ -49,6 +49,8 @@ pub(crate) struct ForeignKey {
     pub(crate) columns: Vec<usize>,
     pub(crate) table: usize,
     pub(crate) referenced: Vec<usize>,
+    /// `MATCH FULL`: either all columns are NULL or none. Otherwise one that is NULL frees the others.
+    pub(crate) match_full: bool,
 }
 
 /// A table that is filled.
@@ -250,20 +252,20 @@ ORDER BY a.attrelid, a.attnum";
 
 const CONSTRAINTS: &str = "
 SELECT /* pgwright:refuter_constraints */ k.conrelid, k.contype::pg_catalog.text AS kind, k.conkey, k.confrelid,
-    k.confkey, pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS expression
+    k.confkey, pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS expression, k.confmatchtype = 'f' AS match_full
 FROM pg_catalog.pg_constraint AS k
 WHERE k.conrelid = ANY ($1) AND k.contype IN ('c', 'f')
 UNION ALL
 SELECT i.indrelid, 'u', ARRAY(SELECT a.number FROM pg_catalog.unnest(i.indkey::pg_catalog.int2[])
-        WITH ORDINALITY AS a (number, place) WHERE a.place <= i.indnkeyatts ORDER BY a.place), 0::pg_catalog.oid, NULL, NULL
+        WITH ORDINALITY AS a (number, place) WHERE a.place <= i.indnkeyatts ORDER BY a.place), 0::pg_catalog.oid, NULL, NULL, false
 FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indpred IS NULL
 UNION ALL
-SELECT i.indrelid, 'd', NULL, 0::pg_catalog.oid, NULL, NULL
+SELECT i.indrelid, 'd', NULL, 0::pg_catalog.oid, NULL, NULL, false
 FROM pg_catalog.pg_index AS i
 WHERE i.indrelid = ANY ($1) AND NOT i.indimmediate
 UNION ALL
-SELECT t.root, 'p', NULL, 0::pg_catalog.oid, NULL, pg_catalog.pg_get_partition_constraintdef(p.relid)
+SELECT t.root, 'p', NULL, 0::pg_catalog.oid, NULL, pg_catalog.pg_get_partition_constraintdef(p.relid), false
 FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS t (root)
 CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.root::pg_catalog.regclass) AS p
 WHERE p.isleaf AND p.relid <> t.root
@@ -311,6 +313,7 @@ async fn read(client: &Client, relations: &BTreeSet<Oid>) -> Result<Tables, toki
             referenced_table: row.try_get("confrelid")?,
             referenced: row.try_get::<_, Option<Vec<i16>>>("confkey")?.unwrap_or_default(),
             expression: row.try_get("expression")?,
+            match_full: row.try_get("match_full")?,
         });
     }
     let optional = |row: &Row| {
@@ -349,7 +352,13 @@ async fn read(client: &Client, relations: &BTreeSet<Oid>) -> Result<Tables, toki
                 continue;
             };
             if let Some(referenced_table) = place.get(&row.referenced_table) {
-                table.foreign_keys.push(ForeignKey { columns, table: *referenced_table, referenced });
+                let match_full = row.match_full;
+                table.foreign_keys.push(ForeignKey {
+                    columns,
+                    table: *referenced_table,
+                    referenced,
+                    match_full,
+                });
             }
         }
         let bounds: Vec<&str> =
@@ -413,6 +422,7 @@ struct Row {
     referenced_table: Oid,
     referenced: Vec<i16>,
     expression: Option<String>,
+    match_full: bool,
 }
 
 /// The tables with those that they reference before them. A circle is broken where a reference may be NULL,

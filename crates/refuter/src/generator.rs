@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, IteratorRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -168,9 +168,14 @@ impl Generator<'_> {
                 true => None,
                 false => parents.choose(rng),
             };
+            // One column that is NULL frees the others, which keep what they have.
+            let half = (parent.is_none() && !key.match_full && key.columns.len() > 1 && rng.random_bool(0.6))
+                .then(|| key.columns.iter().copied().filter(|c| !table.columns[*c].not_null).choose(rng))
+                .flatten();
             for (own, other) in key.columns.iter().zip(&key.referenced) {
                 match parent {
                     Some(parent) => row[*own] = parent[*other].clone(),
+                    None if half.is_some_and(|half| half != *own) => {}
                     None if !table.columns[*own].not_null => row[*own] = Cell::Null,
                     None => {}
                 }

@@ -76,10 +76,19 @@ impl Refuter {
         let admin = schema::connect(&server, DATABASE, None).await?;
         let owner = schema::connect(&server, DATABASE, Some(OWNER)).await?;
         let view = |sql: &str| sql.to_owned();
-        let restored = schema::restore(&snapshot.schema_sql, &owner, &admin, &view, binaries.major).await?;
+        let restored = schema::restore(
+            &snapshot.schema_sql,
+            &owner,
+            &admin,
+            &view,
+            schema::ForeignKeys::AsWritten,
+            binaries.major,
+        )
+        .await?;
         notes.extend(restored.notes);
         let settings = schema::settings::of_source(snapshot);
         let client = connect(&server, &settings, &options).await?;
+        client.batch_execute(NOT_VALIDATED).await.map_err(Error::sql("preparing the local database"))?;
         client.batch_execute(FUNCTIONS).await.map_err(Error::sql("preparing the local database"))?;
         Ok(Self { server, client, options, settings, notes })
     }
@@ -123,6 +132,23 @@ impl Refuter {
         Ok(())
     }
 }
+
+/// Rows that were there before a constraint NOT VALID need not respect it, and no row one that is NOT ENFORCED.
+const NOT_VALIDATED: &str = "
+DO /* pgwright:refuter_not_validated */ $$
+DECLARE
+    found pg_catalog.text;
+BEGIN
+    FOR found IN
+        SELECT CASE WHEN k.conrelid <> 0
+            THEN pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::pg_catalog.regclass, k.conname)
+            ELSE pg_catalog.format('ALTER DOMAIN %s DROP CONSTRAINT %I', k.contypid::pg_catalog.regtype, k.conname) END
+        FROM pg_catalog.pg_constraint AS k
+        WHERE NOT k.convalidated AND k.contype IN ('c', 'f', 'n') AND k.conparentid = 0 AND k.coninhcount = 0
+    LOOP
+        EXECUTE found;
+    END LOOP;
+END $$";
 
 /// What helps to fill tables: the value of an expression, and an insertion that may fail, and keys
 /// that can be looked up late.

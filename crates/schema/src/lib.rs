@@ -19,6 +19,6 @@ pub mod settings;
 
 pub use database::create_database;
 pub use error::{Error, explain};
-pub use restore::{Restored, restore};
+pub use restore::{ForeignKeys, Restored, restore};
 pub use server::{Place, start_server};
 pub use session::connect;

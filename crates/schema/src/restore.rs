@@ -24,13 +24,21 @@ enum Treatment {
     Setting,
     /// Needs a superuser and runs nothing of the snapshot's author.
     AsSuperuser,
-    /// A foreign key, which is not checked: the tables are empty, and a check would plan and so
-    /// read the index's first page before it has its height.
+    /// A foreign key.
     ForeignKey,
     /// A view, whose text the caller may want to change.
     View,
     /// Everything else.
     AsOwner,
+}
+
+/// What becomes of foreign keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignKeys {
+    /// They are as they are written.
+    AsWritten,
+    /// They are not checked: a check would plan and so read the index's first page before it has its height.
+    NotValid,
 }
 
 /// What could not be restored.
@@ -58,6 +66,7 @@ pub async fn restore(
     owner: &Client,
     superuser: &Client,
     view: &(dyn Fn(&str) -> String + Sync),
+    foreign_keys: ForeignKeys,
     major: u32,
 ) -> Result<Restored, Error> {
     let statements = statements(script);
@@ -65,6 +74,7 @@ pub async fn restore(
         owner,
         superuser,
         view,
+        foreign_keys,
         major,
         batch: Vec::new(),
         failures: Vec::new(),
@@ -112,6 +122,7 @@ struct Restore<'a> {
     owner: &'a Client,
     superuser: &'a Client,
     view: &'a (dyn Fn(&str) -> String + Sync),
+    foreign_keys: ForeignKeys,
     major: u32,
     /// What the owner has to run next, with the statements it comes from.
     batch: Vec<(String, &'a Statement)>,
@@ -137,9 +148,11 @@ impl<'a> Restore<'a> {
                 let outcome = as_superuser(self.superuser, statement).await;
                 return self.told(statement, outcome);
             }
-            Treatment::ForeignKey => format!("{} NOT VALID", statement.text),
+            Treatment::ForeignKey if self.foreign_keys == ForeignKeys::NotValid => {
+                format!("{} NOT VALID", statement.text)
+            }
             Treatment::View => (self.view)(&statement.text),
-            Treatment::AsOwner => statement.text.clone(),
+            Treatment::AsOwner | Treatment::ForeignKey => statement.text.clone(),
         };
         self.batch.push((sql, statement));
         if self.batch.len() >= BATCH { self.flush().await } else { Ok(()) }

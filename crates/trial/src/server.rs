@@ -125,7 +125,15 @@ impl Trial {
         let admin = schema::connect(&server, DATABASE, None).await?;
         let owner = schema::connect(&server, DATABASE, Some(OWNER)).await?;
         let view = |sql: &str| sql.to_owned();
-        let restored = schema::restore(&snapshot.schema_sql, &owner, &admin, &view, binaries.major).await?;
+        let restored = schema::restore(
+            &snapshot.schema_sql,
+            &owner,
+            &admin,
+            &view,
+            schema::ForeignKeys::NotValid,
+            binaries.major,
+        )
+        .await?;
         notes.extend(restored.notes);
         drop((admin, owner));
         let mut settings = schema::settings::of_source(snapshot);

@@ -48,7 +48,15 @@ pub(crate) async fn build(
     let owner = connect(&server, DATABASE, As::Owner).await?;
     let stops_clock = time.is_some();
     let view = move |sql: &str| if stops_clock { clock::stop(sql) } else { sql.to_owned() };
-    let restored = schema::restore(&snapshot.schema_sql, &owner, &admin, &view, binaries.major).await?;
+    let restored = schema::restore(
+        &snapshot.schema_sql,
+        &owner,
+        &admin,
+        &view,
+        schema::ForeignKeys::NotValid,
+        binaries.major,
+    )
+    .await?;
     notes.extend(restored.notes);
     let (relations, columns) = read_catalog(&admin).await?;
     let mut tables = BTreeMap::new();

@@ -57,6 +57,16 @@ async fn pairs_are_judged_by_schema_file_snapshot_and_server() {
     assert!(proved.stdout.starts_with("proved: "), "{proved}");
     assert!(proved.stdout.contains("It rests on TimeZone = UTC."), "{proved}");
 
+    // Keys stand apart from their tables, as pg_dump writes them.
+    let dumped = "create table p (id int not null); create table c (id int not null, p int not null);\n\
+                  alter table only p add constraint p_key primary key (id);\n\
+                  alter table only c add constraint c_p foreign key (p) references p (id)";
+    let (joined, alone) = ("select c.id from c join p on p.id = c.p", "select id from c");
+    user.write("dumped.sql", format!("{dumped};"));
+    check(&user, joined, alone, &["--schema", "dumped.sql"]).exits(0);
+    user.write("dumped.sql", format!("{dumped} not valid;"));
+    check(&user, joined, alone, &["--schema", "dumped.sql"]).exits(1);
+
     // Views and functions count however a person writes them: this lower() is none of PostgreSQL's, for which NULL is NULL.
     user.write(
         "own.sql",

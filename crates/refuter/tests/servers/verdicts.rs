@@ -292,3 +292,43 @@ async fn circles_of_foreign_keys_are_filled() {
     let Verdict::Tested { with_rows, .. } = verdict else { panic!("{verdict:?}") };
     assert!(with_rows > 100, "{with_rows}");
 }
+
+#[tokio::test]
+async fn what_no_constraint_forbids_is_tried() {
+    let mut refuter = start(
+        "CREATE TABLE place (region integer, spot integer, PRIMARY KEY (region, spot));
+         CREATE TABLE visit (id integer PRIMARY KEY, region integer, spot integer, amount numeric, level integer);
+         ALTER TABLE visit ADD FOREIGN KEY (region, spot) REFERENCES place (region, spot);
+         CREATE TABLE visitor (id integer PRIMARY KEY);
+         ALTER TABLE visit ADD CONSTRAINT later FOREIGN KEY (id) REFERENCES visitor (id) NOT VALID;
+         ALTER TABLE visit ADD CONSTRAINT \"as \"\"well\" CHECK (level > 0) NOT VALID;
+         CREATE TABLE whole (id integer PRIMARY KEY, region integer, spot integer,
+             FOREIGN KEY (region, spot) REFERENCES place (region, spot) MATCH FULL);",
+    )
+    .await;
+    for (before, after) in [
+        // One column of a key that is NULL frees the other one.
+        (
+            "select v.id from visit v join place p on p.region = v.region and p.spot = v.spot",
+            "select id from visit where region is not null",
+        ),
+        // Rows that were there before a constraint that was not validated.
+        ("select v.id from visit v", "select v.id from visit v join visitor r on r.id = v.id"),
+        ("select id from visit where level is not null", "select id from visit where level > 0"),
+        // Between 0 and -1.
+        (
+            "select id from visit where trunc(amount) = 0",
+            "select id from visit where amount >= 0 and amount < 1",
+        ),
+    ] {
+        refuted(&mut refuter, before, after).await;
+    }
+    let verdict = refuter
+        .compare(
+            "select w.id from whole w join place p on p.region = w.region and p.spot = w.spot",
+            "select id from whole where region is not null",
+        )
+        .await
+        .unwrap();
+    assert!(matches!(verdict, Verdict::Tested { with_rows: 100.., .. }), "{verdict:?}");
+}
