@@ -39,7 +39,7 @@ pub fn ddl(schema: &str) -> String {
             files.map(|file| read(&format!("{folder}/{file}"))).join("\n")
         }
         "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
-        "desk" => read("tests/corpus/rewrites/unseen/desk.sql"),
+        "desk" | "freight" | "vault" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -53,7 +53,7 @@ pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
     let folder = match schema {
         "depot" | "clinic" => "adversaries/",
         "rail" | "ledger" => "engineers/",
-        "desk" => "unseen/",
+        "desk" | "freight" | "vault" => "unseen/",
         _ => "",
     };
     pairs_of(folder, schema, kind)
@@ -173,6 +173,14 @@ async fn wrong_pairs_of_engineers_are_refuted() {
 }
 
 #[tokio::test]
+async fn wrong_pairs_of_a_vault_are_refuted() {
+    let pairs: Vec<Pair> = pairs("vault", "wrong").into_iter().step_by(4).collect();
+    assert!(pairs.len() >= 30, "{}", pairs.len());
+    let missed = missed("vault", pairs).await;
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[tokio::test]
 async fn wrong_pairs_of_a_desk_are_refuted() {
     let pairs: Vec<Pair> = pairs("desk", "wrong").into_iter().step_by(4).collect();
     assert!(pairs.len() >= 10, "{}", pairs.len());
@@ -187,4 +195,5 @@ async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("rail", 5).await;
     no_valid_pair_is_refuted("ledger", 5).await;
     no_valid_pair_is_refuted("desk", 5).await;
+    no_valid_pair_is_refuted("vault", 4).await;
 }

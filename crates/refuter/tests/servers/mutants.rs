@@ -16,7 +16,7 @@ use crate::proofs::snapshot_of;
 use crate::world::{start, start_weakened};
 
 /// The corpora: folder and schema.
-const CORPORA: [(&str, &str); 11] = [
+const CORPORA: [(&str, &str); 13] = [
     ("", "registry"),
     ("", "shop"),
     ("", "types"),
@@ -28,6 +28,8 @@ const CORPORA: [(&str, &str); 11] = [
     ("held_out/", "company"),
     ("held_out/", "shop"),
     ("unseen/", "desk"),
+    ("unseen/", "freight"),
+    ("unseen/", "vault"),
 ];
 
 fn number(name: &str) -> Option<usize> {

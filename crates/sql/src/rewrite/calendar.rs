@@ -25,6 +25,16 @@ fn days(year: i64, month: i64) -> i64 {
     }
 }
 
+/// Whether a date is a Monday, with which weeks begin. Source: Sakamoto's method (comp.lang.c, 1993).
+pub(crate) fn is_monday(text: &str) -> bool {
+    const MONTHS: [i64; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
+    date(text).is_some_and(|(year, month, day)| {
+        let year = if month < 3 { year - 1 } else { year };
+        let shift = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).copied().unwrap_or(0);
+        (year + year / 4 - year / 100 + year / 400 + shift + day) % 7 == 1
+    })
+}
+
 /// The date so many months and days later; `None` beyond the year 9999.
 pub(crate) fn later(text: &str, months: i64, more_days: i64) -> Option<String> {
     let (mut year, mut month, mut day) = date(text)?;

@@ -56,7 +56,7 @@ pub(crate) fn settled(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proo
     None
 }
 
-/// `state <> 'dead'` as the other values that a check allows, of a column that is never NULL.
+/// `state <> 'dead'` as the other values that a check allows, in a place where only "true" counts: both are unknown for NULL.
 pub(crate) fn others(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proofs)> {
     let (operand, named): (&Expr, Vec<&Expr>) = match condition {
         Expr::Operator { name, left: Some(left), right } if name == "<>" => (left, vec![right]),
@@ -73,7 +73,7 @@ pub(crate) fn others(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proof
     if relation.kind == RelationKind::ForeignTable || !typed || !scope.equal_is_same(operand) {
         return None;
     }
-    let mut proofs = scope.never_null(operand, &std::collections::BTreeSet::new()).ok()?;
+    let mut proofs = Proofs::new();
     for check in &scope.facts.snapshot.constraints {
         let Some(said) = said_of(check, &relation.name, &column.name) else { continue };
         let listed = crate::expression_ingredients(said).constants;

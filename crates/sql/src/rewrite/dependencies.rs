@@ -16,6 +16,8 @@ struct Closure<'s, 'a> {
     columns: BTreeSet<Column>,
     /// Columns that an equality keeps from being NULL.
     bound: BTreeSet<Column>,
+    /// Columns that are not NULL in any row that counts, because a condition rejects it.
+    filled: BTreeSet<Column>,
     done: BTreeSet<String>,
     proofs: Proofs,
     /// Whether only rows count for which every outer join found one.
@@ -76,6 +78,7 @@ pub(crate) fn determines_sources(
         scope,
         columns: given.clone(),
         bound: BTreeSet::new(),
+        filled: scope.rejected(filter),
         done: BTreeSet::new(),
         proofs: Proofs::new(),
         matched: false,
@@ -146,6 +149,7 @@ impl Closure<'_, '_> {
             scope: self.scope,
             columns: self.columns.clone(),
             bound: self.bound.clone(),
+            filled: self.filled.clone(),
             done: self.done.clone(),
             proofs: self.proofs.clone(),
             matched: true,
@@ -220,7 +224,11 @@ impl Closure<'_, '_> {
         if self.done.contains(alias) {
             return;
         }
-        for key in self.scope.keys(alias) {
+        let mut keys = self.scope.keys(alias);
+        if !self.filled.is_empty() {
+            keys.extend(self.scope.partial_keys(alias, &self.filled));
+        }
+        for key in keys {
             let mut proofs = Proofs::from([key.by.clone()]);
             let pinned = key.columns.iter().all(|name| {
                 let column = Column { source: alias.to_owned(), name: name.clone() };
@@ -229,7 +237,10 @@ impl Closure<'_, '_> {
                 }
                 // Rows with NULL in a key may be many.
                 let absent = self.scope.is_null_extended(alias) && !self.matched;
-                if (key.nulls_not_distinct && !absent) || self.bound.contains(&column) {
+                if (key.nulls_not_distinct && !absent)
+                    || self.bound.contains(&column)
+                    || self.filled.contains(&column)
+                {
                     return true;
                 }
                 match self.scope.stored_not_null(&column) {

@@ -90,13 +90,22 @@ impl<'a> Facts<'a> {
 
     /// The keys of a table.
     pub fn keys(&self, relation: &Relation, only: bool) -> Vec<Key> {
+        self.keys_where(relation, only, &|predicate| predicate.is_none())
+    }
+
+    /// Unique keys of the rows for which the predicates of their indexes hold.
+    fn keys_where(&self, relation: &Relation, only: bool, holds: &dyn Fn(Option<&str>) -> bool) -> Vec<Key> {
         if self.has_children(relation, only) || relation.kind == RelationKind::ForeignTable {
             return Vec::new();
         }
         let mut keys = Vec::new();
         for index in self.snapshot.indexes_of(&relation.name) {
             let definition = &index.definition;
-            if !definition.unique || !index.valid || index.exclusion || definition.predicate.is_some() {
+            if !definition.unique
+                || !index.valid
+                || index.exclusion
+                || !holds(definition.predicate.as_deref())
+            {
                 continue;
             }
             let deferrable = index.constraint.as_ref().is_some_and(|name| {
@@ -331,6 +340,29 @@ impl<'a> Scope<'a> {
             }
         }
         keys
+    }
+
+    /// Unique keys of indexes that hold every row in which these columns are not NULL.
+    pub fn partial_keys(&self, alias: &str, filled: &BTreeSet<Column>) -> Vec<Key> {
+        let Some(Source::Table { relation, only }) = self.sources.get(alias) else { return Vec::new() };
+        let scalar = |c: &&Column| self.is_scalar(&Expr::Column((*c).clone()));
+        let own = filled.iter().filter(|c| c.source == alias).filter(scalar);
+        let known: Vec<String> = own.map(|c| format!("{} IS NOT NULL", quote_identifier(&c.name))).collect();
+        if known.is_empty() {
+            return Vec::new();
+        }
+        let known = known.join(" AND ");
+        self.facts
+            .keys_where(relation, *only, &|predicate| predicate.is_some_and(|p| crate::implies(&known, p)))
+    }
+
+    /// Columns that are not NULL where all these conditions are true.
+    pub fn rejected(&self, conditions: &[Expr]) -> BTreeSet<Column> {
+        let of = |condition: &Expr| -> Vec<Column> {
+            let columns = condition.columns().into_iter();
+            columns.filter(|column| self.rejects_null(condition, &|c| c == *column)).cloned().collect()
+        };
+        conditions.iter().flat_map(of).collect()
     }
 
     /// The table that a source is.

@@ -120,8 +120,9 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                     })
                     .collect();
                 add_index(&mut snapshot, &table, &index.idxname, &columns, index.unique, None);
-                if index.where_clause.is_some() {
-                    snapshot.indexes.last_mut().unwrap().definition.predicate = Some("true".into());
+                if let Some(clause) = &index.where_clause {
+                    let predicate = crate::idea::expression((**clause).clone()).unwrap();
+                    snapshot.indexes.last_mut().unwrap().definition.predicate = Some(predicate);
                 }
             }
             NodeEnum::CompositeTypeStmt(created) => {

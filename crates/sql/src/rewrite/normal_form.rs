@@ -12,6 +12,7 @@
 mod aggregates;
 mod alternatives;
 mod asked;
+mod bounds;
 mod canonical;
 mod choices;
 mod classes;
@@ -35,6 +36,7 @@ mod running;
 mod self_joins;
 mod sets;
 mod shared;
+mod tested_outer;
 mod top_rows;
 mod unions;
 mod windows;
@@ -182,6 +184,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.outer_to_inner(site))
             .or_else(|| self.outer_to_parent(site))
             .or_else(|| self.outer_to_anti(site))
+            .or_else(|| self.tested_outer(site))
             .or_else(|| self.unused_outer(site))
             .or_else(|| self.merged_subquery(site))
             .or_else(|| self.joined_to_itself(site))

@@ -104,6 +104,15 @@ impl Simplify<'_, '_, '_> {
         untyped(one) || untyped(other) || kind.is_some() && kind == self.scope.type_of(other)
     }
 
+    /// Whether it is `bool_or(p)` or `bool_and(p)` of PostgreSQL's own.
+    pub(super) fn is_every_or_some(&self, call: &Call) -> bool {
+        matches!(call.name.as_str(), "bool_or" | "bool_and")
+            && call.schema.is_none()
+            && !call.star
+            && call.args.len() == 1
+            && !self.scope.facts.users.is_of_user(call)
+    }
+
     /// Whether a condition is one on rows of the level itself.
     fn is_own(&self, condition: &Expr) -> bool {
         let own = self.select.aliases();

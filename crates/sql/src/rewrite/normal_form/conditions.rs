@@ -297,7 +297,7 @@ impl Simplify<'_, '_, '_> {
                 }
             }
         }
-        if let Some(new) = self.only_true(expr) {
+        if let Some(new) = self.only_true(expr).or_else(|| self.bounded(expr)) {
             *expr = new;
             self.condition(expr);
             return;
@@ -357,6 +357,12 @@ impl Simplify<'_, '_, '_> {
     pub(super) fn negated(&mut self, inner: Expr) -> Expr {
         match inner {
             Expr::Not(inner) => *inner,
+            // They leave NULL out, and of nothing both are NULL.
+            Expr::Call(call) if self.is_every_or_some(&call) => {
+                let name = if call.name == "bool_or" { "bool_and" } else { "bool_or" };
+                let args = call.args.iter().map(|e| self.negated(e.clone())).collect();
+                Expr::Call(Box::new(Call { name: name.into(), args, ..*call }))
+            }
             Expr::And(list) => any_of(list.into_iter().map(|e| self.negated(e)).collect()),
             Expr::Or(list) => all_of(list.into_iter().map(|e| self.negated(e)).collect()),
             Expr::Constant(Constant::Boolean(b)) => truth(!b),

@@ -160,7 +160,7 @@ impl Simplify<'_, '_, '_> {
         let inside = self.scope.not_null_by_filter(select);
         let compared = &output.expr;
         if !simple(query, select)
-            || !of_one_order(self.scope, compared, value)
+            || !(of_one_order(self.scope, compared, value) || is_number_beside(self.scope, compared, value))
             || value.has_query()
             || !self.never_null(value)
         {
@@ -226,6 +226,12 @@ fn of_one_order(scope: &Scope<'_>, one: &Expr, other: &Expr) -> bool {
     );
     let text = kind == "text" && scope.is_deterministic(one) && scope.has_collation_of(one, other);
     (known || text) && scope.type_of(other).as_deref() == Some(&*kind)
+}
+
+/// Whether `one` is a number, and the other a constant that is compared with it exactly.
+fn is_number_beside(scope: &Scope<'_>, one: &Expr, constant: &Expr) -> bool {
+    matches!(constant, Expr::Constant(Constant::Integer(_)))
+        && matches!(scope.type_of(one).as_deref(), Some("int2" | "int4" | "int8" | "numeric"))
 }
 
 /// `v = (SELECT max(c) FROM …)` as: there is one that is `v`, and none is greater.

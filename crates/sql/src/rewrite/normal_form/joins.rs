@@ -632,7 +632,7 @@ fn take_apart(item: &From, base: &mut Vec<From>, joins: &mut Vec<From>, filter: 
 }
 
 /// Whether a level uses columns of a source outside of the join that brings it and of one condition.
-fn used_elsewhere(
+pub(super) fn used_elsewhere(
     level: &Level<'_, '_>,
     select: &Select,
     alias: &str,

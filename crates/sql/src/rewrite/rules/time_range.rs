@@ -251,7 +251,7 @@ fn compared(
 
 /// The range between two literals, where the value is one and the start of a unit.
 fn literal_range(cut: &Cut<'_>, operator: &str, value: &Expr) -> Option<Vec<Expr>> {
-    if cut.unit == "hour" || cut.unit == "week" || (cut.unit != "date" && !is_start(cut.unit, value)) {
+    if cut.unit == "hour" || (cut.unit != "date" && !is_start(cut.unit, value)) {
         return None;
     }
     let text = match value {
@@ -269,6 +269,7 @@ fn literal_range(cut: &Cut<'_>, operator: &str, value: &Expr) -> Option<Vec<Expr
         return None;
     }
     let next = match cut.unit {
+        "week" => calendar::later(day, 0, 7),
         "month" => calendar::later(day, 1, 0),
         "quarter" => calendar::later(day, 3, 0),
         "year" => calendar::later(day, 12, 0),
@@ -309,6 +310,7 @@ fn is_start(unit: &str, value: &Expr) -> bool {
         "hour" => time.1 == 0 && time.2 == 0,
         _ if time != (0, 0, 0) => false,
         "day" => true,
+        "week" => calendar::is_monday(day),
         "month" => first == 1,
         "quarter" => first == 1 && month % 3 == 1,
         "year" => first == 1 && month == 1,
