@@ -228,8 +228,9 @@ fn keep_heaviest(bindings: &mut Vec<Binding>) {
     bindings.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     bindings.truncate(MAX_KEPT);
     let sum: f64 = bindings.iter().map(|b| b.weight).sum();
+    let kept = bindings.len() as f64;
     for binding in bindings.iter_mut() {
-        binding.weight = if sum > 0.0 { binding.weight / sum } else { 1.0 };
+        binding.weight = if sum > 0.0 { binding.weight / sum } else { 1.0 / kept };
     }
 }
 
@@ -302,22 +303,33 @@ fn typed(evidence: Evidence<'_>, number: u32, text: &str) -> Value {
 /// will sort them out, else the first with the first, the second with the second.
 fn combine(groups: &[Vec<Choice>], evidence: bool) -> Vec<Choice> {
     let start = Choice { values: BTreeMap::new(), weight: 1.0, guess: 0 };
-    let product: usize = groups.iter().map(Vec::len).product();
+    // A generated text may have tens of thousands of groups.
+    let product = groups.iter().map(Vec::len).fold(1_usize, usize::saturating_mul);
     let limit = if evidence { MAX_TRIED } else { MAX_KEPT };
-    let join = |a: &Choice, b: &Choice| {
-        let mut values = a.values.clone();
-        values.extend(b.values.iter().map(|(n, v)| (*n, v.clone())));
-        Choice { values, weight: a.weight * b.weight, guess: 2 * a.guess + b.guess }
+    let add = |all: &mut Choice, one: &Choice| {
+        all.values.extend(one.values.iter().map(|(number, value)| (*number, value.clone())));
+        all.weight *= one.weight;
+        all.guess = all.guess.wrapping_mul(2).wrapping_add(one.guess);
     };
     if product <= limit {
         return groups.iter().fold(vec![start], |all, group| {
-            all.iter().flat_map(|a| group.iter().map(|b| join(a, b)).collect::<Vec<_>>()).collect()
+            let with = |a: &Choice, b: &Choice| {
+                let mut both = a.clone();
+                add(&mut both, b);
+                both
+            };
+            all.iter().flat_map(|a| group.iter().map(|b| with(a, b)).collect::<Vec<_>>()).collect()
         });
     }
     let longest = groups.iter().map(Vec::len).max().unwrap_or(1);
-    let mut combined: Vec<Choice> = (0..longest)
-        .map(|i| groups.iter().fold(start.clone(), |all, group| join(&all, &group[i % group.len()])))
-        .collect();
+    let chosen = |at: &dyn Fn(usize) -> usize| {
+        let mut all = start.clone();
+        for (number, group) in groups.iter().enumerate().filter(|(_, group)| !group.is_empty()) {
+            add(&mut all, &group[at(number) % group.len()]);
+        }
+        all
+    };
+    let mut combined: Vec<Choice> = (0..longest).map(|i| chosen(&|_| i)).collect();
     if evidence && groups.len() > 1 {
         // The narrow end of one with the wide end of the others, as far as planner calls allow.
         for shift in 1..longest {
@@ -325,10 +337,7 @@ fn combine(groups: &[Vec<Choice>], evidence: bool) -> Vec<Choice> {
                 if combined.len() >= MAX_TRIED {
                     return combined;
                 }
-                let shifted = groups.iter().enumerate().fold(start.clone(), |all, (g, group)| {
-                    join(&all, &group[(i + if g % 2 == 1 { shift } else { 0 }) % group.len()])
-                });
-                combined.push(shifted);
+                combined.push(chosen(&|number| i + if number % 2 == 1 { shift } else { 0 }));
             }
         }
     }
@@ -357,7 +366,9 @@ fn from_context(evidence: Evidence<'_>, number: u32) -> Option<Value> {
             let text = column_values::sample_of_type(type_name, evidence.snapshot.taken_at)?;
             Some(Value::Typed { text, type_name: type_name.clone() })
         }
-        ParameterContext::Argument { function, position } => argument(function, *position),
+        ParameterContext::Argument { function, position } => {
+            range_bound(evidence, function, *position).or_else(|| argument(function, *position))
+        }
         ParameterContext::JsonKey { column } => {
             let key = column.as_ref().and_then(|c| {
                 let (table, column) = evidence.column(c.relation, &c.column)?;
@@ -371,10 +382,24 @@ fn from_context(evidence: Evidence<'_>, number: u32) -> Option<Value> {
     })
 }
 
-/// The row count after `LIMIT`. A call never gives more rows than that, and mostly as many: rows per
-/// call rounded up to what people write. Without calls it is 50.
+/// A bound of a range of time that is asked for: a day from now.
+fn range_bound(evidence: Evidence<'_>, function: &str, position: usize) -> Option<Value> {
+    let type_name = match function {
+        "tstzrange" => "timestamptz",
+        "tsrange" => "timestamp",
+        "daterange" => "date",
+        _ => return None,
+    };
+    let days = i64::try_from(position).ok().filter(|days| *days < 2)?;
+    let moment = evidence.snapshot.taken_at + chrono::Duration::days(days);
+    let text = column_values::sample_of_type(type_name, moment)?;
+    Some(Value::Typed { text, type_name: type_name.into() })
+}
+
+/// The row count after `LIMIT`. A call never gives more rows than that. Where it is a whole number it is the limit; where it
+/// is not, some calls gave fewer, and it is rounded up to what people write. Without calls it is 50.
 pub fn limit(rows_per_call: f64) -> u64 {
-    const ROUND: [u64; 14] = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1_000, 5_000, 10_000];
+    const ROUND: [u64; 12] = [1, 10, 20, 25, 50, 100, 200, 250, 500, 1_000, 5_000, 10_000];
     if rows_per_call <= 0.0 {
         return 50;
     }
@@ -409,9 +434,33 @@ mod tests {
 
     #[test]
     fn limits_are_what_people_write() {
-        for (rows, expected) in [(0.0, 50), (20.0, 20), (19.7, 20), (3.2, 5), (0.4, 1), (12_345.5, 12_346)] {
+        for (rows, expected) in
+            [(0.0, 50), (20.0, 20), (19.7, 20), (1.6, 10), (3.2, 10), (0.4, 1), (12_345.5, 12_346)]
+        {
             assert_eq!(limit(rows), expected, "{rows}");
         }
+    }
+
+    #[test]
+    fn a_generated_text_has_as_many_groups_as_it_likes() {
+        let choice = |number: u32, guess| Choice {
+            values: BTreeMap::from([(number, Value::Number("1".into()))]),
+            weight: 0.5,
+            guess,
+        };
+        // Two to the power of 64 combinations, and more than a quadratic number of steps gets through.
+        for groups in [64, 100_000] {
+            let groups: Vec<Vec<Choice>> = (0..groups).map(|n| vec![choice(n, 0), choice(n, 1)]).collect();
+            for evidence in [false, true] {
+                let combined = combine(&groups, evidence);
+                assert!((2..=MAX_TRIED).contains(&combined.len()), "{}", combined.len());
+                assert!(combined.iter().all(|c| c.values.len() == groups.len()));
+            }
+        }
+        let binding = |weight| Binding { variants: vec![], weight, guess: 0 };
+        let mut bindings = vec![binding(0.0), binding(0.0)];
+        keep_heaviest(&mut bindings);
+        assert!((bindings[0].weight - 0.5).abs() < 1e-9);
     }
 
     #[test]

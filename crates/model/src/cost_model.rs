@@ -130,6 +130,19 @@ pub trait CostModel {
     /// Fails only when the model itself does.
     async fn register(&mut self, candidates: &[IndexDefinition]) -> Result<Vec<Registered>, CostError>;
 
+    /// Candidates as they have to be written for a session that searches no schema for what their expressions name:
+    /// functions, types and operators with their schemas. Nothing stands for one that can stay as it is, and for all
+    /// where a model does not know.
+    ///
+    /// # Errors
+    /// Fails only when the model itself does.
+    async fn spelt_out(
+        &mut self,
+        candidates: &[CandidateId],
+    ) -> Result<Vec<Option<IndexDefinition>>, CostError> {
+        Ok(candidates.iter().map(|_| None).collect())
+    }
+
     /// Tells what is known of columns together, on which sizes of candidates that are registered later depend. A
     /// model that predicts no sizes has no use for it.
     fn learn_combinations(&mut self, _known: &[Combination]) {}

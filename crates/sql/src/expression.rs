@@ -103,6 +103,14 @@ pub enum Expression {
     List(Vec<Expression>),
     /// A column of a set operation: what it is in each of the branches.
     Either(Vec<Expression>),
+    /// A form of its own (`CASE`, `AND`, `IS NULL`, `LIKE`, `GREATEST`, …): what is inside, with the text before, between and
+    /// after the parts, one more than there are parts.
+    Form {
+        /// Key words and parentheses.
+        texts: Vec<&'static str>,
+        /// What stands between them.
+        parts: Vec<Expression>,
+    },
     /// Anything else; what is inside was still looked at.
     Other(Vec<Expression>),
 }
@@ -120,9 +128,11 @@ impl Expression {
                 }
                 right.visit(see);
             }
-            Self::Coalesce(items) | Self::List(items) | Self::Either(items) | Self::Other(items) => {
-                items.iter().for_each(|a| a.visit(see));
-            }
+            Self::Coalesce(items)
+            | Self::List(items)
+            | Self::Either(items)
+            | Self::Form { parts: items, .. }
+            | Self::Other(items) => items.iter().for_each(|a| a.visit(see)),
             Self::Column(_) | Self::Parameter(_) | Self::Constant(_) | Self::Now => {}
         }
     }
@@ -180,7 +190,7 @@ impl Expression {
             Self::Operator { left, right, .. } => {
                 left.as_ref().is_none_or(|l| l.is_indexable()) && right.is_indexable()
             }
-            Self::Coalesce(items) => items.iter().all(Self::is_indexable),
+            Self::Coalesce(items) | Self::Form { parts: items, .. } => items.iter().all(Self::is_indexable),
         }
     }
 
@@ -214,6 +224,7 @@ impl Expression {
             Self::Coalesce(items) => Self::Coalesce(all(items)),
             Self::List(items) => Self::List(all(items)),
             Self::Either(items) => Self::Either(all(items)),
+            Self::Form { texts, parts } => Self::Form { texts: texts.clone(), parts: all(parts) },
             Self::Other(items) => Self::Other(all(items)),
             Self::Column(_) | Self::Constant(_) | Self::Now => self.clone(),
         }
@@ -305,6 +316,14 @@ impl Expression {
                     return false;
                 }
                 out.push(')');
+            }
+            Self::Form { texts, parts } => {
+                for (at, text) in texts.iter().enumerate() {
+                    out.push_str(text);
+                    if parts.get(at).is_some_and(|part| !part.write_sql(column, out)) {
+                        return false;
+                    }
+                }
             }
             Self::Parameter(_)
             | Self::Now

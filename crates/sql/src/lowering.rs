@@ -7,6 +7,7 @@
 mod clauses;
 mod conditions;
 mod expressions;
+mod forms;
 
 pub(crate) use expressions::type_name;
 

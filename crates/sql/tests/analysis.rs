@@ -518,3 +518,51 @@ fn keys_of_documents_and_text_search_configurations_are_not_of_the_columns_type(
     }
     assert!(!search[&3].iter().any(is_column), "{search:?}");
 }
+
+#[test]
+fn functions_and_forms_are_truth_values_and_keys() {
+    // What is computed from a row may be a condition; what is an operator to the planner stays one.
+    check(
+        "SELECT 1 FROM a WHERE is_stale(x, ts) AND NOT shop.is_spam(s) AND starts_with(s, 'a') AND pg_sleep(x) IS NOT NULL",
+        expect![[r#"
+            0 a a: {"s", "ts", "x"}
+              is_stale(x, ts) IsTrue 
+              shop.is_spam(s) IsFalse 
+              s Other("^@") Constant(Text("a"))
+              <not indexable> IsNotNull 
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM a WHERE CASE WHEN x IS NULL OR s LIKE 'a%' THEN 0 WHEN NOT x IN (1, 2) THEN 9 ELSE x END = 9
+            AND CASE s WHEN 'a' THEN true ELSE x BETWEEN 3 AND 5 END AND greatest(x, 3) > 7 AND nullif(s, '') = 'b'",
+        expect![[r#"
+            0 a a: {"s", "x"}
+              CASE WHEN ((x IS NULL) OR (s LIKE 'a%')) THEN 0 WHEN (NOT (x IN (1, 2))) THEN 9 ELSE x END Equal Constant(Number("9"))
+              CASE s WHEN 'a' THEN true ELSE (x BETWEEN 3 AND 5) END IsTrue 
+              GREATEST(x, 3) Greater Constant(Number("7"))
+              NULLIF(s, '') Equal Constant(Text("b"))
+        "#]],
+    );
+    // What a parameter stands in is no key as long as its value is not known.
+    check(
+        "SELECT 1 FROM a WHERE CASE WHEN x IS NULL THEN $1 ELSE x END = $2",
+        expect![[r#"
+        0 a a: {"x"}
+          <not indexable> Equal Parameter(2)
+    "#]],
+    );
+    check(
+        "SELECT x FROM a GROUP BY x HAVING bool_or(s = 'a') AND every(x > 3) AND count(*) FILTER (WHERE x > 1) > 2",
+        expect![[r#"
+            0 a a: {"s", "x"}
+              GroupBy x Asc Default complete=true limited=false
+        "#]],
+    );
+    check(
+        "SELECT 1 FROM a ORDER BY (s IS NULL), CASE WHEN x > 3 THEN 1 END",
+        expect![[r#"
+        0 a a: {"s", "x"}
+          OrderBy (s IS NULL) Asc Default, CASE WHEN (x > 3) THEN 1 END Asc Default complete=true limited=false
+    "#]],
+    );
+}

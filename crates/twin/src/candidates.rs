@@ -164,8 +164,11 @@ async fn add(
         let parts: Vec<(Oid, Option<Oid>)> = parts.iter().map(of_table).collect();
         switched_off.extend(parts.iter().map(|(oid, _)| *oid));
         twin.switches.add(&parts);
-        twin.candidates
-            .push(Candidate { definition: (*definition).clone(), bytes: Bytes::from_pages(pages) });
+        twin.candidates.push(Candidate {
+            oid: root,
+            definition: (*definition).clone(),
+            bytes: Bytes::from_pages(pages),
+        });
         outcomes.push(Ok(id));
     }
     set_sizes(&admin, &sizes).await?;

@@ -23,6 +23,7 @@ mod names;
 mod preparing;
 mod session;
 mod size;
+mod spelling;
 mod statistics;
 mod switching;
 #[path = "twin.rs"]

@@ -97,6 +97,7 @@ pub(crate) struct Table {
 /// A candidate that was created.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
+    pub(crate) oid: Oid,
     pub(crate) definition: IndexDefinition,
     pub(crate) bytes: model::Bytes,
 }
@@ -539,6 +540,13 @@ impl CostModel for Twin {
         // What does not know the same candidates by the same numbers is not asked any more.
         self.companion = companion.filter(|_| others.is_some_and(|others| others.is_ok_and(|o| o == own)));
         Ok(own)
+    }
+
+    async fn spelt_out(
+        &mut self,
+        candidates: &[CandidateId],
+    ) -> Result<Vec<Option<IndexDefinition>>, CostError> {
+        Ok(crate::spelling::spelt_out(self, candidates).await?)
     }
 
     fn learn_combinations(&mut self, known: &[Combination]) {

@@ -157,7 +157,7 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
             definition.name = names.choose(&definition);
             let existing = tables
                 .indexes(&table)
-                .find(|i| i.valid && index_semantics::gives(&i.definition, &definition));
+                .find(|i| i.valid && index_semantics::replaces(&i.definition, &definition));
             if let Some(existing) = existing {
                 let reason = format!("the existing index {} gives the same", existing.name);
                 result.ruled_out.push(RuledOut { definition, statements, reason });

@@ -324,6 +324,14 @@ impl<'a, M: CostModel> Evaluator<'a, M> {
         }
     }
 
+    /// Candidates as they have to be written for a session that searches no schema, where that is another text.
+    pub async fn spelt_out(
+        &mut self,
+        ids: &[CandidateId],
+    ) -> Result<Vec<Option<IndexDefinition>>, CostError> {
+        self.model.spelt_out(ids).await
+    }
+
     /// Tells the cost model what is known of columns together, before candidates are registered.
     pub fn learn_combinations(&mut self, known: &[Combination]) {
         self.model.learn_combinations(known);

@@ -34,7 +34,7 @@ pub(super) async fn write<M: CostModel>(
     selection: &mut Selection<'_, '_, M>,
 ) -> Result<Advice, CostError> {
     let steps = rank(selection, &decision.chosen);
-    let names = final_names(decision, selection, &steps);
+    let names = final_names(decision, selection, &steps).await?;
     let mut advice = Advice::default();
     let nothing = BTreeSet::new();
     let base = estimates(selection, &nothing);
@@ -171,21 +171,20 @@ fn weighted(decision: &Decision<'_>, costs: &[f64]) -> f64 {
 
 /// Candidates carry numbers in their names because many look alike; what is recommended gets the name
 /// that PostgreSQL would give it.
-fn final_names<M: CostModel>(
+async fn final_names<M: CostModel>(
     decision: &Decision<'_>,
-    selection: &Selection<'_, '_, M>,
+    selection: &mut Selection<'_, '_, M>,
     steps: &[Step],
-) -> BTreeMap<CandidateId, IndexDefinition> {
+) -> Result<BTreeMap<CandidateId, IndexDefinition>, CostError> {
+    let members: Vec<CandidateId> = steps.iter().flat_map(|s| &s.members).copied().collect();
+    let spelt_out = selection.evaluator.spelt_out(&members).await?;
     let mut names = Names::new(decision.snapshot);
-    steps
-        .iter()
-        .flat_map(|s| &s.members)
-        .map(|id| {
-            let mut definition = selection.evaluator.candidates[id].definition.clone();
-            definition.name = names.choose(&definition);
-            (*id, definition)
-        })
-        .collect()
+    let named = members.into_iter().zip(spelt_out).map(|(id, spelt_out)| {
+        let own = &selection.evaluator.candidates[&id].definition;
+        let name = names.choose(own);
+        (id, IndexDefinition { name, ..spelt_out.unwrap_or_else(|| own.clone()) })
+    });
+    Ok(named.collect())
 }
 
 struct View<'v> {

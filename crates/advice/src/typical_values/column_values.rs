@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, Utc};
 use model::snapshot::{Column, ColumnStatistics, Relation};
-use sql::Value;
+use sql::{Operator, Value};
 
 use super::documents::Documents;
 use crate::tables;
@@ -114,21 +114,51 @@ impl<'a> ColumnValues<'a> {
             let (low_text, high_text) = (&histogram[low], &histogram[high.min(histogram.len() - 1)]);
             return Some(self.between(low_text, high_text, at.fract()).unwrap_or_else(|| low_text.clone()));
         }
-        // Few distinct values: walk through them in their order.
-        let mut common = statistics.common_values();
+        let common = self.in_order();
+        let all: f64 = common.iter().map(|(_, share)| share).sum();
+        let mut seen = 0.0;
+        let reached = common.iter().find(|(_, frequency)| {
+            seen += frequency;
+            seen >= share * all
+        });
+        reached.or(common.last()).map(|(value, _)| value.clone())
+    }
+
+    /// Few distinct values, all of them known, in their order and with their shares.
+    fn in_order(&self) -> Vec<(String, f64)> {
+        let mut common: Vec<(String, f64)> = self.statistics.map_or_else(Vec::new, |statistics| {
+            statistics.common_values().into_iter().map(|(value, share)| (value, f64::from(share))).collect()
+        });
         common.sort_by(|a, b| match (a.0.parse::<f64>(), b.0.parse::<f64>()) {
             (Ok(x), Ok(y)) => x.total_cmp(&y),
             _ => a.0.cmp(&b.0),
         });
-        let all: f64 = common.iter().map(|(_, f)| f64::from(*f)).sum();
-        let mut seen = 0.0;
-        for (value, frequency) in &common {
-            seen += f64::from(*frequency);
-            if seen >= share * all {
-                return Some(value.clone());
+        common
+    }
+
+    /// A value that a comparison bounds the column by, so that about a share of the rows lies below it. Where the values are
+    /// few, one of them may be half of the rows: what lies strictly beyond a bound is then not nothing, because nobody
+    /// asks for that.
+    pub(super) fn bound(&self, share: f64, operator: &Operator) -> Option<String> {
+        let few = self.statistics.is_some_and(|s| s.histogram().len() < 2);
+        let mut values = if few { self.in_order() } else { Vec::new() };
+        let wanted = match operator {
+            Operator::Less => share,
+            Operator::Greater => {
+                values.reverse();
+                1.0 - share
+            }
+            _ => return self.quantile(share),
+        };
+        let all: f64 = values.iter().map(|(_, share)| share).sum();
+        let mut beyond = 0.0;
+        for pair in values.windows(2) {
+            beyond += pair[0].1;
+            if beyond >= wanted * all - 1e-6 {
+                return Some(pair[1].0.clone());
             }
         }
-        common.pop().map(|(v, _)| v)
+        values.pop().map(|(value, _)| value).or_else(|| self.quantile(share))
     }
 
     /// A value a part of the way from one to the other; `None` for types without arithmetic.

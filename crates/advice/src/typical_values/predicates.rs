@@ -285,7 +285,7 @@ fn ranges(
                 _ => &[to],
             };
             for (value, bound) in predicate.values.iter().zip(bounds) {
-                solve(values, value, *bound, &mut assignment, &mut now_taken);
+                solve(values, value, (*bound, &predicate.operator), &mut assignment, &mut now_taken);
             }
         }
         if !assignment.is_empty() {
@@ -333,17 +333,18 @@ fn valid_at(evidence: Evidence<'_>, relation: usize, taken: &mut BTreeSet<u32>) 
     Some(choices)
 }
 
-/// Chooses the parameters of an expression so that it has the value at a quantile of the column.
+/// Chooses the parameters of an expression so that it has the value at a quantile of the column, or the next at which a
+/// comparison by an operator keeps any row.
 fn solve(
     values: &ColumnValues<'_>,
     expression: &Expression,
-    quantile: f64,
+    quantile: (f64, &Operator),
     assignment: &mut BTreeMap<u32, Value>,
     assigned: &mut BTreeSet<u32>,
 ) {
     match expression.without_casts() {
         Expression::Parameter(number) if assigned.insert(*number) => {
-            if let Some(text) = values.quantile(quantile) {
+            if let Some(text) = values.bound(quantile.0, quantile.1) {
                 assignment.insert(*number, values.typed(&text));
             }
         }
@@ -351,7 +352,7 @@ fn solve(
             let steps = right.parameters();
             match (left.without_casts(), steps.iter().next()) {
                 (Expression::Now, Some(step)) if assigned.insert(*step) => {
-                    if let Some(interval) = values.interval_before_now(quantile) {
+                    if let Some(interval) = values.interval_before_now(quantile.0) {
                         assignment
                             .insert(*step, Value::Typed { text: interval, type_name: "interval".into() });
                     }
@@ -387,7 +388,7 @@ fn solve(
         }
         // Of seconds since 1970, and of a text with the pattern that reads it.
         Expression::Function { name, args, .. } if matches!(name.as_str(), "to_timestamp" | "to_date") => {
-            let text = values.quantile(quantile);
+            let text = values.bound(quantile.0, quantile.1);
             let Some((Expression::Parameter(number), text)) =
                 args.first().map(Expression::without_casts).zip(text)
             else {
@@ -412,7 +413,7 @@ fn solve(
             for arg in args {
                 if let Expression::Parameter(number) = arg.without_casts()
                     && assigned.insert(*number)
-                    && let Some(text) = values.quantile(quantile)
+                    && let Some(text) = values.bound(quantile.0, quantile.1)
                 {
                     assignment.insert(*number, Value::Untyped(text));
                 }

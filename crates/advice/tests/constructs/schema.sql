@@ -7,6 +7,13 @@ CREATE EXTENSION pg_trgm;
 CREATE FUNCTION pick(n bigint, salt int, m bigint) RETURNS bigint LANGUAGE sql IMMUTABLE
     AS $$ SELECT (hashint8(n * 31 + salt)::bigint + 2147483648) % m $$;
 
+-- What an application calls by its own names.
+CREATE SCHEMA shop;
+CREATE FUNCTION shop.is_vip(score int, tags text[]) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+    AS $$ BEGIN RETURN score > 49500 AND 'common' = ANY (tags); END $$;
+CREATE FUNCTION compact(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT
+    AS $$ BEGIN RETURN lower(regexp_replace(t, '[^A-Za-z0-9]', '', 'g')); END $$;
+
 CREATE TABLE customers (id int PRIMARY KEY, email text NOT NULL, first_name text NOT NULL, last_name text NOT NULL,
     country char(2) NOT NULL, score int, referrer_id int, newsletter boolean NOT NULL, tags text[] NOT NULL,
     profile jsonb NOT NULL, created_at timestamp NOT NULL, deleted_at timestamptz);

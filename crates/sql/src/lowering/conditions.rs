@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, BoolExprType, BoolTestType, Node, NullTestType, SubLinkType};
+use pg_query::protobuf::{
+    AExpr, AExprKind, BoolExprType, BoolTestType, FuncCall, Node, NullTestType, SubLinkType,
+};
 
-use super::{Lowering, Wanted};
+use super::{Lowering, Wanted, string};
 use crate::analysis::{Arm, JoinEquality, KeyExpression, Operator, Predicate};
 use crate::expression::Expression;
-use crate::lowering::expressions::operator_name;
+use crate::lowering::expressions::{is_aggregate, operator_name};
 
 /// The left side of a predicate as a key.
 pub(super) fn key_expression(expression: &Expression) -> Option<KeyExpression> {
@@ -24,7 +26,25 @@ pub(super) fn key_expression(expression: &Expression) -> Option<KeyExpression> {
 
 /// Whether what stands as a condition is a truth value that an index could hold: a column, or what is computed from one.
 fn is_truth_value(node: &NodeEnum) -> bool {
-    matches!(node, NodeEnum::ColumnRef(_) | NodeEnum::TypeCast(_) | NodeEnum::CoalesceExpr(_))
+    match node {
+        NodeEnum::ColumnRef(_)
+        | NodeEnum::TypeCast(_)
+        | NodeEnum::CoalesceExpr(_)
+        | NodeEnum::CaseExpr(_)
+        | NodeEnum::MinMaxExpr(_) => true,
+        NodeEnum::FuncCall(call) => !is_aggregate(call) && condition_operator(call).is_none(),
+        _ => false,
+    }
+}
+
+/// The operator that a function is to the planner (support functions, `SupportRequestIndexCondition`).
+fn condition_operator(call: &FuncCall) -> Option<&'static str> {
+    match call.funcname.last().and_then(string)?.as_str() {
+        "starts_with" => Some("^@"),
+        "st_intersects" | "st_contains" | "st_within" | "st_dwithin" | "st_covers" | "st_coveredby"
+        | "st_overlaps" | "st_touches" | "st_crosses" => Some("&&"),
+        _ => None,
+    }
 }
 
 impl Lowering<'_> {
@@ -97,14 +117,11 @@ impl Lowering<'_> {
                 let expression = self.lower(node);
                 self.predicate(expression, Operator::IsTrue, vec![], disjunct, preserved);
             }
-            // Functions that the planner knows as operators (support functions, `SupportRequestIndexCondition`).
-            Some(NodeEnum::FuncCall(_)) => {
-                let Expression::Function { name, args, .. } = self.lower(node) else { return };
-                let operator = match name.as_str() {
-                    "starts_with" => "^@",
-                    "st_intersects" | "st_contains" | "st_within" | "st_dwithin" | "st_covers"
-                    | "st_coveredby" | "st_overlaps" | "st_touches" | "st_crosses" => "&&",
-                    _ => return,
+            Some(NodeEnum::FuncCall(call)) => {
+                let lowered = self.lower(node);
+                let (Some(operator), Expression::Function { args, .. }) = (condition_operator(call), lowered)
+                else {
+                    return;
                 };
                 let mut args = args.into_iter();
                 if let (Some(left), Some(right)) = (args.next(), args.next()) {

@@ -4,6 +4,7 @@ use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{AExprKind, FuncCall, Node, SqlValueFunctionOp, TypeName};
 use pg_query::{NodeEnum, protobuf};
 
+use super::forms::of_kind;
 use super::{Lowering, string};
 use crate::analysis::ParameterContext;
 use crate::builtins::{is_volatile, tells_the_time};
@@ -81,18 +82,14 @@ impl Lowering<'_> {
                 // What it gives is a value of its own, not the column it was read from.
                 Expression::Other(test.into_iter().collect())
             }
-            NodeEnum::BoolExpr(bool_expr) => self.others(&bool_expr.args),
-            NodeEnum::NullTest(test) => self.others(test.arg.as_deref()),
-            NodeEnum::BooleanTest(test) => self.others(test.arg.as_deref()),
-            NodeEnum::CaseExpr(case) => {
-                let nodes =
-                    case.arg.as_deref().into_iter().chain(&case.args).chain(case.defresult.as_deref());
-                self.others(nodes)
-            }
+            NodeEnum::BoolExpr(_)
+            | NodeEnum::NullTest(_)
+            | NodeEnum::BooleanTest(_)
+            | NodeEnum::CaseExpr(_)
+            | NodeEnum::MinMaxExpr(_) => self.form(node),
             NodeEnum::CaseWhen(when) => {
                 self.others(when.expr.as_deref().into_iter().chain(when.result.as_deref()))
             }
-            NodeEnum::MinMaxExpr(minmax) => self.others(&minmax.args),
             NodeEnum::AIndirection(indirection) => {
                 self.others(indirection.arg.as_deref().into_iter().chain(&indirection.indirection))
             }
@@ -176,13 +173,8 @@ impl Lowering<'_> {
             return Expression::Now;
         }
         let plain = call.over.is_none();
-        let special = call.agg_star
-            || call.agg_distinct
-            || call.agg_within_group
-            || call.agg_filter.is_some()
-            || call.over.is_some()
-            || !call.agg_order.is_empty();
-        if plain && (special || AGGREGATES.binary_search(&name.as_str()).is_ok()) {
+        let special = is_special(call);
+        if plain && is_aggregate(call) {
             self.aggregate_calls += 1;
         }
         if let ("min" | "max", [wanted], true) = (name.as_str(), args.as_slice(), plain && !special) {
@@ -224,7 +216,7 @@ impl Lowering<'_> {
             }
         }
         if expression.kind != AExprKind::AexprOp as i32 {
-            return Expression::Other(left.into_iter().chain([right]).collect());
+            return of_kind(expression.kind, &name, left, right);
         }
         Expression::Operator { name, left: left.map(Box::new), right: Box::new(right) }
     }
@@ -241,6 +233,22 @@ impl Lowering<'_> {
             self.column_value(value, &table, &column.column);
         }
     }
+}
+
+/// Whether a call is written as only an aggregate or a window function is.
+fn is_special(call: &FuncCall) -> bool {
+    call.agg_star
+        || call.agg_distinct
+        || call.agg_within_group
+        || call.agg_filter.is_some()
+        || call.over.is_some()
+        || !call.agg_order.is_empty()
+}
+
+/// Whether a call is one of an aggregate or a window function, as far as the text and PostgreSQL's own names tell.
+pub(super) fn is_aggregate(call: &FuncCall) -> bool {
+    let name = call.funcname.last().and_then(string).unwrap_or_default();
+    is_special(call) || AGGREGATES.binary_search(&name.as_str()).is_ok()
 }
 
 /// A type as SQL: `pg_catalog.` is left out and array bounds are kept.

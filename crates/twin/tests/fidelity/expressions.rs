@@ -1,8 +1,8 @@
 //! Does a candidate on an expression bring the statistics that ANALYZE would make of it?
 
-use model::QualifiedName;
 use model::change::IndexDefinition;
 use model::cost_model::{Configuration, CostModel, Registered};
+use model::{IndexKey, QualifiedName};
 
 use crate::comparison::{cost, explain};
 use crate::events::expression;
@@ -117,6 +117,69 @@ async fn what_is_partial_or_of_elements_lends_no_statistics() {
             twin.plan(&sql, &Configuration { added: vec![id], ..Configuration::current() }).await.unwrap();
         assert_eq!(with.explain["Plan"]["Plan Rows"], without.explain["Plan"]["Plan Rows"], "{condition}");
         assert!(with.total_cost < without.total_cost, "{condition}");
+    }
+    twin.stop().await.unwrap();
+}
+
+const NAMED: &str = r#"
+CREATE SCHEMA "Odd";
+CREATE TYPE "Odd".mood AS ENUM ('good', 'bad');
+CREATE FUNCTION "Odd".norm(t text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT lower(t) $$;
+CREATE FUNCTION "Odd".same(a text, b text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT lower(a) = lower(b) $$;
+CREATE OPERATOR "Odd".=== (LEFTARG = text, RIGHTARG = text, FUNCTION = "Odd".same);
+CREATE TABLE public.people (id int, name text, mood "Odd".mood);"#;
+
+#[tokio::test]
+async fn what_another_schema_holds_is_spelt_out() {
+    let server = testkit::any_server();
+    let data = r#"
+        INSERT INTO people SELECT i, 'Name ' || i, 'good' FROM generate_series(1, 3000) AS i;
+        ANALYZE;
+        DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, "Odd"', current_database()); END $$;
+        SET search_path = public, "Odd""#;
+    let source = source(server, NAMED, data, &[]).await;
+    let mut twin = build(&source).await;
+    let on = |name: &str, key: IndexKey, predicate: Option<&str>| IndexDefinition {
+        predicate: predicate.map(str::to_owned),
+        ..IndexDefinition::btree(QualifiedName::new("public", "people"), name, vec![key])
+    };
+    let definitions = [
+        on("a", expression("norm(name)"), None),
+        on("b", IndexKey::column("id"), Some("mood = 'bad'::mood AND name === 'x'")),
+        on("c", expression("(norm(name) || name)"), Some("same(name, 'x')")),
+        on("d", expression("lower(name)"), Some("id > 3")),
+        on("e", IndexKey::column("id"), None),
+    ];
+    let registered = twin.register(&definitions).await.unwrap();
+    let ids: Vec<_> = registered
+        .iter()
+        .map(|answer| match answer {
+            Registered::Ready { id, .. } => *id,
+            Registered::Refused { reason } => panic!("{reason}"),
+        })
+        .collect();
+    let spelt_out = twin.spelt_out(&ids).await.unwrap();
+    let changed: Vec<bool> = spelt_out.iter().map(Option::is_some).collect();
+    assert_eq!(changed, [true, true, true, false, false]);
+    // What is spelt out can be built by a session that searches nothing, and is the same index.
+    for (definition, spelt) in definitions.iter().zip(&spelt_out) {
+        let Some(spelt) = spelt else { continue };
+        let shown = async |path: &str, definition: &IndexDefinition| -> String {
+            let set = format!("SET search_path = {path}");
+            source.client.batch_execute(&format!("{set}; {}", definition.create_sql(false))).await.unwrap();
+            let show = format!("SELECT pg_get_indexdef('public.{}'::regclass)", definition.name);
+            let text = source.client.query_one(&show, &[]).await.unwrap().get(0);
+            source.client.batch_execute(&format!("DROP INDEX public.{}", definition.name)).await.unwrap();
+            text
+        };
+        let meant = shown(r#"public, "Odd""#, definition).await;
+        let built = shown("pg_catalog", spelt).await;
+        source.client.batch_execute(r#"SET search_path = public, "Odd""#).await.unwrap();
+        assert_eq!(
+            meant.replace("\"Odd\".", ""),
+            built.replace("\"Odd\".", "").replace("OPERATOR(===)", "===")
+        );
+        assert!(built.contains("\"Odd\"."), "{built}");
     }
     twin.stop().await.unwrap();
 }

@@ -47,7 +47,10 @@ type Part = (IndexKey, Use);
 #[derive(Clone, Debug)]
 struct Fixed {
     key: IndexKey,
-    column: String,
+    /// The column that it is on, where it is on the column itself.
+    column: Option<String>,
+    /// The columns that it is computed from, where it is.
+    columns: BTreeSet<String>,
     condition: String,
     share: f64,
 }
@@ -95,7 +98,8 @@ pub(super) fn sequences(occasion: &Occasion<'_>) -> Vec<Sequence> {
         reduced.ranges.retain(free);
         arrange(&reduced, &set, occasion.options.max_key_columns, &mut out);
         // An index of nothing but the predicate still needs a key: the pinned column serves.
-        let pinned: Vec<Part> = set.iter().take(1).map(|f| (f.key.clone(), Use::One(1.0))).collect();
+        let first = set.iter().take(1);
+        let pinned: Vec<Part> = first.map(|f| (pinned_key(occasion, f), Use::One(1.0))).collect();
         add(&[&pinned], &set, 1, &mut out);
     }
     let mut ranked: Vec<Sequence> = out.into_values().collect();
@@ -183,7 +187,7 @@ fn add(
     let predicate: Vec<&str> = fixed.iter().map(|f| f.condition.as_str()).collect();
     let predicate = (!predicate.is_empty()).then(|| predicate.join(" AND "));
     let score = saved_sort - share.max(1e-9).ln() - 0.3 * keys.len() as f64;
-    let implied = fixed.iter().map(|f| f.column.clone()).collect();
+    let implied = fixed.iter().filter_map(|f| f.column.clone()).collect();
     let keeps_most = share > MOST && saved_sort == 0.0;
     let sequence = Sequence { keys: keys.clone(), predicate: predicate.clone(), implied, keeps_most, score };
     match out.entry((keys, predicate)) {
@@ -497,16 +501,58 @@ fn left_out(occasion: &Occasion<'_>) -> Vec<Fixed> {
             values.iter().map(|value| format!("{quoted} <> {}", quote_literal(value))).collect();
         let (key, condition) = (column_key(occasion, column)?, conditions.join(" AND "));
         let worth_it = share <= occasion.options.max_partial_fraction;
-        worth_it.then(|| Fixed { key, column: column.to_owned(), condition, share })
+        worth_it.then(|| Fixed {
+            key,
+            column: Some(column.to_owned()),
+            columns: BTreeSet::new(),
+            condition,
+            share,
+        })
     };
     of_columns.into_iter().filter_map(fixed).collect()
 }
 
+/// The key of an index of nothing but a predicate: the column that it is on. Where it is computed, the narrowest that the
+/// statement wants beside what it is computed from, so that the table need not be visited for it, or the narrowest at all.
+fn pinned_key(occasion: &Occasion<'_>, fixed: &Fixed) -> IndexKey {
+    if fixed.column.is_some() {
+        return fixed.key.clone();
+    }
+    let wanted =
+        |name: &String| occasion.relation_use.columns.contains(name) && !fixed.columns.contains(name);
+    let columns = occasion.relation.columns.iter().filter(|c| c.has_btree_opclass);
+    let narrowest = columns.min_by_key(|c| (!wanted(&c.name), c.average_width(), c.attnum));
+    narrowest.map_or_else(|| fixed.key.clone(), |c| IndexKey::column(&c.name))
+}
+
 /// What the predicate of a partial index could say of a condition that always holds.
 fn fixed(occasion: &Occasion<'_>, predicate: &Predicate, key: &IndexKey) -> Option<Fixed> {
-    let column = predicate.key.column().filter(|_| predicate.disjunct.is_none())?.to_owned();
-    let (condition, share) = fixed_condition(occasion, predicate)?;
-    Some(Fixed { key: key.clone(), column, condition, share })
+    if predicate.disjunct.is_some() {
+        return None;
+    }
+    let (condition, share) = match &key.target {
+        KeyTarget::Column(_) => fixed_condition(occasion, predicate)?,
+        KeyTarget::Expression(text) => (truth(&predicate.operator, text)?, FEW_TRUE),
+    };
+    let column = predicate.key.column().map(str::to_owned);
+    let columns = match &predicate.key {
+        KeyExpression::Column(_) => BTreeSet::new(),
+        KeyExpression::Expression { expression, .. } => {
+            expression.columns().into_iter().map(|c| c.column.clone()).collect()
+        }
+    };
+    Some(Fixed { key: key.clone(), column, columns, condition, share })
+}
+
+/// A truth value that is computed, as a condition.
+fn truth(operator: &Operator, text: &str) -> Option<String> {
+    match operator {
+        Operator::IsTrue => Some(format!("({text})")),
+        Operator::IsFalse => Some(format!("NOT ({text})")),
+        Operator::IsNotTrue => Some(format!("({text}) IS NOT TRUE")),
+        Operator::IsNotFalse => Some(format!("({text}) IS NOT FALSE")),
+        _ => None,
+    }
 }
 
 /// The condition of a partial index and the share of rows that it keeps, when the statement states one with constants

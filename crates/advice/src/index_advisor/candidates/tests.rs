@@ -515,19 +515,136 @@ fn truth_values() {
         (
             "SELECT id FROM tasks WHERE note::boolean",
             expect![[r#"
-            tasks ((note::boolean))
-            tasks ((note::boolean)) INCLUDE (id, note)
-        "#]],
+                tasks (id) WHERE (note::boolean)
+                tasks (id) INCLUDE (note) WHERE (note::boolean)
+                tasks ((note::boolean))
+                tasks ((note::boolean)) INCLUDE (id, note)
+            "#]],
         ),
         (
             "SELECT id FROM tasks WHERE NOT (doc ->> 'done')::boolean",
             expect![[r#"
-            tasks ((((doc ->> 'done'))::boolean))
-            tasks ((((doc ->> 'done'))::boolean)) INCLUDE (doc, id)
+                tasks (id) WHERE NOT (((doc ->> 'done'))::boolean)
+                tasks (id) INCLUDE (doc) WHERE NOT (((doc ->> 'done'))::boolean)
+                tasks ((((doc ->> 'done'))::boolean))
+                tasks ((((doc ->> 'done'))::boolean)) INCLUDE (doc, id)
+            "#]],
+        ),
+    ] {
+        snapshot.statements = vec![statement(1, query, 100, 10.0, 5)];
+        expected.assert_eq(&listed(&snapshot, &Options::default()));
+    }
+}
+
+#[test]
+fn a_function_or_a_form_is_a_key_and_a_predicate() {
+    let mut snapshot = crate::fixture::snapshot();
+    snapshot.relations =
+        vec![table("notes", 1e6, &["id int distinct=-1", "body text", "stars int distinct=90"])];
+    for (query, expected) in [
+        (
+            "SELECT stars FROM notes WHERE is_spam(body)",
+            expect![[r#"
+            notes (id) WHERE (is_spam(body))
+            notes (id) INCLUDE (body, stars) WHERE (is_spam(body))
+            notes ((is_spam(body)))
+            notes ((is_spam(body))) INCLUDE (body, stars)
+        "#]],
+        ),
+        (
+            "SELECT body FROM notes WHERE is_spam(body) AND NOT is_old(id) ORDER BY stars LIMIT 5",
+            expect![[r#"
+                notes (id) WHERE (is_spam(body))
+                notes (id) WHERE (is_spam(body)) AND NOT (is_old(id))
+                notes (id) WHERE NOT (is_old(id))
+                notes (id) INCLUDE (body, stars) WHERE (is_spam(body)) AND NOT (is_old(id))
+                notes (stars)
+                notes (stars) WHERE (is_spam(body))
+                notes (stars) WHERE (is_spam(body)) AND NOT (is_old(id))
+                notes (stars) WHERE NOT (is_old(id))
+                notes (stars) INCLUDE (body, id) WHERE (is_spam(body))
+                notes (stars) INCLUDE (body, id) WHERE (is_spam(body)) AND NOT (is_old(id))
+                notes (stars) INCLUDE (body, id) WHERE NOT (is_old(id))
+                notes ((is_old(id)))
+                notes ((is_old(id))) WHERE (is_spam(body))
+                notes ((is_old(id))) INCLUDE (body, id, stars) WHERE (is_spam(body))
+                notes ((is_old(id)), stars)
+                notes ((is_old(id)), stars) WHERE (is_spam(body))
+                notes ((is_old(id)), stars) INCLUDE (body, id)
+                notes ((is_old(id)), stars) INCLUDE (body, id) WHERE (is_spam(body))
+                notes ((is_old(id)), (is_spam(body)))
+                notes ((is_old(id)), (is_spam(body))) INCLUDE (body, id, stars)
+                notes ((is_old(id)), (is_spam(body)), stars)
+                notes ((is_old(id)), (is_spam(body)), stars) INCLUDE (body, id)
+                notes ((is_spam(body)))
+                notes ((is_spam(body))) WHERE NOT (is_old(id))
+                notes ((is_spam(body))) INCLUDE (body, id, stars) WHERE NOT (is_old(id))
+                notes ((is_spam(body)), stars)
+                notes ((is_spam(body)), stars) WHERE NOT (is_old(id))
+                notes ((is_spam(body)), stars) INCLUDE (body, id)
+                notes ((is_spam(body)), stars) INCLUDE (body, id) WHERE NOT (is_old(id))
+                notes ((is_spam(body)), (is_old(id)))
+                notes ((is_spam(body)), (is_old(id))) INCLUDE (body, id, stars)
+                notes ((is_spam(body)), (is_old(id)), stars)
+                notes ((is_spam(body)), (is_old(id)), stars) INCLUDE (body, id)
+            "#]],
+        ),
+        (
+            "SELECT body FROM notes WHERE CASE WHEN stars IS NULL THEN 0 ELSE stars END > 80",
+            expect![[r#"
+            notes ((CASE WHEN (stars IS NULL) THEN 0 ELSE stars END))
+            notes ((CASE WHEN (stars IS NULL) THEN 0 ELSE stars END)) INCLUDE (body, stars)
+        "#]],
+        ),
+        (
+            "SELECT body FROM notes WHERE CASE WHEN stars > 3 THEN true ELSE body LIKE 'x%' END",
+            expect![[r#"
+            notes (id) WHERE (CASE WHEN (stars > 3) THEN true ELSE (body LIKE 'x%') END)
+            notes (id) INCLUDE (body, stars) WHERE (CASE WHEN (stars > 3) THEN true ELSE (body LIKE 'x%') END)
+            notes ((CASE WHEN (stars > 3) THEN true ELSE (body LIKE 'x%') END))
+            notes ((CASE WHEN (stars > 3) THEN true ELSE (body LIKE 'x%') END)) INCLUDE (body, stars)
         "#]],
         ),
     ] {
         snapshot.statements = vec![statement(1, query, 100, 10.0, 5)];
         expected.assert_eq(&listed(&snapshot, &Options::default()));
+    }
+}
+
+#[test]
+fn the_few_rows_of_a_queue_have_an_index_beside_one_of_all() {
+    let mut snapshot = crate::fixture::snapshot();
+    snapshot.relations =
+        vec![table("outbox", 1e6, &["id int distinct=-1", "sent_at timestamptz null=0.004", "body text"])];
+    snapshot.indexes = vec![index("outbox", "outbox_pkey", &["id"], true)];
+    let query = "SELECT body FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED";
+    snapshot.statements = vec![statement(1, query, 100, 10.0, 20)];
+    expect![[r#"
+        outbox (id) WHERE sent_at IS NULL
+        outbox (sent_at)
+        outbox (sent_at) WHERE sent_at IS NULL
+        outbox (sent_at, id)
+    "#]]
+    .assert_eq(&listed(&snapshot, &Options::default()));
+}
+
+#[test]
+fn a_range_of_few_values_keeps_some() {
+    let mut snapshot = crate::fixture::snapshot();
+    snapshot.relations =
+        vec![table("outbox", 1e6, &["id int distinct=-1", "attempts int mcv=0:0.9,1:0.06,2:0.03,3:0.01"])];
+    for (condition, values) in [
+        ("attempts < $1", "1"),
+        ("attempts <= $1", "0"),
+        ("attempts > $1", "0 2"),
+        ("attempts >= $1", "1 3"),
+        ("$1 > attempts", "1"),
+    ] {
+        let query = format!("SELECT id FROM outbox WHERE {condition} LIMIT 5");
+        snapshot.statements = vec![statement(1, &query, 100, 10.0, 5)];
+        let workload = Workload::from_snapshot(&snapshot, &BTreeMap::new());
+        let all = workload.statements[0].bindings.iter().map(|b| b.variants[0].split('\'').nth(1).unwrap());
+        let all: std::collections::BTreeSet<&str> = all.collect();
+        assert_eq!(all.into_iter().collect::<Vec<_>>().join(" "), values, "{condition}");
     }
 }

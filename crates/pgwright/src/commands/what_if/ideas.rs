@@ -4,7 +4,7 @@
 //! Source: PostgreSQL manual, "CREATE INDEX" and "DROP INDEX" (what is refused and why), and
 //! `pg_settings.category` (which settings the planner reads).
 
-use advice::index_semantics::gives;
+use advice::index_semantics::replaces;
 use advice::what_if::IndexNames;
 use model::cost_model::{Configuration, CostError, CostModel, Registered};
 use model::snapshot::{Index, RelationKind};
@@ -263,7 +263,7 @@ impl<'a> Resolver<'a> {
         let same = self.snapshot.indexes_of(&definition.table).find(|existing| {
             existing.valid
                 && !self.changes.after.dropped.contains(&existing.name)
-                && gives(&existing.definition, definition)
+                && replaces(&existing.definition, definition)
         });
         if let Some(same) = same {
             notes.push(format!("Index {} gives all that it would.", same.name));
