@@ -3,7 +3,7 @@
 
 use cluster::Binaries;
 use model::cost_model::{
-    Combination, Configuration, CostError, CostModel, Planned, PlanningTimes, Registered,
+    CandidateId, Combination, Configuration, CostError, CostModel, Planned, PlanningTimes, Registered,
 };
 use model::{IndexDefinition, QualifiedName, Snapshot, quote_identifier};
 use postgres::{HypoPg, HypoPgOptions, SearchPath};
@@ -90,6 +90,16 @@ impl CostModel for Model {
         match self {
             Self::Twin(twin) => twin.plan(sql, configuration).await,
             Self::HypoPg(hypopg) => hypopg.plan(sql, configuration).await,
+        }
+    }
+
+    async fn spelt_out(
+        &mut self,
+        candidates: &[CandidateId],
+    ) -> Result<Vec<Option<IndexDefinition>>, CostError> {
+        match self {
+            Self::Twin(twin) => twin.spelt_out(candidates).await,
+            Self::HypoPg(hypopg) => hypopg.spelt_out(candidates).await,
         }
     }
 

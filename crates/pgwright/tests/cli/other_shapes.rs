@@ -300,3 +300,35 @@ async fn statistics_behind_row_security() {
     assert!(!seen.stdout.contains("hidden-statistics"), "\n{seen}");
     world.sql(&format!("drop owned by {role}; drop role {role}")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_application_and_a_queue() {
+    let world = World::new().await;
+    world
+        .load(
+            "create schema shop; \
+             create function compact(t text) returns text language plpgsql immutable \
+               as $$ begin return lower(replace(t, ' ', '')); end $$; \
+             create function shop.is_rare(n int) returns boolean language plpgsql immutable \
+               as $$ begin return n % 500 = 0; end $$; \
+             create table things (id int primary key, name text, n int); \
+             create table outbox (id bigint primary key, body text, attempts int not null, sent_at timestamptz); \
+             insert into things select g, 'Thing ' || g, g from generate_series(1, 40000) g; \
+             insert into outbox select g, repeat('x', 60), greatest(g % 40 - 36, 0), \
+               case when g < 79700 then '2026-01-01'::timestamptz end from generate_series(1, 80000) g",
+        )
+        .await;
+    world.repeat("select id from things where compact(name) = compact('Thing 77')", 20).await;
+    world.repeat("select name from things where shop.is_rare(n)", 20).await;
+    world
+        .repeat("select id, body from outbox where sent_at is null and attempts < 3 order by id limit 20", 20)
+        .await;
+    let user = User::new();
+    read_everything(&user, &world.url);
+    let advice = advise_and_apply(&user, &world).await;
+    // What the search_path of whoever builds the index does not reach is written with its schema.
+    assert!(advice.stdout.contains("(public.compact(name))"), "\n{advice}");
+    assert!(advice.stdout.contains("shop.is_rare(n)"), "\n{advice}");
+    // Beside the primary key, which begins with rows that were sent long ago.
+    assert!(advice.stdout.contains("ON public.outbox USING btree (id) WHERE sent_at IS NULL"), "\n{advice}");
+}

@@ -545,18 +545,18 @@ fn a_function_or_a_form_is_a_key_and_a_predicate() {
         (
             "SELECT stars FROM notes WHERE is_spam(body)",
             expect![[r#"
-            notes (id) WHERE (is_spam(body))
-            notes (id) INCLUDE (body, stars) WHERE (is_spam(body))
-            notes ((is_spam(body)))
-            notes ((is_spam(body))) INCLUDE (body, stars)
-        "#]],
+                notes (stars) WHERE (is_spam(body))
+                notes (stars) INCLUDE (body) WHERE (is_spam(body))
+                notes ((is_spam(body)))
+                notes ((is_spam(body))) INCLUDE (body, stars)
+            "#]],
         ),
         (
             "SELECT body FROM notes WHERE is_spam(body) AND NOT is_old(id) ORDER BY stars LIMIT 5",
             expect![[r#"
+                notes (body) WHERE NOT (is_old(id))
                 notes (id) WHERE (is_spam(body))
                 notes (id) WHERE (is_spam(body)) AND NOT (is_old(id))
-                notes (id) WHERE NOT (is_old(id))
                 notes (id) INCLUDE (body, stars) WHERE (is_spam(body)) AND NOT (is_old(id))
                 notes (stars)
                 notes (stars) WHERE (is_spam(body))
