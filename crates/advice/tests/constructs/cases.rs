@@ -495,8 +495,6 @@ pub const CASES: &[Case] = &[
         &["CREATE INDEX ON customers (shop.is_vip(score, tags))"]),
     case("own function of a column", "SELECT id FROM customers WHERE compact(email) = compact('User4711@mail.org')",
         &["CREATE INDEX ON customers (compact(email))"]),
-    case("queue by its key", "SELECT id, payload FROM jobs WHERE state <> 'finished' ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED",
-        &["CREATE INDEX ON jobs (id) WHERE state <> 'finished'"]),
     case("not true", "SELECT id, kind FROM events WHERE processed IS NOT TRUE", &["CREATE INDEX ON events (id) WHERE processed IS NOT TRUE"]),
     case("document has a rare key", "SELECT id FROM customers WHERE profile ? 'beta'", &["CREATE INDEX ON customers USING gin (profile)"]),
     // More expressions, documents and ranges.
