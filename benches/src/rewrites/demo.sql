@@ -97,6 +97,10 @@ SELECT version_id, deployment_id FROM (
     SELECT version_id, deployment_id, row_number() OVER (PARTITION BY version_id ORDER BY deployed_at DESC, deployment_id) AS n
     FROM deployments
 ) w WHERE n <= 1;
+-- grouped-lateral: the versions of one model, of all that are counted
+SELECT m.model_name, v.versions FROM models m
+JOIN (SELECT model_id, count(*) AS versions FROM model_versions GROUP BY model_id) v ON v.model_id = m.model_id
+WHERE m.model_name = 'fraud-detection';
 -- function-once: asked for every row
 SELECT count(*) FROM training_runs WHERE experiment_name = this_experiment();
 -- distinct-to-skip-scan: few values of many rows

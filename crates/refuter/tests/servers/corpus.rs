@@ -39,7 +39,8 @@ pub fn ddl(schema: &str) -> String {
             files.map(|file| read(&format!("{folder}/{file}"))).join("\n")
         }
         "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
-        "desk" | "freight" | "vault" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
+        "desk" | "freight" | "vault" | "ward" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
+        "laws" | "neighbours" => read(&format!("tests/corpus/rewrites/neighbours/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -53,7 +54,8 @@ pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
     let folder = match schema {
         "depot" | "clinic" => "adversaries/",
         "rail" | "ledger" => "engineers/",
-        "desk" | "freight" | "vault" => "unseen/",
+        "desk" | "freight" | "vault" | "ward" => "unseen/",
+        "laws" | "neighbours" => "neighbours/",
         _ => "",
     };
     pairs_of(folder, schema, kind)
@@ -189,6 +191,26 @@ async fn wrong_pairs_of_a_desk_are_refuted() {
 }
 
 #[tokio::test]
+async fn wrong_pairs_of_a_freight_company_and_a_ward_are_refuted() {
+    for schema in ["freight", "ward"] {
+        let pairs: Vec<Pair> = pairs(schema, "wrong").into_iter().step_by(6).collect();
+        assert!(pairs.len() >= 10, "{}", pairs.len());
+        let missed = missed(schema, pairs).await;
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn wrong_neighbours_of_laws_are_refuted() {
+    for schema in ["laws", "neighbours"] {
+        let pairs: Vec<Pair> = pairs(schema, "wrong").into_iter().step_by(5).collect();
+        assert!(pairs.len() >= 8, "{}", pairs.len());
+        let missed = missed(schema, pairs).await;
+        assert!(missed.is_empty(), "{}", missed.join("\n"));
+    }
+}
+
+#[tokio::test]
 async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("depot", 5).await;
     no_valid_pair_is_refuted("clinic", 9).await;
@@ -196,4 +218,6 @@ async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("ledger", 5).await;
     no_valid_pair_is_refuted("desk", 5).await;
     no_valid_pair_is_refuted("vault", 4).await;
+    no_valid_pair_is_refuted("freight", 8).await;
+    no_valid_pair_is_refuted("ward", 7).await;
 }

@@ -124,6 +124,19 @@ pub(crate) fn instant(text: &str) -> Option<String> {
     Some(format!("{day} {:02}:{:02}:{second:02}+00", rest / 60, rest % 60))
 }
 
+/// Such a moment so many minutes later or earlier.
+pub(crate) fn moved(text: &str, minutes: i64) -> Option<String> {
+    let instant = instant(text)?;
+    let (day, (hour, minute, second)) = moment(instant.strip_suffix("+00")?)?;
+    let total = i64::from(hour * 60 + minute) + minutes;
+    let day = match total.div_euclid(1440) {
+        0 => day.to_owned(),
+        days => later(day, 0, days)?,
+    };
+    let rest = total.rem_euclid(1440);
+    Some(format!("{day} {:02}:{:02}:{second:02}+00", rest / 60, rest % 60))
+}
+
 /// Zones in which some day is no stretch of time.
 const SET_BACK_ACROSS_MIDNIGHT: &[&str] = &[
     "America/Adak",

@@ -44,6 +44,7 @@ mod windows;
 use std::collections::BTreeSet;
 
 pub(crate) use self::comparisons::{coalesce_compared, is_list_of};
+pub(crate) use self::conjunctions::part_of_span;
 pub(crate) use self::literals::as_value;
 pub(crate) use self::sets::{branches_are_disjoint, contradict, families, listed};
 use super::facts::{Facts, Proofs, Scope};
@@ -106,6 +107,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
     pub fn normal_form(&mut self, root: &Query) -> Result<Query, String> {
         let mut root = root.clone();
         grouping_sets::expand(&Scope::new(self.facts, &root), &mut root);
+        unions::list_elements(self.facts, &mut root);
         if let Some(reason) = super::restrictions::of_statement(&root) {
             return Err(reason.into());
         }
@@ -205,6 +207,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             .or_else(|| self.itself_exists(site))
             .or_else(|| self.semi_join(site))
             .or_else(|| self.merged_groups(site))
+            .or_else(|| self.grouped_by_key(site))
             .or_else(|| self.plain_grouping(site))
             .or_else(|| self.grouped_row(site))
             .or_else(|| self.groups(site))

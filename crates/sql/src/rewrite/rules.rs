@@ -9,6 +9,7 @@ pub(super) mod distinct_to_exists;
 mod exists_or;
 mod extreme_to_window;
 mod function_once;
+mod grouped_lateral;
 mod index_pointers;
 mod inner_join_dropped;
 mod keyset_row;
@@ -52,6 +53,7 @@ pub const REWRITES: &[Rule] = &[
     extreme_to_window::RULE,
     limit_below_join::RULE,
     top_n_lateral::RULE,
+    grouped_lateral::RULE,
     function_once::RULE,
     skip_scan::RULE,
     index_pointers::RULE,

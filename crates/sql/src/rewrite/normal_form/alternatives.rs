@@ -51,7 +51,7 @@ impl Simplify<'_, '_, '_> {
     }
 
     /// What is not equal to a constant, or NULL, is distinct from it.
-    pub(super) fn distinct_from(&self, mut parts: Vec<Expr>) -> Vec<Expr> {
+    pub(super) fn distinct_from(&mut self, mut parts: Vec<Expr>) -> Vec<Expr> {
         let found = parts.iter().enumerate().find_map(|(at, part)| {
             let Expr::Operator { name, left: Some(left), right } = part else { return None };
             let constant = matches!(&**right, Expr::Constant(c) if *c != Constant::Null);
@@ -121,6 +121,43 @@ impl Simplify<'_, '_, '_> {
         if let Some((at, other, not_true)) = found {
             parts[at] = not_true;
             parts.remove(other);
+        }
+        // What compares the other way, or is NULL on a side that may be, is not truly compared this way.
+        let found = parts.iter().enumerate().find_map(|(at, part)| {
+            let Expr::Operator { name, left: Some(left), right } = part else { return None };
+            let inverse = match name.as_str() {
+                "<" => ">=",
+                "<=" => ">",
+                ">" => "<=",
+                ">=" => "<",
+                _ => return None,
+            };
+            if !self.is_ordered(left) || !matches!(&**left, Expr::Column(_)) {
+                return None;
+            }
+            let mut places = Vec::new();
+            for side in [left, right] {
+                match &**side {
+                    Expr::Column(_) if self.never_null(side) => {}
+                    Expr::Column(_) if self.scope.is_scalar(side) => {
+                        let missing = Expr::IsNull { inner: side.clone(), negated: false };
+                        places.push(parts.iter().position(|p| *p == missing)?);
+                    }
+                    Expr::Constant(c) if *c != Constant::Null => {}
+                    _ => return None,
+                }
+            }
+            let new = binary(inverse, (**left).clone(), (**right).clone());
+            (!places.is_empty())
+                .then(|| (at, places, Expr::Is { inner: Box::new(new), test: Truth::NotTrue }))
+        });
+        if let Some((at, places, not_true)) = found {
+            parts[at] = not_true;
+            let mut place = 0;
+            parts.retain(|_| {
+                place += 1;
+                !places.contains(&(place - 1))
+            });
         }
         // What is false or NULL is not true.
         let found = parts.iter().enumerate().find_map(|(at, part)| {

@@ -222,6 +222,20 @@ pub(super) fn listed(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
     let list = match &**array {
         Expr::Array(list) if one_of && is_array_of(scope, value, list) => list.clone(),
         Expr::Constant(Constant::Text(text)) if one_of => array_literal(&scope.type_of(value)?, text)?,
+        Expr::Cast { inner, to }
+            if one_of
+                && scope.is_enum(value)
+                && to.array_bounds.len() == 1
+                && is_named_like(scope, value, to) =>
+        {
+            match &**inner {
+                Expr::Constant(Constant::Text(text)) => array_literal("text", text)?,
+                Expr::Array(list) if list.iter().all(|e| matches!(e, Expr::Constant(Constant::Text(_)))) => {
+                    list.clone()
+                }
+                _ => return None,
+            }
+        }
         // Elements of a type that is compared with the value as the value's own are.
         Expr::Cast { inner, to } if is_cast_for(scope, value, inner, to) => {
             let array = inner.clone();
@@ -230,6 +244,12 @@ pub(super) fn listed(scope: &Scope<'_>, expr: &Expr) -> Option<Expr> {
         _ => return None,
     };
     Some(Expr::In { value: value.clone(), list, negated: *all })
+}
+
+/// Whether a type has the name of the enum that a value has, of which it is one or an array.
+pub(super) fn is_named_like(scope: &Scope<'_>, value: &Expr, to: &TypeName) -> bool {
+    let (Some(own), Some(name)) = (scope.type_of(value), to.names.last()) else { return false };
+    to.modifiers.is_empty() && own.rsplit('.').next().is_some_and(|own| own.trim_matches('"') == name)
 }
 
 /// Whether an array is brought to a type whose elements are compared with the value as they would be without.
@@ -276,6 +296,40 @@ pub(super) fn beginning(scope: &Scope<'_>, left: &Expr, right: &Expr) -> Option<
         && !text.contains(['%', '_', '\\'])
         && !text.is_empty()
         && usize::try_from(*length).is_ok_and(|n| n == text.chars().count());
+    plain.then(|| Expr::Like {
+        kind: LikeKind::Like,
+        value: Box::new(value.clone()),
+        pattern: Box::new(Expr::Constant(Constant::Text(format!("{text}%")))),
+        negated: false,
+    })
+}
+
+/// `position('ab' IN text) = 1`, or `strpos(text, 'ab') = 1`, as `text LIKE 'ab%'`.
+pub(super) fn found_first(scope: &Scope<'_>, left: &Expr, right: &Expr) -> Option<Expr> {
+    let Expr::Call(call) = left else { return None };
+    let [value, Expr::Constant(Constant::Text(text))] = call.args.as_slice() else { return None };
+    let plain = *right == Expr::Constant(Constant::Integer(1))
+        && matches!(call.name.as_str(), "position" | "strpos")
+        && call.schema.is_none()
+        && !scope.facts.users.is_of_user(call);
+    if plain { begins_with(scope, value, text) } else { None }
+}
+
+/// `text ~ '^ab'` as `text LIKE 'ab%'`, of letters and digits, which mean themselves.
+pub(super) fn anchored(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+    let Expr::Constant(Constant::Text(pattern)) = right else { return None };
+    let text = pattern.strip_prefix('^')?;
+    let plain = name == "~"
+        && scope.facts.users.operators.is_empty()
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+    if plain { begins_with(scope, left, text) } else { None }
+}
+
+fn begins_with(scope: &Scope<'_>, value: &Expr, text: &str) -> Option<Expr> {
+    let plain = matches!(scope.type_of(value).as_deref(), Some("text" | "varchar"))
+        && scope.equal_is_same(value)
+        && !text.contains(['%', '_', '\\'])
+        && !text.is_empty();
     plain.then(|| Expr::Like {
         kind: LikeKind::Like,
         value: Box::new(value.clone()),

@@ -7,13 +7,15 @@ use super::super::calendar;
 use super::super::facts::{Proofs, Scope};
 use super::super::reading::{all_of, any_of, binary, split_and};
 use super::super::rules::time_range::clocks;
-use super::super::tree::{Call, Column, Constant, Expr};
+use super::super::tree::{Call, Column, Constant, Expr, LikeKind};
 use super::comparisons::{absorbed, lists};
 use super::conditions::truth;
 
 /// Reads conditions together that all have to be true.
 pub(super) fn merge(scope: &Scope<'_>, list: &mut Vec<Expr>, used: &mut Proofs) {
     common_values(scope, list);
+    prefixes(list);
+    common_arms(list);
     while let Some(proofs) = years(scope, list).or_else(|| part_of_span(scope, list)) {
         used.extend(proofs);
     }
@@ -76,6 +78,47 @@ pub(super) fn factored(scope: &Scope<'_>, arms: Vec<Expr>) -> Expr {
     all_of(parts)
 }
 
+/// `c LIKE 'ab%' AND c LIKE 'abc%'` is the longer one.
+fn prefixes(list: &mut Vec<Expr>) {
+    let prefix = |e: &Expr| {
+        let Expr::Like { kind: LikeKind::Like, value, pattern, negated: false } = e else { return None };
+        let Expr::Constant(Constant::Text(text)) = &**pattern else { return None };
+        let text = text.strip_suffix('%').filter(|t| !t.contains(['%', '_', '\\']))?;
+        Some(((**value).clone(), text.to_owned()))
+    };
+    let known: Vec<_> = list.iter().map(prefix).collect();
+    let mut at = 0;
+    list.retain(|_| {
+        at += 1;
+        let Some((value, text)) = &known[at - 1] else { return true };
+        !known
+            .iter()
+            .flatten()
+            .any(|(v, t)| v == value && t.len() > text.len() && t.starts_with(text.as_str()))
+    });
+}
+
+/// `(a OR b) AND (a OR c)` is `a OR (b AND c)`.
+fn common_arms(list: &mut Vec<Expr>) {
+    for second in 1..list.len() {
+        for first in 0..second {
+            let (Expr::Or(one), Expr::Or(other)) = (&list[first], &list[second]) else { continue };
+            let (common, rest): (Vec<Expr>, Vec<Expr>) = one.iter().cloned().partition(|e| other.contains(e));
+            let more: Vec<Expr> = other.iter().filter(|e| !common.contains(e)).cloned().collect();
+            if common.is_empty() {
+                continue;
+            }
+            let mut arms = common;
+            if !rest.is_empty() && !more.is_empty() {
+                arms.push(all_of(vec![any_of(rest), any_of(more)]));
+            }
+            list[first] = any_of(arms);
+            list.remove(second);
+            return;
+        }
+    }
+}
+
 /// The values that a column may have by a condition, of types whose constants are equal only when they are written alike.
 fn allowed(scope: &Scope<'_>, condition: &Expr) -> Option<(Column, BTreeSet<Constant>)> {
     let (value, list) = match condition {
@@ -132,7 +175,7 @@ fn common_values(scope: &Scope<'_>, list: &mut Vec<Expr>) {
 }
 
 /// `extract(month from t) = 3` beside a range of `t` that is one year.
-fn part_of_span(scope: &Scope<'_>, list: &mut Vec<Expr>) -> Option<Proofs> {
+pub(crate) fn part_of_span(scope: &Scope<'_>, list: &mut Vec<Expr>) -> Option<Proofs> {
     for at in 0..list.len() {
         let Some((column, field, number)) = part(&list[at]) else { continue };
         let shadowed = ["extract", "date_part"]

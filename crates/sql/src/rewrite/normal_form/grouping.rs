@@ -7,9 +7,10 @@ use super::super::functions::ignores_duplicates;
 use super::super::level::substitute;
 use super::super::tree::{Call, Column, Distinct, Expr, From, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
+use super::classes::same;
 use super::joins::followed;
 use super::literals::as_value;
-use super::{Normalizer, Site, replace_aggregates};
+use super::{Normalizer, Site, at_this_level, replace_aggregates};
 
 impl Normalizer<'_, '_> {
     /// `SELECT a.id, max(b.x) FROM a LEFT JOIN b … GROUP BY a.id`: where the keys are one row of `a`, each aggregate over
@@ -114,6 +115,85 @@ impl Normalizer<'_, '_> {
             return None;
         }
         query.order.iter_mut().for_each(|k| substitute(&mut k.expr, &with));
+        Some(query)
+    }
+
+    /// A group by what is the same as the key of a table, and by other columns of that table, is one by the key; and the
+    /// greatest of the values of one row is that value.
+    pub(super) fn grouped_by_key(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        if select.group.is_empty() || !select.sets.is_empty() || !scope.facts.users.operators.is_empty() {
+            return None;
+        }
+        let is_key = |c: &Column| {
+            let key = scope.keys(&c.source).into_iter().find(|k| k.columns == [c.name.clone()])?;
+            let mut by = scope.stored_not_null(c).ok()?;
+            by.insert(key.by);
+            Some(by)
+        };
+        for condition in &select.filter {
+            let Expr::Operator { name, left: Some(left), right } = condition else { continue };
+            let (Expr::Column(a), Expr::Column(b)) = (&**left, &**right) else { continue };
+            for (key, other) in [(a, b), (b, a)] {
+                let grouped = |c: &Column| select.group.contains(&Expr::Column(c.clone()));
+                let beside = select
+                    .group
+                    .iter()
+                    .any(|e| matches!(e, Expr::Column(c) if c.source == key.source && c.name != key.name));
+                if name != "=" || grouped(key) || !grouped(other) || !beside || !same(scope, key, other) {
+                    continue;
+                }
+                let Some(by) = is_key(key) else { continue };
+                let put = |e: &mut Expr| {
+                    at_this_level(e, &mut |e| {
+                        if matches!(e, Expr::Column(c) if c == other) {
+                            *e = Expr::Column(key.clone());
+                        }
+                    });
+                };
+                let mut query = site.level.query.clone();
+                query.order.iter_mut().for_each(|k| put(&mut k.expr));
+                let changed = query.select_mut()?;
+                changed.group.iter_mut().for_each(put);
+                changed.outputs.iter_mut().for_each(|o| put(&mut o.expr));
+                changed.having.iter_mut().for_each(put);
+                self.used.extend(by);
+                return Some(query);
+            }
+        }
+        let mut by = BTreeSet::new();
+        let mut one = |e: &mut Expr| {
+            at_this_level(e, &mut |e| {
+                let Expr::Call(call) = e else { return };
+                let [value @ Expr::Column(column)] = call.args.as_slice() else { return };
+                let plain = matches!(call.name.as_str(), "min" | "max")
+                    && call.schema.is_none()
+                    && call.filter.is_none()
+                    && call.over.is_none()
+                    && !scope.facts.users.is_of_user(call);
+                // Of some types it gives another one.
+                let kind =
+                    scope.type_of(value).filter(|kind| !matches!(kind.as_str(), "varchar" | "name" | "cidr"));
+                let key = select.group.iter().find_map(|e| match e {
+                    Expr::Column(c) if c.source == column.source => is_key(c),
+                    _ => None,
+                });
+                if let (true, Some(_), Some(key)) = (plain, kind, key) {
+                    by.extend(key);
+                    *e = value.clone();
+                }
+            });
+        };
+        let mut query = site.level.query.clone();
+        query.order.iter_mut().for_each(|k| one(&mut k.expr));
+        let changed = query.select_mut()?;
+        changed.outputs.iter_mut().for_each(|o| one(&mut o.expr));
+        changed.having.iter_mut().for_each(&mut one);
+        if query == *site.level.query {
+            return None;
+        }
+        self.used.extend(by);
         Some(query)
     }
 

@@ -90,13 +90,39 @@ fn is_iso_date(text: &str) -> bool {
     calendar::date(text).is_some()
 }
 
+/// A moment that is written with its distance from UTC so many hours or minutes later or earlier.
+fn moved_by_clock(name: &str, text: &str, by: &Expr, kind: &str) -> Option<String> {
+    let Expr::Cast { inner, to } = by else { return None };
+    let Expr::Constant(Constant::Text(length)) = &**inner else { return None };
+    let (number, unit) = length.split_once(' ')?;
+    let number: i64 = number.parse().ok().filter(|n| (1..=1_000).contains(n))?;
+    let minutes = match unit {
+        "minute" | "minutes" => number,
+        "hour" | "hours" => number * 60,
+        _ => return None,
+    };
+    let fits = kind == "timestamptz" && type_text(to)? == "interval" && to.modifiers.is_empty();
+    if !fits {
+        return None;
+    }
+    calendar::moved(text, if name == "+" { minutes } else { -minutes })
+}
+
 /// `'2024-01-31'::date + 1` or `- 1`, and a literal moment with an interval added.
 pub(super) fn later_literal(name: &str, left: &Expr, right: &Expr, zone_is_fixed: bool) -> Option<Expr> {
     let Expr::Cast { inner, to } = left else { return None };
     let Expr::Constant(Constant::Text(text)) = &**inner else { return None };
     let kind = type_text(to)?;
     // A midnight that clocks leave out is another moment, and a day after that one is no midnight.
-    if !matches!(name, "+" | "-") || (kind == "timestamptz" && !zone_is_fixed) {
+    let distance = kind == "timestamptz" && calendar::instant(text).is_some();
+    if !matches!(name, "+" | "-") || (!distance && kind == "timestamptz" && !zone_is_fixed) {
+        return None;
+    }
+    if let Some(new) = moved_by_clock(name, text, right, &kind) {
+        return Some(Expr::Cast { inner: Box::new(Expr::Constant(Constant::Text(new))), to: to.clone() });
+    }
+    // Days and months are those of the session's zone.
+    if distance {
         return None;
     }
     let (day, time) = calendar::moment(text)?;

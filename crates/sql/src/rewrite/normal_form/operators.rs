@@ -1,13 +1,37 @@
 //! Operators with two operands in one way of writing.
 
 use super::super::calendar;
+use super::super::facts::Scope;
 use super::super::reading::{all_of, binary, equal};
 use super::super::rules::time_range::is_utc;
 use super::super::rules::{bare_column, native_type};
 use super::super::tree::{Constant, Expr};
-use super::comparisons::beginning;
+use super::comparisons::{anchored, beginning, found_first, is_named_like};
 use super::conditions::{Simplify, truth};
 use super::literals::{later_literal, literal, moved_bound};
+
+/// `n / 10 = 3` of whole numbers as `n BETWEEN 30 AND 39`: the remainder is cut off, towards zero.
+fn divided(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
+    let Expr::Operator { name: by, left: Some(value), right: divisor } = left else { return None };
+    let (Expr::Constant(Constant::Integer(divisor)), Expr::Constant(Constant::Integer(result))) =
+        (&**divisor, right)
+    else {
+        return None;
+    };
+    let whole = matches!(scope.type_of(value).as_deref(), Some("int2" | "int4" | "int8"));
+    if by != "/" || name != "=" || !whole || *divisor < 1 || !matches!(**value, Expr::Column(_)) {
+        return None;
+    }
+    let (first, last) = (divisor.checked_mul(*result)?, divisor - 1);
+    let (low, high) = match result.signum() {
+        0 => (-last, last),
+        1 => (first, first.checked_add(last)?),
+        _ => (first.checked_sub(last)?, first),
+    };
+    let fits = [low, high].into_iter().all(|n| i32::try_from(n).is_ok());
+    let bound = |name: &str, n: i64| binary(name, (**value).clone(), Expr::Constant(Constant::Integer(n)));
+    fits.then(|| Expr::And(vec![bound(">=", low), bound("<=", high)]))
+}
 
 impl Simplify<'_, '_, '_> {
     pub(super) fn operator(&mut self, name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
@@ -18,6 +42,9 @@ impl Simplify<'_, '_, '_> {
         }
         if let Some(new) = self.document(name, left, right) {
             return Some(new);
+        }
+        if let Some(like) = anchored(self.scope, name, left, right) {
+            return Some(like);
         }
         if !matches!(name, "=" | "<>" | "<" | "<=" | ">" | ">=" | "+" | "-")
             || !self.scope.facts.users.operators.is_empty()
@@ -58,8 +85,12 @@ impl Simplify<'_, '_, '_> {
             let same = *truth == (name == "=");
             return Some(if same { left.clone() } else { Expr::Not(Box::new(left.clone())) });
         }
+        if let Some(range) = divided(self.scope, name, left, right) {
+            return Some(range);
+        }
         if name == "="
-            && let Some(like) = beginning(self.scope, left, right)
+            && let Some(like) =
+                beginning(self.scope, left, right).or_else(|| found_first(self.scope, left, right))
         {
             return Some(like);
         }
@@ -81,6 +112,14 @@ impl Simplify<'_, '_, '_> {
         {
             let text = format!("{day} {hour:02}:{minute:02}:{second:02}+00");
             return Some(binary(name, moment.clone(), Expr::Constant(Constant::Text(text))));
+        }
+        // A label is one of the enum it is compared with: enums have no operators with others.
+        if let Expr::Cast { inner, to } = right
+            && self.scope.is_enum(left)
+            && matches!(**inner, Expr::Constant(Constant::Text(_)))
+            && is_named_like(self.scope, left, to)
+        {
+            return Some(binary(name, left.clone(), (**inner).clone()));
         }
         let own = self.scope.type_of(left);
         if let Some(own) = own.as_deref() {

@@ -31,11 +31,29 @@ impl Normalizer<'_, '_> {
                     matches!(condition, Expr::Operator { name, left: Some(left), right }
                         if name == "=" && (*left == one && *right == two || *left == two && *right == one))
                 };
+                // What both are looked up by, where it is the same as the key of either.
+                let by = |alias: &str, name: &str| -> Vec<Column> {
+                    let own = Column { source: alias.to_owned(), name: name.to_owned() };
+                    let others = select.filter.iter().filter_map(|condition| match condition {
+                        Expr::Operator { name, left: Some(left), right } if name == "=" => {
+                            match (&**left, &**right) {
+                                (Expr::Column(a), Expr::Column(b)) if *a == own => Some(b.clone()),
+                                (Expr::Column(a), Expr::Column(b)) if *b == own => Some(a.clone()),
+                                _ => None,
+                            }
+                        }
+                        _ => None,
+                    });
+                    others.filter(|other| super::classes::same(site.level.scope, &own, other)).collect()
+                };
+                let alike = |name: &str| {
+                    let (one, two) = (by(&first.alias, name), by(&second.alias, name));
+                    one.iter().any(|c| two.contains(c))
+                };
                 let keys = site.level.scope.keys(&second.alias);
-                let Some(key) = keys
-                    .into_iter()
-                    .find(|key| key.columns.iter().all(|name| select.filter.iter().any(|c| equal(c, name))))
-                else {
+                let Some(key) = keys.into_iter().find(|key| {
+                    key.columns.iter().all(|name| select.filter.iter().any(|c| equal(c, name)) || alike(name))
+                }) else {
                     continue;
                 };
                 let mut changed = select.clone();
@@ -48,6 +66,8 @@ impl Normalizer<'_, '_> {
                 }
                 let mut query = site.level.with(changed);
                 query.rename(&BTreeMap::from([(second.alias.clone(), first.alias.clone())]));
+                let mut seen: BTreeSet<Expr> = BTreeSet::new();
+                query.select_mut()?.filter.retain(|e| seen.insert(e.clone()));
                 self.used.insert(key.by);
                 return Some(query);
             }

@@ -186,7 +186,7 @@ impl Normalizer<'_, '_> {
 }
 
 impl Normalizer<'_, '_> {
-    /// `EXCEPT` and `INTERSECT` of values that are never NULL: rows of the first branch that the second one has not,
+    /// `EXCEPT` and `INTERSECT` of values of which one side is never NULL: rows of the first branch that the second one has not,
     /// or has.
     pub(super) fn member_of_set(&mut self, site: &Site<'_, '_>) -> Option<Query> {
         let query = site.level.query;
@@ -212,11 +212,11 @@ impl Normalizer<'_, '_> {
         if *op == SetOp::Intersect && !first.outputs.iter().all(|o| scope.equal_is_same(&o.expr)) {
             return None;
         }
-        for select in [first, second] {
-            let known = scope.not_null_by_filter(select);
-            for output in &select.outputs {
-                self.used.extend(scope.never_null(&output.expr, &known).ok()?);
-            }
+        // Two NULLs are one value to a set operation and none to a comparison; one of both sides has none.
+        let (known, others) = (scope.not_null_by_filter(first), scope.not_null_by_filter(second));
+        for (own, other) in first.outputs.iter().zip(&second.outputs) {
+            let by = scope.never_null(&own.expr, &known);
+            self.used.extend(by.or_else(|_| scope.never_null(&other.expr, &others)).ok()?);
         }
         let values: Vec<Expr> = first.outputs.iter().map(|o| o.expr.clone()).collect();
         let exists = member(scope, &values, "=", right)?;

@@ -3,29 +3,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::dependencies::determines;
+use super::super::facts::Proofs;
 use super::super::functions::is_aggregate;
-use super::super::level::{column, select_one};
+use super::super::level::{column, select_one, substitute};
 use super::super::reading::{all_of, any_of, equal, split_and};
 use super::super::tree::{Call, Column, Constant, Distinct, Expr, From, Query, Select};
-use super::super::walk::has_window;
+use super::super::walk::{has_aggregate, has_window};
 use super::joins::apart;
 use super::top_rows::{again, renamed, same_part};
-use super::{Normalizer, Site, at_this_level};
+use super::{Normalizer, Role, Site, at_this_level};
 
 const ZERO: Expr = Expr::Constant(Constant::Integer(0));
 
 /// The table and the conditions of a subquery that only looks for a row of it.
 fn looked_for(query: &Query) -> Option<(&super::super::tree::Table, &Select)> {
     let select = query.select()?;
-    let plain = query.is_bare()
+    match select.from.as_slice() {
+        [From::Table(table)] if only_looks(query, select) => Some((table, select)),
+        _ => None,
+    }
+}
+
+/// Whether a subquery only says that there is a row.
+fn only_looks(query: &Query, select: &Select) -> bool {
+    query.is_bare()
         && !select.is_grouped()
         && select.sets.is_empty()
         && select.distinct == Distinct::No
-        && !select.outputs.iter().any(|o| has_window(&o.expr) || o.expr.has_query());
-    match select.from.as_slice() {
-        [From::Table(table)] if plain => Some((table, select)),
-        _ => None,
-    }
+        && !select.outputs.iter().any(|o| has_window(&o.expr) || o.expr.has_query())
 }
 
 /// `EXISTS (… a AND p) OR EXISTS (… a AND q)` of one table is `EXISTS (… a AND (p OR q))`.
@@ -78,6 +84,8 @@ impl Normalizer<'_, '_> {
     pub(super) fn shared(&mut self, site: &Site<'_, '_>) -> Option<Query> {
         self.shared_filter(site)
             .or_else(|| self.groups_without_rows(site))
+            .or_else(|| self.groups_with_every_value(site))
+            .or_else(|| self.parents_of_children(site))
             .or_else(|| self.tied_by_constant(site))
     }
 
@@ -178,6 +186,135 @@ impl Normalizer<'_, '_> {
         changed.having.remove(at);
         changed.filter.push(Expr::Not(Box::new(Expr::Exists(Box::new(rows)))));
         Some(apart(site.level.with(changed), site))
+    }
+
+    /// Groups in which a column has as many values as a list names are those of rows with the first value beside which there
+    /// is one with each of the others.
+    fn groups_with_every_value(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        let users = &scope.facts.users;
+        let [From::Table(table)] = select.from.as_slice() else { return None };
+        let [condition] = select.having.as_slice() else { return None };
+        let plain = !select.group.is_empty()
+            && select.sets.is_empty()
+            && users.operators.is_empty()
+            && select.group.iter().all(|e| matches!(e, Expr::Column(_)) && scope.equal_is_same(e))
+            && !select
+                .outputs
+                .iter()
+                .any(|o| has_aggregate(&o.expr) || has_window(&o.expr) || o.expr.has_query())
+            && !site.level.query.order.iter().any(|k| has_aggregate(&k.expr))
+            && !select.filter.iter().any(Expr::has_query);
+        let Expr::Operator { name, left: Some(left), right } = condition else { return None };
+        let (Expr::Call(call), Expr::Constant(Constant::Integer(number))) = (&**left, &**right) else {
+            return None;
+        };
+        let counts = name == "="
+            && call.name == "count"
+            && call.schema.is_none()
+            && call.filter.is_none()
+            && call.over.is_none()
+            && !users.is_of_user(call);
+        if !plain || !counts {
+            return None;
+        }
+        let (at, value, list) = select.filter.iter().enumerate().find_map(|(at, e)| {
+            let Expr::In { value, list, negated: false } = e else { return None };
+            let Expr::Column(column) = &**value else { return None };
+            let fits = |e: &Expr| match (scope.type_of(value).as_deref(), e) {
+                (Some("int2" | "int4" | "int8"), Expr::Constant(Constant::Integer(_))) => true,
+                (Some("text" | "varchar"), Expr::Constant(Constant::Text(_))) => scope.equal_is_same(value),
+                _ => false,
+            };
+            let different: BTreeSet<&Expr> = list.iter().collect();
+            let own = column.source == table.alias
+                && list.iter().all(fits)
+                && different.len() == list.len()
+                && i64::try_from(list.len()).ok() == Some(*number);
+            own.then(|| (at, (**value).clone(), list.clone()))
+        })?;
+        let by = if call.distinct {
+            (call.args.as_slice() == [value.clone()]).then(Proofs::new)?
+        } else {
+            // Each value comes once in a group.
+            if !call.star {
+                return None;
+            }
+            let of = |e: &Expr| if let Expr::Column(c) = e { Some(c.clone()) } else { None };
+            let given = select.group.iter().chain([&value]).filter_map(of).collect();
+            determines(scope, &select.from, &select.filter, &given).ok()?
+        };
+        let mut changed = select.clone();
+        changed.having.clear();
+        let (first, others) = list.split_first()?;
+        changed.filter[at] = equal(value.clone(), first.clone());
+        for other in others {
+            let mut filter = select.filter.clone();
+            filter[at] = equal(value.clone(), other.clone());
+            let (mut rows, names) = again(site, &select.from, &filter);
+            rows.select_mut()?.filter.extend(same_part(&select.group, &names));
+            changed.filter.push(Expr::Exists(Box::new(rows)));
+        }
+        self.used.extend(by);
+        Some(apart(site.level.with(changed), site))
+    }
+
+    /// The keys of parents that have such a child are the references of such children, each once.
+    fn parents_of_children(&mut self, site: &Site<'_, '_>) -> Option<Query> {
+        let select = site.level.select()?;
+        let scope = site.level.scope;
+        let [From::Table(parent)] = select.from.as_slice() else { return None };
+        let (exists, rest): (Vec<Expr>, Vec<Expr>) =
+            select.filter.iter().cloned().partition(|e| matches!(e, Expr::Exists(_)));
+        let [Expr::Exists(inner)] = exists.as_slice() else { return None };
+        let of = inner.select().filter(|of| only_looks(inner, of))?;
+        if !of.from.iter().all(|item| matches!(item, From::Table(_))) {
+            return None;
+        }
+        let children = of.aliases();
+        let rows = matches!(site.role, Role::Root | Role::Rows);
+        if !rows || select.is_grouped() || !matches!(select.distinct, Distinct::No | Distinct::All) {
+            return None;
+        }
+        let (at, key, own) = of.filter.iter().enumerate().find_map(|(at, condition)| {
+            let Expr::Operator { name, left: Some(left), right } = condition else { return None };
+            let (Expr::Column(a), Expr::Column(b)) = (&**left, &**right) else { return None };
+            let (key, own) = if a.source == parent.alias { (a, b) } else { (b, a) };
+            let tied = name == "=" && key.source == parent.alias && children.contains(&own.source.as_str());
+            (tied && super::classes::same(scope, key, own)).then(|| (at, key.clone(), own.clone()))
+        })?;
+        let unique = scope.keys(&parent.alias).into_iter().find(|k| k.columns == [key.name.clone()])?;
+        // Nothing else of the parent is used, and its key is all that is listed.
+        let is_key = |e: &Expr| matches!(e, Expr::Column(c) if *c == key);
+        let mut others = false;
+        let mut query = site.level.query.clone();
+        query.walk(&mut |e| {
+            others |= matches!(e, Expr::Column(c) if c.source == parent.alias && *c != key);
+        });
+        let listed = matches!(select.outputs.as_slice(), [one] if is_key(&one.expr))
+            && query.order.iter().all(|k| is_key(&k.expr));
+        let tie = select_one(vec![From::Table(parent.clone())], vec![of.filter[at].clone()]);
+        if others || !listed || rest.iter().any(Expr::has_query) {
+            return None;
+        }
+        let (_, proofs) = self.promised(site, &tie)?;
+        let new = Expr::Column(own.clone());
+        query.order.iter_mut().for_each(|k| k.expr = new.clone());
+        let changed = query.select_mut()?;
+        changed.outputs[0].expr = new.clone();
+        changed.distinct = Distinct::All;
+        changed.from.clone_from(&of.from);
+        changed.filter.clone_from(&of.filter);
+        changed.filter[at] = Expr::IsNull { inner: Box::new(new.clone()), negated: true };
+        changed.filter.extend(rest);
+        // Its reference stands for the key wherever else that is named.
+        for condition in &mut changed.filter {
+            substitute(condition, &|c| (*c == key).then(|| new.clone()));
+        }
+        self.used.extend(proofs);
+        self.used.insert(unique.by);
+        Some(query)
     }
 
     /// A child whose reference is compared with the constant that its parent's key is compared with, is a child of that

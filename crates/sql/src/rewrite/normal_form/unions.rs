@@ -1,9 +1,10 @@
 //! What is selected of a union is a union of selections, and a list of constants that is joined is a list.
 
+use super::super::facts::Facts;
 use super::super::level::{by_names, substitute};
 use super::super::reading::equal;
 use super::super::tree::{
-    Body, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp, SortKey,
+    Body, Call, Column, Constant, Derived, Distinct, Expr, From, Query, Select, SetOp, SortKey,
 };
 use super::super::walk::has_window;
 use super::literals::as_value;
@@ -318,6 +319,81 @@ fn uncut(query: &mut Query) {
             query.limit = None;
             query.order.clear();
         }
+    }
+}
+
+/// `FROM unnest(ARRAY[1, 2]) u (n)` as a list of rows, where the elements are constants of one kind.
+pub(super) fn list_elements(facts: &Facts<'_>, root: &mut Query) {
+    root.levels_mut(&mut |query| {
+        if let Some(select) = query.select_mut() {
+            select.from.iter_mut().for_each(|item| elements(facts, item));
+        }
+    });
+    // x IN (SELECT unnest('{1,2}'::int[])): of an array that is there, the elements are what ANY compares with.
+    root.transform(&mut |e| {
+        let Expr::Quantified { operator, value, query, all } = e else { return };
+        let Some(select) = query.select().filter(|s| query.is_bare() && s.from.is_empty()) else { return };
+        let [output] = select.outputs.as_slice() else { return };
+        let Expr::Call(call) = &output.expr else { return };
+        let [array] = call.args.as_slice() else { return };
+        let written = match array {
+            Expr::Cast { inner, .. } => {
+                matches!(&**inner, Expr::Array(_) | Expr::Constant(Constant::Text(_)))
+            }
+            other => matches!(other, Expr::Array(_)),
+        };
+        let plain = written
+            && array.columns().is_empty()
+            && !array.has_query()
+            && call.name == "unnest"
+            && call.schema.is_none()
+            && call.filter.is_none()
+            && call.over.is_none()
+            && select.filter.is_empty()
+            && !select.is_grouped()
+            && select.sets.is_empty()
+            && select.distinct == Distinct::No
+            && !matches!(&**value, Expr::Row(_))
+            && !facts.users.is_of_user(call);
+        if plain {
+            let (operator, value, all) = (operator.clone(), value.clone(), *all);
+            *e = Expr::AnyOf { operator, value, array: Box::new(array.clone()), all };
+        }
+    });
+}
+
+fn elements(facts: &Facts<'_>, item: &mut From) {
+    match item {
+        From::Join(join) => {
+            elements(facts, &mut join.left);
+            elements(facts, &mut join.right);
+        }
+        From::Function(function) => {
+            let [Expr::Array(list)] = function.args.as_slice() else { return };
+            let of = |e: &Expr| match e {
+                Expr::Constant(Constant::Integer(_)) => Some(false),
+                Expr::Constant(Constant::Text(_)) => Some(true),
+                _ => None,
+            };
+            let kind = list.first().and_then(of);
+            let plain = function.name == "unnest"
+                && !function.ordinality
+                && function.columns.len() == 1
+                && kind.is_some()
+                && list.iter().all(|e| of(e) == kind)
+                && !facts.users.is_of_user(&Call::new("unnest", Vec::new()));
+            if plain {
+                let rows = list.iter().map(|e| vec![e.clone()]).collect();
+                *item = From::Derived(Derived {
+                    lateral: false,
+                    query: Query { body: Body::Values(rows), ..Query::default() },
+                    alias: function.alias.clone(),
+                    columns: function.columns.clone(),
+                    view: None,
+                });
+            }
+        }
+        _ => {}
     }
 }
 

@@ -81,6 +81,8 @@ fn find(level: &Level<'_, '_>) -> Vec<Found> {
         if let Some((range, conditions)) = range(level.scope, condition) {
             let mut changed = select.clone();
             changed.filter.splice(i..=i, range);
+            // A month of the year that another condition asks for.
+            while super::super::normal_form::part_of_span(level.scope, &mut changed.filter).is_some() {}
             found.push(Found::new(level.with(changed), conditions));
         }
     }
@@ -396,6 +398,22 @@ mod tests {
     use expect_test::expect;
 
     use super::super::check;
+
+    #[test]
+    fn a_month_of_a_year() {
+        check(
+            "time-range",
+            "select id from orders where extract(year from placed_at) = 2024 and extract(month from placed_at) = 3",
+            expect![[r#"
+                SELECT id
+                FROM orders
+                WHERE
+                    placed_at >= '2024-03-01'
+                    AND placed_at < '2024-04-01'
+                + no clock of the time zone was set back across midnight: timestamp without time zone
+            "#]],
+        );
+    }
 
     #[test]
     fn days() {
