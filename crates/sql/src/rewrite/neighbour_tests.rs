@@ -215,6 +215,19 @@ fn lists_beside_their_row() {
     refuse(union, &list("(c.p_id), (c.id), (c.id)"));
     refuse(&union.replace(" all", ""), &list("(c.p_id), (c.id)"));
     refuse(union, &format!("{} where v.x > 1", list("(c.p_id), (c.id)")));
+    // What a subquery beside it sees of the list.
+    let beside = |rows: &str| {
+        format!(
+            "select c.id, z.n from c, lateral (values {rows}) v (x), lateral (select o.n from c o where o.id = v.x limit 1) z"
+        )
+    };
+    refuse(&beside("(c.p_id), (c.id)"), &beside("(c.p_id), (c.p_id)"));
+    let filtered = |rows: &str| {
+        format!(
+            "select c.id, z.n from c, lateral (values {rows}) v (x), lateral (select count(*) as n from d where d.code = v.x) z"
+        )
+    };
+    refuse(&filtered("(c.p_id), (c.id)"), &filtered("(c.p_id), (c.p_id)"));
     // One real makes all of them approximate.
     refuse("select id, n as x from c union all select id, n from c", &list("(c.n), (c.r)"));
 }

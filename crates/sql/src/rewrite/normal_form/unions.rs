@@ -200,6 +200,13 @@ impl Normalizer<'_, '_> {
             (derived.lateral && derived.query.is_bare() && of_others && rows.len() < 10)
                 .then_some((at, derived, rows))
         })?;
+        // Nobody else looks at the list from within a subquery.
+        let seen = select.from.iter().any(|item| {
+            matches!(item, From::Derived(d) if d.query.outer_columns().iter().any(|c| c.source == derived.alias))
+        });
+        if seen {
+            return None;
+        }
         // A list is brought to one type and one collation.
         let first = rows.first()?;
         let alike = |one: &Expr, other: &Expr| {
