@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use history::{Extent, Interval, Level, SetBack};
 use tokio_postgres::types::{ToSql, Type};
 
+use super::roll_up::SET_BACK_WITHIN;
 use super::writing::{HistoryWriter, get, run};
 use crate::error::Error;
 
@@ -21,6 +22,8 @@ const TABLES: &[(&str, &str)] = &[
 ];
 /// So often another moment is tried where one is taken already.
 const TRIES: u32 = 1000;
+/// A clock that is ahead by less makes nothing too old.
+const OFF_BY_SECONDS: f64 = 60.0;
 /// How many days may be moved.
 const MOST_DAYS: i64 = 4000;
 
@@ -191,6 +194,31 @@ impl HistoryWriter {
             (&done, Type::TIMESTAMPTZ),
         ];
         run(&self.session, &sql, &parameters).await.map(drop)
+    }
+
+    /// Whether an earlier process saw the clock being set forward, less than a day before the end of what it kept: an interval
+    /// that begins later than the one before it ended, and is not as long as what lies between. One that was made by a
+    /// process which had not seen the one before is.
+    pub(super) async fn was_set_forward(&self) -> Result<bool, Error> {
+        let Some(until) = self.until() else { return Ok(false) };
+        let day_before = until - TimeDelta::from_std(SET_BACK_WITHIN).unwrap_or(TimeDelta::zero());
+        let rows = run(
+            &self.session,
+            "with /* pgwright:history_set_forward */ near as ( \
+               select at, seconds from pgwright.history_interval_raw where source_id = $1 and at > $2 \
+               union all (select at, seconds from pgwright.history_interval_raw where source_id = $1 and at <= $2 \
+                 order by at desc limit 1)), \
+             pairs as ( \
+               select at, seconds, pg_catalog.lag(at + seconds * interval '1 second') over (order by at) as ended from near) \
+             select exists (select from pairs where at > $2 and extract(epoch from at - ended) > seconds + $3) as is_set",
+            &[
+                (&self.source_id, Type::INT2),
+                (&day_before, Type::TIMESTAMPTZ),
+                (&OFF_BY_SECONDS, Type::FLOAT8),
+            ],
+        )
+        .await?;
+        rows.first().map_or(Ok(false), |row| get(row, "is_set"))
     }
 
     /// How far the levels reach, as the store says.

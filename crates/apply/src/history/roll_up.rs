@@ -19,7 +19,7 @@ const BUCKETS_AT_ONCE: u64 = 120;
 const REMEMBERED_DAYS: i64 = 7;
 
 /// After this time a clock that was set forward is believed.
-const SET_BACK_WITHIN: Duration = Duration::from_secs(86_400);
+pub(super) const SET_BACK_WITHIN: Duration = Duration::from_secs(86_400);
 
 /// What level a level is made of: hours of raw intervals, because minutes hold fewer statements.
 fn made_of(level: Level) -> Option<Level> {

@@ -127,6 +127,7 @@ impl HistoryWriter {
             series: HashMap::new(),
         };
         let resume = writer.read_resume(reset).await?;
+        writer.set_forward = writer.was_set_forward().await?.then(Instant::now);
         Ok((writer, resume))
     }
 

@@ -371,3 +371,40 @@ async fn what_was_kept_by_a_clock_that_was_ahead_is_found_where_it_belongs() {
         assert_eq!(world.value(days).await, (21 * (2 * 3600 + 50 * 60)).to_string());
     }
 }
+
+#[tokio::test]
+async fn a_process_that_begins_while_the_clock_is_ahead_takes_nothing_for_too_old() {
+    let world = World::on(testkit::any_server()).await;
+    let watched = Watched::since("2026-03-01T10:00:00Z", f64::MAX);
+    let (step, hour) = (600.0, 3600.0);
+    let options = options(step);
+    let (mut writer, resume) = HistoryWriter::open(&world.target, options.clone()).await.unwrap();
+    let mut recorder = Recorder::new(options.limits);
+    recorder.resume(resume);
+    let mut seconds = 0.0;
+    let mut keep_until = async |writer: &mut HistoryWriter, end: f64| {
+        while seconds <= end {
+            let mut reading = watched.reading(seconds);
+            if seconds > hour {
+                reading.at += TimeDelta::days(10);
+            }
+            writer.store(&recorder.take(statements(reading)).unwrap()).await.unwrap();
+            seconds += step;
+        }
+        while !writer.roll_up().await.unwrap().1 {}
+    };
+    let kept = "select count(*) from pgwright.history_interval_raw where at < '2026-03-02'";
+    keep_until(&mut writer, 2.0 * hour).await;
+    let before = world.value(kept).await;
+    for _ in 0..2 {
+        drop(writer);
+        writer = HistoryWriter::open(&world.target, options.clone()).await.unwrap().0;
+        assert_eq!((writer.retire().await.unwrap(), world.value(kept).await), (0, before.clone()));
+    }
+    // A clock that is still not set back after a day is believed.
+    keep_until(&mut writer, 27.0 * hour).await;
+    drop(writer);
+    writer = HistoryWriter::open(&world.target, options).await.unwrap().0;
+    assert!(writer.retire().await.unwrap() > 0);
+    assert_eq!(world.value(kept).await, "0");
+}
