@@ -159,7 +159,7 @@ const ALERTS: &[Alert] = &[
         group: "availability",
         severity: Severity::Warning,
         hold: "15m",
-        expression: "pgwright_collector_up == 0 and on (job, instance, datname) pgwright_up == 1",
+        expression: "pgwright_collector_up == 0 and on (job, instance, server, datname) pgwright_up == 1",
         summary: "collector {{ $labels.collector }} of {{ $labels.instance }} has failed for 15 minutes",
         meaning: "What it collects is out of date; alerts on it are silent.",
         action: "pgwright_collector_failures_total has the reason as a label: privilege, timeout or error. Grant pg_monitor, or \
@@ -170,7 +170,7 @@ const ALERTS: &[Alert] = &[
         group: "statements",
         severity: Severity::Warning,
         hold: "5m",
-        expression: "histogram_quantile(0.99, sum by (job, instance, datname, le) \
+        expression: "histogram_quantile(0.99, sum by (job, instance, server, datname, le) \
                      (rate(postgres_statement_latency_seconds_bucket[5m]))) > 1",
         summary: "the P99 of statements in {{ $labels.datname }} on {{ $labels.instance }} is {{ $value | \
                   humanizeDuration }}",
@@ -183,11 +183,11 @@ const ALERTS: &[Alert] = &[
         group: "statements",
         severity: Severity::Warning,
         hold: "15m",
-        expression: "histogram_quantile(0.99, sum by (job, instance, datname, queryid, le) \
+        expression: "histogram_quantile(0.99, sum by (job, instance, server, datname, queryid, le) \
                      (rate(postgres_statement_latency_seconds_bucket[30m]))) > 2 * histogram_quantile(0.99, sum by (job, \
-                     instance, datname, queryid, le) (rate(postgres_statement_latency_seconds_bucket[30m] offset 1d))) and \
-                     histogram_quantile(0.99, sum by (job, instance, datname, queryid, le) \
-                     (rate(postgres_statement_latency_seconds_bucket[30m]))) > 0.05 and sum by (job, instance, datname, \
+                     instance, server, datname, queryid, le) (rate(postgres_statement_latency_seconds_bucket[30m] offset 1d))) and \
+                     histogram_quantile(0.99, sum by (job, instance, server, datname, queryid, le) \
+                     (rate(postgres_statement_latency_seconds_bucket[30m]))) > 0.05 and sum by (job, instance, server, datname, \
                      queryid) (rate(postgres_statement_latency_seconds_count[30m])) > 0.1",
         summary: "statement {{ $labels.queryid }} in {{ $labels.datname }} has a P99 of {{ $value | humanizeDuration }}, more \
                   than twice that of yesterday",
@@ -199,12 +199,12 @@ const ALERTS: &[Alert] = &[
         group: "statements",
         severity: Severity::Warning,
         hold: "5m",
-        expression: "sum by (job, instance, datname, queryid) (rate(postgres_statement_execution_seconds_total[10m])) / sum by \
-                     (job, instance, datname, queryid) (rate(postgres_statement_calls_total[10m])) > 2 * sum by (job, instance, \
-                     datname, queryid) (rate(postgres_statement_execution_seconds_total[10m] offset 1h)) / sum by (job, instance, \
-                     datname, queryid) (rate(postgres_statement_calls_total[10m] offset 1h)) and on (job, instance, datname, \
-                     queryid) sum by (job, instance, datname, queryid) (increase(postgres_statement_plan_changes_total[1h])) > 0 \
-                     and on (job, instance, datname, queryid) sum by (job, instance, datname, queryid) \
+        expression: "sum by (job, instance, server, datname, queryid) (rate(postgres_statement_execution_seconds_total[10m])) / sum by \
+                     (job, instance, server, datname, queryid) (rate(postgres_statement_calls_total[10m])) > 2 * sum by (job, instance, server, \
+                     datname, queryid) (rate(postgres_statement_execution_seconds_total[10m] offset 1h)) / sum by (job, instance, server, \
+                     datname, queryid) (rate(postgres_statement_calls_total[10m] offset 1h)) and on (job, instance, server, datname, \
+                     queryid) sum by (job, instance, server, datname, queryid) (increase(postgres_statement_plan_changes_total[1h])) > 0 \
+                     and on (job, instance, server, datname, queryid) sum by (job, instance, server, datname, queryid) \
                      (rate(postgres_statement_execution_seconds_total[10m])) > 0.01",
         summary: "statement {{ $labels.queryid }} in {{ $labels.datname }} takes {{ $value | humanizeDuration }} on average since \
                   its plan changed, more than twice as long as an hour ago",
@@ -256,7 +256,7 @@ const ALERTS: &[Alert] = &[
         group: "sessions",
         severity: Severity::Warning,
         hold: "5m",
-        expression: "sum by (job, instance) (postgres_connections) / on (job, instance) (postgres_server_connections_allowed \
+        expression: "sum by (job, instance, server) (postgres_connections) / on (job, instance, server) (postgres_server_connections_allowed \
                      - postgres_server_connections_reserved) > 0.8",
         summary: "{{ $value | humanizePercentage }} of the connections that {{ $labels.instance }} allows are in use",
         meaning: "When all are in use, clients are refused.",
@@ -268,7 +268,7 @@ const ALERTS: &[Alert] = &[
         group: "sessions",
         severity: Severity::Critical,
         hold: "1m",
-        expression: "sum by (job, instance) (postgres_connections) / on (job, instance) (postgres_server_connections_allowed \
+        expression: "sum by (job, instance, server) (postgres_connections) / on (job, instance, server) (postgres_server_connections_allowed \
                      - postgres_server_connections_reserved) > 0.95",
         summary: "{{ $value | humanizePercentage }} of the connections that {{ $labels.instance }} allows are in use",
         meaning: "Clients are refused, or will be at any moment.",
@@ -289,7 +289,7 @@ const ALERTS: &[Alert] = &[
         group: "sessions",
         severity: Severity::Warning,
         hold: "1m",
-        expression: "postgres_longest_blocked_statement_seconds > 60 and on (job, instance, datname) \
+        expression: "postgres_longest_blocked_statement_seconds > 60 and on (job, instance, server, datname) \
                      postgres_blocked_sessions > 0",
         summary: "a statement in {{ $labels.datname }} on {{ $labels.instance }} has waited for a lock for {{ $value | \
                   humanizeDuration }}",
@@ -323,7 +323,7 @@ const ALERTS: &[Alert] = &[
         group: "sessions",
         severity: Severity::Warning,
         hold: "5m",
-        expression: "sum by (job, instance, datname) (rate(postgres_wait_seconds_total{wait_event_type=\"Lock\"}[5m])) > 5",
+        expression: "sum by (job, instance, server, datname) (rate(postgres_wait_seconds_total{wait_event_type=\"Lock\"}[5m])) > 5",
         summary: "{{ $value | humanize }} sessions of {{ $labels.datname }} on {{ $labels.instance }} wait for locks on average",
         meaning: "Work stands in a queue for the same rows or tables.",
         action: "postgres_wait_seconds_total by wait_event tells whether for rows (transactionid, tuple) or tables (relation).",

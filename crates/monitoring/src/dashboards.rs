@@ -341,7 +341,7 @@ const STATEMENTS: Dashboard = Dashboard {
                 unit: "short",
                 width: 24,
                 targets: &[(
-                    "topk(20, sum by (instance, datname, queryid) (rate(postgres_statement_execution_seconds_total{instance=~\"$instance\"}[1h]))) * on (instance, datname, queryid) group_left (query) postgres_statement_info{instance=~\"$instance\"}",
+                    "topk(20, sum by (instance, server, datname, queryid) (rate(postgres_statement_execution_seconds_total{instance=~\"$instance\"}[1h]))) * on (instance, server, datname, queryid) group_left (query) postgres_statement_info{instance=~\"$instance\"}",
                     "",
                 )],
             }],
@@ -443,7 +443,7 @@ const OBJECTS: Dashboard = Dashboard {
                     "Since the statistics were reset; those that keep a constraint count too.",
                     "bytes",
                     &[(
-                        "topk(20, postgres_index_size_bytes{instance=~\"$instance\"} and on (instance, datname, schema, table, index) postgres_index_scans_total{instance=~\"$instance\"} == 0)",
+                        "topk(20, postgres_index_size_bytes{instance=~\"$instance\"} and on (instance, server, datname, schema, table, index) postgres_index_scans_total{instance=~\"$instance\"} == 0)",
                         "",
                     )],
                 ),

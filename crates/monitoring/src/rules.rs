@@ -29,6 +29,9 @@ struct Rule {
     annotations: BTreeMap<&'static str, String>,
 }
 
+/// Where the pages of a server are that is one of several: series of `pgwright serve --servers` tell which one it is.
+const SERVER: &str = "{{ with $labels.server }}/s/{{ . }}{{ end }}";
+
 /// The rule file. With `runbooks`, the address of a page, every alert has a link `ADDRESS#name` to its procedure; with
 /// `external_url`, the address of pgwright's own pages, one to the page that shows it in detail, and without the former to the
 /// procedure there.
@@ -50,7 +53,7 @@ pub fn rules(runbooks: Option<&str>, external_url: Option<&str>) -> Result<Strin
 
 fn rule(alert: &Alert, runbooks: Option<&str>, external_url: Option<&str>) -> Rule {
     let mut annotations: BTreeMap<&str, String> = [
-        ("summary", alert.summary.to_owned()),
+        ("summary", alert.summary.replace("$labels.instance }}", "or $labels.server $labels.instance }}")),
         ("description", alert.meaning.to_owned()),
         ("action", alert.action.to_owned()),
     ]
@@ -63,9 +66,10 @@ fn rule(alert: &Alert, runbooks: Option<&str>, external_url: Option<&str>) -> Ru
         let parameter = |(name, label): &(&str, &str)| format!("{name}={{{{ $labels.{label} | urlquery }}}}");
         let parameters: Vec<String> = page.parameters.iter().map(parameter).collect();
         let mark = if parameters.is_empty() { "" } else { "?" };
-        annotations.insert("finding_url", format!("{url}{}{mark}{}", page.path, parameters.join("&")));
+        annotations
+            .insert("finding_url", format!("{url}{SERVER}{}{mark}{}", page.path, parameters.join("&")));
     }
-    let own = external_url.map(|url| format!("{url}/alerts"));
+    let own = external_url.map(|url| format!("{url}{SERVER}/alerts"));
     if let Some(page) = runbooks.or(own.as_deref()) {
         annotations.insert("runbook_url", format!("{page}#{}", alert.name.to_ascii_lowercase()));
     }

@@ -35,6 +35,33 @@ fn test(case: &Case, step: &str, series: &[(&str, &str)], fires: bool) -> serde_
     })
 }
 
+/// The same of two servers that one pgwright watches, of which the first is in trouble.
+fn test_of_two(case: &Case, step: &str) -> serde_json::Value {
+    let Case { alert, minutes, fires, quiet } = case;
+    let of = |server: &str, series: &[(&str, &str)]| -> Vec<serde_json::Value> {
+        let labelled = |series: &str| scraped(series).replacen('{', &format!("{{server=\"{server}\","), 1);
+        series
+            .iter()
+            .map(|(series, values)| serde_json::json!({ "series": labelled(series), "values": values }))
+            .collect()
+    };
+    let firing = |server: &str, samples: serde_json::Value| {
+        serde_json::json!({
+            "expr": format!("count(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"{server}}})"),
+            "eval_time": format!("{minutes}m"),
+            "exp_samples": samples,
+        })
+    };
+    let one = serde_json::json!([{ "labels": "{}", "value": 1 }]);
+    let both = [of("shop", fires), of("billing", quiet)].concat();
+    serde_json::json!({
+        "name": format!("{alert} fires for one of two servers"),
+        "interval": step,
+        "input_series": both,
+        "promql_expr_test": [firing("", one.clone()), firing(",server=\"shop\"", one)],
+    })
+}
+
 fn promtool(arguments: &[&std::ffi::OsStr]) {
     let done = Command::new("promtool")
         .args(arguments)
@@ -61,7 +88,7 @@ fn every_alert_fires_when_it_should_and_only_then() {
         let tests: Vec<_> = CASES
             .iter()
             .filter(|c| (c.minutes > SHORT) == long)
-            .flat_map(|c| [test(c, step, c.fires, true), test(c, step, c.quiet, false)])
+            .flat_map(|c| [test(c, step, c.fires, true), test(c, step, c.quiet, false), test_of_two(c, step)])
             .collect();
         let tests =
             serde_json::json!({ "rule_files": ["rules.yml"], "evaluation_interval": step, "tests": tests });
@@ -69,6 +96,48 @@ fn every_alert_fires_when_it_should_and_only_then() {
         std::fs::write(&file, serde_norway::to_string(&tests).unwrap()).unwrap();
         promtool(&["test".as_ref(), "rules".as_ref(), file.as_os_str()]);
     }
+}
+
+#[test]
+fn links_and_words_of_an_alert_are_of_the_server_that_it_is_about() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yml"), rules(None, Some("https://pg.example.com")).unwrap())
+        .unwrap();
+    let down = |server: &str, path: &str, name: &str| {
+        let alert = alerts().iter().find(|a| a.name == "PostgresDown").unwrap();
+        let mut labels = serde_json::json!({ "severity": alert.severity.as_str(), "datname": "d", "instance": "i", "job": "j" });
+        if !server.is_empty() {
+            labels["server"] = server.into();
+        }
+        let series = format!("pgwright_up{{server=\"{server}\",datname=\"d\",instance=\"i\",job=\"j\"}}");
+        let mut annotations = serde_json::json!({
+            "summary": format!("pgwright cannot connect to database d of {name}"),
+            "description": alert.meaning,
+            "action": alert.action,
+            "finding_url": format!("https://pg.example.com{path}{}", alert.page().path),
+            "runbook_url": format!("https://pg.example.com{path}/alerts#postgresdown"),
+        });
+        if let Some(finding) = alert.finding() {
+            annotations["finding"] = finding.into();
+        }
+        serde_json::json!({
+            "interval": "1m",
+            "input_series": [{ "series": series, "values": "0x10" }],
+            "alert_rule_test": [{
+                "alertname": "PostgresDown",
+                "eval_time": "5m",
+                "exp_alerts": [{ "exp_labels": labels, "exp_annotations": annotations }],
+            }],
+        })
+    };
+    let tests = serde_json::json!({
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": [down("shop", "/s/shop", "shop"), down("", "", "i")],
+    });
+    let file = folder.path().join("tests.yml");
+    std::fs::write(&file, serde_norway::to_string(&tests).unwrap()).unwrap();
+    promtool(&["test".as_ref(), "rules".as_ref(), file.as_os_str()]);
 }
 
 /// Names of metrics in an expression.
