@@ -486,6 +486,6 @@ async fn what_is_told_leads_to_the_statement_the_finding_and_the_procedure() {
     // Prometheus' own rules lead there as well.
     let rules = user.run(&["monitoring", "rules", "--external-url", "https://pg.example.com/at/"]).exits(0);
     rules
-        .says("finding_url: https://pg.example.com/at/statement?database={{ $labels.datname | urlquery }}&queryid={{ $labels.queryid | urlquery }}")
-        .says("runbook_url: https://pg.example.com/at/alerts#postgresdown");
+        .says("finding_url: https://pg.example.com/at{{ with $labels.server }}/s/{{ . }}{{ end }}/statement?database={{ $labels.datname | urlquery }}&queryid={{ $labels.queryid | urlquery }}")
+        .says("runbook_url: https://pg.example.com/at{{ with $labels.server }}/s/{{ . }}{{ end }}/alerts#postgresdown");
 }
