@@ -3,6 +3,8 @@
 //! Source: PostgreSQL manual, "ALTER TABLE" and its neighbours; `gram.y` for the parse nodes. Names come back as they
 //! were written: which schema an unqualified one means is for a catalog to say.
 
+mod moves;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterTableCmd, AlterTableStmt, AlterTableType, ColumnDef, ConstrType, Constraint, CreateStmt,
@@ -107,6 +109,20 @@ pub enum Action {
         /// `CONCURRENTLY`.
         concurrently: bool,
     },
+    /// `ALTER INDEX … SET TABLESPACE`.
+    MoveIndex {
+        /// The index.
+        index: WrittenName,
+        /// The tablespace.
+        to: String,
+    },
+    /// `ALTER TABLE ALL IN TABLESPACE … SET TABLESPACE` and its like for indexes and materialized views.
+    MoveAll {
+        /// `TABLE`, `INDEX` or `MATERIALIZED VIEW`.
+        what: &'static str,
+        /// The tablespace that they are in.
+        from: String,
+    },
     /// `REFRESH MATERIALIZED VIEW`.
     Refresh {
         /// The view.
@@ -159,6 +175,8 @@ pub enum TableChange {
         to: String,
         /// `USING`, as SQL.
         using: Option<String>,
+        /// `COLLATE`, the name without its schema.
+        collation: Option<String>,
     },
     /// `ALTER COLUMN … SET NOT NULL`.
     SetNotNull {
@@ -267,6 +285,8 @@ pub enum Renamed {
     Relation,
     /// A column, by its old name.
     Column(String),
+    /// A table or view that goes to another schema.
+    Schema,
     /// An index, a constraint, a sequence: nobody asks for them by name.
     Other,
 }
@@ -280,6 +300,7 @@ pub enum Dropped {
     View,
     MaterializedView,
     Schema,
+    Database,
     Other,
 }
 
@@ -338,6 +359,14 @@ fn action(node: &NodeEnum) -> Action {
         NodeEnum::IndexStmt(index) => crate::idea::new_index((**index).clone())
             .map_or(Action::Other, |i| Action::CreateIndex(Box::new(i))),
         NodeEnum::RenameStmt(rename) => renamed(rename),
+        NodeEnum::AlterObjectSchemaStmt(moved) => moves::to_schema(moved),
+        NodeEnum::DropdbStmt(drop) => Action::Drop {
+            kind: Dropped::Database,
+            names: vec![WrittenName { schema: None, name: drop.dbname.clone() }],
+            concurrently: false,
+            cascade: false,
+            if_exists: drop.missing_ok,
+        },
         NodeEnum::DropStmt(drop) => dropped(drop),
         NodeEnum::TruncateStmt(truncate) => Action::Truncate {
             tables: relations(&truncate.relations),
@@ -358,6 +387,14 @@ fn action(node: &NodeEnum) -> Action {
             full: has_option(&vacuum.options, "full"),
         },
         NodeEnum::ClusterStmt(cluster) => Action::Cluster { table: cluster.relation.as_ref().map(written) },
+        NodeEnum::AlterTableMoveAllStmt(all) => Action::MoveAll {
+            what: match ObjectType::try_from(all.objtype) {
+                Ok(ObjectType::ObjectIndex) => "INDEX",
+                Ok(ObjectType::ObjectMatview) => "MATERIALIZED VIEW",
+                _ => "TABLE",
+            },
+            from: all.orig_tablespacename.clone(),
+        },
         NodeEnum::ReindexStmt(reindex) => Action::Reindex {
             of: match ReindexObjectType::try_from(reindex.kind) {
                 Ok(ReindexObjectType::ReindexObjectIndex) => Reindexed::Index,
@@ -481,6 +518,9 @@ fn dropped(drop: &DropStmt) -> Action {
 fn alter_table(alter: &AlterTableStmt) -> Vec<Action> {
     let Some(relation) = &alter.relation else { return vec![Action::Other] };
     let table = written(relation);
+    if ObjectType::try_from(alter.objtype) == Ok(ObjectType::ObjectIndex) {
+        return alter.cmds.iter().map(|node| moves::of_index(&table, node)).collect();
+    }
     let relation_kind = matches!(
         ObjectType::try_from(alter.objtype),
         Ok(ObjectType::ObjectTable | ObjectType::ObjectMatview | ObjectType::ObjectForeignTable)
@@ -514,6 +554,10 @@ fn table_change(command: &AlterTableCmd) -> TableChange {
             column: column(),
             to: definition.type_name.as_ref().map(type_name).unwrap_or_default(),
             using: definition.raw_default.as_ref().and_then(|e| crate::idea::expression((**e).clone()).ok()),
+            collation: definition
+                .coll_clause
+                .as_ref()
+                .and_then(|clause| clause.collname.iter().filter_map(string).next_back()),
         },
         (AlterTableType::AtSetNotNull, _) => TableChange::SetNotNull { column: column() },
         (AlterTableType::AtAddConstraint, Some(NodeEnum::Constraint(_))) => {
@@ -631,70 +675,4 @@ fn constraint(node: &Node) -> Option<NewConstraint> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::script::Script;
-
-    fn actions(sql: &str) -> Vec<Action> {
-        let script = Script::parse(sql);
-        assert!(script.mistakes.is_empty(), "{:?}", script.mistakes);
-        script.statements.iter().flat_map(ScriptStatement::actions).collect()
-    }
-
-    #[test]
-    fn alter_table_comes_apart() {
-        let found = actions(
-            "alter table s.t add column a int not null default random(), alter b set not null, \
-             add constraint f foreign key (c) references p (id) not valid, alter d type text using d::text, \
-             set (fillfactor = 80), add e bigserial, add g int generated always as (1) stored",
-        );
-        assert_eq!(found.len(), 7);
-        let Action::AlterTable { table, change: TableChange::AddColumn(column) } = &found[0] else {
-            panic!("{found:?}")
-        };
-        assert_eq!(table.to_string(), "s.t");
-        assert!(column.not_null && column.default_calls == ["random"]);
-        assert!(
-            matches!(&found[1], Action::AlterTable { change: TableChange::SetNotNull { column }, .. } if column == "b")
-        );
-        let Action::AlterTable { change: TableChange::AddConstraint(key), .. } = &found[2] else { panic!() };
-        assert!(key.not_valid && key.columns == ["c"] && key.referenced_columns == ["id"]);
-        assert!(
-            matches!(&found[3], Action::AlterTable { change: TableChange::SetType { to, using: Some(_), .. }, .. } if to == "text")
-        );
-        assert!(matches!(&found[4], Action::AlterTable { change: TableChange::Parameters, .. }));
-        let added = |n: usize| match &found[n] {
-            Action::AlterTable { change: TableChange::AddColumn(column), .. } => column,
-            other => panic!("{other:?}"),
-        };
-        assert!(added(5).numbered && added(6).stored);
-    }
-
-    #[test]
-    fn the_rest_is_what_it_says() {
-        let found = actions(
-            "begin; set local lock_timeout = '2s'; drop index concurrently i; vacuum (full, analyze) t; vacuum (full off) t; \
-             reindex table concurrently t; truncate a, b cascade; lock table t in share mode; \
-             alter table t rename column a to b; alter table t rename to u; create table c partition of t default; \
-             refresh materialized view m; delete from t; update t set a = 1 where b = 2; commit",
-        );
-        assert_eq!(found[0], Action::Begin);
-        assert_eq!(
-            found[1],
-            Action::Set { name: "lock_timeout".into(), value: Some("2s".into()), local: true }
-        );
-        assert!(matches!(&found[2], Action::Drop { kind: Dropped::Index, concurrently: true, .. }));
-        assert!(matches!(&found[3], Action::Vacuum { full: true, .. }));
-        assert!(matches!(&found[4], Action::Vacuum { full: false, .. }));
-        assert!(matches!(&found[5], Action::Reindex { of: Reindexed::Table, concurrently: true, .. }));
-        assert!(matches!(&found[6], Action::Truncate { cascade: true, tables } if tables.len() == 2));
-        assert!(matches!(&found[7], Action::Lock { mode: 5, .. }));
-        assert!(matches!(&found[8], Action::Rename { what: Renamed::Column(c), .. } if c == "a"));
-        assert!(matches!(&found[9], Action::Rename { what: Renamed::Relation, .. }));
-        assert!(matches!(&found[10], Action::CreateTable { partition_of: Some(_), .. }));
-        assert!(matches!(&found[11], Action::Refresh { concurrently: false, .. }));
-        assert!(matches!(&found[12], Action::Change { deletes: true, restricted: false, .. }));
-        assert!(matches!(&found[13], Action::Change { deletes: false, restricted: true, .. }));
-        assert_eq!(found[14], Action::End);
-    }
-}
+mod tests;

@@ -203,12 +203,34 @@ const FAULTS: &[Fault] = &[
         true,
     ),
     fault(
+        "policy-without-row-security",
+        "create table t (id int); create policy p on t using (id > 0); create policy q on t using (id < 0);
+         create table on_too (id int); alter table on_too enable row level security; create policy p on on_too using (true);
+         create table plain (id int)",
+        "t",
+        true,
+    ),
+    fault(
         "primary-key-exhaustion",
         "create table t (id serial primary key); select setval('t_id_seq', 2000000000);
          create table good (id bigserial primary key); select setval('good_id_seq', 2000000000);
          create table young (id serial primary key); select setval('young_id_seq', 1000);
          create table filled (id smallint primary key); insert into filled select generate_series(20000, 30000)",
         "t.id, filled.id",
+        true,
+    ),
+    fault(
+        "row-security-without-policy",
+        "create table t (id int); alter table t enable row level security;
+         create table good (id int); alter table good enable row level security; create policy p on good using (true);
+         create table plain (id int)",
+        "t",
+        false,
+    ),
+    fault(
+        "duplicate-index",
+        "create table t (a int, b int); create index i1 on t (a); create index i2 on t (a); create index i3 on t (a, b)",
+        "i2",
         true,
     ),
     fault(

@@ -21,7 +21,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(step: &Step<'_>) -> Vec<LintFinding> {
-    let Action::AlterTable { table, change: TableChange::SetType { column, to, using } } = step.action else {
+    let Action::AlterTable { table, change: TableChange::SetType { column, to, using, collation } } = step.action else {
         return Vec::new();
     };
     let table = step.name(table);
@@ -34,7 +34,7 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let mut zone = String::new();
     if let (Some(from), true) = (from, plain) {
         match kept(&under(step, from, true), &under(step, to, false)) {
-            Kept::All => return Vec::new(),
+            Kept::All => return collated(step, &table, column, to, collation.as_deref()),
             Kept::Table => return indexes_built(step, &table, column, &format!("from {from} to {to}")),
             Kept::InUtc => {
                 let changed = format!("from {from} to {to}");
@@ -95,6 +95,20 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         LockLevel::AccessExclusive,
         "ACCESS EXCLUSIVE for an instant each. The old column is dropped when nothing reads it.",
     ))]
+}
+
+/// Under another collation an index has another order, and is built again; without `COLLATE` it is that of the type.
+/// Source: `CheckIndexCompatible()` in indexcmds.c.
+fn collated(step: &Step<'_>, table: &QualifiedName, column: &str, to: &str, collation: Option<&str>) -> Vec<LintFinding> {
+    let known = step.relation(table).and_then(|relation| relation.column(column));
+    let Some(known) = known.filter(|_| step.domain(to).is_none()) else { return Vec::new() };
+    let now = known.collation.as_ref().map_or("default", |name| name.name.as_str());
+    let then = collation.unwrap_or("default");
+    if now == then {
+        return Vec::new();
+    }
+    let changed = format!("from collation {} to {}", quote_identifier(now), quote_identifier(then));
+    indexes_built(step, table, column, &changed)
 }
 
 /// The table stays, and its indexes on the column do not: their operator class is another.

@@ -5,7 +5,7 @@
 //! keys of other tables, which are locked for it. DROP SCHEMA … CASCADE drops all that is in it. Scans and
 //! writes in the counters say whether it is in use.
 
-use model::{LockLevel, QualifiedName, Severity};
+use model::{LockLevel, QualifiedName, Severity, quote_identifier};
 use sql::{Action, Dropped};
 
 use super::Check;
@@ -47,6 +47,15 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
         Dropped::View => "view",
         Dropped::MaterializedView => "materialized view",
         Dropped::Schema if *cascade => return with_schemas(step, names),
+        Dropped::Database => {
+            let name = names.first().map(|n| quote_identifier(&n.name)).unwrap_or_default();
+            return vec![step.remark(
+                &CHECK,
+                &format!("database {name}"),
+                format!("database {name} is dropped with all that is in it"),
+                "The data is not to be had back, and a migration has no business with it: leave it to whoever made the database.",
+            )];
+        }
         Dropped::Index | Dropped::Schema | Dropped::Other => return Vec::new(),
     };
     // What is not there is not dropped; views are not in a snapshot's list.

@@ -54,13 +54,16 @@ fn strong_lock(step: &Step<'_>) -> Option<(model::QualifiedName, LockLevel)> {
             _ => (step.name(table), exclusive),
         },
         Action::CreateIndex(index) if !index.concurrently => (step.name(&index.table), LockLevel::Share),
-        Action::Rename { table, what: Renamed::Relation | Renamed::Column(_), .. } => (step.name(table), exclusive),
+        Action::Rename { table, what: Renamed::Relation | Renamed::Column(_) | Renamed::Schema, .. } => (step.name(table), exclusive),
         Action::Drop { kind: Dropped::Table | Dropped::MaterializedView, names, .. } => {
             (step.name(names.first()?), exclusive)
         }
         Action::Drop { kind: Dropped::Index, names, concurrently: false, .. } => {
             let index = step.name(names.first()?);
             (step.facts.snapshot.index(&index)?.definition.table.clone(), exclusive)
+        }
+        Action::MoveIndex { index, .. } => {
+            (step.facts.snapshot.index(&step.name(index))?.definition.table.clone(), exclusive)
         }
         Action::Truncate { tables, .. } => (step.name(tables.first()?), exclusive),
         Action::Lock { tables, mode } if *mode >= 5 => (step.name(tables.first()?), exclusive),

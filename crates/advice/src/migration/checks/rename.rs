@@ -36,6 +36,26 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
             found.finding.key.push_str(&format!(".{old}"));
             found
         }
+        Renamed::Schema => step
+            .finding(
+                &CHECK,
+                &table,
+                lock,
+                format!("{table} goes to schema {new}"),
+                "Programs that name it with its schema, or whose search_path lacks the new one, fail at once, unless a view takes \
+                 its place in the same transaction.",
+            )
+            .mended_by(instead(
+                vec![
+                    "BEGIN".into(),
+                    format!("ALTER TABLE {table} SET SCHEMA {new}"),
+                    format!("CREATE VIEW {table} AS SELECT * FROM {new}.{}", quote_identifier(&table.name)),
+                    "COMMIT".into(),
+                ],
+                LockLevel::AccessExclusive,
+                "ACCESS EXCLUSIVE for an instant. The view takes INSERT, UPDATE and DELETE as well; drop it when nothing uses \
+                 the old name.",
+            )),
         Renamed::Relation => {
             let schema = quote_identifier(&table.schema);
             step.finding(

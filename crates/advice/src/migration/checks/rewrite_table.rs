@@ -4,7 +4,7 @@
 //! ACCESS EXCLUSIVE from beginning to end, and need the space of the table once more.
 
 use model::snapshot::RelationKind;
-use model::{LockLevel, QualifiedName, Severity};
+use model::{LockLevel, QualifiedName, Severity, quote_identifier};
 use sql::{Action, TableChange};
 
 use super::Check;
@@ -22,7 +22,15 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
     let (what, tables): (&str, Vec<QualifiedName>) = match step.action {
         Action::Vacuum { tables, full: true } => ("VACUUM FULL", tables.iter().map(|t| step.name(t)).collect()),
         Action::Cluster { table } => ("CLUSTER", table.iter().map(|t| step.name(t)).collect()),
-        Action::AlterTable { table, change: TableChange::Rewrite { what, .. } } => (*what, vec![step.name(table)]),
+        Action::AlterTable { table, change: TableChange::Rewrite { what, .. } } => {
+            let name = step.name(table);
+            // An index may be called a table here; "reindex-blocking" tells of it.
+            if step.facts.snapshot.index(&name).is_some() {
+                return Vec::new();
+            }
+            (*what, vec![name])
+        }
+        Action::MoveAll { what, from } => return vec![all_moved(step, what, from)],
         _ => return Vec::new(),
     };
     if tables.is_empty() {
@@ -72,4 +80,17 @@ fn run(step: &Step<'_>) -> Vec<LintFinding> {
             )
         })
         .collect()
+}
+
+/// `ALTER TABLE ALL IN TABLESPACE … SET TABLESPACE`.
+fn all_moved(step: &Step<'_>, what: &str, from: &str) -> LintFinding {
+    let which = format!("every {} in tablespace {}", what.to_lowercase(), quote_identifier(from));
+    let found = step.remark(
+        &CHECK,
+        &which,
+        format!("ALTER {what} ALL IN TABLESPACE copies {which} under ACCESS EXCLUSIVE"),
+        "All are locked in one transaction, and stay locked until the last one is copied. Move them one by one; indexes by \
+         REINDEX (TABLESPACE …) INDEX CONCURRENTLY, tables by pg_repack with a tablespace.",
+    );
+    found.with("lock", LockLevel::AccessExclusive)
 }

@@ -22,13 +22,29 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
-    let mut found: Vec<LintFinding> = redundant(facts.snapshot)
-        .into_iter()
-        .filter(|(_, _, how)| *how == Redundancy::Duplicate)
-        .map(|(index, by, _)| finding(index, by).mended_by(remedy::drop_index(facts, index)))
-        .collect();
+    let redundant = redundant(facts.snapshot);
+    let repeated = redundant.iter().filter_map(|(index, by, how)| match how {
+        Redundancy::Duplicate => Some((*index, *by)),
+        // Where a wider one stands for both, they are alike all the same.
+        Redundancy::Prefix => twin(index, &redundant).map(|other| (*index, other)),
+    });
+    let mut found: Vec<LintFinding> =
+        repeated.map(|(index, by)| finding(index, by).mended_by(remedy::drop_index(facts, index))).collect();
     found.extend(constraints(facts));
     found
+}
+
+/// The same index under a name that stands before, of those that a wider one makes redundant.
+pub(super) fn twin<'s>(index: &Index, redundant: &[(&'s Index, &'s Index, Redundancy)]) -> Option<&'s Index> {
+    redundant
+        .iter()
+        .filter(|(_, _, how)| *how == Redundancy::Prefix)
+        .map(|(other, _, _)| *other)
+        .find(|other| {
+            other.definition.table == index.definition.table
+                && other.name < index.name
+                && redundancy(index, other) == Some(Redundancy::Duplicate)
+        })
 }
 
 fn finding(index: &Index, by: &Index) -> LintFinding {

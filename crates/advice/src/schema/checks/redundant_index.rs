@@ -7,7 +7,7 @@
 
 use model::Severity;
 
-use super::{Check, index_ref};
+use super::{Check, duplicate_index, index_ref};
 use crate::index_advisor::upkeep::redundant;
 use crate::index_semantics::Redundancy;
 use crate::schema::{Facts, LintFinding, remedy};
@@ -22,9 +22,10 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(facts: &Facts<'_>) -> Vec<LintFinding> {
-    redundant(facts.snapshot)
-        .into_iter()
-        .filter(|(_, _, how)| *how == Redundancy::Prefix)
+    let all = redundant(facts.snapshot);
+    all.iter()
+        // The second of two that are alike is called a duplicate.
+        .filter(|(index, _, how)| *how == Redundancy::Prefix && duplicate_index::twin(index, &all).is_none())
         .map(|(index, by, _)| {
             CHECK
                 .finding(

@@ -148,6 +148,16 @@ pub(super) const CASES: &[Case] = &[
     )),
     unproposed(case(
         "change-column-type",
+        "alter table %.t alter column v type varchar(40) collate \"C\"",
+        &["alter table %.t alter column v type varchar(40)"],
+    )),
+    unproposed(unlocked(case(
+        "drop-table",
+        "drop database if exists nobody_has_this_one",
+        &["drop schema if exists nobody_has_this_one"],
+    ))),
+    unproposed(case(
+        "change-column-type",
         "alter table %.t alter column a type %.positive",
         &["alter table %.t alter column v type %.word", "alter table %.d alter column x type int"],
     )),
@@ -225,7 +235,31 @@ pub(super) const CASES: &[Case] = &[
     },
     case("reindex-blocking", "reindex table %.t", &["reindex table concurrently %.t"]),
     case("reindex-blocking", "reindex index %.t_v", &["reindex index concurrently %.t_v"]),
+    Case {
+        since: 14,
+        locked: Some("t_v"),
+        ..case(
+            "reindex-blocking",
+            "alter index %.t_v set tablespace pg_default",
+            &["reindex (tablespace pg_default) index concurrently %.t_v"],
+        )
+    },
+    Case {
+        since: 14,
+        locked: Some("t_v"),
+        ..case(
+            "reindex-blocking",
+            "alter table %.t_v set tablespace pg_default",
+            &["alter index %.t_v set (fillfactor = 80)"],
+        )
+    },
+    unlocked(unproposed(case(
+        "rewrite-table",
+        "alter table all in tablespace pg_default set tablespace pg_default",
+        &["alter table %.t set (fillfactor = 90)"],
+    ))),
     case("rename", "alter table %.t rename to u", &["alter index %.t_v rename to t_w"]),
+    case("rename", "alter table %.t set schema public", &["alter sequence if exists %.s set schema public"]),
     unproposed(case("rename", "alter table %.t rename column a to b", &["alter table %.t add column b int"])),
     unproposed(case(
         "rewrite-table",
