@@ -23,10 +23,13 @@ mod parse;
 pub mod remedy;
 pub mod render;
 mod usage;
+mod writes;
 
 pub use checks::Thresholds;
 pub use error::PlanError;
+pub use facts::qualify;
 pub use node::{
-    Actual, HashAggUsage, HashUsage, Jit, MemoizeUsage, Node, Plan, Relationship, SortUsage, Trigger, Worker,
+    Actual, HashAggUsage, HashUsage, Jit, LockWait, MemoizeUsage, Node, Plan, Relationship, SortUsage,
+    Trigger, Worker,
 };
 pub use usage::Usage;

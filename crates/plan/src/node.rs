@@ -40,8 +40,22 @@ pub struct Plan {
     pub outside_ms: f64,
     /// The same for counters.
     pub outside: Usage,
+    /// Who was seen to hold a lock that the statement waited for while it ran; a plan does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<LockWait>,
     /// Top-level keys not known here.
     pub extra: BTreeMap<String, Value>,
+}
+
+/// Somebody who was waited for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LockWait {
+    /// The session: `process 4711 (app of billing)`.
+    pub blocker: String,
+    /// What it does, and since when its transaction is open.
+    pub doing: String,
+    /// For about how long it was waited for, in milliseconds.
+    pub ms: f64,
 }
 
 /// How a node belongs to its parent.

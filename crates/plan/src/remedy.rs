@@ -7,6 +7,10 @@
 //! Source: PostgreSQL manual, "Resource Consumption" (work_mem, hash_mem_multiplier), "Just-in-Time
 //! Compilation", "Routine Vacuuming"; tuplesort.c for what a row takes in memory.
 
+mod foreign;
+mod triggers;
+mod writing;
+
 use model::snapshot::Relation;
 use model::{Finding, ObjectRef, Snapshot, StatisticsDefinition, StatisticsKind};
 use serde::Serialize;
@@ -70,6 +74,12 @@ pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) 
             _ => None,
         };
         let Some(node) = node else { continue };
+        if check.remedy == Remedy::Trigger {
+            for made in triggers::advised(plan, database) {
+                take(&mut all, made, &finding.key);
+            }
+            continue;
+        }
         for made in kinds(plan, check, node)
             .into_iter()
             .filter_map(|kind| make(plan, node, kind, &finding.check, database))
@@ -80,11 +90,27 @@ pub fn remedies(plan: &Plan, findings: &[Finding], database: Option<&Snapshot>) 
     all
 }
 
+/// The foreign key whose missing index a statement of a remedy makes.
+pub fn foreign_key_of<'s>(database: &'s Snapshot, sql: &str) -> Option<&'s model::snapshot::Constraint> {
+    database.constraints.iter().find(|constraint| facts::create_index(constraint, &constraint.table) == sql)
+}
+
+/// How many rows were written to tables, or are to be.
+pub fn written_rows(plan: &Plan) -> f64 {
+    plan.nodes.iter().filter(|n| n.is("ModifyTable")).map(|n| crate::writes::rows(plan, n)).sum()
+}
+
 /// What mends findings of a check, the root first.
 fn kinds(plan: &Plan, check: &Check, node: &Node) -> Vec<Remedy> {
     match check.id {
         // A list that fits is hashed, whether the text can be changed or not.
         "not-in-blow-up" => vec![check.remedy, Remedy::WorkMem],
+        // A value on the other side works for the statement alone; an index on the expression leaves the text as it is.
+        "cast-blocks-index" | "arithmetic-blocks-index" => vec![check.remedy, Remedy::Index],
+        // What is a range of the bare column needs no other index.
+        "function-blocks-index" if is_range(node) => vec![Remedy::Rewrite, check.remedy],
+        // Rows that an index gives in order are not sorted.
+        "sort-on-disk" => vec![check.remedy, Remedy::Index],
         "useless-memoize" => vec![Remedy::Distinct, check.remedy],
         // Where each run reads a whole table, an index is the smaller change.
         "correlated-subplan"
@@ -146,18 +172,28 @@ fn make(
     let relation = database.and_then(|d| facts::relation_of(d, node));
     let table = relation.map(|r| r.name.to_string()).or_else(|| node.relation_name());
     Some(match remedy {
-        Remedy::None => return None,
+        Remedy::None | Remedy::Trigger => return None,
+        Remedy::Foreign => return Some(foreign::advised(node, &table?)),
+        Remedy::FewerIndexes => return Some(writing::fewer_indexes(database?, relation?)),
+        Remedy::FillFactor => return writing::fill_factor(relation?),
+        Remedy::Compression => return writing::compression(plan, database?, relation?),
+        Remedy::Blocker => say(
+            match plan.waits.first() {
+                Some(wait) => format!(
+                    "the end of the transaction of {}: COMMIT or ROLLBACK in it, or pg_terminate_backend() if it is forgotten",
+                    wait.blocker
+                ),
+                None => "lock_timeout and log_lock_waits, so that the next wait fails early and tells who is waited for".into(),
+            },
+            if plan.waits.is_empty() { vec!["SET lock_timeout = '2s'".into()] } else { Vec::new() },
+        ),
         Remedy::Index => {
             say("an index; \"pgwright advise\" weighs it against the whole workload".into(), Vec::new())
         }
         Remedy::ForeignKeyIndex => {
             let table = relation?;
             let sql: Vec<String> = facts::unindexed_references(database?, table)
-                .map(|(constraint, referencing)| {
-                    let columns: Vec<String> =
-                        constraint.columns.iter().map(|c| model::quote_identifier(c)).collect();
-                    format!("CREATE INDEX CONCURRENTLY ON {} ({})", referencing.name, columns.join(", "))
-                })
+                .map(|(constraint, referencing)| facts::create_index(constraint, &referencing.name))
                 .collect();
             say("an index on the referencing columns of the foreign key".into(), sql)
         }
@@ -166,6 +202,9 @@ fn make(
             say(format!("fresh statistics of {table}"), vec![format!("ANALYZE {table}")])
         }
         Remedy::Statistics => {
+            if let Some(title) = of_an_unknown_value(plan, node) {
+                return Some(say(title, Vec::new()));
+            }
             if is_join(node) {
                 return Some(say(of_a_join(plan, node), Vec::new()));
             }
@@ -212,7 +251,11 @@ fn make(
                 &value,
             )
         }
-        Remedy::NoJit => set("no just-in-time compilation for statements of this cost".into(), "jit", "off"),
+        Remedy::NoJit => {
+            let took = plan.jit.and_then(|jit| jit.total_ms).map(crate::render::milliseconds);
+            let saves = took.map(|took| format!(", which saves the {took} of it")).unwrap_or_default();
+            set(format!("no just-in-time compilation for statements of this cost{saves}"), "jit", "off")
+        }
         Remedy::Distinct => {
             let wrong = crate::distinct::false_distinct(plan, node, database?)?;
             let title = if wrong.by_hand {
@@ -277,11 +320,62 @@ fn rewrite(check: &str) -> &'static str {
         "late-join-filter" => "a UNION of one statement for each side of the OR",
         "no-pruning" => "the bare partition key compared with a range: key >= from AND key < to",
         "arithmetic-blocks-index" => "the bare column compared with a value that is calculated once",
+        "function-blocks-index" => {
+            "the bare column compared with a half-open range (column >= from AND column < to), which its own index serves"
+        }
         "cast-blocks-index" => {
             "the value cast to the column's type, or a half-open range, instead of a cast of the column"
         }
         _ => "another way to write the condition",
     }
+}
+
+/// Whether a filter asks a function for what is a range of the bare column: a part of a time, the beginning of a text.
+fn is_range(node: &Node) -> bool {
+    const OF_RANGES: &[&str] = &[
+        "date_trunc",
+        "date_part",
+        "extract",
+        "date",
+        "to_char",
+        "left",
+        "substr",
+        "substring",
+        "floor",
+        "trunc",
+    ];
+    let wrapped = node.filter.as_deref().map(crate::expression::wrapped_columns).unwrap_or_default();
+    wrapped.iter().any(|w| match w {
+        crate::expression::Wrapping::Call { function, .. } => {
+            OF_RANGES.contains(&function.to_lowercase().trim_start_matches("pg_catalog.").trim_matches('"'))
+        }
+        _ => false,
+    })
+}
+
+/// What helps where a condition compares with what a subquery returns: the planner knows the number of values and not which
+/// one it will be. Source: `var_eq_non_const()` in selfuncs.c.
+fn of_an_unknown_value(plan: &Plan, node: &Node) -> Option<String> {
+    let names: Vec<String> = plan
+        .nodes
+        .iter()
+        .filter(|n| n.relationship == crate::node::Relationship::InitPlan)
+        .filter_map(|n| n.subplan_name.as_deref())
+        .flat_map(|name| {
+            // `(InitPlan 1).col1` since 17; before `InitPlan 1 (returns $0)`.
+            let before = name.split_once("(returns ").map(|(_, rest)| rest.trim_end_matches(')').to_owned());
+            [Some(format!("({name}).")), before]
+        })
+        .flatten()
+        .collect();
+    let compares = |text: &str| {
+        names.iter().any(|name| text.contains(&format!("= {name}")) || text.contains(&format!("{name} =")))
+    };
+    node.conditions().any(|(_, text)| compares(text)).then(|| {
+        "no statistics mend it: the value comes out of a subquery when the statement runs, so the planner takes an average \
+         one. Ask for it first and give it to a second statement as a value"
+            .to_owned()
+    })
 }
 
 fn is_join(node: &Node) -> bool {
@@ -386,6 +480,14 @@ fn hashed_list_kb(plan: &Plan, node: &Node, database: Option<&Snapshot>) -> Opti
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cost = |c: f64| if c < 10.0 { format!("{c:.2}") } else { crate::render::count(c) };
+        if self.cost_before == self.cost_after {
+            return write!(
+                f,
+                "cost {} with and without it on the {}, which does not price it",
+                cost(self.cost_before),
+                self.by
+            );
+        }
         write!(f, "cost {} → {} on the {}", cost(self.cost_before), cost(self.cost_after), self.by)?;
         if self.rests_on_other_rows {
             f.write_str(", by other row estimates: no measure of a gain")

@@ -7,7 +7,7 @@ use model::{Severity, Snapshot};
 
 use super::{Check, Diagnosis, Place, Remedy, Run, Thresholds};
 use crate::facts;
-use crate::node::{Node, Plan, Relationship};
+use crate::node::Plan;
 use crate::render::{count, milliseconds};
 
 pub(super) const CHECK: Check = Check {
@@ -23,7 +23,7 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
     let mut found = Vec::new();
     for node in plan.nodes.iter().filter(|n| n.is("ModifyTable") && n.operation.as_deref() != Some("Insert")) {
         let Some(table) = facts::relation_of(database, node) else { continue };
-        let rows = written_rows(plan, node);
+        let rows = crate::writes::rows(plan, node);
         for (constraint, referencing) in facts::unindexed_references(database, table) {
             let trigger =
                 plan.triggers.iter().find(|t| t.constraint.as_deref() == Some(constraint.name.as_str()));
@@ -63,12 +63,6 @@ fn run(plan: &Plan, thresholds: &Thresholds, database: Option<&Snapshot>) -> Vec
         }
     }
     found
-}
-
-/// How many rows a ModifyTable was given.
-fn written_rows(plan: &Plan, node: &Node) -> f64 {
-    let input = plan.child(node, Relationship::Outer);
-    input.map_or(0.0, |n| if plan.analyzed { n.rows() } else { n.plan_rows })
 }
 
 #[cfg(test)]

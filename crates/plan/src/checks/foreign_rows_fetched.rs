@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
     id: "foreign-rows-fetched",
     title: "rows are fetched from another server and thrown away or joined here",
     explains: &[("row-misestimate", Place::Same)],
-    remedy: Remedy::None,
+    remedy: Remedy::Foreign,
     run: Run::Plan(run),
 };
 

@@ -135,6 +135,18 @@ pub enum Remedy {
     Vacuum,
     /// Giving the space back.
     Rebuild,
+    /// Indexes that nobody uses taken away.
+    FewerIndexes,
+    /// Room in each page for new versions of its rows.
+    FillFactor,
+    /// A faster compression of wide values.
+    Compression,
+    /// What a trigger does, or how often.
+    Trigger,
+    /// More done by the other server, or fewer round trips to it.
+    Foreign,
+    /// The end of the transaction that holds the lock.
+    Blocker,
 }
 
 impl Check {
@@ -176,10 +188,12 @@ checks! {
     generic_plan,
     hash_spill,
     heap_fetches,
+    index_upkeep,
     jit_dominates,
     join_reads_whole_table,
     large_offset,
     late_join_filter,
+    lock_wait,
     lossy_bitmap,
     many_index_searches,
     nested_loop_gone_wrong,
@@ -193,8 +207,10 @@ checks! {
     stale_statistics,
     temp_io,
     triggers_dominate,
+    updates_not_hot,
     useless_memoize,
     vacuum_for_index_only,
+    wide_values_written,
     worker_skew,
     workers_missing,
     wrong_index_for_order_by,
@@ -344,7 +360,7 @@ fn subject(node: &Node) -> String {
 }
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     //! Checks are tested on plans that real servers printed.
 
     use super::*;

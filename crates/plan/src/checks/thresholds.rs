@@ -62,6 +62,14 @@ pub struct Thresholds {
     pub jit_share: f64,
     /// Triggers cost too much above this share of execution time. 0.2.
     pub trigger_share: f64,
+    /// Indexes are many for a write from this number on. 3.
+    pub write_min_indexes: usize,
+    /// … and when at least this many rows were written. 1,000.
+    pub write_min_rows: f64,
+    /// Wide values are what a table is about when this share of its pages is out of line. 0.5.
+    pub toast_share: f64,
+    /// A statement may have waited for a lock when it took this many milliseconds that nothing accounts for. 500.
+    pub lock_wait_min_ms: f64,
     /// Planning dominates when it took this many times the execution. 1.
     pub planning_factor: f64,
     /// … and at least this many milliseconds. 1.
@@ -118,6 +126,10 @@ impl Default for Thresholds {
             worker_skew_min_ms: 20.0,
             jit_share: 0.2,
             trigger_share: 0.2,
+            write_min_indexes: 3,
+            write_min_rows: 1_000.0,
+            toast_share: 0.5,
+            lock_wait_min_ms: 500.0,
             planning_factor: 1.0,
             planning_min_ms: 1.0,
             cold_share: 0.5,

@@ -10,7 +10,7 @@ use crate::node::Plan;
 use crate::render::{count, milliseconds, percent};
 
 pub(super) const CHECK: Check =
-    Check { id: "triggers-dominate", title: "triggers take much of the time", explains: &[], remedy: Remedy::None, run: Run::Plan(run) };
+    Check { id: "triggers-dominate", title: "triggers take much of the time", explains: &[], remedy: Remedy::Trigger, run: Run::Plan(run) };
 
 fn run(plan: &Plan, thresholds: &Thresholds) -> Vec<Diagnosis> {
     let (Some(root), Some(execution)) = (plan.root(), plan.execution_ms) else { return Vec::new() };
