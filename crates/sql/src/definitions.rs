@@ -13,7 +13,15 @@ use crate::script::Script;
 pub fn dumped_definitions(ddl: &str) -> String {
     let mut schema = "public".to_owned();
     let mut out = String::new();
-    for statement in Script::parse(ddl).statements {
+    let statements = Script::parse(ddl).statements;
+    // Of an enum that is changed later the first list of labels is not all.
+    let changed: Vec<String> = statements
+        .iter()
+        .filter_map(|s| {
+            if let NodeEnum::AlterEnumStmt(alter) = &s.node { Some(last(&alter.type_name)) } else { None }
+        })
+        .collect();
+    for statement in statements {
         let mut node = statement.node;
         match &mut node {
             NodeEnum::VariableSetStmt(set) if set.name.eq_ignore_ascii_case("search_path") => {
@@ -26,6 +34,12 @@ pub fn dumped_definitions(ddl: &str) -> String {
                     name.schemaname.clone_from(&schema);
                 }
             }
+            NodeEnum::CreateEnumStmt(created) if !changed.contains(&last(&created.type_name)) => {
+                if created.type_name.len() == 1 {
+                    let node = NodeEnum::String(pg_query::protobuf::String { sval: schema.clone() });
+                    created.type_name.insert(0, pg_query::protobuf::Node { node: Some(node) });
+                }
+            }
             NodeEnum::CreateFunctionStmt(_) | NodeEnum::DefineStmt(_) => {}
             _ => continue,
         }
@@ -35,6 +49,14 @@ pub fn dumped_definitions(ddl: &str) -> String {
         }
     }
     out
+}
+
+/// The last part of a name.
+fn last(name: &[pg_query::protobuf::Node]) -> String {
+    match name.last().and_then(|node| node.node.as_ref()) {
+        Some(NodeEnum::String(part)) => part.sval.clone(),
+        _ => String::new(),
+    }
 }
 
 fn constant(node: &pg_query::protobuf::Node) -> Option<String> {

@@ -39,7 +39,9 @@ pub fn ddl(schema: &str) -> String {
             files.map(|file| read(&format!("{folder}/{file}"))).join("\n")
         }
         "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
-        "desk" | "freight" | "vault" | "ward" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
+        "desk" | "freight" | "vault" | "ward" | "farm" => {
+            read(&format!("tests/corpus/rewrites/unseen/{schema}.sql"))
+        }
         "laws" | "neighbours" => read(&format!("tests/corpus/rewrites/neighbours/{schema}.sql")),
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
@@ -54,7 +56,7 @@ pub fn pairs(schema: &str, kind: &str) -> Vec<Pair> {
     let folder = match schema {
         "depot" | "clinic" => "adversaries/",
         "rail" | "ledger" => "engineers/",
-        "desk" | "freight" | "vault" | "ward" => "unseen/",
+        "desk" | "freight" | "vault" | "ward" | "farm" => "unseen/",
         "laws" | "neighbours" => "neighbours/",
         _ => "",
     };
@@ -220,4 +222,5 @@ async fn valid_pairs_of_adversaries_are_not_refuted() {
     no_valid_pair_is_refuted("vault", 4).await;
     no_valid_pair_is_refuted("freight", 8).await;
     no_valid_pair_is_refuted("ward", 7).await;
+    no_valid_pair_is_refuted("farm", 5).await;
 }

@@ -16,7 +16,7 @@ use crate::proofs::snapshot_of;
 use crate::world::{start, start_weakened};
 
 /// The corpora: folder and schema.
-const CORPORA: [(&str, &str); 13] = [
+const CORPORA: [(&str, &str); 14] = [
     ("", "registry"),
     ("", "shop"),
     ("", "types"),
@@ -30,6 +30,7 @@ const CORPORA: [(&str, &str); 13] = [
     ("unseen/", "desk"),
     ("unseen/", "freight"),
     ("unseen/", "vault"),
+    ("unseen/", "farm"),
 ];
 
 fn number(name: &str) -> Option<usize> {

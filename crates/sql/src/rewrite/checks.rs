@@ -56,7 +56,7 @@ pub(crate) fn settled(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proo
     None
 }
 
-/// `state <> 'dead'` as the other values that a check allows, in a place where only "true" counts: both are unknown for NULL.
+/// `state <> 'dead'` as the other values that a check allows, or the other labels of an enum, in a place where only "true" counts: both are unknown for NULL.
 pub(crate) fn others(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proofs)> {
     let (operand, named): (&Expr, Vec<&Expr>) = match condition {
         Expr::Operator { name, left: Some(left), right } if name == "<>" => (left, vec![right]),
@@ -68,6 +68,14 @@ pub(crate) fn others(scope: &Scope<'_>, condition: &Expr) -> Option<(Expr, Proof
         .into_iter()
         .map(|e| if let Expr::Constant(Constant::Text(text)) = e { Some(text) } else { None })
         .collect::<Option<_>>()?;
+    if let Some(labels) = scope.labels(column).filter(|_| scope.facts.users.operators.is_empty()) {
+        let all_named = texts.iter().all(|text| labels.contains(text));
+        let rest = labels.into_iter().filter(|label| !texts.contains(&label));
+        let list: Vec<Expr> = rest.map(|label| Expr::Constant(Constant::Text(label))).collect();
+        let new = Expr::In { value: Box::new(operand.clone()), list, negated: false };
+        return (all_named && !matches!(&new, Expr::In { list, .. } if list.is_empty()))
+            .then(|| (new, Proofs::from(["the labels of the enum".to_owned()])));
+    }
     let relation = scope.table(&column.source)?;
     let typed = matches!(scope.type_of(operand).as_deref(), Some("text" | "varchar"));
     if relation.kind == RelationKind::ForeignTable || !typed || !scope.equal_is_same(operand) {

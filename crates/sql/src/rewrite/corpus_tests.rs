@@ -27,7 +27,9 @@ fn ddl(schema: &str) -> String {
             .map(|file| read(&format!("crates/pgwright/src/demo/{file}")))
             .join("\n"),
         "rail" | "ledger" => read(&format!("tests/corpus/rewrites/engineers/{schema}.sql")),
-        "desk" | "freight" | "vault" | "ward" => read(&format!("tests/corpus/rewrites/unseen/{schema}.sql")),
+        "desk" | "freight" | "vault" | "ward" | "farm" => {
+            read(&format!("tests/corpus/rewrites/unseen/{schema}.sql"))
+        }
         other => read(&format!("tests/corpus/rewrites/{other}.sql")),
     }
 }
@@ -125,7 +127,7 @@ fn pairs_of_engineers_are_judged_as_well() {
 
 #[test]
 fn pairs_that_were_written_before_the_laws_are_judged_as_well() {
-    for (schema, at_least) in [("desk", 42), ("freight", 73), ("vault", 130), ("ward", 125)] {
+    for (schema, at_least) in [("desk", 42), ("freight", 73), ("vault", 130), ("ward", 125), ("farm", 31)] {
         let (proved, open) = judged_of("unseen/", schema, "wrong");
         assert!(proved.is_empty(), "{proved:#?}");
         assert!(open.len() >= at_least, "{}", open.len());

@@ -129,6 +129,10 @@ pub(crate) fn snapshot(ddl: &str) -> Snapshot {
                 types.extend(created.typevar.as_ref().map(|name| (name.relname.clone(), 'C')));
             }
             NodeEnum::CreateEnumStmt(created) => {
+                let text = NodeEnum::CreateEnumStmt(created.clone());
+                let text = text.deparse(pg_query::DeparseOptions::default()).unwrap();
+                let text = text.replacen("CREATE TYPE ", "CREATE TYPE public.", 1);
+                snapshot.schema_sql.push_str(&format!("{text};\n"));
                 types.extend(created.type_name.last().and_then(string).map(|name| (name, 'E')));
             }
             NodeEnum::CreateDomainStmt(domain) => {

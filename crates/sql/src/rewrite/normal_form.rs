@@ -280,6 +280,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
         changed.having = groups;
         // A key of a table determines its other columns.
         let mut dropped = Vec::new();
+        let mut one_row: BTreeSet<&str> = BTreeSet::new();
         for alias in select.aliases() {
             let of: BTreeSet<String> = changed
                 .group
@@ -296,9 +297,9 @@ impl<'f, 'a> Normalizer<'f, 'a> {
                         && site.level.scope.never_null(&Expr::Column(known), &BTreeSet::new()).is_ok()
                 })
             });
-            if let Some(key) = key
-                && of.len() > key.columns.len()
-            {
+            let Some(key) = key else { continue };
+            one_row.insert(alias);
+            if of.len() > key.columns.len() {
                 self.used.insert(key.by.clone());
                 dropped
                     .extend(of.into_iter().filter(|n| !key.columns.contains(n)).map(|n| column(alias, &n)));
@@ -313,7 +314,13 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             || site.level.query.order.iter().any(|k| has_aggregate(&k.expr));
         let windows = changed.outputs.iter().any(|o| has_window(&o.expr));
         let listed = changed.group.iter().all(|key| changed.outputs.iter().any(|o| &o.expr == key))
-            && changed.outputs.iter().all(|o| changed.group.contains(&o.expr) || o.expr.columns().is_empty());
+            && changed.outputs.iter().all(|o| {
+                let of_a_group = |c: &&Column| one_row.contains(c.source.as_str());
+                changed.group.contains(&o.expr)
+                    || site.level.scope.is_repeatable(&o.expr)
+                        && !o.expr.has_query()
+                        && o.expr.columns().iter().all(of_a_group)
+            });
         if !aggregates && !windows && listed && !matches!(changed.distinct, Distinct::On(_)) {
             changed.group.clear();
             changed.distinct = Distinct::All;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use model::snapshot::Column as CatalogColumn;
 
 use super::super::functions;
-use super::super::tree::{Constant, Expr, TypeName};
+use super::super::tree::{Column, Constant, Expr, TypeName};
 use super::{Scope, Source};
 use crate::builtins::tells_the_time;
 
@@ -88,6 +88,21 @@ impl Scope<'_> {
                 ("date_trunc", [_, time]) => self.type_of(time).filter(|t| t.starts_with("timestamp")),
                 _ => None,
             },
+            Expr::Operator { name, left: Some(left), right }
+                if matches!(name.as_str(), "+" | "-" | "*") && self.facts.users.operators.is_empty() =>
+            {
+                let (one, other) = (self.type_of(left)?, self.type_of(right)?);
+                let (one, other) = (one.as_str(), other.as_str());
+                let whole = |name: &str| matches!(name, "int2" | "int4" | "int8");
+                match name.as_str() {
+                    _ if one == other && (whole(one) || matches!(one, "numeric" | "float8")) => named(one),
+                    _ if whole(one) && whole(other) => {
+                        named(if "int8" == one || "int8" == other { "int8" } else { "int4" })
+                    }
+                    "+" | "-" if one == "date" && other == "int4" => named("date"),
+                    _ => None,
+                }
+            }
             Expr::Coalesce(list) => {
                 let types: Option<BTreeSet<String>> = list.iter().map(|e| self.type_of(e)).collect();
                 let types = types?;
@@ -100,6 +115,33 @@ impl Scope<'_> {
     /// Whether an expression is a column of an enum, whose values are its labels in the order of their declaration.
     pub fn is_enum(&self, expr: &Expr) -> bool {
         matches!(expr, Expr::Column(column) if self.catalog_column(column).is_some_and(|c| c.type_category == 'E'))
+    }
+
+    /// The labels of an enum that a column is of, from its definition in the schema.
+    pub fn labels(&self, column: &Column) -> Option<Vec<String>> {
+        let found = self.catalog_column(column).filter(|c| c.type_category == 'E')?;
+        let head = format!("CREATE TYPE {} AS ENUM (", found.base_type);
+        let schema = &self.facts.snapshot.schema_sql;
+        let at = schema.find(&head)?;
+        let mut rest = schema.get(at + head.len()..)?;
+        let mut labels = Vec::new();
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            if rest.starts_with(')') {
+                return Some(labels);
+            }
+            rest = rest.strip_prefix('\'')?;
+            let mut label = String::new();
+            loop {
+                let end = rest.find('\'')?;
+                label.push_str(rest.get(..end)?);
+                rest = rest.get(end + 1..)?;
+                let Some(more) = rest.strip_prefix('\'') else { break };
+                label.push('\'');
+                rest = more;
+            }
+            labels.push(label);
+        }
     }
 
     /// Whether an expression is certain to be no composite value: of a row `IS NULL` and `IS NOT NULL` are no

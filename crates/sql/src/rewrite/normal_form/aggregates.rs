@@ -94,6 +94,20 @@ impl Simplify<'_, '_, '_> {
                             ..call.clone()
                         })
                     }
+                    // A zero adds nothing, and of no row that counts it is the sum. Beside `-0` it would show.
+                    ([(when, then)], zero @ Expr::Constant(Constant::Integer(0)))
+                        if matches!(
+                            self.scope.type_of(then).as_deref(),
+                            Some("int2" | "int4" | "int8" | "numeric")
+                        ) && matches!(then, Expr::Column(_))
+                            && self.never_null(then) =>
+                    {
+                        let mut filter = when.clone();
+                        self.condition(&mut filter);
+                        let args = vec![then.clone()];
+                        let sum = Call { args, filter: Some(Box::new(filter)), ..call.clone() };
+                        Some(Expr::Coalesce(vec![Expr::Call(Box::new(sum)), zero.clone()]))
+                    }
                     _ => None,
                 }
             }

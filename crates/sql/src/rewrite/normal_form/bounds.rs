@@ -7,6 +7,7 @@ use super::super::facts::Scope;
 use super::super::reading::{all_of, any_of, binary};
 use super::super::tree::{Call, Constant, Expr};
 use super::conditions::{Simplify, is_of_ordered_type};
+use super::literals::array_literal;
 use crate::predicate::commuted;
 
 /// Numbers beyond it are not written exactly by every type.
@@ -170,6 +171,11 @@ impl Simplify<'_, '_, '_> {
                 Some(Expr::Or(vec![binary(name, first.clone(), right.clone()), instead]))
             }
             Expr::Column(_) => held(scope, name, left, right),
+            Expr::Operator { name: joined, left: Some(first), right: second }
+                if joined == "||" && name == "=" =>
+            {
+                appended(scope, first, second, right)
+            }
             _ => None,
         }
     }
@@ -217,7 +223,13 @@ fn held(scope: &Scope<'_>, name: &str, array: &Expr, right: &Expr) -> Option<Exp
         return None;
     }
     let kind = scope.type_of(array)?;
+    let written;
     let (list, typed) = match right {
+        // Elements that are NULL are in no array.
+        Expr::Constant(Constant::Text(text)) => {
+            written = array_literal(kind.strip_prefix('_')?, text)?;
+            (&written, true)
+        }
         Expr::Array(list) => (list, false),
         Expr::Cast { inner, .. } if scope.type_of(right).as_deref() == Some(&*kind) => match &**inner {
             Expr::Array(list) => (list, true),
@@ -242,4 +254,60 @@ fn held(scope: &Scope<'_>, name: &str, array: &Expr, right: &Expr) -> Option<Exp
     };
     let each = list.iter().map(any).collect();
     Some(if name == "@>" { all_of(each) } else { any_of(each) })
+}
+
+/// `name || ' ' = 'Ann '` as `name = 'Ann'`.
+fn appended(scope: &Scope<'_>, first: &Expr, second: &Expr, whole: &Expr) -> Option<Expr> {
+    let Expr::Constant(Constant::Text(whole)) = whole else { return None };
+    let (column, rest) = match (first, second) {
+        (column @ Expr::Column(_), Expr::Constant(Constant::Text(end))) => {
+            (column, whole.strip_suffix(end.as_str()))
+        }
+        (Expr::Constant(Constant::Text(start)), column @ Expr::Column(_)) => {
+            (column, whole.strip_prefix(start.as_str()))
+        }
+        _ => return None,
+    };
+    // What a collation takes for one may begin and end otherwise.
+    let plain =
+        matches!(scope.type_of(column).as_deref(), Some("text" | "varchar")) && scope.equal_is_same(column);
+    plain.then(|| match rest {
+        Some(rest) => binary("=", column.clone(), Expr::Constant(Constant::Text(rest.to_owned()))),
+        None => Expr::Constant(Constant::Boolean(false)),
+    })
+}
+
+impl Simplify<'_, '_, '_> {
+    /// `a >= x AND (a > x OR rest)` as `a > x OR a = x AND rest`.
+    pub(super) fn ties(&mut self, list: &mut Vec<Expr>) {
+        if !self.scope.facts.users.operators.is_empty() || !list.iter().any(|e| matches!(e, Expr::Or(_))) {
+            return;
+        }
+        for n in 0..list.len() {
+            let Expr::Operator { name, left: Some(left), right } = &list[n] else { continue };
+            let strict = match name.as_str() {
+                ">=" => ">",
+                "<=" => "<",
+                _ => continue,
+            };
+            if !is_of_ordered_type(self.scope, left) {
+                continue;
+            }
+            let mut beyond = binary(strict, (**left).clone(), (**right).clone());
+            let mut equal = binary("=", (**left).clone(), (**right).clone());
+            // As they are written by now: of whole numbers `a > 4` is `a >= 5`.
+            self.value(&mut beyond);
+            self.value(&mut equal);
+            let found = list.iter().enumerate().find_map(|(at, other)| match other {
+                Expr::Or(arms) if arms.contains(&beyond) => Some((at, arms)),
+                _ => None,
+            });
+            if let Some((at, arms)) = found {
+                let rest = any_of(arms.iter().filter(|arm| **arm != beyond).cloned().collect());
+                list[at] = Expr::Or(vec![beyond, all_of(vec![equal, rest])]);
+                list.remove(n);
+                return;
+            }
+        }
+    }
 }

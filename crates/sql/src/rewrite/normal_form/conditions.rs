@@ -75,6 +75,7 @@ pub(super) fn simplify_level(scope: &Scope<'_>, query: &mut Query, used: &mut Pr
     super::ranges::merge(scope, &mut filter);
     super::ranges::from_a_bound(scope, &mut filter);
     super::conjunctions::merge(scope, &mut filter, work.used);
+    work.ties(&mut filter);
     super::shared::looked_up_together(&mut filter, true);
     select.filter = filter;
     work.known = BTreeSet::new();
@@ -137,6 +138,7 @@ impl Simplify<'_, '_, '_> {
                 parts.retain(|e| *e != truth(true));
                 super::ranges::from_a_bound(self.scope, &mut parts);
                 super::conjunctions::merge(self.scope, &mut parts, self.used);
+                self.ties(&mut parts);
                 super::shared::looked_up_together(&mut parts, true);
                 *expr = if parts.contains(&truth(false)) { truth(false) } else { all_of(parts) };
             }
@@ -158,6 +160,10 @@ impl Simplify<'_, '_, '_> {
             }
             Expr::Is { inner, test: Truth::True } => {
                 *expr = (**inner).clone();
+                self.condition(expr);
+            }
+            Expr::Is { inner, test: Truth::False } => {
+                *expr = Expr::Not(inner.clone());
                 self.condition(expr);
             }
             Expr::Not(inner) => {
@@ -297,7 +303,9 @@ impl Simplify<'_, '_, '_> {
                 }
             }
         }
-        if let Some(new) = self.only_true(expr).or_else(|| self.bounded(expr)) {
+        if let Some(new) =
+            self.only_true(expr).or_else(|| self.bounded(expr)).or_else(|| self.document_holds(expr))
+        {
             *expr = new;
             self.condition(expr);
             return;
@@ -415,7 +423,7 @@ impl Simplify<'_, '_, '_> {
     }
 
     /// An expression whose value counts.
-    fn value(&mut self, expr: &mut Expr) {
+    pub(super) fn value(&mut self, expr: &mut Expr) {
         expr.children_mut(&mut |child| {
             if let super::super::walk::ChildMut::Expr(e) = child {
                 self.value(e);

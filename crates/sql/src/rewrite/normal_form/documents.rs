@@ -38,6 +38,59 @@ impl Simplify<'_, '_, '_> {
     }
 }
 
+/// Whether a text is what `->>` gives for a string of a document only, and for no number, truth value, list or object.
+fn is_of_a_string(value: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _-".contains(c);
+    value.chars().all(plain)
+        && value.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !matches!(value, "true" | "false")
+}
+
+/// Whether nothing in a value has several ways of writing, as numbers have.
+fn is_of_strings(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(map) => map.values().all(is_of_strings),
+        serde_json::Value::String(_) => true,
+        _ => false,
+    }
+}
+
+impl Simplify<'_, '_, '_> {
+    /// `doc ->> 'a' = 'x'` as `doc @> '{"a": "x"}'`, of which only "true" counts.
+    pub(super) fn document_holds(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Operator { name, left: Some(left), right } = expr else { return None };
+        if !self.scope.facts.users.operators.is_empty() {
+            return None;
+        }
+        let held = |document: &Expr, key: &str, value: serde_json::Value| {
+            let object = serde_json::Map::from_iter([(key.to_owned(), value)]);
+            binary("@>", document.clone(), text(&serde_json::Value::Object(object).to_string()))
+        };
+        match (name.as_str(), &**left, &**right) {
+            (
+                "=",
+                Expr::Operator { name: arrow, left: Some(document), right: key },
+                Expr::Constant(Constant::Text(value)),
+            ) if arrow == "->>" && self.is_document(document) && is_of_a_string(value) => {
+                let Expr::Constant(Constant::Text(key)) = &**key else { return None };
+                is_plain_key(key).then(|| held(document, key, serde_json::Value::String(value.clone())))
+            }
+            // What a key holds contains it: so does the document under that key. Of lists neither is true.
+            (
+                "@>",
+                Expr::Operator { name: arrow, left: Some(document), right: key },
+                Expr::Constant(Constant::Text(value)),
+            ) if arrow == "->" && self.is_document(document) => {
+                let Expr::Constant(Constant::Text(key)) = &**key else { return None };
+                let value: serde_json::Value = serde_json::from_str(value).ok()?;
+                let one = value.as_object().is_some_and(|map| map.len() == 1) && is_of_strings(&value);
+                (one && is_plain_key(key)).then(|| held(document, key, value))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// `doc #>> '{a,b}'` as `doc -> 'a' ->> 'b'`.
 fn path(name: &str, left: &Expr, right: &Expr) -> Option<Expr> {
     let keys: Vec<String> = match right {
