@@ -147,6 +147,7 @@ pub(crate) async fn build(
         tried: 0,
         shown_names: HashMap::new(),
         calls: 0,
+        scans: HashMap::new(),
         companion: None,
         missing_extensions: restored.missing_extensions,
         notes,

@@ -110,20 +110,23 @@ async fn add(
         by_root.entry(fact.root).or_default().push(fact);
     }
     let (mut sizes, mut switched_off, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
-    let mut outcomes = Vec::new();
     let mut computations = Computations::of(&owner);
+    // What was created, each part with the rows that it will hold.
+    let mut created_parts = Vec::new();
     for (definition, outcome) in definitions.iter().zip(created) {
         let (root, name) = match outcome {
             Ok(created) => created,
             Err(reason) => {
-                outcomes.push(Err(reason));
+                created_parts.push(Err(reason));
                 continue;
             }
         };
-        let mut parts = by_root.remove(&root).unwrap_or_default();
-        let mut pages = 0;
-        for part in &mut parts {
-            let (Some(path), Some(table)) = (&part.path, twin.tables.get(&part.table)) else { continue };
+        let mut parts = Vec::new();
+        for mut part in by_root.remove(&root).unwrap_or_default() {
+            let Some(table) = twin.tables.get(&part.table).filter(|_| part.path.is_some()) else {
+                parts.push((part, 0.0));
+                continue;
+            };
             if let (true, Some(predicate)) = (part.partial, &definition.predicate) {
                 condition(&mut computations, table, &mut part.shape, predicate).await;
             }
@@ -144,11 +147,29 @@ async fn add(
                 }
                 _ => all,
             };
-            let size = size::predict(&part.shape, heap(table, rows, twin.major()));
-            grow(path, &part.shape, size)?;
-            pages += size.pages;
-            sizes.push((part.oid, i32::try_from(size.pages).unwrap_or(i32::MAX), rows as f32, 0));
+            parts.push((part, rows));
         }
+        created_parts.push(Ok((root, name, parts)));
+    }
+    let all_parts: Vec<&(Facts, f64)> =
+        created_parts.iter().flatten().flat_map(|(_, _, parts)| parts).collect();
+    let mut grown = grow_all(&twin.tables, twin.major(), &all_parts)?.into_iter();
+    let mut outcomes = Vec::new();
+    for (definition, created) in definitions.iter().zip(created_parts) {
+        let (root, name, parts) = match created {
+            Ok(created) => created,
+            Err(reason) => {
+                outcomes.push(Err(reason));
+                continue;
+            }
+        };
+        let mut pages = 0;
+        for ((part, rows), size) in parts.iter().zip(&mut grown) {
+            let Some(size) = size else { continue };
+            pages += size.pages;
+            sizes.push((part.oid, i32::try_from(size.pages).unwrap_or(i32::MAX), *rows as f32, 0));
+        }
+        let parts: Vec<Facts> = parts.into_iter().map(|(part, _)| part).collect();
         let id = CandidateId(u32::try_from(twin.candidates.len()).unwrap_or(u32::MAX));
         let qualified = definition.qualified_name();
         let taken = twin.switches.has(&qualified) || twin.tables.contains_key(&qualified);
@@ -283,6 +304,32 @@ pub(crate) fn heap(table: &Table, rows: f64, major: u32) -> Heap<'_> {
         major,
         combinations: &table.combinations,
     }
+}
+
+/// Gives new indexes their predicted sizes, half of them in a thread beside the other half. What has no file has none.
+fn grow_all(
+    tables: &BTreeMap<QualifiedName, Table>,
+    major: u32,
+    parts: &[&(Facts, f64)],
+) -> Result<Vec<Option<Size>>, Error> {
+    let each = |parts: &[&(Facts, f64)]| -> Result<Vec<Option<Size>>, Error> {
+        let of = |(part, rows): &(Facts, f64)| {
+            let (Some(path), Some(table)) = (&part.path, tables.get(&part.table)) else { return Ok(None) };
+            let size = size::predict(&part.shape, heap(table, *rows, major));
+            grow(path, &part.shape, size)?;
+            Ok(Some(size))
+        };
+        parts.iter().copied().map(of).collect()
+    };
+    let (some, others) = parts.split_at(parts.len() / 2);
+    let (some, others) = std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new().spawn_scoped(scope, || each(others));
+        let some = each(some);
+        (some, beside.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| each(others)))
+    });
+    let mut all = some?;
+    all.extend(others?);
+    Ok(all)
 }
 
 /// Gives a new index its pages and, a B-tree, its height.

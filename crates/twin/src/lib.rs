@@ -22,6 +22,7 @@ mod index_facts;
 mod names;
 mod preparing;
 mod session;
+mod sharing;
 mod size;
 mod spelling;
 mod statistics;

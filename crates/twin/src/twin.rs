@@ -20,6 +20,7 @@ use tokio_postgres::{Client, Row};
 use crate::clock::{self, Clock};
 use crate::error::Error;
 use crate::session::{As, DATABASE, connect};
+use crate::sharing::{scans, shared_out};
 use crate::size::Combinations;
 use crate::switching::{self, Step, Switches};
 
@@ -31,9 +32,6 @@ const FEWEST_STATEMENTS_FOR_TWO: usize = 10;
 
 /// Beyond this number of relations a second server takes too much memory.
 const MOST_RELATIONS_FOR_TWO: usize = 300;
-
-/// To how many switched indexes planning a statement at all compares.
-const USUAL_WORK: usize = 20;
 
 /// How a twin is built.
 #[derive(Clone, Debug)]
@@ -124,6 +122,8 @@ pub struct Twin {
     /// Names of candidates in the catalog, and under which they are shown.
     pub(crate) shown_names: HashMap<String, String>,
     pub(crate) calls: u64,
+    /// How many times the first plan of each statement scans a table.
+    pub(crate) scans: HashMap<u64, usize>,
     /// The same twin on a server of its own, to plan beside this one.
     pub(crate) companion: Option<Box<Twin>>,
     /// Extensions of the source that this machine does not have.
@@ -250,6 +250,11 @@ impl Twin {
 
     pub(crate) fn is_partitioned(&self, table: &QualifiedName) -> bool {
         self.tables.get(table).is_some_and(|t| t.relation.kind == RelationKind::PartitionedTable)
+    }
+
+    /// How much work a statement is beside others: how many tables it joins, as far as that is known.
+    fn work_of(&self, sql: &str) -> usize {
+        self.scans.get(&switching::statement_number(sql)).copied().unwrap_or(1).max(1)
     }
 
     /// A table and all its partitions, those of partitions too.
@@ -606,7 +611,7 @@ impl CostModel for Twin {
             small.iter().flat_map(|(wanted, members)| members.iter().map(move |at| (*at, wanted))).collect();
         let mut companion = self.companion.take();
         let (own, others) = match &companion {
-            Some(_) => shared_out(&in_turn),
+            Some(_) => shared_out(&in_turn, |at| self.work_of(&texts[at])),
             None => (in_turn, Vec::new()),
         };
         let own_requests: Vec<(&str, &BTreeSet<Oid>)> =
@@ -631,6 +636,14 @@ impl CostModel for Twin {
         for ((at, _), planned) in planned {
             plans[*at] = Some(planned);
         }
+        for (text, planned) in texts.iter().zip(&plans) {
+            if let Some(Ok(planned)) = planned {
+                let known = self.scans.entry(switching::statement_number(text)).or_default();
+                if *known == 0 {
+                    *known = scans(&planned.explain);
+                }
+            }
+        }
         let missing = || Err(CostError::Model { message: "a statement was not planned".into() });
         Ok(plans.into_iter().map(|planned| planned.unwrap_or_else(missing)).collect())
     }
@@ -652,27 +665,6 @@ impl CostModel for Twin {
     fn planner_calls(&self) -> u64 {
         self.calls + self.companion.as_ref().map_or(0, |twin| twin.calls)
     }
-}
-
-/// Requests, and which indexes each wants flipped.
-type InTurn<'w> = Vec<(usize, &'w BTreeSet<Oid>)>;
-
-/// Shares requests out between two servers, always in the same way: each goes to the one that has less to do, and more
-/// indexes are more to do.
-fn shared_out<'w>(requests: &InTurn<'w>) -> (InTurn<'w>, InTurn<'w>) {
-    let (mut first, mut second) = (InTurn::new(), InTurn::new());
-    let (mut of_first, mut of_second) = (0, 0);
-    for request in requests {
-        let work = USUAL_WORK + request.1.len();
-        if of_first <= of_second {
-            first.push(*request);
-            of_first += work;
-        } else {
-            second.push(*request);
-            of_second += work;
-        }
-    }
-    (first, second)
 }
 
 impl std::fmt::Debug for Twin {

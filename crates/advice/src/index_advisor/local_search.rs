@@ -5,6 +5,8 @@
 //! one until nothing lowers the objective, from several starts. Everything is tried in a fixed order. Where
 //! it ends, branch and bound (`bound.rs`) goes on.
 
+mod turning;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
@@ -14,15 +16,8 @@ use model::cost_model::CandidateId;
 use super::options::Control;
 use super::plan_space::{Mask, MaskHasher, PlanSpace};
 
-/// How many sets may be costed, about, for candidates to be turned: a fraction of a second.
-const MAX_TURN_WORK: usize = 500_000;
 /// How many sets each execution remembers the costs of.
 const MAX_REMEMBERED: usize = 20_000;
-/// How often all candidates are turned.
-const MAX_TURNS: usize = 6;
-/// By which share a set may be worse for exchanges to be worth trying.
-const NEAR: f64 = 0.01;
-
 /// A candidate as the search sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -510,62 +505,6 @@ impl<'p> State<'p> {
             };
             self.apply(&[], &[least]);
         }
-    }
-
-    /// What comes of it when one candidate is left out, or put in whatever has to go for it, and the rest is chosen
-    /// around it. Exchanges of few for few do not get there when one large index stands for several small ones.
-    fn turned(&self, item: usize, bundles: &[Vec<usize>]) -> Self {
-        let mut state = self.clone();
-        if state.chosen.contains(&item) {
-            state.apply(&[], &[item]);
-            state.fill_without(bundles, true, Some(item));
-            state.fill_without(bundles, false, Some(item));
-        } else {
-            state.apply(&[item], &[]);
-            state.shrink(Some(item));
-            state.fill(bundles, false);
-        }
-        state.prune();
-        state
-    }
-
-    /// Turns each candidate in turn, as long as that leads to something better.
-    fn turn_each(mut self, bundles: &[Vec<usize>], control: &Control) -> Self {
-        let tight = self.limits.bytes.is_some() || self.limits.count.is_some();
-        let items = &self.problem.items;
-        if !tight {
-            return self;
-        }
-        // The largest first: they decide what else there is room for.
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by(|a, b| items[*b].bytes.cmp(&items[*a].bytes).then(a.cmp(b)));
-        let mut work = 0;
-        for _ in 0..MAX_TURNS {
-            let mut best: Option<Self> = None;
-            for item in order.iter().copied() {
-                if control.is_stopped() || work > MAX_TURN_WORK {
-                    break;
-                }
-                work += 2 * (items.len() + bundles.len());
-                let mut state = self.turned(item, bundles);
-                if !state.is_within_limits() || state.objective > self.objective * (1.0 + NEAR) {
-                    continue;
-                }
-                work += state.chosen.len() * items.len();
-                state.exchange(control);
-                let known = best.as_ref().map_or(self.objective, |b| b.objective);
-                if state.objective < known - self.threshold() {
-                    best = Some(state);
-                }
-            }
-            let Some(better) = best else { return self };
-            self = better;
-            self.settle(bundles, control);
-            if work > MAX_TURN_WORK {
-                return self;
-            }
-        }
-        self
     }
 
     fn settle(&mut self, bundles: &[Vec<usize>], control: &Control) {
