@@ -131,6 +131,7 @@ impl<'f, 'a> Normalizer<'f, 'a> {
             return Err(format!("{name}() tells how a value is written and not which it is"));
         }
         determined(&scope, &root)?;
+        let mut root = sets::with_settled_types(&scope, &root);
         root.levels_mut(&mut |query| query.offset = query.offset.take().filter(|o| !is_zero(o)));
         frames::simplify(&mut root);
         sets::inline_ctes(&mut root)?;

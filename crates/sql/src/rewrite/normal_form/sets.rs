@@ -8,6 +8,7 @@ use super::super::facts::{Proofs, Scope};
 use super::super::reading::{all_of, any_of};
 use super::super::tree::{
     Body, Column, Constant, Derived, Distinct, Expr, From, Output, Query, Select, SetOp, SortKey, Truth,
+    TypeName,
 };
 use super::super::walk::has_window;
 use super::comparisons::member;
@@ -455,4 +456,55 @@ fn disjoint(scope: &Scope<'_>, families: &[Option<String>], first: &Query, secon
             _ => false,
         }
     })
+}
+
+/// Within a branch of a set operation a literal by which duplicates are removed, or rows are grouped or sorted, is a `text`;
+/// elsewhere it takes the type of the other branches. Source: `addTargetToGroupList()` in `src/backend/parser/parse_clause.c`.
+pub(super) fn with_settled_types(scope: &Scope<'_>, root: &Query) -> Query {
+    fn branches<'q>(query: &'q Query, found: &mut Vec<&'q Query>) {
+        match &query.body {
+            Body::Set { left, right, .. } => [left, right].into_iter().for_each(|side| branches(side, found)),
+            _ => found.push(query),
+        }
+    }
+    fn settle(query: &mut Query, places: &[usize]) {
+        let sorted: Vec<Expr> = query.order.iter().map(|key| key.expr.clone()).collect();
+        match &mut query.body {
+            Body::Set { left, right, .. } => [left, right].into_iter().for_each(|side| settle(side, places)),
+            Body::Select(select) => {
+                for place in places {
+                    let Some(output) = select.outputs.get_mut(*place) else { continue };
+                    let compared = select.distinct == Distinct::All
+                        || select.group.contains(&output.expr)
+                        || sorted.contains(&output.expr);
+                    if compared && is_untyped(&output.expr) {
+                        let inner = Box::new(output.expr.clone());
+                        output.expr = Expr::Cast { inner, to: TypeName::plain("text") };
+                    }
+                }
+            }
+            Body::Values(_) => {}
+        }
+    }
+    let mut new = root.clone();
+    new.levels_mut(&mut |query| {
+        if !matches!(query.body, Body::Set { .. }) {
+            return;
+        }
+        let mut all = Vec::new();
+        branches(query, &mut all);
+        let lists: Option<Vec<&Select>> = all.iter().map(|branch| branch.select()).collect();
+        let Some(lists) = lists else { return };
+        let width = lists.iter().map(|select| select.outputs.len()).min().unwrap_or(0);
+        let text = |e: &Expr| is_untyped(e) || scope.type_of(e).as_deref() == Some("text");
+        let places: Vec<usize> = (0..width)
+            .filter(|place| !lists.iter().all(|select| text(&select.outputs[*place].expr)))
+            .collect();
+        settle(query, &places);
+    });
+    new
+}
+
+fn is_untyped(expr: &Expr) -> bool {
+    matches!(expr, Expr::Constant(Constant::Text(_) | Constant::Null))
 }
