@@ -14,8 +14,9 @@ mod server;
 
 pub use access::AccessRow;
 pub use activity::{
-    BlockerRow, CreateIndexProgressRow, HadMemoryRow, OldTransactionRow, OwnDatabaseRow, SessionLooks,
-    SessionSampleRow, SessionWaitRow, blockers, create_index_progress, old_transactions, session_wait,
+    BlockerRow, CreateIndexProgressRow, CurrentSchemasRow, HadMemoryRow, OldTransactionRow, OwnDatabaseRow,
+    SessionLooks, SessionSampleRow, SessionWaitRow, blockers, create_index_progress, current_schemas,
+    old_transactions, session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
@@ -74,6 +75,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     OwnDatabaseRow::QUERY,
     HadMemoryRow::QUERY,
     SessionWaitRow::QUERY,
+    CurrentSchemasRow::QUERY,
     SettingRow::QUERY,
     StatementRow::QUERY,
     RoleNameRow::QUERY,

@@ -83,6 +83,9 @@ impl ExplainOptions {
         if self.analyze {
             list.push_str(", TIMING ");
             list.push_str(on_off(self.timing));
+            if self.may_write {
+                list.push_str(", WAL ON");
+            }
         }
         list
     }

@@ -39,12 +39,12 @@ pub(crate) async fn read(
 }
 
 /// The columns that `pg_stats` and `pg_stats_ext_exprs` have alike.
-const OF_COLUMN: &str = "s.null_frac, s.avg_width, s.n_distinct,
+pub(crate) const OF_COLUMN: &str = "s.null_frac, s.avg_width, s.n_distinct,
     s.most_common_vals::pg_catalog.text AS most_common_vals, s.most_common_freqs,
     s.histogram_bounds::pg_catalog.text AS histogram_bounds, s.correlation,
     s.most_common_elems::pg_catalog.text AS most_common_elems, s.most_common_elem_freqs, s.elem_count_histogram";
 
-fn of_column(row: &Row) -> Result<ColumnStatistics, tokio_postgres::Error> {
+pub(crate) fn of_column(row: &Row) -> Result<ColumnStatistics, tokio_postgres::Error> {
     Ok(ColumnStatistics {
         null_frac: row.try_get::<_, Option<f32>>("null_frac")?.unwrap_or(0.0),
         avg_width: row.try_get::<_, Option<i32>>("avg_width")?.unwrap_or(0),

@@ -12,6 +12,7 @@
 mod collected;
 mod conditions;
 mod error;
+mod fresh;
 mod measure;
 mod rewrite;
 mod server;

@@ -16,7 +16,7 @@ use clap::Args as ClapArgs;
 use model::{Finding, Snapshot};
 use plan::Plan;
 use plan::input::FoundPlans;
-use plan::remedy::Advised;
+use plan::remedy::{Advised, Estimate};
 use plan::render::{Page, Style};
 use postgres::Target;
 use serde::Serialize;
@@ -91,6 +91,12 @@ struct Explained {
     notes: Vec<String>,
     /// What a generic plan was compared with.
     compared: Option<generic::Compared>,
+    /// The statement with its parameters ($1, …), where `sql` has their values in their places.
+    unbound: Option<String>,
+    /// The schemas in which the server looked for names without one.
+    search_path: Option<String>,
+    /// Who held locks that it waited for while it was measured.
+    waits: Vec<plan::LockWait>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +134,17 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     let mut plan = Plan::from_json(&explained.explain)?;
     // The server does not say it.
     plan.query_text = plan.query_text.take().or_else(|| explained.sql.clone());
+    plan.waits = std::mem::take(&mut explained.waits);
     let database = database(context, &args, &mut explained).await?;
+    if let Some(database) = &database {
+        let open = plan::qualify(&mut plan, database, search_path(database, &explained).as_deref());
+        explained.notes.extend(open.iter().map(|name| {
+            format!(
+                "there are several tables {name} and the plan does not tell which one it reads, so nothing is known of it: EXPLAIN \
+                 (VERBOSE) tells"
+            )
+        }));
+    }
     let mut thresholds = context.settings.checks.clone();
     // A plan for the values is known to be no better.
     if explained.compared.as_ref().is_some_and(|c| !c.better) {
@@ -143,6 +159,9 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     if let Some(compared) = explained.compared.as_ref().filter(|c| c.better) {
         for remedy in remedies.iter_mut().filter(|r| r.kind == plan::checks::Remedy::CustomPlan) {
             remedy.title.push_str(&format!("; {}", compared.told));
+            let (cost_before, cost_after) = compared.costs;
+            remedy.estimate =
+                Some(Estimate { cost_before, cost_after, by: "server itself", rests_on_other_rows: true });
         }
     }
     if !args.quick {
@@ -158,6 +177,11 @@ pub async fn run(context: &Context, args: Args) -> CommandResult {
     Ok(Exit::Done)
 }
 
+/// The schemas in which names without one are looked for.
+fn search_path(database: &Snapshot, explained: &Explained) -> Option<String> {
+    explained.search_path.clone().or_else(|| database.setting("search_path").map(str::to_owned))
+}
+
 /// One of the plans of a file.
 fn of_found(found: &FoundPlans, number: Option<usize>) -> Result<Explained, CommandError> {
     let at = number.unwrap_or(1);
@@ -166,8 +190,24 @@ fn of_found(found: &FoundPlans, number: Option<usize>) -> Result<Explained, Comm
             .detail(format!("There are {} plans, numbered from 1.", found.plans.len()))
     })?;
     let explain = chosen.explain()?;
-    let sql = Plan::from_json(&explain)?.query_text;
-    Ok(Explained { sql, explain, target: None, notes: Vec::new(), compared: None })
+    let plan = Plan::from_json(&explain)?;
+    let values = plan.extra.get("Query Parameters").and_then(serde_json::Value::as_str);
+    let bound =
+        plan.query_text.as_deref().zip(values).and_then(|(text, values)| generic::logged(text, values));
+    let (sql, unbound) = match bound {
+        Some(bound) => (Some(bound), plan.query_text.map(|text| generic::executed(&text).to_owned())),
+        None => (plan.query_text, None),
+    };
+    Ok(Explained {
+        unbound,
+        sql,
+        explain,
+        target: None,
+        notes: Vec::new(),
+        compared: None,
+        search_path: None,
+        waits: Vec::new(),
+    })
 }
 
 /// What is known of the database: from a file, or from the server that planned.

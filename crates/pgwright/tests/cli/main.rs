@@ -7,6 +7,7 @@ mod alerts;
 mod browser;
 mod explained;
 mod explained_causes;
+mod explained_remedies;
 mod interruptions;
 mod latency;
 mod left_out;

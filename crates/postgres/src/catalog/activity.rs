@@ -29,6 +29,16 @@ catalog_query! {
 }
 
 catalog_query! {
+    /// The schemas in which a session looks for names without one, in their order.
+    pub struct CurrentSchemasRow {
+        schemas: Vec<String>,
+    }
+    name "current_schemas"
+    server { 13 => "current_schemas.sql" }
+    parameters []
+}
+
+catalog_query! {
     /// What a session is doing or waiting for.
     pub struct SessionWaitRow {
         state: Option<String>,
@@ -114,6 +124,15 @@ impl SessionLooks {
     ) -> Result<Vec<SessionSampleRow>, Error> {
         self.query.read(session, &[&quiet_before]).await
     }
+}
+
+/// The schemas in which the session of `client` looks for names without one, in their order.
+///
+/// # Errors
+/// When the query fails.
+pub async fn current_schemas(client: &Client, version_num: i32) -> Result<Vec<String>, Error> {
+    let rows: Vec<CurrentSchemasRow> = read(client, version_num, &[]).await?;
+    Ok(rows.into_iter().flat_map(|row| row.schemas).collect())
 }
 
 /// What the process `pid` waits for; `None` when there is no such process.

@@ -1,6 +1,9 @@
 //! What would a remedy be worth? The planner twin plans the one statement with it: the index advisor chooses
 //! among indexes, a setting is set, and the rules of `rewrite` look for another text.
 
+mod keys;
+mod refreshed;
+
 use advice::rewriting::{Depth, WeighedRewrite, Worth, rewrite, typed_statement};
 use advice::statistics::{Verdict, verdict};
 use advice::workload::Workload;
@@ -36,6 +39,8 @@ pub(super) async fn estimate(
     let judged = |r: &Advised| {
         matches!(r.kind, Remedy::Index | Remedy::ForeignKeyIndex | Remedy::Rewrite)
             || r.setting.is_some()
+            || refreshed::concerns(args, r)
+            || (r.kind == Remedy::CustomPlan && explained.unbound.is_some())
             || wants_sample(args, r)
             || wants_vacuum(r)
     };
@@ -73,8 +78,18 @@ async fn try_all(
     let mut model = context.start_model(Engine::Twin, &snapshot).await?;
     for remedy in remedies.iter_mut() {
         // The planner took Memoize for the cheapest: what it says of another plan rests on the same error.
-        if let Some((name, value)) = remedy.setting.clone().filter(|_| remedy.kind != Remedy::NoMemoize) {
+        // What JIT takes is measured; no cost says it.
+        let judged = |kind| !matches!(kind, Remedy::NoMemoize | Remedy::NoJit);
+        if let Some((name, value)) = remedy.setting.clone().filter(|_| judged(remedy.kind)) {
             remedy.estimate = with_setting(&mut model, sql, &name, &value).await?;
+        }
+    }
+    for remedy in remedies.iter_mut().filter(|r| r.kind == Remedy::ForeignKeyIndex) {
+        keys::estimate(&snapshot, &mut model, plan, remedy).await?;
+    }
+    if let Some(text) = &explained.unbound {
+        for remedy in remedies.iter_mut().filter(|r| r.kind == Remedy::CustomPlan && r.estimate.is_none()) {
+            remedy.estimate = custom_plan(&mut model, text, sql).await;
         }
     }
     if let Some(remedy) = remedies.iter_mut().find(|r| r.kind == Remedy::Rewrite) {
@@ -92,9 +107,21 @@ async fn try_all(
                 (remedy.title, remedy.sql, remedy.estimate) = (title, sql, Some(estimate));
             }
             // Other remedies of the same findings remain.
-            Err(reason) => remedies[at].title = reason,
+            Err(reason) => {
+                remedies[at].title = reason;
+                let others = |key: &String| {
+                    let serves = |(number, r): (usize, &Advised)| number != at && r.resolves.contains(key);
+                    remedies.iter().enumerate().any(serves)
+                };
+                if remedies[at].resolves.iter().all(others) {
+                    remedies[at].resolves.clear();
+                }
+            }
         }
     }
+    let mut site =
+        Site { context, snapshot: &snapshot, target: explained.target.as_ref(), notes: &mut Vec::new() };
+    refreshed::estimate(&mut site, args, &mut model, sql, remedies).await?;
     vacuumed(context, &snapshot, &mut model, sql, remedies).await
 }
 
@@ -294,6 +321,18 @@ async fn written_otherwise(
     Ok(())
 }
 
+/// What a plan for the values is expected to cost beside the one for any.
+async fn custom_plan(model: &mut Model, text: &str, bound: &str) -> Option<Estimate> {
+    let generic = model.plan_generic(text).await.ok()?;
+    let custom = model.plan(bound, &Configuration::current()).await.ok()?;
+    Some(Estimate {
+        cost_before: generic.total_cost,
+        cost_after: custom.total_cost,
+        by: BY,
+        rests_on_other_rows: true,
+    })
+}
+
 async fn with_setting(
     model: &mut Model,
     sql: &str,
@@ -341,8 +380,10 @@ async fn index(
     };
     let bytes: u64 = creating.iter().map(|r| r.price.bytes.0).sum();
     let noun = if creating.len() == 1 { "an index" } else { "indexes" };
+    // Another may be better that needs what is not there yet.
+    let better = missing.map(|f| format!("; {}", f.summary)).unwrap_or_default();
     let title = format!(
-        "{noun} of about {}; \"pgwright advise\" weighs it against the whole workload",
+        "{noun} of about {}; \"pgwright advise\" weighs it against the whole workload{better}",
         model::Bytes(bytes)
     );
     let sql =

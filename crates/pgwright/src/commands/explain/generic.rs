@@ -27,6 +27,8 @@ pub(super) struct Compared {
     pub better: bool,
     /// The comparison in words.
     pub told: String,
+    /// Planner costs of the generic plan and of the one for the values.
+    pub costs: (f64, f64),
 }
 
 /// The statement with the values that the user gave.
@@ -48,6 +50,25 @@ pub(super) fn given(parsed: &ParsedStatement, values: &[String]) -> Result<Optio
     };
     let bound: BTreeMap<u32, Value> = parameters.into_iter().zip(values.iter().map(value)).collect();
     Ok(Some(parsed.bind(&bound, None)))
+}
+
+/// The statement with the values that auto_explain logged with it (`Query Parameters`, since 16); `None` unless all are there.
+pub(super) fn logged(text: &str, parameters: &str) -> Option<String> {
+    let parsed = ParsedStatement::parse(executed(text)).ok()?;
+    let values = sql::logged_parameters(&format!("Parameters: {parameters}"));
+    let wanted = parsed.parameters();
+    if wanted.is_empty() || !wanted.iter().all(|number| values.contains_key(number)) {
+        return None;
+    }
+    let value = |text: Option<String>| text.map_or(Value::Null, Value::Untyped);
+    Some(parsed.bind(&values.into_iter().map(|(number, text)| (number, value(text))).collect(), None))
+}
+
+/// What a logged text executes: SQL's `PREPARE name (types) AS …` is logged as it was written.
+pub(super) fn executed(text: &str) -> &str {
+    let is_prepare = text.trim_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case("prepare "));
+    let body = text.to_ascii_lowercase().find(" as ").filter(|_| is_prepare);
+    body.map_or(text, |at| text[at + 4..].trim().trim_end_matches(';'))
 }
 
 /// The literals that stand in a bound text in place of the parameters, in their order.
@@ -117,7 +138,7 @@ pub(super) async fn explain(
     // The plan for the values goes first, so that a cold cache is not held against the generic one.
     let custom = match (same, args.analyze) {
         (false, true) => measure::run(context, target, session, candidate, &base).await?,
-        _ => Measured { explain: custom, cut_short: None },
+        _ => Measured { explain: custom, cut_short: None, waits: Vec::new() },
     };
     let measured = measure::run(context, target, session, text, &generic).await?;
     notes.extend(measured.cut_short.clone());
@@ -134,23 +155,28 @@ pub(super) async fn explain(
         target: Some(target.clone()),
         notes,
         compared: Some(compared),
+        unbound: None,
+        search_path: super::planning::schemas_of(session).await,
+        waits: measured.waits,
     })
 }
 
 fn compare(generic: &Plan, custom: &Plan, same: bool, cut_short: bool) -> Compared {
     let cost = |plan: &Plan| plan.root().map_or(0.0, |root| root.total_cost);
+    let costs = (cost(generic), cost(custom));
     if same {
         let told = format!(
             "a plan for these values is the same (cost {:.0} instead of {:.0})",
             cost(custom),
             cost(generic)
         );
-        return Compared { better: false, told };
+        return Compared { better: false, told, costs };
     }
     if cut_short {
         return Compared {
             better: false,
             told: "a plan for these values is another and did not end in time".into(),
+            costs,
         };
     }
     let (Some(before), Some(after)) = (generic.execution_ms, custom.execution_ms) else {
@@ -162,7 +188,7 @@ fn compare(generic: &Plan, custom: &Plan, same: bool, cut_short: bool) -> Compar
             took.unwrap_or_default()
         );
         // The generic one was stopped, or nothing was measured.
-        return Compared { better: true, told };
+        return Compared { better: true, told, costs };
     };
     // It is planned anew each time.
     let after = after + custom.planning_ms.unwrap_or(0.0);
@@ -176,7 +202,7 @@ fn compare(generic: &Plan, custom: &Plan, same: bool, cut_short: bool) -> Compar
         pages(generic),
         if better { "" } else { ": the generic plan does no harm here" }
     );
-    Compared { better, told }
+    Compared { better, told, costs }
 }
 
 /// What a prepared statement gets after five executions, where that is another plan than the one for the values.
@@ -208,6 +234,23 @@ pub(super) async fn after_five(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_were_logged_stand_for_parameters() {
+        let text = "select * from t where a = $1 and b = $2";
+        assert_eq!(
+            logged(text, "$1 = 'it''s', $2 = NULL").unwrap(),
+            "select * from t where a = 'it''s' and b = NULL"
+        );
+        let prepared = format!("PREPARE q(int) AS {text};");
+        assert_eq!(
+            logged(&prepared, "$1 = '5', $2 = '6'").unwrap(),
+            "select * from t where a = '5' and b = '6'"
+        );
+        assert_eq!(logged(text, "$1 = '5'"), None, "one is missing");
+        assert_eq!(logged(text, "$1 = '5', $2 = 'cut off...'"), None, "log_parameter_max_length");
+        assert_eq!(logged("select 1", ""), None);
+    }
 
     #[test]
     fn values_are_found_where_they_were_put() {

@@ -91,6 +91,7 @@ async fn explain(
     };
     let session = target.connect(&options).await?;
     let mut notes = Vec::new();
+    let schemas = schemas_of(&session).await;
     let done = |sql: String, measured: measure::Measured, mut notes: Vec<String>| {
         notes.extend(measured.cut_short);
         Explained {
@@ -99,6 +100,9 @@ async fn explain(
             target: Some(target.clone()),
             notes,
             compared: None,
+            unbound: None,
+            search_path: schemas.clone(),
+            waits: measured.waits,
         }
     };
     let given = generic::given(&parsed, &args.param)?;
@@ -172,6 +176,12 @@ async fn explain(
         CommandError::new("no values could be found for the parameters of the statement")
             .hint("Give values with --param, once for each of $1, …, or add --generic.")
     }))
+}
+
+/// The schemas in which a session looks for names without one; a pooler may give each statement another session.
+pub(super) async fn schemas_of(session: &postgres::Session) -> Option<String> {
+    let schemas = postgres::catalog::current_schemas(session, session.version_num()).await.ok()?;
+    Some(schemas.join(", "))
 }
 
 pub(super) fn explain_options(args: &Args) -> ExplainOptions {

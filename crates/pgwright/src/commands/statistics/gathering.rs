@@ -209,6 +209,40 @@ impl Site<'_> {
         Ok(())
     }
 
+    /// What ANALYZE would find of columns of a table if it ran now, from a sample of it, or why that is not known.
+    ///
+    /// # Errors
+    /// Fails when a local server stops working.
+    pub async fn analyzed(
+        &mut self,
+        sampling: &Sampling,
+        table: &QualifiedName,
+        columns: Vec<String>,
+    ) -> Result<Result<Vec<(String, model::snapshot::ColumnStatistics)>, String>, CommandError> {
+        let (Some(target), Some(relation)) = (self.target, self.snapshot.relation(table)) else {
+            return Ok(Err("there are no rows to draw a sample from".into()));
+        };
+        let found = Binaries::discover(&self.context.search());
+        let binaries = match Trial::choose_binaries(self.snapshot, &found) {
+            Ok(binaries) => binaries,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let session =
+            target.connect(&SessionOptions { read_only: true, ..SessionOptions::default() }).await?;
+        let (columns, sample, facts) = match self.sample(&session, relation, columns, sampling).await {
+            Ok(taken) => taken,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let mut trial = match Trial::start(self.snapshot, &binaries, TrialOptions::default()).await {
+            Ok(trial) => trial,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let source = Source { relation, columns: &columns, data: sample.data, facts, existing: Vec::new() };
+        let analyzed = trial.analyze(&source).await;
+        trial.stop().await?;
+        Ok(analyzed?)
+    }
+
     /// Takes a sample, or tells why there is none.
     async fn sample(
         &self,
