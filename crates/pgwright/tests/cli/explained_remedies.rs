@@ -94,10 +94,9 @@ async fn who_holds_a_lock_is_named() {
     let user = User::new();
     user.write("pgwright.toml", "lock_timeout_ms = 6000\n");
     let holder = testkit::connect(&world.url).await;
-    holder
-        .batch_execute("set application_name = 'billing'; begin; update jobs set state = 'held'")
-        .await
-        .unwrap();
+    // By itself, or it is rolled back as well.
+    holder.batch_execute("set application_name = 'billing'").await.unwrap();
+    holder.batch_execute("begin; update jobs set state = 'held'").await.unwrap();
     let sql = "update jobs set state = 'done' where id = 1";
     let arguments =
         ["explain", "--json", "--analyze", "--allow-writes", sql, world.url.as_str()].map(str::to_owned);
