@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use postgres::Target;
-use postgres::catalog::SessionSampleRow;
+use postgres::catalog::{SessionSample, SessionState};
 use postgres::looking::{Looker, Ticks};
 use sampling::{Activity, Observed, Sample, Sampler, UserStatement};
 use tokio::sync::{oneshot, watch as signal};
@@ -137,19 +137,18 @@ fn look_again_and_again(
         } else {
             looker.look(quiet)
         };
-        let rows = looked?;
+        let seen = looked?;
         let mut watching = lock(watching);
-        let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
-        let mut samples = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().filter(|row| row.pid.is_some()) {
-            if let (Some("active"), Some(dbid)) = (row.state.as_deref(), row.datid) {
-                let wait = match (&row.wait_event_type, &row.wait_event) {
-                    (Some(kind), Some(event)) => (dbid, kind.clone(), event.clone()),
-                    _ => (dbid, "CPU".to_owned(), "CPU".to_owned()),
-                };
+        let now = seen.now.timestamp_micros();
+        let mut samples = Vec::with_capacity(seen.sessions.len());
+        for session in seen.sessions {
+            if session.state == SessionState::Active {
+                let (kind, event) =
+                    session.wait.as_deref().and_then(|wait| wait.split_once(": ")).unwrap_or(("CPU", "CPU"));
+                let wait = (session.datid, kind.to_owned(), event.to_owned());
                 *watching.waits.entry(wait).or_default() += 1;
             }
-            samples.extend(sample_of(row));
+            samples.extend(sample_of(session));
         }
         watching.sampler.look(now, &samples);
         let (looks, late) = (watching.sampler.looks, watching.sampler.late_looks);
@@ -164,14 +163,24 @@ fn look_again_and_again(
     Ok(())
 }
 
-fn sample_of(row: SessionSampleRow) -> Option<Sample> {
+/// What a look has shown of a session, as percentiles are made of it; `None` for what has no statement, as an aborted
+/// transaction: its last one failed, and is no call.
+pub fn sample_of(session: SessionSample) -> Option<Sample> {
     Some(Sample {
-        pid: row.pid?,
-        statement: UserStatement { dbid: row.datid?, userid: row.usesysid?, query_id: row.query_id? },
-        activity: Activity::of_state(row.state.as_deref()?)?,
-        query_start_us: row.query_start?.timestamp_micros(),
-        state_change_us: row.state_change?.timestamp_micros(),
-        wait: row.wait_event_type.zip(row.wait_event).map(|(kind, event)| format!("{kind}: {event}")),
+        pid: session.pid,
+        statement: UserStatement {
+            dbid: session.datid,
+            userid: session.usesysid,
+            query_id: session.query_id?,
+        },
+        activity: match session.state {
+            SessionState::Active => Activity::Active,
+            SessionState::Idle => Activity::Idle,
+            SessionState::Other | SessionState::Hidden => return None,
+        },
+        query_start_us: session.query_start_us?,
+        state_change_us: session.state_change_us?,
+        wait: session.wait,
     })
 }
 

@@ -39,6 +39,7 @@ pub use bloat::{BloatEstimate, BloatEstimator};
 pub use board::{Beside, Board, Chunk, NativeHistogram};
 pub use error::Error;
 pub use exposition::Format;
+pub use latency::sample_of;
 pub use log::{KnownStatements, LogReader, LoggedStatement};
 pub use options::{HistoryTap, Options, Paces};
 pub use reading::Sample;

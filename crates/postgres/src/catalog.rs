@@ -11,12 +11,13 @@ mod partitions;
 mod relations;
 mod schema;
 mod server;
+mod session_looks;
 
 pub use access::AccessRow;
 pub use activity::{
     BlockerRow, CreateIndexProgressRow, CurrentSchemasRow, HadMemoryRow, OldTransactionRow, OwnDatabaseRow,
-    SessionLooks, SessionSampleRow, SessionWaitRow, blockers, create_index_progress, current_schemas,
-    old_transactions, session_wait,
+    SessionSamplesRow, SessionWaitRow, blockers, create_index_progress, current_schemas, old_transactions,
+    session_wait,
 };
 pub use functions::{
     FunctionFactsRow, FunctionVolatilityRow, HiddenExpressionRow, function_facts, hidden_expressions,
@@ -38,6 +39,7 @@ pub use schema::{
     RelationAgeRow, SequenceRow,
 };
 pub use server::{AvailableExtensionRow, ExtensionRow, ServerRow, SettingRow};
+pub use session_looks::{SessionLook, SessionLooks, SessionSample, SessionState};
 
 use crate::catalog_query::{CatalogQuery, CatalogRow};
 use crate::statistics::{
@@ -71,7 +73,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     PgsliceSetRow::QUERY,
     RelationRow::QUERY,
     ServerRow::QUERY,
-    SessionSampleRow::QUERY,
+    SessionSamplesRow::QUERY,
     OwnDatabaseRow::QUERY,
     HadMemoryRow::QUERY,
     SessionWaitRow::QUERY,

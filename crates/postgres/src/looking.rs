@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::catalog::{SessionLooks, SessionSampleRow};
+use crate::catalog::{SessionLook, SessionLooks};
 use crate::error::Error;
 use crate::session::{Session, SessionOptions};
 use crate::target::Target;
@@ -52,12 +52,12 @@ impl Looker {
     ///
     /// # Errors
     /// When the query fails, or takes too long.
-    pub fn look(&self, quiet_before: Option<DateTime<Utc>>) -> Result<Vec<SessionSampleRow>, Error> {
+    pub fn look(&self, quiet_before: Option<DateTime<Utc>>) -> Result<SessionLook, Error> {
         self.runtime.block_on(within(self.limit, self.looks.look(&self.session, quiet_before)))
     }
 
     /// As [`Self::look`], with `wait` between asking and taking the answer: who takes it when the next look is due is not woken
-    /// for it in between, which costs as much as the rest of a look. Every row tells the time of the look.
+    /// for it in between, which costs as much as the rest of a look. The answer tells the time of the look.
     ///
     /// # Errors
     /// As [`Self::look`]; the limit begins after `wait`.
@@ -65,14 +65,12 @@ impl Looker {
         &self,
         quiet_before: Option<DateTime<Utc>>,
         wait: impl FnOnce(),
-    ) -> Result<Vec<SessionSampleRow>, Error> {
+    ) -> Result<SessionLook, Error> {
         self.runtime.block_on(async {
             let mut look = std::pin::pin!(self.looks.look(&self.session, quiet_before));
             let asked = futures_util::poll!(look.as_mut());
             // The task that holds the connection sends what was asked.
-            for _ in 0..SENT_AFTER {
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
             // Nothing else is to go on in this thread meanwhile.
             wait();
             match asked {
@@ -82,9 +80,6 @@ impl Looker {
         })
     }
 }
-
-/// So often others come to their turn until a request is sent.
-const SENT_AFTER: usize = 3;
 
 async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(limit, query).await.unwrap_or_else(|_| {

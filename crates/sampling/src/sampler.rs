@@ -13,18 +13,6 @@ pub enum Activity {
     Idle,
 }
 
-impl Activity {
-    /// What `state` of `pg_stat_activity` says; `None` for what has no statement, as an aborted transaction: its last
-    /// one failed, and is no call.
-    pub fn of_state(state: &str) -> Option<Self> {
-        match state {
-            "active" => Some(Self::Active),
-            "idle" | "idle in transaction" => Some(Self::Idle),
-            _ => None,
-        }
-    }
-}
-
 /// A statement as one user calls it in one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserStatement {

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use advice::profiling::{Delta, StatementFigures};
 use chrono::DateTime;
 use clap::Args as ClapArgs;
+use exporter::sample_of;
 use indicatif::ProgressBar;
 use model::{LatencyHistogram, Millis};
 use postgres::Target;
+use postgres::catalog::SessionState;
 use postgres::looking::{Looker, Ticks};
-use sampling::{Activity, Calls, Estimate, Place, Quantile, Sample, Sampler, UserStatement, estimate};
+use sampling::{Calls, Estimate, Place, Quantile, Sampler, estimate};
 use serde::Serialize;
 
 use self::log::{Log, Logged};
@@ -180,43 +182,24 @@ fn look_again_and_again(
         let quiet = watched.sampler.quiet_before_us().and_then(DateTime::from_timestamp_micros);
         // How long a look takes is only seen by who waits for it.
         let is_timed = is_last || !ticks.are_short() || watched.sampler.looks.is_multiple_of(TIMED);
-        let rows = if is_timed {
+        let seen = if is_timed {
             let looked = Instant::now();
-            let rows = looker.look(quiet)?;
+            let seen = looker.look(quiet)?;
             watched.looks.record(looked.elapsed().as_secs_f64() * 1000.0);
-            rows
+            seen
         } else {
             looker.look_over(quiet, || goes_on = ticks.wait(|| stop.load(Ordering::Relaxed)))?
         };
-        let now = rows.first().map_or(0, |r| r.now.timestamp_micros());
+        let now = seen.now.timestamp_micros();
+        let own = looker.datid();
         let mut hidden = 0;
-        let samples: Vec<Sample> = rows
-            .into_iter()
-            .filter(|row| row.datid.is_some() && row.datid == looker.datid())
-            .filter_map(|row| {
-                let pid = row.pid?;
-                let Some(state) = row.state.as_deref() else {
-                    hidden += 1;
-                    return None;
-                };
-                let activity = Activity::of_state(state)?;
-                let (dbid, userid) = (row.datid?, row.usesysid?);
-                let Some(query_id) = row.query_id else {
-                    watched.without_id += u64::from(activity == Activity::Active);
-                    return None;
-                };
-                let wait =
-                    row.wait_event_type.zip(row.wait_event).map(|(kind, event)| format!("{kind}: {event}"));
-                Some(Sample {
-                    pid,
-                    statement: UserStatement { dbid, userid, query_id },
-                    activity,
-                    query_start_us: row.query_start?.timestamp_micros(),
-                    state_change_us: row.state_change?.timestamp_micros(),
-                    wait: wait.filter(|_| activity == Activity::Active),
-                })
-            })
-            .collect();
+        let mut samples = Vec::with_capacity(seen.sessions.len());
+        for session in seen.sessions.into_iter().filter(|session| Some(session.datid) == own) {
+            hidden += usize::from(session.state == SessionState::Hidden);
+            watched.without_id +=
+                u64::from(session.state == SessionState::Active && session.query_id.is_none());
+            samples.extend(sample_of(session));
+        }
         watched.hidden_sessions = watched.hidden_sessions.max(hidden);
         watched.sampler.look(now, &samples);
         let seconds = began.elapsed().as_secs();

@@ -8,9 +8,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 
 use crate::catalog_query;
-use crate::catalog_query::{Repeated, read};
+use crate::catalog_query::read;
 use crate::error::Error;
-use crate::session::Session;
 
 catalog_query! {
     /// A session that another one waits for.
@@ -52,18 +51,10 @@ catalog_query! {
 }
 
 catalog_query! {
-    /// What a session does or did last. Without any session there is one row without a process.
-    pub struct SessionSampleRow {
-        pid: Option<i32>,
-        datid: Option<u32>,
-        usesysid: Option<u32>,
-        query_id: Option<i64>,
-        state: Option<String>,
-        query_start: Option<DateTime<Utc>>,
-        state_change: Option<DateTime<Utc>>,
-        wait_event_type: Option<String>,
-        wait_event: Option<String>,
+    /// What all sessions do or did last, in one row: [`SessionLook`] takes it apart.
+    pub struct SessionSamplesRow {
         now: DateTime<Utc>,
+        sessions: Option<Vec<u8>>,
     }
     name "session_samples"
     server { 13 => "session_samples.sql", 14 => "session_samples.since_14.sql" }
@@ -86,44 +77,6 @@ catalog_query! {
     }
     name "had_memory"
     server { 13 => "had_memory.sql" }
-}
-
-/// Looks at sessions, again and again.
-pub struct SessionLooks {
-    query: Repeated<SessionSampleRow>,
-    /// The session's database.
-    pub datid: Option<u32>,
-}
-
-impl SessionLooks {
-    /// Gets ready to look through a session.
-    ///
-    /// # Errors
-    /// When the server does not take the query.
-    pub async fn through(session: &Session) -> Result<Self, Error> {
-        let own: Vec<OwnDatabaseRow> = read(session, session.version_num(), &[]).await?;
-        let datid = own.first().and_then(|row| row.datid);
-        if !session.behind_transaction_pooler() {
-            // Before each look the server copies what all sessions tell into memory that it gives back after it, and the
-            // system has to clear it anew: a quarter of what a look takes. The C library keeps as much as twice the
-            // largest piece that it was ever given back.
-            let _: Vec<HadMemoryRow> = read(session, session.version_num(), &[]).await?;
-        }
-        Ok(Self { query: Repeated::prepare(session).await?, datid })
-    }
-
-    /// What every client session but the own one does, in whichever database; those left out that have been idle since
-    /// before `quiet_before`. `session` is the one that this was made for.
-    ///
-    /// # Errors
-    /// When the query fails.
-    pub async fn look(
-        &self,
-        session: &Session,
-        quiet_before: Option<DateTime<Utc>>,
-    ) -> Result<Vec<SessionSampleRow>, Error> {
-        self.query.read(session, &[&quiet_before]).await
-    }
 }
 
 /// The schemas in which the session of `client` looks for names without one, in their order.

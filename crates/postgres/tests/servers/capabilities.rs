@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use cluster::{Server, ServerOptions};
-use postgres::catalog::{SessionLooks, blockers, create_index_progress, old_transactions};
+use postgres::catalog::{SessionLooks, SessionState, blockers, create_index_progress, old_transactions};
 use postgres::looking::Looker;
 use postgres::{Capabilities, Error, ExplainOptions, Session, SessionOptions, explain, statements};
 
@@ -200,14 +200,14 @@ async fn sessions_are_looked_at_while_catalogs_are_locked() {
             )
             .await
             .unwrap();
-        let rows =
+        let seen =
             tokio::time::timeout(Duration::from_secs(30), looks.look(&open, None)).await.unwrap().unwrap();
-        let found = rows.iter().find(|row| row.state.as_deref() == Some("idle in transaction")).unwrap();
-        assert!(found.datid.is_some() && found.datid == looks.datid);
+        let [found] = seen.sessions.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((found.state, Some(found.datid)), (SessionState::Idle, looks.datid));
         holder.batch_execute("ROLLBACK").await.unwrap();
         // Sessions that have been idle for longer are left out; the time is always there.
-        let rows = looks.look(&open, Some(rows[0].now + Duration::from_secs(3600))).await.unwrap();
-        assert_eq!((rows.len(), rows[0].pid), (1, None), "{rows:?}");
+        let later = looks.look(&open, Some(seen.now + Duration::from_secs(3600))).await.unwrap();
+        assert!(later.sessions.is_empty() && later.now > seen.now, "{later:?}");
     }
 }
 
@@ -221,14 +221,74 @@ async fn a_look_is_of_the_time_it_was_asked_for_whenever_its_answer_is_taken() {
             let looker =
                 Looker::connect(&target, &SessionOptions::default(), Duration::from_secs(30)).unwrap();
             // Nothing is taken for a while after the first was asked for.
-            let rows = looker.look_over(None, || std::thread::sleep(Duration::from_secs(1))).unwrap();
-            (rows, looker.look(None).unwrap())
+            let seen = looker.look_over(None, || std::thread::sleep(Duration::from_secs(1))).unwrap();
+            (seen, looker.look(None).unwrap())
         });
         let (first, second) = looking.join().unwrap();
-        let apart = second[0].now - first[0].now;
+        let apart = second.now - first.now;
         assert!(apart.num_milliseconds() >= 900, "{apart}");
-        assert!(first.iter().any(|row| row.pid.is_some()), "{first:?}");
+        assert!(!first.sessions.is_empty(), "{first:?}");
         drop(busy);
+    }
+}
+
+#[tokio::test]
+async fn a_look_tells_states_waits_and_times_of_each_session() {
+    for binaries in testkit::all_servers().iter().map(|server| server.binaries()) {
+        let server = Server::start(binaries, ServerOptions::default().set("compute_query_id", "on"))
+            .unwrap_or_else(|_| {
+                // Before 14 there is no such setting, and no number.
+                Server::start(binaries, ServerOptions::default()).unwrap()
+            });
+        let url = server.url("postgres");
+        let open = session(&url).await;
+        let looks = SessionLooks::through(&open).await.unwrap();
+        let (holder, idle, failed) =
+            (testkit::connect(&url).await, testkit::connect(&url).await, testkit::connect(&url).await);
+        let waiting = testkit::connect(&url).await;
+        let mut pids = Vec::new();
+        for client in [&holder, &idle, &failed, &waiting] {
+            let pid = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]).await.unwrap();
+            pids.push(pid.get::<_, i32>(0));
+        }
+        holder.batch_execute("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(1)").await.unwrap();
+        failed.batch_execute("BEGIN; SELECT 1/0").await.unwrap_err();
+        let waits = waiting.batch_execute("SELECT pg_catalog.pg_advisory_lock(1)");
+        let looked = async {
+            loop {
+                let seen = looks.look(&open, None).await.unwrap();
+                if seen.sessions.iter().any(|s| s.wait.as_deref() == Some("Lock: advisory")) {
+                    break seen;
+                }
+            }
+        };
+        let mut waits = std::pin::pin!(waits);
+        let seen = tokio::select! {
+            seen = looked => seen,
+            _ = &mut waits => panic!("it had to wait"),
+        };
+        let of = |at: usize| seen.sessions.iter().find(|s| s.pid == pids[at]).unwrap();
+        assert_eq!(
+            [0, 1, 2, 3].map(|at| of(at).state),
+            [SessionState::Idle, SessionState::Idle, SessionState::Other, SessionState::Active]
+        );
+        assert_eq!([0, 1, 2].map(|at| of(at).wait.clone()), [None, None, None]);
+        let now = seen.now.timestamp_micros();
+        for at in 0..4 {
+            let (began, changed) = (of(at).query_start_us.unwrap(), of(at).state_change_us.unwrap());
+            assert!(now - 60_000_000 < began && began <= changed && changed <= now, "{:?}", of(at));
+            assert_eq!(of(at).query_id.is_some(), binaries.major >= 14 && at != 2, "{:?}", of(at));
+        }
+        // A role without rights sees that they are there, and no more.
+        idle.batch_execute("CREATE ROLE nobody LOGIN").await.unwrap();
+        let blind = session(&format!("{url}?options=-crole=nobody")).await;
+        let seen = SessionLooks::through(&blind).await.unwrap().look(&blind, None).await.unwrap();
+        let of = |at: usize| seen.sessions.iter().find(|s| s.pid == pids[at]).unwrap();
+        for at in 0..4 {
+            assert_eq!((of(at).state, of(at).query_start_us), (SessionState::Hidden, None), "{:?}", of(at));
+        }
+        holder.batch_execute("COMMIT").await.unwrap();
+        waits.await.unwrap();
     }
 }
 

@@ -72,7 +72,7 @@ async fn what_only_reads_catalogs_works_through_transaction_mode() {
         assert!(pooled.behind_transaction_pooler());
         let looks = SessionLooks::through(&pooled).await.unwrap();
         for _ in 0..5 {
-            assert!(!looks.look(&pooled, None).await.unwrap().is_empty());
+            assert!(!looks.look(&pooled, None).await.unwrap().sessions.is_empty());
             let capabilities = Capabilities::read(&pooled).await.unwrap();
             assert!(capabilities.behind_transaction_pooler);
             assert!(capabilities.pg_stat_statements.readable());
