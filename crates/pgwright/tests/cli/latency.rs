@@ -1,5 +1,7 @@
 //! Does `latency` see how long statements take? The truth is what the clients of the test measured.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -7,15 +9,16 @@ use serde_json::Value;
 use crate::program::User;
 use crate::world::World;
 
-/// Clients that sleep in the server for `ms` on average, 8 at a time, and pause; gives what each call took, in ms.
-async fn sleepers(url: String, ms: u64, until: Instant) -> Vec<f64> {
+/// Clients that sleep in the server for `ms` on average, 8 at a time, and pause; gives what each call took, in ms. They go on until
+/// who watches them has ended: on a busy machine that begins late.
+async fn sleepers(url: String, ms: u64, ended: Arc<AtomicBool>) -> Vec<f64> {
     let clients = (0..8_u64).map(|n| {
-        let url = url.clone();
+        let (url, ended) = (url.clone(), ended.clone());
         tokio::spawn(async move {
             let client = testkit::connect(&url).await;
             let mut took = Vec::new();
             let mut i = n;
-            while Instant::now() < until {
+            while !ended.load(Ordering::Relaxed) {
                 // From half to one and a half times the mean, in an order that has no rhythm.
                 let this = ms / 2 + i * 47 % ms;
                 i += 1;
@@ -47,12 +50,13 @@ fn sleep(report: &Value) -> &Value {
 async fn percentiles_are_those_that_clients_measure() {
     let world = World::new().await;
     let user = User::new();
-    let until = Instant::now() + Duration::from_secs(7);
-    let clients = tokio::spawn(sleepers(world.url.clone(), 120, until));
+    let ended = Arc::new(AtomicBool::new(false));
+    let clients = tokio::spawn(sleepers(world.url.clone(), 120, ended.clone()));
     let url = world.url.clone();
     let output = tokio::task::spawn_blocking(move || user.run(&["latency", "--for", "6s", "--json", &url]))
         .await
         .unwrap();
+    ended.store(true, Ordering::Relaxed);
     let truth = clients.await.unwrap();
     assert_eq!(output.code, Some(0), "{output}");
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
@@ -63,10 +67,11 @@ async fn percentiles_are_those_that_clients_measure() {
         found["tail_samples"].as_u64().unwrap() > 50 && found["body_samples"].as_u64().unwrap() > 10,
         "{found:#}"
     );
-    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+    for (name, share, asked) in [("p50", 0.5, 120.0), ("p95", 0.95, 174.0), ("p99", 0.99, 178.8)] {
         let value = found[name]["value"].as_f64().unwrap_or_else(|| panic!("{name}: {found:#}"));
-        let true_value = truth[(share * truth.len() as f64) as usize];
-        assert!((value / true_value - 1.0).abs() < 0.25, "{name}: {value} {true_value} {found:#}");
+        // The server sleeps at least as long as it was told to, and where others keep the machine busy its clients wait longer than that.
+        let waited = truth[(share * truth.len() as f64) as usize];
+        assert!((asked * 0.85..waited * 1.2).contains(&value), "{name}: {value} {waited} {found:#}");
     }
     assert_eq!(found["doubtful"], false);
     assert_eq!(found["waits"][0]["event"], "Timeout: PgSleep");
@@ -99,10 +104,11 @@ async fn a_log_tells_what_looks_see_only_a_part_of() {
     let client = testkit::connect(&url).await;
     client.batch_execute("create extension pg_stat_statements; create table t (id int)").await.unwrap();
     let log = server.log_file().to_str().unwrap().to_owned();
-    let until = Instant::now() + Duration::from_secs(8);
-    let clients = tokio::spawn(sleepers(url.clone(), 16, until));
+    let ended = Arc::new(AtomicBool::new(false));
+    let clients = tokio::spawn(sleepers(url.clone(), 16, ended.clone()));
+    let writes_on = ended.clone();
     let writer = tokio::spawn(async move {
-        while Instant::now() < until {
+        while !writes_on.load(Ordering::Relaxed) {
             client.execute("insert into t values ($1)", &[&1]).await.unwrap();
         }
     });
@@ -113,6 +119,7 @@ async fn a_log_tells_what_looks_see_only_a_part_of() {
     })
     .await
     .unwrap();
+    ended.store(true, Ordering::Relaxed);
     let truth = clients.await.unwrap();
     writer.await.unwrap();
     assert_eq!(output.code, Some(0), "{output}");
