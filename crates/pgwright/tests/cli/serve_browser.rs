@@ -52,8 +52,20 @@ const FAULTS: &str = r#"(() => {
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (contrast < 4.5) faults.push('contrast ' + contrast.toFixed(2) + ' of ' + e.outerHTML.slice(0, 80));
   }
+  for (const box of all('.scroll')) if (box.querySelector('.stack') && box.scrollWidth > box.clientWidth + 1) faults.push('a table is cut off: ' + box.getAttribute('aria-label') + ' ' + box.scrollWidth + ' > ' + box.clientWidth);
+  for (const chart of all('svg.chart')) {
+    const words = [...chart.querySelectorAll('text')].map((e) => [e.textContent, e.getBoundingClientRect()]).filter(([, r]) => r.width > 0);
+    for (const [word, r] of words) if (r.left < 0 || r.right > innerWidth) faults.push('a word of a chart is cut off: ' + word);
+    words.forEach(([word, a], i) => words.slice(i + 1).forEach(([other, b]) => {
+      if (a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom) faults.push('words of a chart overlap: ' + word + ', ' + other);
+    }));
+  }
   return faults.slice(0, 10);
 })()"#;
+
+/// Screens, and whether they are dark.
+const SCREENS: [(u32, u32, bool); 4] =
+    [(1280, 900, false), (390, 844, true), (1280, 900, true), (390, 844, false)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_works_on_a_desk_and_on_a_phone_and_by_keyboard() {
@@ -82,7 +94,7 @@ async fn every_page_works_on_a_desk_and_on_a_phone_and_by_keyboard() {
     pages.push(linked(&serving.get("/tables?q=script", &[]).body, "/table"));
     let browser = Browser::open();
     let at = |path: &str| format!("http://{}{path}", serving.address);
-    for (width, height, dark) in [(1280, 900, false), (390, 844, true)] {
+    for (width, height, dark) in SCREENS {
         browser.resize(width, height);
         browser.set_dark(dark);
         for page in &pages {
@@ -142,7 +154,7 @@ async fn pages_with_a_history_work_on_a_desk_and_on_a_phone() {
     until(&serving, "/?window=15m", &[], "a_rather_long_name_of_a_column");
     let browser = Browser::open();
     let at = |path: &str| format!("http://{}{path}", serving.address);
-    for (width, height, dark) in [(1280, 900, false), (390, 844, true)] {
+    for (width, height, dark) in SCREENS {
         browser.resize(width, height);
         browser.set_dark(dark);
         for path in ["/?window=15m", &page, "/statements?window=15m"] {

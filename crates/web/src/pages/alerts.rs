@@ -74,7 +74,7 @@ fn procedures(definitions: &[Definition]) -> Markup {
                 p { (definition.meaning) }
                 p { strong { "What to do: " } (definition.action) }
                 @if let Some(check) = definition.lint_check { p { "Finding: " code.sql { "pgwright lint, check " (check) } } }
-                pre tabindex="0" { code { (definition.expression) } }
+                pre.wrapped { code { (definition.expression) } }
                 @if definition.hold_seconds > 0.0 { p.dim { "It must have held for " (seconds(definition.hold_seconds)) "." } }
             }
         }

@@ -130,56 +130,64 @@ fn lost(value: f64) -> Markup {
 }
 
 fn table(site: &Site, overview: &Overview) -> Markup {
-    let comparable = overview.reference_seconds > 0.0;
     html! {
-        div.scroll tabindex="0" role="region" aria-label="What got slower" { table {
+        div.scroll tabindex="0" role="region" aria-label="What got slower" { table.stack {
             thead { tr {
-                th scope="col" { "Statement" }
-                th.right scope="col" title="Seconds of execution per hour lost to longer executions, at the calls of now" { "Slower, per hour" }
-                th scope="col" title="Since when executions are longer or shorter" { "Since" }
-                th scope="col" { "Likely cause" }
-                th scope="col" { "Fix" }
-                th.right scope="col" { "P50 before → now" }
-                th.right scope="col" { "P99 before → now" }
+                th scope="col" { "Statement, likely cause and fix" }
+                th.right scope="col" title="Seconds of execution per hour lost to longer executions, at the calls of now, and since when" { "Slower, per hour" }
+                th.right scope="col" title="Before → now" { "P50" }
+                th.right scope="col" title="Before → now" { "P99" }
+                th.right scope="col" title="Before → now" { "Mean" }
+                th.right scope="col" title="Before → now, and the seconds of execution per hour due to more or fewer calls" { "Calls per hour" }
                 th scope="col" { "Plan" }
                 th scope="col" title="What its sessions were seen at, in session time per hour" { "Waits for, per hour" }
-                th.right scope="col" { "Mean before → now" }
-                th.right scope="col" { "Calls/h before → now" }
-                th.right scope="col" title="Seconds of execution per hour due to more or fewer calls" { "More calls, per hour" }
             } }
-            tbody { @for change in &overview.statements { @let flip = plans::flips(&change.plans, overview.reference.from).pop(); tr {
-                th scope="row" { (named(change)) }
-                td.right { @match change.slower_seconds_per_hour {
-                    Some(value) => (lost(value)),
-                    None if comparable => "new",
-                    None => span.dim title="There is nothing to compare with" { "–" },
-                } }
-                td { @match change.since {
-                    Some(at) => time datetime=(at.to_rfc3339()) title=(written(at)) { (at.format("%d %b %H:%M")) },
-                    None => "",
-                } }
-                td { (cause(change, flip.as_ref()).unwrap_or_default()) }
-                td { (fix(site, change)) }
-                td.right { (pair(change, |s| percentile(s.percentiles.p50))) }
-                td.right { (pair(change, |s| percentile(s.percentiles.p99))) }
-                td { @match &flip {
-                    Some(flip) => { "changed " time datetime=(flip.at.to_rfc3339()) title=(written(flip.at)) { (flip.at.format("%d %b %H:%M")) } },
-                    None if change.plans.is_empty() => span.dim title="No plan was seen of it" { "–" },
-                    None => "the same",
-                } }
-                td { (waits(change)) }
-                td.right { (pair(change, |s| html! { (seconds(s.mean_ms.unwrap_or(f64::NAN) / 1000.0)) })) }
-                td.right { (pair(change, |s| html! { (rate(s.calls_per_hour)) })) }
-                td.right {
-                    @if comparable { (lost(change.more_calls_seconds_per_hour)) }
-                    @else { (seconds(change.more_calls_seconds_per_hour)) }
-                }
-            } } }
+            tbody { @for change in &overview.statements { (row(site, overview, change)) } }
         } }
         @if overview.statements_total > overview.statements.len() {
             p.dim { "Those with the largest change of " (overview.statements_total) ". " a href="/statements" { "All statements" } }
         }
     }
+}
+
+fn row(site: &Site, overview: &Overview, change: &StatementChange) -> Markup {
+    let comparable = overview.reference_seconds > 0.0;
+    let flip = plans::flips(&change.plans, overview.reference.from).pop();
+    let cause = cause(change, flip.as_ref());
+    html! { tr {
+        th scope="row" {
+            (named(change))
+            @if let Some(cause) = cause { div.why { span.dim { "Likely cause: " } (cause) } }
+            div.why { span.dim { "Fix: " } (fix(site, change)) }
+        }
+        td.right data-label="Slower, per hour" {
+            @match change.slower_seconds_per_hour {
+                Some(value) => (lost(value)),
+                None if comparable => "new",
+                None => span.dim title="There is nothing to compare with" { "–" },
+            }
+            @if let Some(at) = change.since {
+                div.dim { "since " time datetime=(at.to_rfc3339()) title=(written(at)) { (at.format("%d %b %H:%M")) } }
+            }
+        }
+        td.right data-label="P50" { (pair(change, |s| percentile(s.percentiles.p50))) }
+        td.right data-label="P99" { (pair(change, |s| percentile(s.percentiles.p99))) }
+        td.right data-label="Mean" { (pair(change, |s| html! { (seconds(s.mean_ms.unwrap_or(f64::NAN) / 1000.0)) })) }
+        td.right data-label="Calls per hour" {
+            (pair(change, |s| html! { (rate(s.calls_per_hour)) }))
+            div.dim title="Seconds of execution per hour due to more or fewer calls" {
+                @if comparable { (lost(change.more_calls_seconds_per_hour)) }
+                @else { (seconds(change.more_calls_seconds_per_hour)) }
+                " by calls"
+            }
+        }
+        td data-label="Plan" { @match &flip {
+            Some(flip) => { "changed " time datetime=(flip.at.to_rfc3339()) title=(written(flip.at)) { (flip.at.format("%d %b %H:%M")) } },
+            None if change.plans.is_empty() => span.dim title="No plan was seen of it" { "–" },
+            None => "the same",
+        } }
+        td data-label="Waits for" { (waits(change)) }
+    } }
 }
 
 /// What would help it, or why that is not known.

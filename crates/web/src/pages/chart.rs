@@ -60,7 +60,7 @@ impl Measure {
         let whole = |unit: f64, name: &str| format!("{:.0} {name}", value / unit);
         match self {
             _ if value == 0.0 => "0".into(),
-            Self::Number if step >= 1.0 => count(value),
+            Self::Number if step >= 1.0 && step.fract() == 0.0 => count(value),
             Self::Seconds if step >= 86_400.0 => whole(86_400.0, "d"),
             Self::Seconds if step >= 3600.0 => whole(3600.0, "h"),
             Self::Seconds if step >= 60.0 => whole(60.0, "min"),
@@ -126,8 +126,9 @@ impl Chart<'_> {
                         line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(tenth(y(tick))) y2=(tenth(y(tick))) {}
                         text x=(LEFT - 6.0) y=(tenth(y(tick) + 4.0)) text-anchor="end" { (self.measure.label(tick, step)) }
                     }
-                    @for (at, anchor, label) in times(first, last) {
-                        text x=(tenth(x(at))) y=(HEIGHT - 6.0) text-anchor=(anchor) { (label) }
+                    @for (at, place, label) in times(first, last) {
+                        // On a phone there is room for the ends and the middle.
+                        text class=[place.is_minor.then_some("minor")] x=(tenth(x(at))) y=(HEIGHT - 6.0) text-anchor=(place.anchor) { (label) }
                     }
                     @if let Some((at, name)) = self.mark {
                         @if at >= first && at <= last {
@@ -209,8 +210,14 @@ fn path(
     out
 }
 
+/// How a word of the axis of time stands at its moment.
+struct Placed {
+    anchor: &'static str,
+    is_minor: bool,
+}
+
 /// Where on the axis of time something is written, and what.
-fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, &'static str, String)> {
+fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, Placed, String)> {
     let span = last - first;
     let format = if span > TimeDelta::days(3) {
         "%d %b"
@@ -222,7 +229,8 @@ fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, &'sta
         "%H:%M:%S"
     };
     if span < TimeDelta::seconds(2) {
-        return vec![(first, "start", first.format("%H:%M:%S UTC").to_string())];
+        let place = Placed { anchor: "start", is_minor: false };
+        return vec![(first, place, first.format("%H:%M:%S UTC").to_string())];
     }
     (0..=4)
         .map(|quarter| {
@@ -234,7 +242,8 @@ fn times(first: DateTime<Utc>, last: DateTime<Utc>) -> Vec<(DateTime<Utc>, &'sta
             let at = first + span / 4 * quarter;
             // Which zone the times are in is said once.
             let zone = if quarter == 4 { " UTC" } else { "" };
-            (at, anchor, format!("{}{zone}", at.format(format)))
+            let place = Placed { anchor, is_minor: quarter % 2 == 1 };
+            (at, place, format!("{}{zone}", at.format(format)))
         })
         .collect()
 }
@@ -294,6 +303,8 @@ mod tests {
             (Measure::Seconds, 400_000.0, "2 d 4 d 6 d"),
             (Measure::Bytes, 3.0 * 1024.0 * 1024.0, "1.0 MB 2.0 MB 3.0 MB"),
             (Measure::Number, 3.0, "1 2 3"),
+            (Measure::Number, 9.0, "2.50 5.00 7.50 10.0"),
+            (Measure::Number, 90.0, "25 50 75 100"),
             (Measure::Number, 1.0, "0.25 0.50 0.75 1.00"),
         ] {
             let step = measure.step(most);

@@ -151,7 +151,7 @@ impl<R> Listing<'_, R> {
                 }
             }
             div.scroll tabindex="0" role="region" aria-label=(self.what) {
-                table {
+                table.stack {
                     thead { tr {
                         @for c in self.columns {
                             @let here = c.key == column.key;
@@ -169,7 +169,7 @@ impl<R> Listing<'_, R> {
                         @for row in shown { tr {
                             @for (at, c) in self.columns.iter().enumerate() {
                                 @if at == 0 { th scope="row" { ((c.cell)(row)) } }
-                                @else { td class=[c.figures.then_some("right")] { ((c.cell)(row)) } }
+                                @else { td class=[c.figures.then_some("right")] data-label=(c.title) { ((c.cell)(row)) } }
                             }
                         } }
                     }

@@ -1,5 +1,7 @@
 //! What should somebody know who opens one page only?
 
+use std::collections::BTreeMap;
+
 use alerting::{Severity, StandingAlert};
 use axum::response::Response;
 use exporter::Exporter;
@@ -145,18 +147,18 @@ fn busiest(site: &Site) -> Markup {
         }
         @if rows.is_empty() { p { "The statements were not read yet." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label="Statements" { table {
+            div.scroll tabindex="0" role="region" aria-label="Statements" { table.stack {
                 thead { tr {
                     th scope="col" { "Statement" } th.right scope="col" { "Time per hour" } th scope="col" { "Share" }
                     th.right scope="col" { "Calls/s" } th.right scope="col" { "P50" } th.right scope="col" { "P99" }
                 } }
                 tbody { @for row in rows.iter().take(SHOWN) { tr {
                     th scope="row" { (row.titled()) }
-                    td.right { (seconds(row.seconds_per_hour)) }
-                    td { (bar(row.share)) " " (percent(row.share)) }
-                    td.right { (rate(row.calls_per_second)) }
-                    td.right { (seconds(row.p50_seconds)) }
-                    td.right { (seconds(row.p99_seconds)) }
+                    td.right data-label="Time per hour" { (seconds(row.seconds_per_hour)) }
+                    td data-label="Share" { (bar(row.share)) " " (percent(row.share)) }
+                    td.right data-label="Calls/s" { (rate(row.calls_per_second)) }
+                    td.right data-label="P50" { (seconds(row.p50_seconds)) }
+                    td.right data-label="P99" { (seconds(row.p99_seconds)) }
                 } } }
             } }
             p { a href="/statements" { "All statements" } }
@@ -165,14 +167,14 @@ fn busiest(site: &Site) -> Markup {
 }
 
 fn waits(exporter: &Exporter) -> Markup {
-    let mut waits: Vec<(String, f64)> = exporter
-        .samples("postgres_wait_seconds_total")
-        .iter()
-        .map(|s| {
-            let (kind, event) = (s.label("wait_event_type"), s.label("wait_event"));
-            (if kind == event { event.to_owned() } else { format!("{kind}: {event}") }, s.value)
-        })
-        .collect();
+    // Of all databases together.
+    let mut by_event: BTreeMap<String, f64> = BTreeMap::new();
+    for s in &exporter.samples("postgres_wait_seconds_total") {
+        let (kind, event) = (s.label("wait_event_type"), s.label("wait_event"));
+        let name = if kind == event { event.to_owned() } else { format!("{kind}: {event}") };
+        *by_event.entry(name).or_default() += s.value;
+    }
+    let mut waits: Vec<(String, f64)> = by_event.into_iter().collect();
     waits.sort_by(|a, b| b.1.total_cmp(&a.1));
     let total: f64 = waits.iter().map(|w| w.1).sum();
     html! {
