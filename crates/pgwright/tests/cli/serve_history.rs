@@ -104,6 +104,39 @@ async fn nothing_is_lost_or_counted_twice_whoever_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_becomes_a_standby_and_is_promoted_again_is_watched_all_the_time() {
+    let versions = testkit::versions();
+    for major in [versions[0].major, versions[versions.len() - 1].major] {
+        let mut server = testkit::server_with(major, &[]);
+        let world = World::on(&server).await;
+        let user = User::new();
+        let serving = Serving::start(&user, &world.url, &ARGUMENTS);
+        let (kept, waiting) = ("pgwright_history_intervals_total", "pgwright_history_intervals_waiting");
+        serving.wait_for("kept", |m| m.sum(kept) >= 2.0);
+        call(&world, 5).await;
+        known(&world, 5).await;
+        let settings = [("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned())];
+        std::fs::write(server.data_dir().join("standby.signal"), "").unwrap();
+        server.restart(&settings).unwrap();
+        // It takes no writes: what is seen waits, which is told, and everything else goes on.
+        call(&world, 7).await;
+        let metrics = serving.wait_for("waiting", |m| {
+            m.sum("pgwright_up") == 1.0 && m.sum("pgwright_history_up") == 0.0 && m.sum(waiting) >= 2.0
+        });
+        assert!(metrics.sum("pgwright_history_failures_total") >= 1.0, "{}", metrics.0);
+        serving.wait_for("a standby", |m| m.sum("postgres_server_in_recovery") == 1.0);
+        assert!(serving.get("/replication", &[]).body.contains("<strong>standby</strong>"));
+        testkit::connect(&world.url).await.batch_execute("select pg_promote()").await.unwrap();
+        call(&world, 3).await;
+        known(&world, 15).await;
+        let metrics =
+            serving.wait_for("kept again", |m| m.sum("pgwright_history_up") == 1.0 && m.sum(waiting) == 0.0);
+        assert_eq!(metrics.sum("pgwright_history_readings_dropped_total"), 0.0, "{}", metrics.0);
+        serving.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn history_is_only_written_where_it_was_asked_for() {
     let world = World::new().await;
     let user = User::new();
