@@ -115,7 +115,10 @@ async fn a_server_that_becomes_a_standby_and_is_promoted_again_is_watched_all_th
         serving.wait_for("kept", |m| m.sum(kept) >= 2.0);
         call(&world, 5).await;
         known(&world, 5).await;
-        let settings = [("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned())];
+        // A standby wants no less of these than the server had that wrote its WAL.
+        let settings =
+            [("shared_preload_libraries", "pg_stat_statements"), ("max_prepared_transactions", "5")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
         std::fs::write(server.data_dir().join("standby.signal"), "").unwrap();
         server.restart(&settings).unwrap();
         // It takes no writes: what is seen waits, which is told, and everything else goes on.
