@@ -32,4 +32,5 @@ WHERE a.pid <> pg_catalog.pg_backend_pid()
       OR a.state = 'active'
       OR a.state IS NULL
   )
-  AND a.backend_type = 'client backend'
+  -- Of a session that the role may not see not even this is told.
+  AND COALESCE(a.backend_type, 'client backend') = 'client backend'
