@@ -280,6 +280,15 @@ fn caseless(answer: &Answer) -> Vec<String> {
     rows
 }
 
+/// A refuter that tries so many databases of a schema of the corpus, and the snapshot for proofs.
+async fn opened(schema: &str, databases: u32) -> (Refuter, model::Snapshot) {
+    let mut refuter = start(&ddl(schema)).await;
+    let snapshot = snapshot_of(&refuter, schema).await;
+    let options = Options { databases, time_limit: Duration::from_secs(20), ..Options::default() };
+    refuter.set_options(options).await.unwrap();
+    (refuter, snapshot)
+}
+
 /// What is wrong with a proof, if anything is.
 async fn objection(refuter: &mut Refuter, one: &str, other: &str) -> Option<String> {
     match refuter.compare(one, other).await {
@@ -304,10 +313,7 @@ async fn no_proved_mutant_is_refuted() {
     let mut wrong = Vec::new();
     let (mut tried, mut proved) = (0, 0);
     for (folder, schema) in CORPORA {
-        let mut refuter = start(&ddl(schema)).await;
-        let snapshot = snapshot_of(&refuter, schema).await;
-        let options = Options { databases, time_limit: Duration::from_secs(20), ..Options::default() };
-        refuter.set_options(options).await.unwrap();
+        let (mut refuter, snapshot) = opened(schema, databases).await;
         let rewriter = Rewriter::new(&snapshot);
         let all = ["valid", "wrong"].into_iter().flat_map(|kind| pairs_of(folder, schema, kind));
         for (n, pair) in all.enumerate().filter(|(n, _)| n % every == 0) {
@@ -354,10 +360,7 @@ async fn no_proved_rewrite_of_a_mutant_is_refuted() {
     let mut wrong = Vec::new();
     let (mut tried, mut offered) = (0, 0);
     for (folder, schema) in CORPORA {
-        let mut refuter = start(&ddl(schema)).await;
-        let snapshot = snapshot_of(&refuter, schema).await;
-        let options = Options { databases, time_limit: Duration::from_secs(20), ..Options::default() };
-        refuter.set_options(options).await.unwrap();
+        let (mut refuter, snapshot) = opened(schema, databases).await;
         let rewriter = Rewriter::new(&snapshot);
         let all = ["valid", "wrong"].into_iter().flat_map(|kind| pairs_of(folder, schema, kind));
         for (n, pair) in all.enumerate().filter(|(n, _)| n % every == 0) {

@@ -2,7 +2,7 @@
 
 use super::super::facts::Scope;
 use super::super::level::select_one;
-use super::super::reading::{all_of, any_of, binary, equal};
+use super::super::reading::{binary, equal};
 use super::super::tree::{Call, Constant, Distinct, Expr, LikeKind, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
 use super::comparisons::is_list_of;
@@ -132,53 +132,6 @@ impl Simplify<'_, '_, '_> {
                 } else {
                     truth(false)
                 })
-            }
-            // The greatest of two is below what both are below; where one is NULL it is the other.
-            Expr::Operator { name, left: Some(left), right }
-                if matches!(**left, Expr::Greatest(_) | Expr::Least(_)) =>
-            {
-                let (list, all) = match &**left {
-                    Expr::Greatest(list) => (list, matches!(name.as_str(), "<" | "<=")),
-                    Expr::Least(list) => (list, matches!(name.as_str(), ">" | ">=")),
-                    _ => return None,
-                };
-                let kind = self.scope.type_of(list.first()?)?;
-                let number = matches!(kind.as_str(), "int2" | "int4" | "int8")
-                    && matches!(**right, Expr::Constant(Constant::Integer(_)));
-                let plain = number
-                    && matches!(name.as_str(), "<" | "<=" | ">" | ">=")
-                    && users.is_empty()
-                    && list.iter().all(|e| {
-                        matches!(e, Expr::Column(_)) && self.scope.type_of(e).as_deref() == Some(&*kind)
-                    });
-                if !plain || !list.clone().iter().all(|e| self.never_null(e)) {
-                    return None;
-                }
-                let parts = list.iter().map(|e| binary(name, e.clone(), (**right).clone())).collect();
-                Some(if all { Expr::And(parts) } else { Expr::Or(parts) })
-            }
-            // Arrays that hold all, or one, of some constants.
-            Expr::Operator { name, left: Some(left), right }
-                if matches!(name.as_str(), "@>" | "&&") && users.is_empty() =>
-            {
-                let Expr::Array(list) = &**right else { return None };
-                let kind = self.scope.type_of(left)?;
-                let fits = |e: &Expr| match e {
-                    Expr::Constant(Constant::Text(_)) => kind == "_text",
-                    Expr::Constant(Constant::Integer(_)) => kind == "_int4",
-                    _ => false,
-                };
-                if list.is_empty() || !list.iter().all(fits) || !self.scope.is_deterministic(left) {
-                    return None;
-                }
-                let one = |e: &Expr| Expr::AnyOf {
-                    operator: "=".into(),
-                    value: Box::new(e.clone()),
-                    array: left.clone(),
-                    all: false,
-                };
-                let parts = list.iter().map(one).collect();
-                Some(if name == "@>" { all_of(parts) } else { any_of(parts) })
             }
             // Nothing compares with NULL.
             Expr::Operator { name, left: Some(left), right } if is_comparison(name) && users.is_empty() => {
