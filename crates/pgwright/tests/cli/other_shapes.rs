@@ -271,7 +271,7 @@ async fn a_search_path_of_the_applications_role() {
     let queryid = world
         .value("select queryid from pg_stat_statements where query like 'select * from orders%' limit 1")
         .await;
-    user.run(&["explain", &world.url, "--", &queryid]).exits(0).says("Seq Scan on orders");
+    user.run(&["explain", &world.url, "--", &queryid]).exits(0).says("Seq Scan on app.orders");
     drop(application);
     world.sql(&format!("drop owned by {role}; drop role {role}")).await;
 }
