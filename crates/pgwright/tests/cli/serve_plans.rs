@@ -57,7 +57,7 @@ async fn a_plan_that_changes_is_counted_kept_and_shown() {
         for text in ["Index Only Scan", "t_k", "Both shapes", "Seq Scan", "The plan now, cost"] {
             assert!(shown.contains(text), "{text} is not in {shown}");
         }
-        until(&serving, "/?window=15m&compare=before", "<td>changed <time");
+        until(&serving, "/?window=15m&compare=before", "<td data-label=\"Plan\">changed <time");
         serving.stop();
         // What changed while nobody watched is seen by who watches next, and counted by nobody.
         world.sql("create index t_k2 on \"a\"\"b.c\".t (k)").await;
