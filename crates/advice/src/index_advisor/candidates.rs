@@ -132,13 +132,14 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
     let tables = Tables::new(snapshot);
     let mut result = Candidates::default();
     let mut shapes: BTreeMap<QualifiedName, Shapes> = BTreeMap::new();
+    let mut few: BTreeSet<(QualifiedName, String)> = BTreeSet::new();
     for (s, statement) in workload.statements.iter().enumerate() {
         let breadth = Breadth::of(statement, workload);
         for occasion in occasions(statement, snapshot, &tables, options) {
             match occasion {
                 Ok(occasion) => {
                     let of_table = shapes.entry(occasion.relation.name.clone()).or_default();
-                    for shape in of_occasion(&occasion, breadth) {
+                    for shape in of_occasion(&occasion, breadth, &mut few) {
                         of_table.entry(shape).or_default().insert(s);
                     }
                 }
@@ -155,9 +156,10 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
         for (shape, statements) in shapes {
             let mut definition = shape.definition(&table);
             definition.name = names.choose(&definition);
-            let existing = tables
-                .indexes(&table)
-                .find(|i| i.valid && index_semantics::replaces(&i.definition, &definition));
+            // An index of all rows serves the same statements. It is as good unless the rows are few.
+            let few = shape.predicate.is_some_and(|p| few.contains(&(table.clone(), p)));
+            let stands_for = if few { index_semantics::replaces } else { index_semantics::gives };
+            let existing = tables.indexes(&table).find(|i| i.valid && stands_for(&i.definition, &definition));
             if let Some(existing) = existing {
                 let reason = format!("the existing index {} gives the same", existing.name);
                 result.ruled_out.push(RuledOut { definition, statements, reason });
@@ -254,7 +256,15 @@ impl Breadth {
     }
 }
 
-fn of_occasion(occasion: &Occasion<'_>, breadth: Breadth) -> BTreeSet<Shape> {
+/// The share of rows up to which a partial index is made beside one of all rows with the same keys.
+const FEW: f64 = 0.1;
+
+/// The shapes that a statement wants on a table; the predicates that keep few rows go to `few`.
+fn of_occasion(
+    occasion: &Occasion<'_>,
+    breadth: Breadth,
+    few: &mut BTreeSet<(QualifiedName, String)>,
+) -> BTreeSet<Shape> {
     let mut shapes = BTreeSet::new();
     let unique_keys = unique_keys(occasion);
     if finds_one_row(occasion, &unique_keys) {
@@ -266,6 +276,8 @@ fn of_occasion(occasion: &Occasion<'_>, breadth: Breadth) -> BTreeSet<Shape> {
     let sequences = keys::sequences(occasion);
     for (rank, sequence) in sequences.iter().filter(useful).take(breadth.sequences).enumerate() {
         let plain = Shape { predicate: sequence.predicate.clone(), ..Shape::btree(sequence.keys.clone()) };
+        let predicate = sequence.predicate.iter().filter(|_| sequence.kept <= FEW);
+        few.extend(predicate.map(|p| (occasion.relation.name.clone(), p.clone())));
         let mut variants = vec![(plain.clone(), sequence.implied.clone())];
         if plain.predicate.is_none()
             && let Some(predicate) = mostly_null_predicate(occasion, &plain.keys)

@@ -24,6 +24,8 @@ pub(super) struct Sequence {
     pub predicate: Option<String>,
     /// Columns whose conditions the predicate implies.
     pub implied: BTreeSet<String>,
+    /// The share of the rows that the predicate keeps.
+    pub kept: f64,
     /// Whether it leaves so much of the table that only reading nothing but the index could help.
     pub keeps_most: bool,
     /// How promising it is; only the order counts.
@@ -159,7 +161,8 @@ fn add(
     out: &mut BTreeMap<(Vec<IndexKey>, Option<String>), Sequence>,
 ) {
     let mut keys: Vec<IndexKey> = Vec::new();
-    let mut share: f64 = fixed.iter().map(|f| f.share).product();
+    let kept: f64 = fixed.iter().map(|f| f.share).product();
+    let mut share = kept;
     let mut saved_sort = 0.0;
     let (mut in_order, mut searching) = (true, true);
     for (key, used) in parts.iter().copied().flatten() {
@@ -189,7 +192,8 @@ fn add(
     let score = saved_sort - share.max(1e-9).ln() - 0.3 * keys.len() as f64;
     let implied = fixed.iter().filter_map(|f| f.column.clone()).collect();
     let keeps_most = share > MOST && saved_sort == 0.0;
-    let sequence = Sequence { keys: keys.clone(), predicate: predicate.clone(), implied, keeps_most, score };
+    let sequence =
+        Sequence { keys: keys.clone(), predicate: predicate.clone(), implied, kept, keeps_most, score };
     match out.entry((keys, predicate)) {
         std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(sequence)),
         std::collections::btree_map::Entry::Occupied(mut known) => {

@@ -42,7 +42,7 @@ pub(in super::super) fn mending<'d>(
             for shape in shapes(&occasion) {
                 let mut definition = shape.definition(table);
                 let given = |i: &&model::snapshot::Index| {
-                    i.valid && index_semantics::replaces(&i.definition, &definition)
+                    i.valid && index_semantics::gives(&i.definition, &definition)
                 };
                 if tables.indexes(table).any(|i| given(&i)) {
                     continue;
