@@ -256,7 +256,8 @@ impl Breadth {
     }
 }
 
-/// The share of rows up to which a partial index is made beside one of all rows with the same keys.
+/// The share of rows up to which a partial index is made beside one of all rows with the same keys, whose order is wanted:
+/// a queue. One row is found by its key in either, and is looked at once.
 const FEW: f64 = 0.1;
 
 /// The shapes that a statement wants on a table; the predicates that keep few rows go to `few`.
@@ -276,7 +277,7 @@ fn of_occasion(
     let sequences = keys::sequences(occasion);
     for (rank, sequence) in sequences.iter().filter(useful).take(breadth.sequences).enumerate() {
         let plain = Shape { predicate: sequence.predicate.clone(), ..Shape::btree(sequence.keys.clone()) };
-        let predicate = sequence.predicate.iter().filter(|_| sequence.kept <= FEW);
+        let predicate = sequence.predicate.iter().filter(|_| sequence.kept <= FEW && sequence.sorts);
         few.extend(predicate.map(|p| (occasion.relation.name.clone(), p.clone())));
         let mut variants = vec![(plain.clone(), sequence.implied.clone())];
         if plain.predicate.is_none()

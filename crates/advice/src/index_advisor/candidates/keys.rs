@@ -26,6 +26,8 @@ pub(super) struct Sequence {
     pub implied: BTreeSet<String>,
     /// The share of the rows that the predicate keeps.
     pub kept: f64,
+    /// Whether its order is one that is wanted.
+    pub sorts: bool,
     /// Whether it leaves so much of the table that only reading nothing but the index could help.
     pub keeps_most: bool,
     /// How promising it is; only the order counts.
@@ -192,8 +194,15 @@ fn add(
     let score = saved_sort - share.max(1e-9).ln() - 0.3 * keys.len() as f64;
     let implied = fixed.iter().filter_map(|f| f.column.clone()).collect();
     let keeps_most = share > MOST && saved_sort == 0.0;
-    let sequence =
-        Sequence { keys: keys.clone(), predicate: predicate.clone(), implied, kept, keeps_most, score };
+    let sequence = Sequence {
+        keys: keys.clone(),
+        predicate: predicate.clone(),
+        implied,
+        kept,
+        sorts: saved_sort > 0.0,
+        keeps_most,
+        score,
+    };
     match out.entry((keys, predicate)) {
         std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(sequence)),
         std::collections::btree_map::Entry::Occupied(mut known) => {
