@@ -132,14 +132,14 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
     let tables = Tables::new(snapshot);
     let mut result = Candidates::default();
     let mut shapes: BTreeMap<QualifiedName, Shapes> = BTreeMap::new();
-    let mut few: BTreeSet<(QualifiedName, String)> = BTreeSet::new();
+    let mut queues: BTreeSet<(QualifiedName, String)> = BTreeSet::new();
     for (s, statement) in workload.statements.iter().enumerate() {
         let breadth = Breadth::of(statement, workload);
         for occasion in occasions(statement, snapshot, &tables, options) {
             match occasion {
                 Ok(occasion) => {
                     let of_table = shapes.entry(occasion.relation.name.clone()).or_default();
-                    for shape in of_occasion(&occasion, breadth, &mut few) {
+                    for shape in of_occasion(&occasion, breadth, &mut queues) {
                         of_table.entry(shape).or_default().insert(s);
                     }
                 }
@@ -156,9 +156,9 @@ pub(super) fn generate(snapshot: &Snapshot, workload: &Workload, options: &Optio
         for (shape, statements) in shapes {
             let mut definition = shape.definition(&table);
             definition.name = names.choose(&definition);
-            // An index of all rows serves the same statements. It is as good unless the rows are few.
-            let few = shape.predicate.is_some_and(|p| few.contains(&(table.clone(), p)));
-            let stands_for = if few { index_semantics::replaces } else { index_semantics::gives };
+            // An index of all rows serves the same statements, and as well but for the few rows of a queue.
+            let queue = shape.predicate.is_some_and(|p| queues.contains(&(table.clone(), p)));
+            let stands_for = if queue { index_semantics::replaces } else { index_semantics::gives };
             let existing = tables.indexes(&table).find(|i| i.valid && stands_for(&i.definition, &definition));
             if let Some(existing) = existing {
                 let reason = format!("the existing index {} gives the same", existing.name);
@@ -256,15 +256,11 @@ impl Breadth {
     }
 }
 
-/// The share of rows up to which a partial index is made beside one of all rows with the same keys, whose order is wanted:
-/// a queue. One row is found by its key in either, and is looked at once.
-const FEW: f64 = 0.1;
-
-/// The shapes that a statement wants on a table; the predicates that keep few rows go to `few`.
+/// The shapes that a statement wants on a table; the predicates of queues go to `queues`.
 fn of_occasion(
     occasion: &Occasion<'_>,
     breadth: Breadth,
-    few: &mut BTreeSet<(QualifiedName, String)>,
+    queues: &mut BTreeSet<(QualifiedName, String)>,
 ) -> BTreeSet<Shape> {
     let mut shapes = BTreeSet::new();
     let unique_keys = unique_keys(occasion);
@@ -277,8 +273,8 @@ fn of_occasion(
     let sequences = keys::sequences(occasion);
     for (rank, sequence) in sequences.iter().filter(useful).take(breadth.sequences).enumerate() {
         let plain = Shape { predicate: sequence.predicate.clone(), ..Shape::btree(sequence.keys.clone()) };
-        let predicate = sequence.predicate.iter().filter(|_| sequence.kept <= FEW && sequence.sorts);
-        few.extend(predicate.map(|p| (occasion.relation.name.clone(), p.clone())));
+        let predicate = sequence.predicate.iter().filter(|_| sequence.queue);
+        queues.extend(predicate.map(|p| (occasion.relation.name.clone(), p.clone())));
         let mut variants = vec![(plain.clone(), sequence.implied.clone())];
         if plain.predicate.is_none()
             && let Some(predicate) = mostly_null_predicate(occasion, &plain.keys)

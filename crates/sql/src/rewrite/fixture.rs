@@ -363,6 +363,15 @@ fn add_index(
     });
 }
 
+/// Whether a pair is proved on a schema.
+pub(crate) fn proved(ddl: &str, before: &str, after: &str) -> bool {
+    let snapshot = snapshot(ddl);
+    super::Rewriter::new(&snapshot)
+        .prove(before, after)
+        .unwrap_or_else(|e| panic!("{e:?}\n{before}\n{after}"))
+        .is_some()
+}
+
 /// What the rules make of a statement on the [`shop`], each text with the rule before it.
 #[track_caller]
 pub(crate) fn check(sql: &str, expect: &[&str]) {

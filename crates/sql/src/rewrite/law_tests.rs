@@ -11,11 +11,7 @@ const TABLES: &str = "create type pair as (a int, b int);\n\
     create table w (t_id int references t (id), y text);\n";
 
 fn proved(before: &str, after: &str) -> bool {
-    let snapshot = snapshot(TABLES);
-    Rewriter::new(&snapshot)
-        .prove(before, after)
-        .unwrap_or_else(|e| panic!("{e:?}\n{before}\n{after}"))
-        .is_some()
+    super::fixture::proved(TABLES, before, after)
 }
 
 #[track_caller]

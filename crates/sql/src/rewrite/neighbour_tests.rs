@@ -12,11 +12,7 @@ const TABLES: &str = "create type state as enum ('new', 'old');\n\
     create table d (id int primary key, c_id int not null references c (id), p_id int, code int, kind text not null);\n";
 
 fn proved(before: &str, after: &str) -> bool {
-    let snapshot = snapshot(TABLES);
-    Rewriter::new(&snapshot)
-        .prove(before, after)
-        .unwrap_or_else(|e| panic!("{e:?}\n{before}\n{after}"))
-        .is_some()
+    super::fixture::proved(TABLES, before, after)
 }
 
 #[track_caller]

@@ -24,10 +24,8 @@ pub(super) struct Sequence {
     pub predicate: Option<String>,
     /// Columns whose conditions the predicate implies.
     pub implied: BTreeSet<String>,
-    /// The share of the rows that the predicate keeps.
-    pub kept: f64,
-    /// Whether its order is one that is wanted.
-    pub sorts: bool,
+    /// Whether the predicate keeps few rows, whose order is wanted.
+    pub queue: bool,
     /// Whether it leaves so much of the table that only reading nothing but the index could help.
     pub keeps_most: bool,
     /// How promising it is; only the order counts.
@@ -77,6 +75,9 @@ struct Roles {
 /// How many of the best key lists stand before the lists of one key, which other statements may share.
 const BEST: usize = 16;
 
+/// The share of rows up to which a partial index is made beside one of all rows with the same keys, whose order is wanted:
+/// a queue. One row is found by its key in either, and is looked at once.
+const FEW: f64 = 0.1;
 /// The share of rows of which an expression is taken to be true, or false: nothing tells before the planner does.
 const FEW_TRUE: f64 = 0.1;
 
@@ -198,8 +199,7 @@ fn add(
         keys: keys.clone(),
         predicate: predicate.clone(),
         implied,
-        kept,
-        sorts: saved_sort > 0.0,
+        queue: kept <= FEW && saved_sort > 0.0,
         keeps_most,
         score,
     };

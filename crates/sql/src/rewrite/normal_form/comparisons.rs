@@ -325,7 +325,8 @@ pub(super) fn anchored(scope: &Scope<'_>, name: &str, left: &Expr, right: &Expr)
     if plain { begins_with(scope, left, text) } else { None }
 }
 
-fn begins_with(scope: &Scope<'_>, value: &Expr, text: &str) -> Option<Expr> {
+/// That a text begins with another one, as a pattern.
+pub(super) fn begins_with(scope: &Scope<'_>, value: &Expr, text: &str) -> Option<Expr> {
     let plain = matches!(scope.type_of(value).as_deref(), Some("text" | "varchar"))
         && scope.equal_is_same(value)
         && !text.contains(['%', '_', '\\'])

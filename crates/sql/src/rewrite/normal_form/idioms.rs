@@ -3,9 +3,9 @@
 use super::super::facts::Scope;
 use super::super::level::select_one;
 use super::super::reading::{binary, equal};
-use super::super::tree::{Call, Constant, Distinct, Expr, LikeKind, Output, Query, Select};
+use super::super::tree::{Call, Constant, Distinct, Expr, Output, Query, Select};
 use super::super::walk::{has_aggregate, has_window};
-use super::comparisons::is_list_of;
+use super::comparisons::{begins_with, is_list_of};
 use super::conditions::{Simplify, is_of_ordered_type, truth};
 use super::joins::apart;
 use super::{Normalizer, Site};
@@ -64,19 +64,9 @@ impl Simplify<'_, '_, '_> {
     /// `starts_with(text, 'abc')` as `text LIKE 'abc%'`.
     fn starts(&self, call: &Call) -> Option<Expr> {
         let [value, Expr::Constant(Constant::Text(text))] = call.args.as_slice() else { return None };
-        let plain = call.name == "starts_with"
-            && call.schema.is_none()
-            && !self.scope.facts.users.is_of_user(call)
-            && matches!(self.scope.type_of(value).as_deref(), Some("text" | "varchar"))
-            && self.scope.equal_is_same(value)
-            && !text.contains(['%', '_', '\\'])
-            && !text.is_empty();
-        plain.then(|| Expr::Like {
-            kind: LikeKind::Like,
-            value: Box::new(value.clone()),
-            pattern: Box::new(Expr::Constant(Constant::Text(format!("{text}%")))),
-            negated: false,
-        })
+        let plain =
+            call.name == "starts_with" && call.schema.is_none() && !self.scope.facts.users.is_of_user(call);
+        if plain { begins_with(self.scope, value, text) } else { None }
     }
 
     /// `COALESCE((SELECT array_agg(x ORDER BY y) FROM …), '{}')` as `ARRAY (SELECT x FROM … ORDER BY y)`.
